@@ -1,0 +1,130 @@
+"""The prepared form of a dataset, the same for built-in ones and a user's own.
+
+A folder with ``dataset.yaml`` (completed: every key present), ``subjects.csv``, ``pairs.csv`` (every pair of every
+split, explicit) and ``subjects/<subject>.npz``, uncompressed, with what the subject has of ``image`` (float32 in
+[0, 1]), ``label`` (int16), ``instances`` (int32), ``mask`` and ``unmatched`` (bool), ``field`` (float32, ``(*spatial,
+dims)``) and ``landmarks`` (float64, ``(points, dims)``, voxels).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+PARTS = {
+    "image": np.float32,
+    "label": np.int16,
+    "instances": np.int32,
+    "mask": np.bool_,
+    "unmatched": np.bool_,
+    "field": np.float32,
+    "landmarks": np.float64,
+}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One image with what belongs to it; arrays are ``(*spatial)``, absent parts are ``None``.
+
+    ``mask`` marks where the image has content. ``unmatched`` marks content that its partner in a pair lacks. ``field``
+    is a true displacement ``(*spatial, dims)`` in voxels from this image's grid into a space shared by all images of
+    the same ``group``. ``landmarks`` are ``(points, dims)`` in voxels; the same row is the same point in every subject.
+    """
+
+    name: str
+    image: np.ndarray
+    label: np.ndarray | None = None
+    instances: np.ndarray | None = None
+    mask: np.ndarray | None = None
+    unmatched: np.ndarray | None = None
+    field: np.ndarray | None = None
+    landmarks: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A prepared dataset. Open one with :meth:`open`."""
+
+    folder: Path
+    meta: dict[str, Any]
+    subjects: pd.DataFrame
+    """``subjects.csv`` indexed by subject; always has ``split``, ``group``, ``person`` and ``modality``."""
+    pairs: pd.DataFrame
+    """``pairs.csv``: ``split``, ``moving``, ``fixed``."""
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Dataset:
+        """Open the folder that the rule ``prepare`` wrote."""
+        folder = Path(folder)
+        meta = yaml.safe_load((folder / "dataset.yaml").read_text())
+        text = {"subject": str, "group": str, "person": str, "modality": str, "moving": str, "fixed": str}
+        subjects = pd.read_csv(folder / "subjects.csv", dtype=text, keep_default_na=False).set_index("subject")
+        return cls(folder, meta, subjects, pd.read_csv(folder / "pairs.csv", dtype=text))
+
+    @property
+    def name(self) -> str:
+        return self.meta["name"]
+
+    @property
+    def spatial_dims(self) -> int:
+        return self.meta["spatial_dims"]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The spatial shape that all images of the dataset share."""
+        return tuple(self.meta["shape"])
+
+    @property
+    def spacing(self) -> tuple[float, ...]:
+        return tuple(float(s) for s in self.meta["spacing"])
+
+    @property
+    def spacing_unit(self) -> str:
+        return self.meta["spacing_unit"]
+
+    @property
+    def labels(self) -> dict[int, str]:
+        """Every label's id and name, background included."""
+        return {int(k): str(v) for k, v in self.meta["labels"].items()}
+
+    @property
+    def evaluate(self) -> list[int]:
+        """The label ids that are scored."""
+        return [int(k) for k in self.meta["evaluate"]]
+
+    @cached_property
+    def has(self) -> frozenset[str]:
+        """The parts that at least one subject of this dataset has, of :data:`PARTS`."""
+        return frozenset(self.meta["has"])
+
+    @property
+    def primary(self) -> str:
+        """The score that λ is chosen by and that figures show first: ``epe`` where a true field exists, else ``dice``."""
+        return "epe" if "field" in self.has else "dice"
+
+    def load(self, subject: str) -> Subject:
+        """Read one subject.
+
+        Raises:
+            KeyError: if the dataset has no such subject.
+        """
+        if subject not in self.subjects.index:
+            msg = f"{self.folder}: no subject '{subject}'"
+            raise KeyError(msg)
+        with np.load(self.folder / "subjects" / f"{subject}.npz", allow_pickle=False) as parts:
+            return Subject(subject, **{name: parts[name] for name in PARTS if name in parts})
+
+    def pairs_of(self, split: str) -> list[tuple[str, str]]:
+        """List the pairs ``(moving, fixed)`` of ``train``, ``val`` or ``test``."""
+        chosen = self.pairs[self.pairs.split == split]
+        return list(zip(chosen.moving, chosen.fixed, strict=True))
+
+    def person(self, subject: str) -> str:
+        """Name the independent unit behind an image: its ``person`` where the dataset tells it, else the subject."""
+        return self.subjects.person[subject] or subject

@@ -1,0 +1,94 @@
+"""The contract of a similarity loss.
+
+The card, a literal dictionary ``CARD`` at the top of the module:
+
+=============  ========================================================================================================
+title          display name, as figures and tables show it
+order          place in figures and tables; 100 steps between groups
+colour         hex colour, the same in every figure
+marker         matplotlib marker, so that colour is never the only cue
+formula        LaTeX, without dollar signs
+range          ``[lowest, highest]`` value, ``None`` where unbounded
+doi            of the paper the definition comes from
+dimensions     spatial dimensions it works in, of ``[2, 3]``
+supervision    ``none``, ``external``, ``in-domain`` (unlabelled images of the dataset) or ``labels``
+extractor      name of the feature extractor it needs, or ``None``
+requires       what a dataset must have, ``{"mask": "the reason, as a sentence"}``, of ``mask`` and ``label``
+invariances    intensity changes of one image that leave the value unchanged, of ``offset``, ``scale``, ``inversion``,
+               ``monotone``
+grid           default multipliers s of the balanced regularisation weight
+raw_grid       regularisation weights λ of the papers' protocols, for ``weights: raw``
+=============  ========================================================================================================
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+
+from likeness.geometry import warp
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass
+class Registration:
+    """A batch of pairs under registration: everything a loss may need, each computed once and only when asked for.
+
+    Images are ``(batch, 1, *spatial)`` in [0, 1], the displacement is ``(batch, dims, *spatial)`` in voxels of the
+    fixed grid and points into the moving image. Labels are one-hot floats ``(batch, labels, *spatial)`` over all labels
+    of the dataset; masks are floats ``(batch, 1, *spatial)``, 1 where the image has content. What a dataset lacks is
+    ``None``.
+    """
+
+    moving: Tensor
+    fixed: Tensor
+    displacement: Tensor
+    moving_labels: Tensor | None = None
+    fixed_labels: Tensor | None = None
+    moving_mask: Tensor | None = None
+    fixed_mask: Tensor | None = None
+    spacing: tuple[float, ...] | None = None
+    generator: torch.Generator | None = None
+    """Randomness as a function of seed and step; a loss draws from nothing else."""
+
+    @cached_property
+    def moved(self) -> Tensor:
+        """The moving image warped onto the fixed grid; what lies outside repeats the border."""
+        return warp(self.moving, self.displacement)
+
+    @cached_property
+    def moved_labels(self) -> Tensor | None:
+        """The moving one-hot labels, warped linearly; what lies outside is 0."""
+        return None if self.moving_labels is None else warp(self.moving_labels, self.displacement, padding="zeros")
+
+    @cached_property
+    def mask(self) -> Tensor | None:
+        """Where both images have content: the warped moving mask times the fixed one; ``None`` without any mask."""
+        warped = None if self.moving_mask is None else warp(self.moving_mask, self.displacement, padding="zeros")
+        masks = [m for m in (warped, self.fixed_mask) if m is not None]
+        return None if not masks else masks[0] if len(masks) == 1 else masks[0] * masks[1]
+
+
+class SimilarityLoss(nn.Module, ABC):
+    """A dissimilarity of two images, to be minimised over the displacement.
+
+    It returns a scalar that is differentiable with respect to the displacement, lower is better, finite for constant
+    images, with a local minimum at identity under spatial perturbation.
+    """
+
+    extractor: nn.Module | None = None
+    """The frozen feature extractor of a loss that needs one, handed to its constructor as ``extractor``."""
+
+    @abstractmethod
+    def forward(self, pair: Registration) -> Tensor:
+        """Give the dissimilarity of a batch, a scalar: the mean over its pairs."""
+
+    def map(self, pair: Registration) -> Tensor | None:
+        """Give the dissimilarity per voxel, ``(batch, 1, *spatial)``, or ``None`` where the definition has none."""
+        return None
