@@ -1,0 +1,238 @@
+"""The look that all figures share: one colour, marker and place per loss, type sizes, panels, legend, saving.
+
+Figures are at most :data:`WIDTH` inches wide, the text width of a page, so that type sizes are those of the print.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from likeness import losses
+from likeness.files import whole
+
+WIDTH = 7.2
+INK = "#262626"
+MUTED = "#6b6b6b"
+FAINT = "#d9d9d9"
+SMALL = 7.0
+NORMAL = 8.0
+
+RC: dict[str, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": NORMAL,
+    "axes.titlesize": NORMAL,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": NORMAL,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": "#ebebeb",
+    "grid.linewidth": 0.6,
+    "text.color": INK,
+    "xtick.labelsize": SMALL,
+    "ytick.labelsize": SMALL,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "lines.linewidth": 1.1,
+    "lines.markersize": 4.0,
+    "legend.fontsize": SMALL,
+    "legend.frameon": False,
+    "figure.facecolor": "white",
+    "pdf.fonttype": 42,
+    "svg.hashsalt": "likeness",
+}
+
+SUPERVISION = {
+    "none": "no supervision",
+    "external": "pretrained on other images",
+    "in-domain": "pretrained on unlabelled images",
+    "labels": "trained with labels",
+}
+"""What figures call the supervision groups of a card."""
+
+LINESTYLES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 2)), (0, (8, 2)))
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a metric is written; ``better`` is ``"higher"``, ``"lower"`` or empty."""
+
+    title: str
+    better: str
+
+    def label(self, unit: str = "1") -> str:
+        """Write the metric with its unit and the direction in which it gets better."""
+        text = self.title if unit in {"1", ""} else f"{self.title} ({unit.replace('um', 'µm')})"
+        return text if not self.better else f"{text}, {self.better} is better"
+
+
+METRICS = {
+    "dice": Metric("Dice", "higher"),
+    "dice_instance": Metric("Dice of the same instance", "higher"),
+    "hd95": Metric("HD95", "lower"),
+    "epe": Metric("End-point error", "lower"),
+    "tre": Metric("Landmark error", "lower"),
+    "sdlogj": Metric("std(log J)", ""),
+    "ndv": Metric("Non-diffeomorphic volume", "lower"),
+    "nda": Metric("Non-diffeomorphic area", "lower"),
+    "folding": Metric("Folding", "lower"),
+}
+
+
+def metric(name: str) -> Metric:
+    """Say how a metric is written; one without an entry is written by its name."""
+    return METRICS.get(name, Metric(name, ""))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One loss, or a variant of one, as every figure draws it. Variants share the colour and differ in the line."""
+
+    loss: str
+    variant: str
+    title: str
+    colour: str
+    marker: str
+    linestyle: Any
+    supervision: str
+
+    def rows(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Give the rows of a table that belong to this entry."""
+        return table[(table.loss == self.loss) & (table.variant == self.variant)]
+
+
+def entries(table: pd.DataFrame) -> list[Entry]:
+    """List the losses and variants that occur in a table, in the order of their cards, ``default`` first."""
+    found = table.loc[table.loss != "", ["loss", "variant"]].drop_duplicates()
+    variants: dict[str, list[str]] = {}
+    for loss, variant in sorted(found.itertuples(index=False), key=lambda row: (row[1] != "default", row[1])):
+        variants.setdefault(loss, []).append(variant)
+    ordered = sorted(variants, key=lambda loss: (losses.card(loss)["order"], loss))
+    return [_entry(loss, variant, i) for loss in ordered for i, variant in enumerate(variants[loss])]
+
+
+def _entry(loss: str, variant: str, place: int) -> Entry:
+    card = losses.card(loss)
+    title = card["title"] if variant == "default" else f"{card['title']} · {variant}"
+    line = LINESTYLES[place % len(LINESTYLES)]
+    return Entry(loss, variant, title, card["colour"], card["marker"], line, card["supervision"])
+
+
+@dataclass(frozen=True)
+class Panel:
+    """What one panel shows: a dataset under one network."""
+
+    dataset: str
+    network: str
+    title: str
+    stress_test: bool
+
+    def rows(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Give the panel's rows of a table; rows without a network belong to every network."""
+        return table[(table.dataset == self.dataset) & table.network.isin([self.network, ""])]
+
+    def head(self, axes: Axes) -> None:
+        """Write the dataset's name above its panel and mark a stress test."""
+        axes.set_title(self.title)
+        if self.stress_test:
+            axes.set_title("stress test", loc="right", fontsize=SMALL, fontweight="normal", color=MUTED)
+
+
+def panels(table: pd.DataFrame, datasets: Mapping[str, Mapping[str, Any]]) -> list[Panel]:
+    """List the panels of a study.
+
+    Args:
+        table: any table with the columns ``dataset`` and ``network``.
+        datasets: name → content of ``dataset.yaml``, in the order of the study.
+    """
+    trained = table.loc[table.network != "", ["dataset", "network"]].drop_duplicates()
+    networks = sorted(trained.network.unique())
+    present = set(trained.itertuples(index=False, name=None))
+    return [
+        Panel(name, net, name if len(networks) == 1 else f"{name}, {net}", bool(datasets[name].get("stress_test")))
+        for net in networks
+        for name in datasets
+        if (name, net) in present
+    ]
+
+
+def grid(count: int, panel: tuple[float, float], extra: float = 0.0) -> tuple[Figure, list[Axes]]:
+    """Make a figure with ``count`` panels of about ``panel`` inches (width, height), at most three abreast.
+
+    ``extra`` inches of height are added for what stands outside the panels.
+    """
+    columns = {1: 1, 2: 2, 4: 2}.get(count, 3)
+    rows = math.ceil(count / columns)
+    size = (min(WIDTH, max(columns * panel[0], 3.6)), rows * panel[1] + extra)
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).flatten().tolist()
+    for unused in axes[count:]:
+        unused.remove()
+    return figure, axes[:count]
+
+
+def legend(figure: Figure, shown: Sequence[Entry], *others: Line2D) -> None:
+    """Explain colours, markers and lines below the panels, in the order of the cards."""
+    handles = [
+        Line2D([], [], color=e.colour, marker=e.marker, linestyle=e.linestyle, markeredgewidth=0, label=e.title)
+        for e in shown
+    ]
+    handles += others
+    widest = max((len(str(h.get_label())) for h in handles), default=1)
+    columns = max(1, min(len(handles), int(figure.get_figwidth() / (0.062 * widest + 0.42))))
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, columnspacing=1.2, handlelength=2.2)
+
+
+def stamp(figure: Figure) -> None:
+    """Mark a figure of a demonstration as such, along its upper edge, clear of everything drawn."""
+    share = 0.2 / figure.get_figheight()
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.set(rect=(0, 0, 1, 1 - share))
+    figure.text(
+        0.995,
+        1 - 0.15 * share,
+        "Demonstration: not evidence",
+        ha="right",
+        va="top",
+        fontsize=SMALL,
+        fontweight="bold",
+        color="#a33b20",
+    )
+
+
+@contextmanager
+def paper() -> Iterator[None]:
+    """Draw in the style of all figures, whatever the user's matplotlib configuration says."""
+    with mpl.rc_context({**mpl.rcParamsDefault, **RC}):
+        yield
+
+
+def save(figure: Figure, *paths: str | Path, dpi: int = 200) -> None:
+    """Write a figure, PNG or PDF by the suffix, whole or not at all and without anything that changes between runs."""
+    for path in paths:
+        metadata = {"CreationDate": None} if Path(path).suffix == ".pdf" else {"Software": None}
+        with whole(path) as temporary, paper():
+            figure.savefig(temporary, dpi=dpi, metadata=metadata)
