@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from likeness.geometry import warp
@@ -41,21 +42,37 @@ class Registration:
     """A batch of pairs under registration: everything a loss may need, each computed once and only when asked for.
 
     Images are ``(batch, 1, *spatial)`` in [0, 1], the displacement is ``(batch, dims, *spatial)`` in voxels of the
-    fixed grid and points into the moving image. Labels are one-hot floats ``(batch, labels, *spatial)`` over all labels
-    of the dataset; masks are floats ``(batch, 1, *spatial)``, 1 where the image has content. What a dataset lacks is
-    ``None``.
+    fixed grid and points into the moving image. Label maps are class indices ``(batch, 1, *spatial)`` below ``classes``;
+    their one-hot forms are made when a loss asks. Masks are floats ``(batch, 1, *spatial)``, 1 where the image has
+    content. What a dataset lacks is ``None``.
     """
 
     moving: Tensor
     fixed: Tensor
     displacement: Tensor
-    moving_labels: Tensor | None = None
-    fixed_labels: Tensor | None = None
+    moving_label_map: Tensor | None = None
+    fixed_label_map: Tensor | None = None
     moving_mask: Tensor | None = None
     fixed_mask: Tensor | None = None
+    classes: int = 0
     spacing: tuple[float, ...] | None = None
     generator: torch.Generator | None = None
     """Randomness as a function of seed and step; a loss draws from nothing else."""
+
+    def _one_hot(self, labels: Tensor | None) -> Tensor | None:
+        if labels is None:
+            return None
+        return F.one_hot(labels[:, 0].long(), self.classes).movedim(-1, 1).to(self.moving.dtype)
+
+    @cached_property
+    def moving_labels(self) -> Tensor | None:
+        """One-hot labels of the moving image, ``(batch, classes, *spatial)``."""
+        return self._one_hot(self.moving_label_map)
+
+    @cached_property
+    def fixed_labels(self) -> Tensor | None:
+        """One-hot labels of the fixed image, ``(batch, classes, *spatial)``."""
+        return self._one_hot(self.fixed_label_map)
 
     @cached_property
     def moved(self) -> Tensor:

@@ -1,0 +1,59 @@
+"""From a prepared dataset to tensors on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from likeness.data.store import Dataset, Subject
+
+CACHE_BYTES = 4 * 1024**3
+"""Memory for subjects that were read; datasets beyond it are read anew when they come up."""
+
+
+class Loader:
+    """Reads subjects as batches and keeps the most recent ones in memory.
+
+    Args:
+        dataset: a prepared dataset.
+        device: where the tensors go.
+    """
+
+    def __init__(self, dataset: Dataset, device: torch.device | str = "cpu") -> None:
+        self.dataset = dataset
+        self.device = device
+        self.ids = sorted(dataset.labels)
+        voxels = int(np.prod(dataset.shape))
+        self._load = lru_cache(maxsize=max(2, CACHE_BYTES // (12 * voxels)))(self._read)
+
+    def _read(self, name: str) -> dict[str, Tensor]:
+        subject: Subject = self.dataset.load(name)
+        parts = {"image": torch.from_numpy(subject.image)[None]}
+        if subject.label is not None:
+            parts["label"] = torch.from_numpy(np.searchsorted(self.ids, subject.label).astype(np.uint8))[None]
+        if subject.mask is not None:
+            parts["mask"] = torch.from_numpy(subject.mask.astype(np.float32))[None]
+        return parts
+
+    def _batch(self, names: Sequence[str], part: str) -> Tensor | None:
+        found = [self._load(name).get(part) for name in names]
+        whole = [f for f in found if f is not None]
+        return torch.stack(whole).to(self.device) if len(whole) == len(found) else None
+
+    def images(self, names: Sequence[str]) -> Tensor:
+        """Give the images ``(batch, 1, *spatial)`` in [0, 1]."""
+        images = self._batch(names, "image")
+        assert images is not None
+        return images
+
+    def labels(self, names: Sequence[str]) -> Tensor | None:
+        """Give label maps ``(batch, 1, *spatial)`` of class indices (not label ids), or ``None`` if one has none."""
+        return self._batch(names, "label")
+
+    def masks(self, names: Sequence[str]) -> Tensor | None:
+        """Give masks ``(batch, 1, *spatial)``, 1 where there is content, or ``None`` if one image has none."""
+        return self._batch(names, "mask")

@@ -1,0 +1,99 @@
+"""Files that appear whole or not at all, and what says how they were made."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def whole(path: str | Path) -> Iterator[Path]:
+    """Write a file or a folder under a temporary name beside its place and move it there when the block succeeds.
+
+    Args:
+        path: where the file or folder is to appear; what lies there is replaced.
+
+    Yields:
+        The temporary path; the block creates a file or a folder there.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as scratch:
+        temporary = Path(scratch) / path.name
+        yield temporary
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        os.replace(temporary, path)
+
+
+def write_json(path: str | Path, content: Any) -> None:
+    """Write JSON, whole or not at all, keys in the order given."""
+    with whole(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False, default=str) + "\n")
+
+
+@lru_cache
+def commit() -> str:
+    """Name the commit of the project, or ``"unknown"`` outside a checkout."""
+    try:
+        call = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--exclude=*"]
+        return subprocess.run(call, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+
+
+def processor() -> str:
+    """Name the processor's model."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+class Stopwatch:
+    """Measures a job from the start of the process: wall seconds, CPU seconds and peak memory.
+
+    Args:
+        before: the record of the same job's earlier, interrupted runs, whose time is added.
+    """
+
+    def __init__(self, before: dict[str, float] | None = None) -> None:
+        self.start = time.monotonic()
+        self.before = before or {"seconds": 0.0, "cpu_seconds": 0.0, "peak_mb": 0.0}
+
+    def record(self, **who: Any) -> dict[str, Any]:
+        """Give the record of the job so far, a flat dictionary for ``runtime.csv``."""
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        peak = usage.ru_maxrss / (1024 if sys.platform == "linux" else 1024**2)
+        gpu, gpu_peak = "", 0.0
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.cuda.is_available():
+            gpu, gpu_peak = torch.cuda.get_device_name(), torch.cuda.max_memory_allocated() / 1024**2
+        return {
+            **who,
+            "seconds": round(self.before["seconds"] + time.monotonic() - self.start, 2),
+            "cpu_seconds": round(self.before["cpu_seconds"] + usage.ru_utime + usage.ru_stime, 2),
+            "peak_mb": round(max(self.before["peak_mb"], peak), 1),
+            "gpu_peak_mb": round(gpu_peak, 1),
+            "processor": processor(),
+            "gpu": gpu,
+            "threads": torch.get_num_threads() if torch is not None else 1,
+            "commit": commit(),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        }

@@ -1,0 +1,154 @@
+"""The U-Net of the DeepSim protocol, shared by the registration network and the pretrained extractors.
+
+Czolbe et al., Semantic similarity metrics for image registration, Medical Image Analysis 2023,
+doi:10.1016/j.media.2023.102830. Every encoder stage is a convolution of width 4 and stride 2 followed by one of width
+3; the decoder mirrors it with linear upsampling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+SMALL_AXIS = 32
+"""An axis of at most this many voxels is strided at most twice, or a thin slab would vanish."""
+
+Norm = Literal["batch", "none"]
+
+
+def stage_strides(shape: Sequence[int], stages: int) -> list[tuple[int, ...]]:
+    """Give the stride of every encoder stage along every axis of images of ``shape``."""
+    return [tuple(1 if n <= SMALL_AXIS and stage >= 2 else 2 for n in shape) for stage in range(stages)]
+
+
+def _conv(dims: int) -> type[nn.Conv2d] | type[nn.Conv3d]:
+    return nn.Conv2d if dims == 2 else nn.Conv3d
+
+
+class ConvBlock(nn.Sequential):
+    """Convolution, norm, LeakyReLU 0.2 and dropout; a strided axis has kernel width 4, any other 3."""
+
+    def __init__(
+        self, inputs: int, outputs: int, strides: tuple[int, ...], norm: Norm = "none", dropout: float = 0.0
+    ) -> None:
+        dims = len(strides)
+        kernel = tuple(4 if s == 2 else 3 for s in strides)
+        layers: list[nn.Module] = [_conv(dims)(inputs, outputs, kernel, stride=strides, padding=1)]
+        if norm == "batch":
+            layers.append(nn.BatchNorm2d(outputs) if dims == 2 else nn.BatchNorm3d(outputs))
+        layers.append(nn.LeakyReLU(0.2))
+        if dropout:
+            layers.append(nn.Dropout2d(dropout) if dims == 2 else nn.Dropout3d(dropout))
+        super().__init__(*layers)
+
+
+class Encoder(nn.Module):
+    """Encoder of the U-Net.
+
+    Args:
+        inputs: channels of the input.
+        channels: channels of each stage.
+        strides: stride of each stage along each axis, see :func:`stage_strides`.
+        norm: ``"batch"`` or ``"none"``.
+        dropout: probability of dropping a channel.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        channels: Sequence[int],
+        strides: Sequence[tuple[int, ...]],
+        norm: Norm = "none",
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.strides = [tuple(s) for s in strides]
+        self.stages = nn.ModuleList()
+        for width, stride in zip(channels, self.strides, strict=True):
+            flat = (1,) * len(stride)
+            self.stages.append(
+                nn.Sequential(
+                    ConvBlock(inputs, width, stride, norm, dropout), ConvBlock(width, width, flat, norm, dropout)
+                )
+            )
+            inputs = width
+
+    def pad(self, image: Tensor) -> Tensor:
+        """Repeat the border at the end of every axis up to a multiple of what the encoder strides."""
+        missing: list[int] = []
+        for axis, size in enumerate(image.shape[2:]):
+            factor = 1
+            for stride in self.strides:
+                factor *= stride[axis]
+            missing = [0, -size % factor, *missing]
+        return F.pad(image, missing, mode="replicate") if any(missing) else image
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Give the output of every stage, finest first, of an image ``(batch, channel, *spatial)``."""
+        features = []
+        current = self.pad(image)
+        for stage in self.stages:
+            current = stage(current)
+            features.append(current)
+        return features
+
+
+class UNet(nn.Module):
+    """U-Net with linear upsampling; without ``skips`` it is an autoencoder.
+
+    Args:
+        inputs: channels of the input.
+        outputs: channels of the output, which has the input's spatial shape and no activation.
+        channels: channels of each stage, finest first.
+        strides: stride of each stage along each axis.
+        skips: whether the decoder sees the encoder's features and the input.
+        head: widths of the convolutions at full resolution before the last one.
+        norm: ``"batch"`` or ``"none"``.
+        dropout: probability of dropping a channel.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        channels: Sequence[int],
+        strides: Sequence[tuple[int, ...]],
+        *,
+        skips: bool = True,
+        head: Sequence[int] = (),
+        norm: Norm = "none",
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        dims = len(strides[0])
+        flat = (1,) * dims
+        self.skips = skips
+        self.encoder = Encoder(inputs, channels, strides, norm, dropout)
+        self.decoder = nn.ModuleList()
+        width = channels[-1]
+        for beside in reversed(channels[:-1]):
+            self.decoder.append(ConvBlock(width + (beside if skips else 0), beside, flat, norm, dropout))
+            width = beside
+        full = [*head] if head else [width]
+        self.head = nn.Sequential()
+        width += inputs if skips else 0
+        for size in full:
+            self.head.append(ConvBlock(width, size, flat))
+            width = size
+        self.head.append(_conv(dims)(width, outputs, 3, padding=1))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Map ``(batch, inputs, *spatial)`` to ``(batch, outputs, *spatial)``."""
+        features = self.encoder(image)
+        beside = [self.encoder.pad(image), *features[:-1]]
+        current = features[-1]
+        for block, skip in zip([*self.decoder, self.head], reversed(beside), strict=True):
+            mode = "bilinear" if image.ndim == 4 else "trilinear"
+            current = F.interpolate(current, skip.shape[2:], mode=mode, align_corners=False)
+            current = block(torch.cat([current, skip], 1) if self.skips else current)
+        inside = tuple(slice(n) for n in image.shape[2:])
+        return current[(..., *inside)]

@@ -1,0 +1,178 @@
+"""A pair, a network and a loss: one training job trains the whole grid of regularisation weights.
+
+The objective is ``dissimilarity + λ · diffusion energy``. With balanced weights λ = λ₀ · s, where λ₀ equalises the
+gradients of both terms with respect to the displacement on training pairs, so that one range of s is fair to every
+loss; with raw weights λ is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from likeness import extractors, losses, networks
+from likeness.augmentation import Augmentation, random_affine, resample
+from likeness.data.loading import Loader
+from likeness.data.store import Dataset
+from likeness.geometry import diffusion_energy, to_array
+from likeness.losses.base import Registration, SimilarityLoss
+from likeness.scoring import PairScorer
+from likeness.training import Outcome, Precision, Schedule, Trainer, generator, make_fabric, shuffled
+
+VALIDATED = 12
+"""At most so many validation pairs judge a training while it runs; all of them judge λ afterwards."""
+
+BALANCED = 8
+"""So many training pairs set λ₀."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides a training but the data, the loss and the seed.
+
+    Attributes:
+        network: name of the registration network.
+        architecture: its options.
+        schedule: how long and how fast.
+        batch: pairs per step.
+        grid: multipliers s of the balanced weight, or raw weights λ.
+        weights: ``"balanced"`` or ``"raw"``.
+        augmentation: joint random affine maps of a training pair.
+        precision: ``"32-true"`` or ``"bf16-mixed"``.
+        threads: of the processor.
+    """
+
+    network: str
+    architecture: dict[str, Any]
+    schedule: Schedule
+    batch: int
+    grid: tuple[float, ...]
+    weights: Literal["balanced", "raw"] = "balanced"
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    precision: Precision = "32-true"
+    threads: int = 1
+
+
+class RegistrationTask:
+    """Registers pairs of one dataset with one loss.
+
+    Args:
+        dataset: the prepared dataset.
+        loss: name of the loss.
+        options: of the loss; what is not named keeps its default.
+        extractor: weights of the extractor the loss needs, or ``None``.
+        recipe: everything else that decides the training.
+        seed: of initial weights, batches, augmentation and noise.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        loss: str,
+        options: dict[str, Any],
+        extractor: Path | None,
+        recipe: Recipe,
+        seed: int,
+    ) -> None:
+        self.dataset = dataset
+        self.recipe = recipe
+        self.seed = seed
+        self.fabric = make_fabric(recipe.precision, recipe.threads)
+        self.device = self.fabric.device
+        self.loader = Loader(dataset, self.device)
+        features = {} if extractor is None else {"extractor": extractors.load(extractor)}
+        self.loss: SimilarityLoss = losses.build(loss, **options, **features).to(self.device)
+        self.pairs = dataset.pairs_of("train")
+        self.judges = dataset.pairs_of("val")[:VALIDATED]
+        self.scorers = [PairScorer(dataset, *map(dataset.load, pair)) for pair in self.judges]
+
+    def batch(self, pairs: Sequence[tuple[str, str]], augment: int | None = None) -> Registration:
+        """Load pairs as a registration with zero displacement, augmented as the training step ``augment`` has it."""
+        moving, fixed = (list(side) for side in zip(*pairs, strict=True))
+        loader = self.loader
+        parts = [loader.images(moving), loader.images(fixed), loader.labels(moving), loader.labels(fixed)]
+        parts += [loader.masks(moving), loader.masks(fixed)]
+        if augment is not None and not self.recipe.augmentation.idle:
+            source = generator("cpu", self.seed, augment, 1)
+            points = random_affine(parts[0], self.recipe.augmentation, self.dataset.spacing, source)
+            parts = [resample(points, part) for part in parts]
+        dims = self.dataset.spatial_dims
+        nothing = torch.zeros(len(pairs), dims, *self.dataset.shape, device=self.device)
+        return Registration(
+            parts[0],
+            parts[1],
+            nothing,
+            *parts[2:],
+            classes=len(loader.ids),
+            spacing=self.dataset.spacing,
+            generator=generator(self.device, self.seed, augment or 0, 2),
+        )
+
+    def objective(self, pair: Registration, lam: float) -> dict[str, Tensor]:
+        """Give loss, dissimilarity and smoothness of a registration."""
+        dissimilarity = self.loss(pair)
+        smoothness = diffusion_energy(pair.displacement.float(), self.dataset.spacing)
+        return {"loss": dissimilarity + lam * smoothness, "dissimilarity": dissimilarity, "smoothness": smoothness}
+
+    def balance(self) -> float:
+        """Give λ₀, at which dissimilarity and regulariser pull equally hard at a displacement.
+
+        Both gradients are taken at the same smooth random displacements of about one voxel, on training pairs.
+        """
+        chosen = np.random.default_rng([self.seed, 3]).permutation(len(self.pairs))[:BALANCED]
+        ratios = []
+        for k, index in enumerate(chosen):
+            pair = self.batch([self.pairs[index]])
+            coarse = [max(2, n // 8) for n in self.dataset.shape]
+            noise = torch.randn(1, self.dataset.spatial_dims, *coarse, generator=generator("cpu", self.seed, k, 4))
+            mode = "bilinear" if self.dataset.spatial_dims == 2 else "trilinear"
+            start = F.interpolate(noise.to(self.device), self.dataset.shape, mode=mode, align_corners=True)
+            pair.displacement = start.requires_grad_()
+            values = self.objective(pair, 0.0)
+            pulls = [torch.autograd.grad(values[k], start)[0].norm() for k in ("dissimilarity", "smoothness")]
+            ratios.append(float(pulls[0] / pulls[1]))
+        return float(np.median(ratios))
+
+    def train(self, lam: float, checkpoint: Path, label: str) -> Outcome:
+        """Train one network from scratch at one weight λ."""
+        torch.manual_seed(self.seed)
+        network = self.build().to(self.device)
+
+        def step(index: int) -> dict[str, Tensor]:
+            chosen = shuffled(len(self.pairs), self.recipe.batch, self.seed, index)
+            pair = self.batch([self.pairs[i] for i in chosen], augment=index)
+            pair.displacement = network(pair.moving, pair.fixed).float()
+            return self.objective(pair, lam)
+
+        def validate() -> dict[str, float]:
+            rows = []
+            for names, scorer in zip(self.judges, self.scorers, strict=True):
+                pair = self.batch([names])
+                pair.displacement = network(pair.moving, pair.fixed).float()
+                values = {k: float(v) for k, v in self.objective(pair, lam).items()}
+                rows.append({**values, "score": scorer.primary(to_array(pair.displacement))})
+            return {key: float(np.nanmean([row[key] for row in rows])) for key in rows[0]}
+
+        return Trainer(self.fabric, self.recipe.schedule, checkpoint, label).fit(network, step, validate)
+
+    def build(self) -> nn.Module:
+        """Build the registration network for this dataset."""
+        return networks.build(self.recipe.network, self.dataset.shape, **self.recipe.architecture)
+
+
+def displacements(
+    dataset: Dataset, network: nn.Module, pairs: Sequence[tuple[str, str]], device: torch.device | str = "cpu"
+) -> Iterator[np.ndarray]:
+    """Predict the displacement ``(*spatial, dims)`` in voxels of each pair, in order."""
+    loader = Loader(dataset, device)
+    network.to(device).eval()
+    with torch.no_grad():
+        for moving, fixed in pairs:
+            yield to_array(network(loader.images([moving]), loader.images([fixed])))

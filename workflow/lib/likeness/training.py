@@ -1,0 +1,203 @@
+"""Loss-agnostic, resumable training.
+
+A training is a function of its seed: whatever happens in a step follows from ``(seed, step)`` alone, so that a run that
+was interrupted and resumed from its last checkpoint ends like one that was not. Lightning Fabric places the model on
+the device and runs it in the wanted precision; the loop is ours, because Lightning's resume restarts the loader.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
+
+Precision = Literal["32-true", "bf16-mixed"]
+
+
+class Point(NamedTuple):
+    """One value of a learning curve."""
+
+    step: int
+    quantity: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast to train.
+
+    Attributes:
+        steps: number of updates.
+        learning_rate: of Adam.
+        validate_every: steps between validations; the last step is always validated.
+        checkpoint_every: steps between checkpoints.
+        patience: validations without improvement before the learning rate is multiplied by .1; 0 keeps it constant.
+    """
+
+    steps: int
+    learning_rate: float
+    validate_every: int
+    checkpoint_every: int = 500
+    patience: int = 0
+
+
+@dataclass
+class Outcome:
+    """What a training left behind.
+
+    Attributes:
+        weights: state of the model with the lowest validation loss.
+        curve: training and validation values by step.
+        best_step: the step those weights are from.
+        diverged_at: the step at which the loss ceased to be finite, or ``None``.
+    """
+
+    weights: dict[str, Tensor]
+    curve: list[Point] = field(default_factory=list)
+    best_step: int = 0
+    diverged_at: int | None = None
+
+
+def make_fabric(precision: Precision = "32-true", threads: int = 1) -> Fabric:
+    """Set up one device, a GPU where there is one, and deterministic arithmetic on a fixed number of threads."""
+    from lightning.fabric import Fabric
+
+    torch.set_num_threads(threads)
+    torch.backends.cudnn.benchmark = False
+    return Fabric(accelerator="auto", devices=1, precision=precision)
+
+
+def generator(device: torch.device | str, *key: int) -> torch.Generator:
+    """Give a source of randomness that is a function of ``key``, for example of seed and step."""
+    state = int(np.random.SeedSequence([abs(int(k)) for k in key]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+    return torch.Generator(device).manual_seed(state)
+
+
+def shuffled(items: int, batch: int, seed: int, step: int) -> np.ndarray:
+    """Give the indices of the batch of a step: every epoch is a new permutation, a function of the seed.
+
+    Batches run on over the end of an epoch, so that every item is seen equally often for any batch size.
+    """
+    positions = np.arange(step * batch, (step + 1) * batch)
+    epochs = {e: np.random.default_rng([seed, int(e)]).permutation(items) for e in np.unique(positions // items)}
+    return np.array([epochs[p // items][p % items] for p in positions])
+
+
+class Trainer:
+    """Trains one model; resumes from its checkpoint if there is one.
+
+    Args:
+        fabric: device and precision, see :func:`make_fabric`.
+        schedule: how long and how fast.
+        checkpoint: file for the state of an unfinished training; it is removed by the caller when the results are safe.
+        label: shown by the progress bar.
+    """
+
+    def __init__(self, fabric: Fabric, schedule: Schedule, checkpoint: Path, label: str) -> None:
+        self.fabric = fabric
+        self.schedule = schedule
+        self.checkpoint = checkpoint
+        self.label = label
+
+    def fit(
+        self,
+        model: nn.Module,
+        step: Callable[[int], dict[str, Tensor]],
+        validate: Callable[[], dict[str, float]],
+    ) -> Outcome:
+        """Minimise ``step(index)["loss"]`` over the parameters of ``model``.
+
+        Args:
+            model: already on the device; ``step`` and ``validate`` use it.
+            step: gives the values of one training step, a function of the index; ``loss`` is minimised.
+            validate: gives the values on the validation pairs; the lowest ``loss`` decides which weights are kept.
+        """
+        optimiser = torch.optim.Adam(model.parameters(), lr=self.schedule.learning_rate)
+        outcome = Outcome(copy.deepcopy(model.state_dict()))
+        best, stale, first = math.inf, 0, 0
+        if self.checkpoint.is_file():
+            first, best, stale = self._restore(model, optimiser, outcome)
+        bar = tqdm(range(first, self.schedule.steps), self.label, initial=first, total=self.schedule.steps, disable=None)
+        for index in bar:
+            values = self._update(model, optimiser, step, index)
+            if values is None:
+                outcome.diverged_at = index
+                break
+            done = index + 1
+            if done % self.schedule.validate_every == 0 or done == self.schedule.steps:
+                outcome.curve += [Point(done, f"train_{k}", v) for k, v in values.items()]
+                current = self._validate(model, validate, outcome, done)
+                stale = 0 if current < best else stale + 1
+                if current < best:
+                    best, outcome.best_step = current, done
+                    outcome.weights = copy.deepcopy(model.state_dict())
+                if self.schedule.patience and stale >= self.schedule.patience:
+                    stale = 0
+                    for group in optimiser.param_groups:
+                        group["lr"] *= 0.1
+            if done % self.schedule.checkpoint_every == 0 and done < self.schedule.steps:
+                self._save(model, optimiser, outcome, done, best, stale)
+        return outcome
+
+    def _update(
+        self, model: nn.Module, optimiser: torch.optim.Optimizer, step: Callable[[int], dict[str, Tensor]], index: int
+    ) -> dict[str, float] | None:
+        """Make one update; ``None`` where the loss or a gradient is not finite."""
+        model.train()
+        optimiser.zero_grad(set_to_none=True)
+        with self.fabric.autocast():
+            values = step(index)
+        if not torch.isfinite(values["loss"]):
+            return None
+        self.fabric.backward(values["loss"])
+        norm = nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
+        if not torch.isfinite(norm):
+            return None
+        optimiser.step()
+        return {k: float(v.detach()) for k, v in values.items()}
+
+    def _validate(
+        self, model: nn.Module, validate: Callable[[], dict[str, float]], outcome: Outcome, done: int
+    ) -> float:
+        model.eval()
+        with torch.no_grad(), self.fabric.autocast():
+            values = validate()
+        outcome.curve += [Point(done, f"val_{k}", v) for k, v in values.items()]
+        return values["loss"]
+
+    def _save(self, model: nn.Module, optimiser: torch.optim.Optimizer, outcome: Outcome, *progress: Any) -> None:
+        state = {
+            "model": model.state_dict(),
+            "optimiser": optimiser.state_dict(),
+            "weights": outcome.weights,
+            "curve": [tuple(p) for p in outcome.curve],
+            "best_step": outcome.best_step,
+            "progress": progress,
+        }
+        self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self.checkpoint.with_suffix(".part")
+        torch.save(state, temporary)
+        temporary.replace(self.checkpoint)
+
+    def _restore(
+        self, model: nn.Module, optimiser: torch.optim.Optimizer, outcome: Outcome
+    ) -> tuple[int, float, int]:
+        state = torch.load(self.checkpoint, map_location=self.fabric.device, weights_only=True)
+        model.load_state_dict(state["model"])
+        optimiser.load_state_dict(state["optimiser"])
+        outcome.weights = state["weights"]
+        outcome.curve = [Point(*p) for p in state["curve"]]
+        outcome.best_step = state["best_step"]
+        first, best, stale = state["progress"]
+        return int(first), float(best), int(stale)
