@@ -7,20 +7,24 @@ loss; with raw weights λ is given.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from likeness import extractors, losses, networks
 from likeness.augmentation import Augmentation, random_affine, resample
 from likeness.data.loading import Loader
 from likeness.data.store import Dataset
+from likeness.files import whole, write_json
 from likeness.geometry import diffusion_energy, to_array
 from likeness.losses.base import Registration, SimilarityLoss
 from likeness.scoring import PairScorer
@@ -167,12 +171,79 @@ class RegistrationTask:
         return networks.build(self.recipe.network, self.dataset.shape, **self.recipe.architecture)
 
 
+def train_grid(
+    task: RegistrationTask, work: Path, who: dict[str, Any], after: Callable[[], object] = lambda: None
+) -> list[Path]:
+    """Train the whole grid of weights; weights that a former, interrupted run finished are not trained again.
+
+    Args:
+        task: dataset, loss and recipe.
+        work: folder that survives an interruption.
+        who: columns that name the training in the learning curves.
+        after: called whenever something was saved.
+
+    Returns:
+        The finished files: ``training.json`` (λ₀; per weight its λ, best step, and the step at which it diverged or
+        null), ``curves.csv`` and one ``<weight>.safetensors`` for every weight that did not diverge.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    base = task.balance() if task.recipe.weights == "balanced" else 1.0
+    records = []
+    for weight in task.recipe.grid:
+        record = work / f"{weight:g}.json"
+        if not record.is_file():
+            label = f"{who['dataset']} {who['loss']} {weight:g}"
+            outcome = task.train(base * weight, work / f"{weight:g}.checkpoint", label)
+            _save(outcome, weight, base * weight, work, who)
+            after()
+        records.append(json.loads(record.read_text()))
+    write_json(work / "training.json", {"lambda_0": base, "weights": [r["training"] for r in records]})
+    curves = pd.concat([pd.DataFrame(r["curve"]) for r in records], ignore_index=True)
+    with whole(work / "curves.csv") as path:
+        curves.to_csv(path, index=False, float_format="%.6g")
+    trained = [work / r["training"]["file"] for r in records if r["training"]["file"]]
+    return [work / "training.json", work / "curves.csv", *trained]
+
+
+def _save(outcome: Outcome, weight: float, lam: float, work: Path, who: dict[str, Any]) -> None:
+    """Save one weight's training; the record comes last, so that what it speaks of is there."""
+    file = None
+    if outcome.diverged_at is None:
+        file = f"{weight:g}.safetensors"
+        with whole(work / file) as path:
+            save_file({k: v.contiguous().cpu() for k, v in outcome.weights.items()}, path)
+    training = {
+        "weight": weight,
+        "lambda": lam,
+        "best_step": outcome.best_step,
+        "diverged_at": outcome.diverged_at,
+        "file": file,
+    }
+    curve = [{**who, "lam": weight, **point._asdict()} for point in outcome.curve]
+    write_json(work / f"{weight:g}.json", {"training": training, "curve": curve})
+
+
+def load_network(models: Path, file: str, shape: Sequence[int]) -> nn.Module:
+    """Load a trained network from the folder of its training.
+
+    Raises:
+        ValueError: if the weights do not fit the architecture in ``provenance.json``.
+    """
+    recipe = json.loads((models / "provenance.json").read_text())["recipe"]
+    network = networks.build(recipe["network"], shape, **recipe["architecture"])
+    try:
+        network.load_state_dict(load_file(models / file))
+    except RuntimeError as error:
+        msg = f"{models / file}: these weights are not of the architecture in provenance.json; train again"
+        raise ValueError(msg) from error
+    return network.eval()
+
+
 def displacements(
-    dataset: Dataset, network: nn.Module, pairs: Sequence[tuple[str, str]], device: torch.device | str = "cpu"
-) -> Iterator[np.ndarray]:
-    """Predict the displacement ``(*spatial, dims)`` in voxels of each pair, in order."""
-    loader = Loader(dataset, device)
-    network.to(device).eval()
+    loader: Loader, network: nn.Module, pairs: Sequence[tuple[str, str]]
+) -> Iterator[tuple[tuple[str, str], np.ndarray]]:
+    """Predict the displacement ``(*spatial, dims)`` in voxels of each pair ``(moving, fixed)``, in order."""
+    network.to(loader.device)
     with torch.no_grad():
         for moving, fixed in pairs:
-            yield to_array(network(loader.images([moving]), loader.images([fixed])))
+            yield (moving, fixed), to_array(network(loader.images([moving]), loader.images([fixed])))

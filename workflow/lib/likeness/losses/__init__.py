@@ -26,6 +26,11 @@ def names() -> list[str]:
 
 
 @lru_cache
+def _tree(name: str) -> ast.Module:
+    return ast.parse((FOLDER / f"{name}.py").read_text())
+
+
+@lru_cache
 def card(name: str) -> dict[str, Any]:
     """Read the card of a loss, a literal, without importing its module.
 
@@ -36,11 +41,23 @@ def card(name: str) -> dict[str, Any]:
     if not path.is_file():
         msg = f"{path}: there is no loss '{name}'; `make loss NAME={name}` writes one"
         raise ValueError(msg)
-    for node in ast.parse(path.read_text()).body:
+    for node in _tree(name).body:
         if isinstance(node, ast.Assign) and [t.id for t in node.targets if isinstance(t, ast.Name)] == ["CARD"]:
             return ast.literal_eval(node.value)
     msg = f"{path}: no literal CARD; write `CARD = {{...}}` with constants only"
     raise ValueError(msg)
+
+
+@lru_cache
+def options(name: str) -> dict[str, Any]:
+    """Give the options of a loss with their defaults, without importing its module: the keywords of its constructor."""
+    for node in _tree(name).body:
+        if isinstance(node, ast.ClassDef) and node.name == "Loss":
+            for method in node.body:
+                if isinstance(method, ast.FunctionDef) and method.name == "__init__":
+                    pairs = zip(method.args.kwonlyargs, method.args.kw_defaults, strict=True)
+                    return {a.arg: ast.literal_eval(d) for a, d in pairs if d is not None and a.arg != "extractor"}
+    return {}
 
 
 def build(name: str, **options: Any) -> SimilarityLoss:

@@ -1,0 +1,221 @@
+"""A study: the configuration, checked and completed, and what follows from it for each dataset and loss.
+
+Nothing here reads an image or imports a heavy library, because the workflow needs it while it is parsed.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+from likeness import losses
+from likeness.data import layout, recipes
+
+SCHEMA = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
+
+
+class ConfigurationError(ValueError):
+    """The configuration asks for something impossible; the message names file, key and mend."""
+
+
+@lru_cache
+def schema() -> dict[str, Any]:
+    """Read the JSON Schema of a configuration."""
+    return yaml.safe_load(SCHEMA.read_text())
+
+
+def _did_you_mean(word: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(word, known, 1)
+    return f"did you mean '{near[0]}'?" if near else f"use one of {', '.join(known)}"
+
+
+def _explain(error: ValidationError, file: str) -> str:
+    """Turn a schema violation into one sentence with file, key and mend."""
+    place = ".".join(str(p) for p in error.absolute_path)
+    where = f"{file}: " + (f"key '{place}'" if place else "the configuration")
+    rule: Any = error.schema
+    if error.validator == "additionalProperties" and isinstance(error.instance, Mapping):
+        known = list(rule.get("properties", {}))
+        unknown = [k for k in error.instance if k not in known]
+        path = ".".join(str(p) for p in [*error.absolute_path, unknown[0]])
+        return f"{file}: key '{path}' is unknown; {_did_you_mean(str(unknown[0]), known)}"
+    meaning = rule.get("description", "") if isinstance(rule, Mapping) else ""
+    return f"{where}: {error.message}" + (f"; it is: {meaning}" if meaning else "")
+
+
+def _complete(value: Any, rule: Mapping[str, Any]) -> Any:
+    """Fill in the defaults of the schema, recursively."""
+    rule = {**schema()["$defs"][rule["$ref"].rsplit("/", 1)[1]], **rule} if "$ref" in rule else rule
+    if not isinstance(value, Mapping):
+        return value
+    known = rule.get("properties", {})
+    full = {key: known[key]["default"] for key in known if "default" in known[key]}
+    full.update(value)
+    other = rule.get("additionalProperties")
+    rules = {key: known.get(key, other if isinstance(other, Mapping) else {}) for key in full}
+    return {key: _complete(item, rules[key]) for key, item in full.items()}
+
+
+def _overlay(base: Mapping[str, Any], over: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """Complete a dataset's budget: its own entries over the study's over the defaults."""
+    return _complete({**base, **over}, schema()["$defs"][kind])
+
+
+@dataclass(frozen=True)
+class Study:
+    """A configuration that was checked. Make one with :meth:`load`."""
+
+    config: dict[str, Any]
+    file: str
+    capabilities: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Spatial dims and parts of every dataset of the study, by name."""
+
+    @classmethod
+    def load(cls, config: Mapping[str, Any], file: str = "the configuration") -> Study:
+        """Check a configuration against its schema, the losses, the recipes and the tables of datasets.
+
+        Args:
+            config: as read from YAML.
+            file: its name, for messages.
+
+        Raises:
+            ConfigurationError: in one sentence that names file, key and mend.
+        """
+        raw = {k: ({} if v is None else v) for k, v in config.items()}
+        for key in ("losses", "datasets", "networks"):
+            if isinstance(raw.get(key), Mapping):
+                raw[key] = {k: ({} if v is None else v) for k, v in raw[key].items()}
+        errors = sorted(Draft202012Validator(schema()).iter_errors(raw), key=lambda e: list(map(str, e.absolute_path)))
+        if errors:
+            raise ConfigurationError(_explain(errors[0], file))
+        study = cls(_complete(raw, schema()), file)
+        study._check_losses()
+        study._check_datasets()
+        return study
+
+    def _refuse(self, key: str, what: str) -> None:
+        msg = f"{self.file}: key '{key}': {what}"
+        raise ConfigurationError(msg)
+
+    def _check_losses(self) -> None:
+        known = losses.names()
+        for name, entry in self.config["losses"].items():
+            if name not in known:
+                self._refuse(f"losses.{name}", f"there is no loss '{name}'; {_did_you_mean(name, known)}")
+            if "default" in entry["variants"]:
+                self._refuse(f"losses.{name}.variants.default", "the name is taken by the variant without `variants`")
+            allowed = losses.options(name)
+            for key, options in {"options": entry["options"], **entry["variants"]}.items():
+                for option in set(options) - set(allowed):
+                    place = key if key == "options" else f"variants.{key}"
+                    hint = _did_you_mean(option, list(allowed)) if allowed else "it has none"
+                    self._refuse(f"losses.{name}.{place}.{option}", f"loss '{name}' has no such option; {hint}")
+        self._check_subset("only_losses", list(self.config["losses"]))
+
+    def _check_subset(self, key: str, known: list[str]) -> None:
+        for name in self.config[key].split():
+            if name not in known:
+                self._refuse(key, f"the study has no '{name}'; {_did_you_mean(name, known)}")
+
+    def _check_datasets(self) -> None:
+        for name, entry in self.config["datasets"].items():
+            if "folder" in entry and "recipe" in entry:
+                self._refuse(f"datasets.{name}", "give either `folder` or `recipe`, not both")
+            if "folder" in entry:
+                try:
+                    layout.check_tables(Path(entry["folder"]))
+                    self.capabilities[name] = layout.capabilities(Path(entry["folder"]))
+                except layout.DatasetError as error:
+                    self._refuse(f"datasets.{name}.folder", str(error))
+            else:
+                recipe = entry.get("recipe", name)
+                if recipe not in recipes.RECIPES:
+                    hint = _did_you_mean(recipe, list(recipes.RECIPES))
+                    self._refuse(f"datasets.{name}", f"there is no built-in recipe '{recipe}'; {hint} or give `folder`")
+                self.capabilities[name] = recipes.describe(recipe)
+        self._check_subset("only_datasets", list(self.config["datasets"]))
+
+    @property
+    def results(self) -> str:
+        return self.config["results"]
+
+    @property
+    def networks(self) -> list[str]:
+        return list(self.config["networks"])
+
+    @property
+    def seeds(self) -> list[int]:
+        return self.config["seeds"]
+
+    def _chosen(self, kind: str) -> list[str]:
+        only = self.config[f"only_{kind}"].split()
+        return [name for name in self.config[kind] if not only or name in only]
+
+    @cached_property
+    def datasets(self) -> list[str]:
+        """Datasets of the study, in the order of the configuration."""
+        return self._chosen("datasets")
+
+    @cached_property
+    def losses(self) -> list[str]:
+        """Losses of the study, in the order of figures and tables."""
+        chosen = self._chosen("losses")
+        return [name for name in losses.names() if name in chosen]
+
+    def variants(self, loss: str) -> list[str]:
+        """Variants of a loss, ``default`` first."""
+        return ["default", *self.config["losses"][loss]["variants"]]
+
+    def options(self, loss: str, variant: str) -> dict[str, Any]:
+        """Options of a variant: its own over those of the variant ``default``."""
+        entry = self.config["losses"][loss]
+        return {**entry["options"], **({} if variant == "default" else entry["variants"][variant])}
+
+    def inapplicable(self, dataset: str, loss: str) -> str | None:
+        """Say in a sentence why a loss does not apply to a dataset; ``None`` where it does."""
+        able, card = self.capabilities[dataset], losses.card(loss)
+        if able["spatial_dims"] not in card["dimensions"]:
+            return f"{card['title']} does not work in {able['spatial_dims']}D."
+        missing = [reason for part, reason in card["requires"].items() if part not in able["parts"]]
+        return missing[0] if missing else None
+
+    def runs(self) -> Iterator[tuple[str, str, str, str, int]]:
+        """List every training: dataset, network, loss, variant, seed."""
+        for dataset in self.datasets:
+            for network in self.networks:
+                for loss in self.losses:
+                    if self.inapplicable(dataset, loss) is None:
+                        for variant in self.variants(loss):
+                            for seed in self.seeds:
+                                yield dataset, network, loss, variant, seed
+
+    def _architecture(self, entry: Mapping[str, Any], dataset: str) -> dict[str, Any]:
+        dims = self.capabilities[dataset]["spatial_dims"]
+        chosen = {k: v for k, v in entry.items() if not k.startswith("channels_")}
+        return {**chosen, "channels": entry[f"channels_{dims}d"]}
+
+    def training(self, dataset: str, network: str, loss: str) -> dict[str, Any]:
+        """Everything that decides a training but the data, the loss's options and the seed, as plain types."""
+        entry = self.config["datasets"][dataset]
+        budget = _overlay(self.config["training"], entry["training"], "training")
+        card = losses.card(loss)
+        own = self.config["losses"][loss].get("grid") or budget.pop("grid", None)
+        budget["grid"] = own or (card["grid"] if budget["weights"] == "balanced" else card["raw_grid"])
+        budget["network"] = network
+        budget["architecture"] = self._architecture(self.config["networks"][network], dataset)
+        budget["threads"] = self.config["threads"]
+        return budget
+
+    def pretraining(self, dataset: str) -> dict[str, Any]:
+        """Everything that decides the pretraining of an extractor but the data and the seed, as plain types."""
+        entry = self.config["datasets"][dataset]
+        budget = self._architecture(_overlay(self.config["pretraining"], entry["pretraining"], "pretraining"), dataset)
+        return {**budget, "threads": self.config["threads"]}

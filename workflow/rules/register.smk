@@ -1,0 +1,18 @@
+rule register:
+    input:
+        dataset=rules.prepare.output.dataset,
+        models=f"{RESULTS}/models/{RUN}",
+    output:
+        fields=maybe_temp(directory(f"{RESULTS}/fields/{RUN}")),
+        sample=f"{RESULTS}/samples/{RUN}.npz",
+        runtime=f"{RESULTS}/runtimes/register/{RUN}.json",
+    params:
+        threads=STUDY.config["threads"],
+        code=lambda wc: code("register", f"likeness.networks.{wc.network}"),
+    threads: STUDY.config["threads"]
+    resources:
+        mem_mb=4000,
+    conda:
+        env_path("train")
+    script:
+        script_path("register")
