@@ -1,0 +1,1 @@
+"""The figures of a study, drawn from its tables and prepared datasets alone."""

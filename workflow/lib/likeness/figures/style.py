@@ -16,6 +16,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
 from likeness import losses
@@ -209,7 +210,7 @@ def stamp(figure: Figure) -> None:
     """Mark a figure of a demonstration as such, along its upper edge, clear of everything drawn."""
     share = 0.2 / figure.get_figheight()
     engine = figure.get_layout_engine()
-    if engine is not None:
+    if isinstance(engine, ConstrainedLayoutEngine):
         engine.set(rect=(0, 0, 1, 1 - share))
     figure.text(
         0.995,
@@ -226,7 +227,8 @@ def stamp(figure: Figure) -> None:
 @contextmanager
 def paper() -> Iterator[None]:
     """Draw in the style of all figures, whatever the user's matplotlib configuration says."""
-    with mpl.rc_context({**mpl.rcParamsDefault, **RC}):
+    settings: Any = {**mpl.rcParamsDefault, **RC}
+    with mpl.rc_context(settings):
         yield
 
 

@@ -1,0 +1,185 @@
+"""A made-up study: tables as the workflow writes them, without any image or training.
+
+The numbers obey the rules that the statistics rely on: a subject effect, mirrored pairs, a choice of λ with a best
+value in between, folding that falls with λ, labels that are absent, trainings that diverge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+COLUMNS = [
+    "dataset",
+    "split",
+    "method",
+    "network",
+    "loss",
+    "variant",
+    "lam",
+    "seed",
+    "pair",
+    "moving",
+    "fixed",
+    "moving_person",
+    "fixed_person",
+    "metric",
+    "label",
+    "value",
+    "unit",
+    "chosen",
+]
+LAMS = (0.25, 0.5, 1.0, 2.0, 4.0)
+CARD = """CARD = {{
+    "title": "{title}", "order": {order}, "colour": "{colour}", "marker": "{marker}", "supervision": "{supervision}",
+}}
+"""
+LOSSES = {
+    "mse": ("MSE", "#4477AA", "o", "none"),
+    "mse_masked": ("MSE masked", "#66CCEE", "s", "none"),
+    "ncc": ("NCC", "#228833", "^", "none"),
+    "ncc_masked": ("NCC masked", "#AAAA00", "v", "none"),
+    "nmi": ("NMI", "#CCBB44", "D", "none"),
+    "mind": ("MIND-SSC", "#AA3377", "P", "none"),
+    "deepsim_ae": ("DeepSim-AE", "#882255", "X", "in-domain"),
+    "deepsim_seg": ("DeepSim-seg", "#EE6677", "h", "labels"),
+    "ncc_sup": ("NCC + labels", "#999933", "p", "labels"),
+}
+
+
+@dataclass
+class Made:
+    """What is made up for one dataset."""
+
+    name: str
+    dims: int = 2
+    field: bool = True
+    unit: str = "mm"
+    stress_test: bool = True
+    subjects: int = 12
+    pairs: int = 20
+    labels: Sequence[str] = ("cortex", "white matter", "ventricle")
+    missing: Sequence[str] = ()
+    diverged: Sequence[str] = ()
+
+    @property
+    def meta(self) -> dict[str, object]:
+        """What ``dataset.yaml`` says, as far as figures read it."""
+        return {"name": self.name, "spatial_dims": self.dims, "stress_test": self.stress_test}
+
+
+DATASETS = (
+    Made("mni-brain"),
+    Made("mni-head", diverged=("nmi",)),
+    Made("cells", field=False, unit="nm", stress_test=False, missing=("mse_masked", "ncc_masked"), subjects=24),
+    Made("mni-brain-3d", dims=3, subjects=4, pairs=4),
+)
+
+
+def write_cards(folder: Path, losses: dict[str, tuple[str, str, str, str]] | None = None) -> None:
+    """Write modules with nothing but a card, for a test that shall not depend on the losses that exist."""
+    for place, (name, (title, colour, marker, supervision)) in enumerate((losses or LOSSES).items()):
+        text = CARD.format(title=title, order=place, colour=colour, marker=marker, supervision=supervision)
+        (folder / f"{name}.py").write_text(text)
+
+
+@dataclass
+class Study:
+    """The made-up tables: ``metrics`` without a choice of λ, ``curves``, and ``datasets``, name → dataset.yaml."""
+
+    datasets: Sequence[Made] = DATASETS
+    losses: Sequence[str] = tuple(LOSSES)
+    variants: dict[str, Sequence[str]] = field(default_factory=dict)
+    seeds: Sequence[int] = (0,)
+    networks: Sequence[str] = ("voxelmorph",)
+
+    def metrics(self) -> pd.DataFrame:
+        rows = [row for made in self.datasets for row in self._dataset(made)]
+        return pd.DataFrame(rows, columns=COLUMNS)
+
+    def metas(self) -> dict[str, dict[str, object]]:
+        return {made.name: made.meta for made in self.datasets}
+
+    def trainings(self, made: Made) -> list[tuple[str, str, str, int]]:
+        return [
+            (network, loss, variant, seed)
+            for network in self.networks
+            for loss in self.losses
+            if loss not in made.missing
+            for variant in ("default", *self.variants.get(loss, ()))
+            for seed in self.seeds
+        ]
+
+    def _dataset(self, made: Made) -> list[tuple]:
+        rows: list[tuple] = []
+        for split in ("val", "test"):
+            rng = np.random.default_rng(len(made.name) + len(split))
+            pairs = make_pairs(rng, made, split)
+            effect = dict(zip(persons(made, split), rng.normal(0, 1, made.subjects), strict=True))
+            for pair in pairs:
+                who = (*pair, *pair)
+                base = 0.1 * (effect[pair[0]] + effect[pair[1]]) + 0.06 * rng.normal()
+                head = (made.name, split, "unregistered", "", "", "", np.nan, -1, f"{pair[0]}>{pair[1]}", *who)
+                rows += [(*head, *score, True) for score in _scores(made, 0.0, base, 0.0)]
+                for network, loss, variant, seed in self.trainings(made):
+                    quality = 0.55 + 0.04 * list(LOSSES).index(loss) if loss in LOSSES else 0.7
+                    quality += 0.02 * (variant != "default") + 0.01 * seed
+                    for lam in LAMS:
+                        gain = np.nan if loss in made.diverged else quality - 0.08 * np.log2(lam) ** 2
+                        head = (made.name, split, "learned", network, loss, variant, lam, seed)
+                        head = (*head, f"{pair[0]}>{pair[1]}", *who)
+                        noise = 0.03 * rng.normal()
+                        rows += [(*head, *score, False) for score in _scores(made, gain + noise, base, 0.3 / lam)]
+        return rows
+
+    def curves(self) -> pd.DataFrame:
+        rows = []
+        for made in self.datasets:
+            rng = np.random.default_rng(1)
+            for training in self.trainings(made):
+                for lam in LAMS:
+                    level = 1 + 0.05 * self.losses.index(training[1]) - 0.1 * np.log2(lam) ** 2
+                    for step in range(0, 1001, 50):
+                        score = 0.4 + 0.3 * level * (1 - np.exp(-step / 200)) + 0.005 * rng.normal()
+                        score = 4 - 4 * score if made.field else score
+                        if training[1] in made.diverged and step > 300:
+                            score = np.nan
+                        rows.append((made.name, *training, lam, step, "val_score", score))
+        return pd.DataFrame(
+            rows, columns=["dataset", "network", "loss", "variant", "seed", "lam", "step", "quantity", "value"]
+        )
+
+
+def persons(made: Made, split: str) -> list[str]:
+    """Name the persons of a split."""
+    return [f"{split}{i:02d}" for i in range(made.subjects)]
+
+
+def make_pairs(rng: np.random.Generator, made: Made, split: str) -> list[tuple[str, str]]:
+    """Draw pairs of different persons, every one in both directions."""
+    names = persons(made, split)
+    every = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
+    drawn = [every[i] for i in rng.choice(len(every), min(made.pairs, len(every)), replace=False)]
+    return [pair for a, b in drawn for pair in ((a, b), (b, a))]
+
+
+def _scores(made: Made, gain: float, base: float, rough: float) -> list[tuple[str, str, float, str]]:
+    """Make up the scores of one pair: metric, label, value, unit."""
+    failed = np.isnan(gain)
+    folding = np.nan if failed else max(0.0, rough - 0.6) * 0.5
+    scores = [
+        ("sdlogj", "all", np.nan if failed else rough, "1"),
+        ("folding", "all", folding, "%"),
+        ("ndv" if made.dims == 3 else "nda", "all", folding, "%"),
+    ]
+    for i, label in enumerate(made.labels):
+        dice = np.clip(0.62 + 0.05 * i + base + 0.25 * gain, 0, 0.99)
+        scores.append(("dice", label, np.nan if failed else dice, "1"))
+        scores.append(("hd95", label, np.nan if failed else 6 * (1 - dice) + i, made.unit))
+    if made.field:
+        scores.append(("epe", "all", np.nan if failed else max(0.2, 3.4 - 4 * base - 2 * gain), made.unit))
+    return scores

@@ -1,0 +1,112 @@
+"""From single scores to independent observations: labels, mirrored pairs and seeds, in this order.
+
+1. ``dice`` and ``hd95`` of one pair are averaged over labels into a row with the label ``mean``; a label that is
+   absent (NaN) does not count, an infinite distance makes the mean infinite.
+2. Mirrored pairs say the same thing twice: registrations between the same two persons, or, within one person, between
+   the same two images, are averaged into one *observation*, whatever the direction.
+3. Seeds are averaged; a seed whose training diverged does not count, and ``n_seeds`` says how many did.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from likeness import losses
+from likeness.files import whole
+
+PER_LABEL = ("dice", "hd95")
+"""Metrics that are scored per label and summed up by a mean over labels."""
+
+METHOD = ["dataset", "method", "network", "loss", "variant"]
+"""The columns that name what is compared; empty where they do not apply."""
+
+SERIES = [*METHOD, "metric", "label", "unit"]
+"""The columns that name one column of figures: a method's metric."""
+
+UNREGISTERED = "unregistered"
+
+
+def label_means(metrics: pd.DataFrame) -> pd.DataFrame:
+    """Give the mean over labels of every pair, as rows of the metrics table with the label ``mean``."""
+    rows = metrics[metrics.metric.isin(PER_LABEL)]
+    keys = [c for c in metrics.columns if c not in {"label", "value"}]
+    means = rows.groupby(keys, sort=False, dropna=False, observed=True)["value"].mean().reset_index()
+    return means.assign(label="mean")[list(metrics.columns)]
+
+
+def overall(metrics: pd.DataFrame) -> pd.DataFrame:
+    """Keep one row per pair and metric: the mean over labels, or the score of the whole image."""
+    return pd.concat([label_means(metrics), metrics[~metrics.metric.isin(PER_LABEL)]], ignore_index=True)
+
+
+def observations(metrics: pd.DataFrame, extra: tuple[str, ...] = ()) -> pd.DataFrame:
+    """Merge mirrored pairs, then average over seeds.
+
+    Args:
+        metrics: rows of the metrics table, of one split.
+        extra: further columns to keep apart, for example ``("lam",)``.
+
+    Returns:
+        The columns :data:`SERIES`, ``extra``, ``observation`` (its name), ``first`` and ``second`` (its persons, in
+        alphabetical order), ``value`` and ``seeds`` (how many are behind the value).
+    """
+    keys = [*SERIES, *extra, "observation", "first", "second"]
+    merged = _named(metrics).groupby([*keys, "seed"], sort=False, dropna=False, observed=True)["value"].mean()
+    averaged = merged.groupby(keys, sort=False, dropna=False, observed=True).agg(["mean", "count"])
+    return averaged.rename(columns={"mean": "value", "count": "seeds"}).reset_index()
+
+
+def wide(merged: pd.DataFrame) -> pd.DataFrame:
+    """Spread the observations of one dataset into ``(observations, series)``, NaN where a series lacks one.
+
+    The index levels are ``observation, first, second``; the column levels are :data:`SERIES` without ``dataset``.
+    """
+    columns = [c for c in SERIES if c != "dataset"]
+    rows = merged.set_index(["observation", "first", "second", *columns])["value"]
+    return rows.unstack(columns).sort_index()  # noqa: PD010 - a pivot table would drop what is all NaN
+
+
+def final(metrics: pd.DataFrame) -> pd.DataFrame:
+    """Keep what results are read from: test pairs at the chosen λ, per label and as the mean over labels."""
+    rows = metrics[(metrics.split == "test") & metrics.chosen]
+    return pd.concat([label_means(rows), rows], ignore_index=True)
+
+
+def _named(metrics: pd.DataFrame) -> pd.DataFrame:
+    """Name the observation each row belongs to."""
+    first, second = _sorted_pair(metrics.moving_person, metrics.fixed_person)
+    image, other = _sorted_pair(metrics.moving, metrics.fixed)
+    same = first == second
+    names = np.where(same, image, first) + "|" + np.where(same, other, second)
+    return metrics.assign(observation=names, first=first, second=second)
+
+
+def _sorted_pair(a: pd.Series, b: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    left, right = a.to_numpy(object), b.to_numpy(object)
+    swap = left > right
+    return np.where(swap, right, left), np.where(swap, left, right)
+
+
+def method_name(method: str, loss: str, variant: str) -> str:
+    """Name what is compared: the loss, ``loss/variant`` for a variant, the method where there is no loss."""
+    if not loss:
+        return method
+    return loss if variant == "default" else f"{loss}/{variant}"
+
+
+def method_order(method: str, loss: str, variant: str) -> tuple[int, int, str, str]:
+    """Give the key that sorts methods: losses as on their cards, other methods, the unregistered pairs last."""
+    group = 0 if loss else 2 if method == UNREGISTERED else 1
+    order = losses.card(loss)["order"] if loss else 0
+    return group, order, loss or method, "" if variant == "default" else variant
+
+
+def write_csv(table: pd.DataFrame, path: str | Path) -> None:
+    """Write a table as CSV in a form that depends on its content alone: six significant digits, no rounding noise."""
+    with whole(path) as temporary:
+        # adding zero turns -0 into 0
+        numbers = table.select_dtypes("float").round(12) + 0.0
+        table.assign(**numbers).to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")

@@ -1,0 +1,106 @@
+"""The crossed bootstrap over persons, for scores of pairs.
+
+Pairs that share a person are not independent. The crossed ("pigeonhole") bootstrap resamples persons with replacement
+and weights a pair by the product of its two persons' multiplicities: Owen, The pigeonhole bootstrap, Ann. Appl. Stat.
+2007, doi:10.1214/07-AOAS122. A pair within one person counts as often as its person.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pandas as pd
+
+RESAMPLES = 5000
+FEWEST_PERSONS = 3
+"""With fewer persons resampling cannot vary the mean in a meaningful way: no interval, no p."""
+CALIBRATED_PERSONS = 20
+"""With fewer persons no known method holds its level: p is descriptive."""
+
+
+def seed_of(*names: str) -> int:
+    """Turn names into a seed that is the same on every machine and in every subset of a study."""
+    return int.from_bytes(hashlib.sha256("\n".join(names).encode()).digest()[:8], "little")
+
+
+def pair_weights(first: np.ndarray, second: np.ndarray, resamples: int, seed: int) -> np.ndarray:
+    """Draw persons and give the weight of every pair in every resample.
+
+    Args:
+        first: ``(pairs,)``, the name of a person of each pair.
+        second: ``(pairs,)``, the name of the other person, or the same one.
+        resamples: how many times persons are drawn.
+        seed: of the draw.
+
+    Returns:
+        ``(resamples, pairs)``, whole numbers as floats.
+    """
+    persons, index = np.unique(np.concatenate([first, second]).astype(str), return_inverse=True)
+    one, other = index[: len(first)], index[len(first) :]
+    share = np.full(len(persons), 1 / len(persons))
+    drawn = np.random.default_rng(seed).multinomial(len(persons), share, size=resamples).astype(float)
+    return drawn[:, one] * np.where(one == other, 1.0, drawn[:, other])
+
+
+def draw(table: pd.DataFrame, dataset: str, resamples: int = RESAMPLES) -> np.ndarray:
+    """Draw the weights ``(resamples, observations)`` of a wide table of test observations.
+
+    They depend on the dataset's name and persons alone, so that a subset of losses or metrics gets the same numbers.
+
+    Args:
+        table: observations with the index levels ``first`` and ``second``, their persons.
+        dataset: its name.
+        resamples: how many times persons are drawn.
+    """
+    first, second = (table.index.get_level_values(level).to_numpy() for level in ("first", "second"))
+    return pair_weights(first, second, resamples, seed_of("test", dataset))
+
+
+def count_persons(table: pd.DataFrame, present: np.ndarray) -> int:
+    """Count the persons behind those observations of a wide table for which ``present`` is true."""
+    index = table.index[present]
+    return len(set(index.get_level_values("first")) | set(index.get_level_values("second")))
+
+
+def resampled_means(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Give the weighted mean of every column in every resample.
+
+    Args:
+        weights: ``(resamples, pairs)``.
+        values: ``(pairs, columns)``, finite or NaN; NaN does not count.
+
+    Returns:
+        ``(resamples, columns)``; NaN where a resample has no pair with a value.
+    """
+    present = ~np.isnan(values)
+    total = weights @ np.where(present, values, 0.0)
+    mass = weights.sum(axis=1, keepdims=True) if present.all() else weights @ present.astype(float)
+    return np.divide(total, mass, out=np.full_like(total, np.nan), where=mass > 0)
+
+
+def interval(means: np.ndarray, level: float = 0.95) -> tuple[float, float]:
+    """Give the percentile interval of one column of resampled means, ``(resamples,)``."""
+    means = means[~np.isnan(means)]
+    if not len(means):
+        return float("nan"), float("nan")
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def p_value(means: np.ndarray, estimate: float) -> float:
+    """Test whether a mean difference is zero.
+
+    Args:
+        means: ``(resamples,)``, the resampled mean differences.
+        estimate: the observed mean difference.
+
+    Returns:
+        The two-sided p, in (0, 1]: how often the resampled mean strays from the estimate at least as far as the
+        estimate from zero, ``(1 + count) / (1 + resamples)``.
+    """
+    means = means[~np.isnan(means)]
+    # a tolerance, so that ties do not depend on the order of a sum
+    tolerance = 1e-9 * max(abs(estimate), 1e-12)
+    count = int((np.abs(means - estimate) >= abs(estimate) - tolerance).sum())
+    return (1 + count) / (1 + len(means))

@@ -1,0 +1,115 @@
+"""Every method against every other, on the same observations.
+
+``effect`` is the mean difference a − b in the metric's own unit, with a 95 % interval; ``p`` tests it against zero.
+Both are from the crossed bootstrap over persons. ``p_holm`` corrects for all comparisons of one dataset, network and
+metric. ``note`` says what a reader must know, above all that with fewer than 20 persons p is descriptive. A pair that
+cannot be compared, because a training diverged or a distance is infinite, keeps its line, says so and has no p.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from statsmodels.stats.multitest import multipletests
+
+from likeness.statistics.aggregate import method_name, method_order, observations, overall, wide
+from likeness.statistics.bootstrap import (
+    CALIBRATED_PERSONS,
+    FEWEST_PERSONS,
+    RESAMPLES,
+    count_persons,
+    draw,
+    interval,
+    p_value,
+    resampled_means,
+)
+
+FAMILY = ["dataset", "network", "metric"]
+COLUMNS = [*FAMILY, "a", "b", "n_pairs", "n_subjects", "p", "p_holm", "effect", "effect_low", "effect_high", "note"]
+
+
+def compare(metrics: pd.DataFrame, resamples: int = RESAMPLES) -> pd.DataFrame:
+    """Compare all methods with each other, the unregistered pairs among them, in every metric.
+
+    Args:
+        metrics: the metrics table, with ``chosen`` filled; metrics per label enter as the mean over labels.
+        resamples: of the crossed bootstrap.
+
+    Returns:
+        The columns :data:`COLUMNS`; ``a`` and ``b`` are losses, ``loss/variant`` or ``unregistered``.
+    """
+    merged = observations(overall(metrics[(metrics.split == "test") & metrics.chosen]))
+    found: list[dict[str, Any]] = []
+    for name, part in merged.groupby("dataset", sort=True):
+        table = wide(part)
+        weights = draw(table, str(name), resamples)
+        for network in sorted(set(part.network) - {""}):
+            for metric in sorted(set(part.metric)):
+                family = {"dataset": name, "network": network, "metric": metric}
+                found += _compare_family(family, table, weights)
+    return pd.DataFrame(found, columns=COLUMNS)
+
+
+def _compare_family(family: dict[str, Any], table: pd.DataFrame, weights: np.ndarray) -> list[dict[str, Any]]:
+    levels = table.columns.to_frame(index=False)
+    of_family = (levels.metric == family["metric"]) & levels.network.isin([family["network"], ""])
+    methods = levels[of_family]
+    order = sorted(methods.index, key=lambda i: method_order(*methods.loc[i, ["method", "loss", "variant"]]))
+    names = [method_name(*methods.loc[i, ["method", "loss", "variant"]]) for i in order]
+    values = table.iloc[:, order].to_numpy()
+    pairs = list(combinations(range(len(order)), 2))
+    if not pairs:
+        return []
+    with np.errstate(invalid="ignore"):
+        differences = np.stack([values[:, i] - values[:, j] for i, j in pairs], axis=1)
+    means = resampled_means(weights, np.where(np.isfinite(differences), differences, np.nan))
+    rows = [
+        {**family, "a": names[i], "b": names[j], **_compare_two(table, values[:, [i, j]], means[:, k])}
+        for k, (i, j) in enumerate(pairs)
+    ]
+    return _holm(rows)
+
+
+def _compare_two(table: pd.DataFrame, values: np.ndarray, means: np.ndarray) -> dict[str, Any]:
+    """Compare two methods.
+
+    Args:
+        table: the wide table whose rows the observations are.
+        values: ``(observations, 2)``.
+        means: ``(resamples,)``, the resampled mean differences.
+    """
+    present = ~np.isnan(values).any(axis=1)
+    n_subjects = count_persons(table, present)
+    notes = _notes(values, present, n_subjects)
+    row: dict[str, Any] = {"n_pairs": int(present.sum()), "n_subjects": n_subjects, "note": "; ".join(notes)}
+    row |= dict.fromkeys(["p", "p_holm", "effect", "effect_low", "effect_high"], float("nan"))
+    if present.any() and np.isfinite(values[present]).all():
+        row["effect"] = float((values[present, 0] - values[present, 1]).mean())
+        if n_subjects >= FEWEST_PERSONS:
+            row["effect_low"], row["effect_high"] = interval(means)
+            row["p"] = p_value(means, row["effect"])
+    return row
+
+
+def _notes(values: np.ndarray, present: np.ndarray, n_subjects: int) -> list[str]:
+    if not present.any():
+        missing = [name for name, column in zip("ab", values.T, strict=True) if np.isnan(column).all()]
+        return [f"not compared: {' and '.join(missing)} diverged" if missing else "not compared: no common pairs"]
+    infinite = np.isinf(values[present]).sum(axis=0)
+    if infinite.any():
+        return [f"not compared: infinite pairs, {infinite[0]} of a, {infinite[1]} of b"]
+    if n_subjects < FEWEST_PERSONS:
+        return [f"not tested: fewer than {FEWEST_PERSONS} subjects"]
+    return [f"p is descriptive: fewer than {CALIBRATED_PERSONS} subjects"] if n_subjects < CALIBRATED_PERSONS else []
+
+
+def _holm(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    tested = [row for row in rows if not np.isnan(row["p"])]
+    if tested:
+        corrected = multipletests([row["p"] for row in tested], method="holm")[1]
+        for row, p in zip(tested, corrected, strict=True):
+            row["p_holm"] = float(p)
+    return rows

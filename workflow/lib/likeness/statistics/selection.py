@@ -1,0 +1,86 @@
+"""The choice of the regularisation weight λ, on validation pairs alone."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from likeness.statistics.aggregate import overall
+
+TRAINING = ["dataset", "network", "loss", "variant", "seed"]
+COLUMNS = [*TRAINING, "lam", "score", "metric", "ndv", "feasible"]
+PRIMARY = ("epe", "dice", "tre")
+LOWER_IS_BETTER = ("epe", "tre")
+MAX_FOLDING = 0.1
+"""Highest non-diffeomorphic volume (area in 2D), in percent, that a chosen λ may cause."""
+
+
+def primary_metric(metrics: pd.DataFrame, dataset: str) -> str:
+    """Name the score that decides on a dataset: ``epe`` where a true field is known, else ``dice``, else ``tre``."""
+    known = set(metrics.metric[metrics.dataset == dataset])
+    return next((name for name in PRIMARY if name in known), PRIMARY[0])
+
+
+def candidates(metrics: pd.DataFrame, max_folding: float = MAX_FOLDING) -> pd.DataFrame:
+    """Judge every λ of every training on validation.
+
+    Args:
+        metrics: the metrics table.
+        max_folding: highest mean non-diffeomorphic volume (3D) or area (2D) in percent.
+
+    Returns:
+        One row per training and λ with the columns :data:`COLUMNS`: ``score`` is the mean over validation pairs of
+        ``metric``, the primary score; ``ndv`` is the mean of NDV, in 2D of NDA. A λ whose field is not finite for some
+        pair has diverged: its ``score`` is NaN and it is not feasible.
+    """
+    trained = metrics[(metrics.split == "val") & (metrics.loss != "")]
+    primary = {name: primary_metric(trained, name) for name in trained.dataset.unique()}
+    keys = [*TRAINING, "lam"]
+    rows = overall(trained[trained.metric.isin([*PRIMARY, "ndv", "nda"])])
+    folding = _mean(rows[rows.metric.isin({"ndv", "nda"})], keys, skipna=False).rename("ndv")
+    score = _mean(rows[rows.metric == rows.dataset.map(primary)], keys, skipna=True).rename("score")
+    table = pd.concat([score, folding], axis=1).reset_index().sort_values(keys, ignore_index=True)
+    table["score"] = table.score.where(table.ndv.notna())
+    table["metric"] = table.dataset.map(primary)
+    table["feasible"] = table.score.notna() & (table.ndv <= max_folding)
+    return table[COLUMNS]
+
+
+def _mean(rows: pd.DataFrame, keys: list[str], skipna: bool) -> pd.Series:
+    finite = rows.assign(value=rows.value.where(rows.value.abs() != float("inf")))
+    return finite.groupby(keys, dropna=False, observed=True)["value"].mean(skipna=skipna)
+
+
+def choose(judged: pd.DataFrame) -> pd.DataFrame:
+    """Choose one λ per training.
+
+    The best score among the feasible λ wins. Where none is feasible, the one that folds least is taken and
+    ``feasible`` is false; where every λ diverged, the strongest regularisation stands for the training, its ``score``
+    empty. Ties go to the stronger regularisation.
+
+    Args:
+        judged: what :func:`candidates` gives.
+
+    Returns:
+        One row per training, the columns :data:`COLUMNS`.
+    """
+    cost = judged.score.where(judged.metric.isin(LOWER_IS_BETTER), -judged.score)
+    ranked = judged.assign(
+        _diverged=judged.score.isna(),
+        _infeasible=~judged.feasible,
+        _folding=judged.ndv.where(~judged.feasible, 0.0),
+        _cost=cost,
+        _weakness=-judged.lam,
+    ).sort_values([*TRAINING, "_diverged", "_infeasible", "_folding", "_cost", "_weakness"])
+    return ranked.drop_duplicates(TRAINING)[COLUMNS].reset_index(drop=True)
+
+
+def mark(metrics: pd.DataFrame, selection: pd.DataFrame) -> pd.DataFrame:
+    """Fill the column ``chosen`` of the metrics table: true at the chosen λ, and for every row without a training.
+
+    Args:
+        metrics: the metrics table.
+        selection: what :func:`choose` gives.
+    """
+    chosen = pd.MultiIndex.from_frame(selection[[*TRAINING, "lam"]])
+    here = pd.MultiIndex.from_frame(metrics[[*TRAINING, "lam"]])
+    return metrics.assign(chosen=here.isin(chosen) | (metrics.loss == ""))
