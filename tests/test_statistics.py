@@ -127,7 +127,7 @@ def test_an_absent_label_does_not_count_and_an_infinite_distance_does():
 
 
 def test_infinite_scores_are_not_averaged_away():
-    mean, sd, median, low, high = describe(np.array([1.0, 2.0, np.inf]), np.ones(10))
+    mean, sd, median, low, high = describe(np.array([1.0, 2.0, np.inf]), (1.0, 2.0))
     assert (mean, median) == (np.inf, 2)
     assert np.isnan([sd, low, high]).all()
 

@@ -1,6 +1,6 @@
 """Every method against every other, on the same observations.
 
-``effect`` is the mean difference a − b in the metric's own unit, with a 95 % interval; ``p`` tests it against zero.
+``effect`` is the mean difference a − b in the metric's own unit, with an interval; ``p`` tests it against zero.
 Both are from the crossed bootstrap over persons. ``p_holm`` corrects for all comparisons of one dataset, network and
 metric. ``note`` says what a reader must know, above all that with fewer than 20 persons p is descriptive. A pair that
 cannot be compared, because a training diverged or a distance is infinite, keeps its line, says so and has no p.
@@ -31,12 +31,13 @@ FAMILY = ["dataset", "network", "metric"]
 COLUMNS = [*FAMILY, "a", "b", "n_pairs", "n_subjects", "p", "p_holm", "effect", "effect_low", "effect_high", "note"]
 
 
-def compare(metrics: pd.DataFrame, resamples: int = RESAMPLES) -> pd.DataFrame:
+def compare(metrics: pd.DataFrame, resamples: int = RESAMPLES, confidence: float = 0.95) -> pd.DataFrame:
     """Compare all methods with each other, the unregistered pairs among them, in every metric.
 
     Args:
         metrics: the metrics table, with ``chosen`` filled; metrics per label enter as the mean over labels.
         resamples: of the crossed bootstrap.
+        confidence: coverage of the intervals.
 
     Returns:
         The columns :data:`COLUMNS`; ``a`` and ``b`` are losses, ``loss/variant`` or ``unregistered``.
@@ -49,11 +50,13 @@ def compare(metrics: pd.DataFrame, resamples: int = RESAMPLES) -> pd.DataFrame:
         for network in sorted(set(part.network) - {""}):
             for metric in sorted(set(part.metric)):
                 family = {"dataset": name, "network": network, "metric": metric}
-                found += _compare_family(family, table, weights)
+                found += _compare_family(family, table, weights, confidence)
     return pd.DataFrame(found, columns=COLUMNS)
 
 
-def _compare_family(family: dict[str, Any], table: pd.DataFrame, weights: np.ndarray) -> list[dict[str, Any]]:
+def _compare_family(
+    family: dict[str, Any], table: pd.DataFrame, weights: np.ndarray, confidence: float
+) -> list[dict[str, Any]]:
     levels = table.columns.to_frame(index=False)
     of_family = (levels.metric == family["metric"]) & levels.network.isin([family["network"], ""])
     methods = levels[of_family]
@@ -67,19 +70,20 @@ def _compare_family(family: dict[str, Any], table: pd.DataFrame, weights: np.nda
         differences = np.stack([values[:, i] - values[:, j] for i, j in pairs], axis=1)
     means = resampled_means(weights, np.where(np.isfinite(differences), differences, np.nan))
     rows = [
-        {**family, "a": names[i], "b": names[j], **_compare_two(table, values[:, [i, j]], means[:, k])}
+        {**family, "a": names[i], "b": names[j], **_compare_two(table, values[:, [i, j]], means[:, k], confidence)}
         for k, (i, j) in enumerate(pairs)
     ]
     return _holm(rows)
 
 
-def _compare_two(table: pd.DataFrame, values: np.ndarray, means: np.ndarray) -> dict[str, Any]:
+def _compare_two(table: pd.DataFrame, values: np.ndarray, means: np.ndarray, confidence: float) -> dict[str, Any]:
     """Compare two methods.
 
     Args:
         table: the wide table whose rows the observations are.
         values: ``(observations, 2)``.
         means: ``(resamples,)``, the resampled mean differences.
+        confidence: coverage of the interval.
     """
     present = ~np.isnan(values).any(axis=1)
     n_subjects = count_persons(table, present)
@@ -89,7 +93,7 @@ def _compare_two(table: pd.DataFrame, values: np.ndarray, means: np.ndarray) -> 
     if present.any() and np.isfinite(values[present]).all():
         row["effect"] = float((values[present, 0] - values[present, 1]).mean())
         if n_subjects >= FEWEST_PERSONS:
-            row["effect_low"], row["effect_high"] = interval(means)
+            row["effect_low"], row["effect_high"] = interval(means, confidence)
             row["p"] = p_value(means, row["effect"])
     return row
 

@@ -30,12 +30,13 @@ STATISTICS = ["mean", "sd", "median", "ci_low", "ci_high"]
 COLUMNS = [*METHOD, "supervision", "metric", "label", "unit", *COUNTS, *STATISTICS]
 
 
-def summarise(metrics: pd.DataFrame, resamples: int = RESAMPLES) -> pd.DataFrame:
+def summarise(metrics: pd.DataFrame, resamples: int = RESAMPLES, confidence: float = 0.95) -> pd.DataFrame:
     """Summarise the test pairs at the chosen λ, per label and as the mean over labels.
 
     Args:
         metrics: the metrics table, with ``chosen`` filled.
-        resamples: of the crossed bootstrap, from which the 95 % intervals are.
+        resamples: of the crossed bootstrap, from which the intervals are.
+        confidence: coverage of the intervals.
 
     Returns:
         The columns :data:`COLUMNS`, sorted by dataset, network, method (the unregistered pairs last), metric and label.
@@ -43,7 +44,7 @@ def summarise(metrics: pd.DataFrame, resamples: int = RESAMPLES) -> pd.DataFrame
     merged = observations(final(metrics))
     rows: list[dict[str, Any]] = []
     for name, part in merged.groupby("dataset", sort=True):
-        rows += sorted(_summarise_dataset(str(name), part, resamples), key=_place)
+        rows += sorted(_summarise_dataset(str(name), part, resamples, confidence), key=_place)
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -51,7 +52,7 @@ def _place(row: dict[str, Any]) -> tuple[Any, ...]:
     return row["network"], method_order(row["method"], row["loss"], row["variant"]), row["metric"], row["label"]
 
 
-def _summarise_dataset(name: str, merged: pd.DataFrame, resamples: int) -> list[dict[str, Any]]:
+def _summarise_dataset(name: str, merged: pd.DataFrame, resamples: int, confidence: float) -> list[dict[str, Any]]:
     table = wide(merged)
     weights = draw(table, name, resamples)
     seeds = merged.groupby([c for c in SERIES if c != "dataset"])["seeds"].max()
@@ -63,19 +64,20 @@ def _summarise_dataset(name: str, merged: pd.DataFrame, resamples: int) -> list[
         n_subjects = count_persons(table, present)
         counts = (int(present.sum()), n_subjects, int(seeds[series]) if who["loss"] else 0)
         enough = n_subjects >= FEWEST_PERSONS
-        described = describe(table.iloc[:, i].to_numpy()[present], means[:, i] if enough else np.empty(0))
+        limits = interval(means[:, i], confidence) if enough else (float("nan"), float("nan"))
+        described = describe(table.iloc[:, i].to_numpy()[present], limits)
         supervision = losses.card(who["loss"])["supervision"] if who["loss"] else ""
         numbers: dict[str, float] = dict(zip([*COUNTS, *STATISTICS], [*counts, *described], strict=True))
         rows.append({"dataset": name, **who, "supervision": supervision, **numbers})
     return rows
 
 
-def describe(values: np.ndarray, means: np.ndarray) -> tuple[float, float, float, float, float]:
+def describe(values: np.ndarray, limits: tuple[float, float]) -> tuple[float, float, float, float, float]:
     """Give mean, standard deviation, median and interval of the scores of one method.
 
     Args:
         values: ``(observations,)``, no NaN; infinite ones are handled as the module says.
-        means: ``(resamples,)``, the resampled means; empty where there are too few persons for an interval.
+        limits: the interval of the mean over the finite ones.
     """
     nan = float("nan")
     if not len(values):
@@ -83,4 +85,4 @@ def describe(values: np.ndarray, means: np.ndarray) -> tuple[float, float, float
     if np.isinf(values).any():
         return float(values.mean()), nan, float(np.median(values)), nan, nan
     sd = float(values.std(ddof=1)) if len(values) > 1 else nan
-    return float(values.mean()), sd, float(np.median(values)), *interval(means)
+    return float(values.mean()), sd, float(np.median(values)), *limits

@@ -1,0 +1,15 @@
+"""Compare all methods with each other on every dataset."""
+
+import pandas as pd
+
+from likeness.statistics.aggregate import write_csv
+from likeness.statistics.comparisons import compare
+
+
+def main(snakemake) -> None:
+    metrics = pd.read_parquet(snakemake.input.metrics)
+    write_csv(compare(metrics, **snakemake.params.statistics), snakemake.output.table)
+
+
+if __name__ == "__main__":
+    main(snakemake)

@@ -1,0 +1,22 @@
+"""Collect what every job took, on what machine: the one table that differs from run to run."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from likeness.files import whole
+
+FIRST = ["rule", "dataset", "network", "loss", "variant", "extractor", "seed", "seconds", "peak_mb"]
+
+
+def main(snakemake) -> None:
+    table = pd.DataFrame([json.loads(Path(path).read_text()) for path in snakemake.input.records])
+    table = table.reindex(columns=[*FIRST, *(c for c in table.columns if c not in FIRST)])
+    table["seed"] = table["seed"].astype("Int64")
+    with whole(snakemake.output.runtime) as path:
+        table.to_csv(path, index=False, lineterminator="\n")
+
+
+if __name__ == "__main__":
+    main(snakemake)

@@ -1,0 +1,15 @@
+"""Summarise every method on every dataset: one line per metric."""
+
+import pandas as pd
+
+from likeness.statistics.aggregate import write_csv
+from likeness.statistics.summary import summarise
+
+
+def main(snakemake) -> None:
+    metrics = pd.read_parquet(snakemake.input.metrics)
+    write_csv(summarise(metrics, **snakemake.params.statistics), snakemake.output.table)
+
+
+if __name__ == "__main__":
+    main(snakemake)
