@@ -65,14 +65,16 @@ class Dataset:
         meta = yaml.safe_load((folder / "dataset.yaml").read_text())
         text = {"subject": str, "group": str, "person": str, "modality": str, "moving": str, "fixed": str}
         subjects = pd.read_csv(folder / "subjects.csv", dtype=text, keep_default_na=False).set_index("subject")
-        return cls(folder, meta, subjects, pd.read_csv(folder / "pairs.csv", dtype=text))
+        return cls(folder, meta, subjects, pd.read_csv(folder / "pairs.csv", dtype=text, keep_default_na=False))
 
     @property
     def name(self) -> str:
+        """What the study calls the dataset."""
         return self.meta["name"]
 
     @property
     def spatial_dims(self) -> int:
+        """The number of spatial axes, 2 or 3."""
         return self.meta["spatial_dims"]
 
     @property
@@ -82,10 +84,12 @@ class Dataset:
 
     @property
     def spacing(self) -> tuple[float, ...]:
+        """Size of a voxel along each axis, in :attr:`spacing_unit`."""
         return tuple(float(s) for s in self.meta["spacing"])
 
     @property
     def spacing_unit(self) -> str:
+        """The unit in which distances are reported."""
         return self.meta["spacing_unit"]
 
     @property
@@ -98,6 +102,11 @@ class Dataset:
         """The label ids that are scored."""
         return [int(k) for k in self.meta["evaluate"]]
 
+    @property
+    def axes(self) -> str:
+        """How a slice is looked at: ``"ij"`` as a picture, row and column, ``"xyz"`` as canonical NIfTI axes."""
+        return self.meta["axes"]
+
     @cached_property
     def has(self) -> frozenset[str]:
         """The parts that at least one subject of this dataset has, of :data:`PARTS`."""
@@ -105,7 +114,7 @@ class Dataset:
 
     @property
     def primary(self) -> str:
-        """The score that λ is chosen by and that figures show first: ``epe`` where a true field exists, else ``dice``."""
+        """The score that λ is chosen by and figures show first: ``epe`` where a true field exists, else ``dice``."""
         return "epe" if "field" in self.has else "dice"
 
     def load(self, subject: str) -> Subject:

@@ -1,0 +1,77 @@
+"""Which images are registered to which: pairs that a dataset lists, and pairs drawn by its rule.
+
+The rule is the key ``pairs`` of ``dataset.yaml``; ``workflow/schemas/dataset.schema.yaml`` says what its keys mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+SPLITS = ("train", "val", "test")
+
+
+def complete(subjects: pd.DataFrame, listed: pd.DataFrame, rule: Mapping[str, Any], seed: int) -> pd.DataFrame:
+    """List the pairs of every split: those of ``pairs.csv``, and by the rule where it lists none.
+
+    Args:
+        subjects: indexed by subject; ``split`` and the columns that the rule names; ``position`` as numbers.
+        listed: ``split``, ``moving``, ``fixed``.
+        rule: the key ``pairs`` of ``dataset.yaml``.
+        seed: decides which pairs remain where the rule has ``max_pairs``.
+
+    Returns:
+        ``split``, ``moving``, ``fixed``; splits in the order train, val, test, listed pairs in their order, drawn ones
+        in the order of the subjects.
+    """
+    tables = []
+    for number, split in enumerate(SPLITS):
+        chosen = listed[listed.split == split]
+        if not len(chosen):
+            drawn = draw(subjects, rule, split)
+            kept = _sample(len(drawn), rule.get("max_pairs"), np.random.default_rng([seed, number]))
+            chosen = pd.DataFrame({"split": split, "moving": drawn[kept, 0], "fixed": drawn[kept, 1]})
+        tables.append(chosen[["split", "moving", "fixed"]])
+    return pd.concat(tables, ignore_index=True)
+
+
+def draw(subjects: pd.DataFrame, rule: Mapping[str, Any], split: str) -> np.ndarray:
+    """Draw all pairs of a split that satisfy the rule, before ``max_pairs``.
+
+    Returns:
+        ``(pairs, 2)`` names, moving and fixed, in the order of the subjects.
+    """
+    table = subjects[subjects.split == split]
+    allowed = ~np.eye(len(table), dtype=bool)  # rows move, columns are fixed
+    for column, value in rule.get("moving", {}).items():
+        allowed &= has_value(table[column], value)[:, None]
+    for column, value in rule.get("fixed", {}).items():
+        allowed &= has_value(table[column], value)[None]
+    if "within" in rule:
+        entry = table[rule["within"]].to_numpy()
+        allowed &= (entry[:, None] == entry[None]) & (entry != "")[:, None]
+    if "different" in rule:
+        entry = table[rule["different"]].to_numpy()
+        allowed &= (entry[:, None] != entry[None]) | (entry == "")[:, None]
+    if "max_gap" in rule:
+        position = table.position.to_numpy(dtype=float)
+        gap = np.abs(position[:, None] - position[None])
+        allowed &= (gap > 0) & (gap <= rule["max_gap"])
+    names = table.index.to_numpy(dtype=object)
+    return names[np.argwhere(allowed)]
+
+
+def has_value(column: pd.Series, value: object) -> np.ndarray:
+    """Tell which entries are the value of a rule; a number equals an entry that reads as the same number."""
+    if isinstance(value, int | float):
+        return pd.to_numeric(column, errors="coerce").eq(value).to_numpy()
+    return column.astype(str).eq(str(value)).to_numpy()
+
+
+def _sample(count: int, limit: int | None, generator: np.random.Generator) -> np.ndarray:
+    if limit is None or count <= limit:
+        return np.arange(count)
+    return np.sort(generator.choice(count, limit, replace=False))

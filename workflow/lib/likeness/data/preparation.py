@@ -1,0 +1,98 @@
+"""From a raw dataset folder to the prepared form that everything later reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from likeness.data import contents, layout, pairs
+from likeness.data.layout import DatasetError, RawDataset
+from likeness.data.store import PARTS, Subject
+from likeness.files import whole
+
+Limits = tuple[float, float]
+
+
+def prepare(folder: str | Path, output: str | Path, seed: int = 0, name: str | None = None) -> None:
+    """Write the prepared form of a raw dataset: whole or not at all, the same bytes for the same input.
+
+    Args:
+        folder: the raw dataset folder, see :mod:`likeness.data.layout`.
+        output: the folder to write, see :mod:`likeness.data.store`; replaced if it exists.
+        seed: decides which pairs remain where the dataset has more than its ``max_pairs``.
+        name: what the study calls the dataset; by default the name that it gives itself.
+
+    Raises:
+        DatasetError: if the raw dataset is refused.
+    """
+    raw = layout.check_tables(folder)
+    with whole(output) as part:
+        (part / "subjects").mkdir(parents=True)
+        shared = _shared_limits(raw)
+        first: Subject | None = None
+        has: set[str] = set()
+        for member in raw.subjects.index:
+            subject = contents.read(raw, member)
+            first = first or subject
+            contents.check_alike(raw, first, subject)
+            low, high = shared.get(member) or _limits(raw, subject)
+            has |= _write_subject(part / "subjects" / f"{member}.npz", subject, low, high)
+        assert first is not None  # a dataset without subjects has been refused
+        _write_tables(raw, part, first.image.shape, has, seed, name)
+
+
+def _limits(raw: RawDataset, subject: Subject) -> Limits:
+    """Find the intensities that become 0 and 1 in an image of its own scale."""
+    rule = raw.meta["intensity"]
+    if rule["rule"] == "range":
+        return float(rule["low"]), float(rule["high"])
+    low, high = (float(q) for q in np.quantile(subject.image, (rule["low"], rule["high"])))
+    if low == high:
+        msg = f"{raw.file(subject.name, 'image')}: its quantiles {rule['low']} and {rule['high']} are both {low:g}; "
+        raise DatasetError(msg + "give dataset.yaml an 'intensity' of wider quantiles or of the rule range")
+    return low, high
+
+
+def _shared_limits(raw: RawDataset) -> dict[str, Limits]:
+    """Find the common limits of images that share a scale; empty where each has its own."""
+    column = raw.meta["intensity"].get("shared_by")
+    if column is None:
+        return {}
+    shared: dict[str, Limits] = {}
+    for entry, members in raw.subjects.groupby(column, sort=False):
+        if entry != "":
+            own = [_limits(raw, contents.read(raw, name)) for name in members.index]
+            shared |= dict.fromkeys(members.index, (min(low for low, _ in own), max(high for _, high in own)))
+    return shared
+
+
+def _write_subject(path: Path, subject: Subject, low: float, high: float) -> set[str]:
+    """Write one archive and tell which parts are in it."""
+    parts: dict[str, Any] = {part: getattr(subject, part) for part in PARTS if getattr(subject, part) is not None}
+    parts["image"] = np.clip((subject.image - np.float32(low)) / np.float32(high - low), 0, 1)
+    np.savez(path, allow_pickle=False, **{part: array.astype(PARTS[part]) for part, array in parts.items()})
+    return set(parts)
+
+
+def _write_tables(
+    raw: RawDataset, part: Path, shape: tuple[int, ...], has: set[str], seed: int, name: str | None
+) -> None:
+    meta = {
+        **raw.meta,
+        "name": name or raw.meta["name"],
+        "shape": list(shape),
+        "has": [name for name in PARTS if name in has],
+        "axes": "xyz" if raw.subjects.image.iloc[0].lower().endswith((".nii", ".nii.gz")) else "ij",
+    }
+    (part / "dataset.yaml").write_text(yaml.safe_dump(meta, sort_keys=True, allow_unicode=True), encoding="utf-8")
+    subjects = raw.subjects.drop(columns=[c for c in layout.FILES if c in raw.subjects])
+    for column in ("split", "group", "person", "modality"):
+        if column not in subjects:
+            subjects[column] = ""
+    subjects.to_csv(part / "subjects.csv", lineterminator="\n")
+    drawn: pd.DataFrame = pairs.complete(raw.subjects, raw.pairs, raw.meta["pairs"], seed)
+    drawn.to_csv(part / "pairs.csv", index=False, lineterminator="\n")
