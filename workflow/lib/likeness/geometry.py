@@ -20,10 +20,16 @@ from typing import Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy import ndimage
 from torch import Tensor
 
 Interpolation = Literal["linear", "nearest"]
 Padding = Literal["border", "zeros"]
+
+TOLERANCE = 1e-4
+"""How far from its target a point of an inverse may end, in voxels."""
+CONTRACTIONS = 12
+"""Fixed-point steps that an inverse tries before Newton's, which cost ten times as much and settle the rest."""
 
 
 def to_tensor(field: np.ndarray) -> Tensor:
@@ -38,26 +44,35 @@ def to_array(displacement: Tensor) -> np.ndarray:
 
 @lru_cache(maxsize=8)
 def _grid(shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
-    axes = [torch.arange(n, device=device, dtype=dtype) for n in shape]
-    return torch.stack(torch.meshgrid(*axes, indexing="ij"))[None]
+    # a grid first asked for in inference mode (validation) must stay usable in autograd (training)
+    with torch.inference_mode(False):
+        axes = [torch.arange(n, device=device, dtype=dtype) for n in shape]
+        return torch.stack(torch.meshgrid(*axes, indexing="ij"))[None]
 
 
 def identity_grid(like: Tensor) -> Tensor:
-    """Give the voxel coordinates of the grid of ``like`` (batch, channel, *spatial) as ``(1, dims, *spatial)``."""
-    return _grid(tuple(like.shape[2:]), like.device, like.dtype)
+    """Give the voxel coordinates of the grid of ``like`` (batch, channel, *spatial) as ``(1, dims, *spatial)``.
+
+    At least float32: bfloat16 cannot tell neighbouring voxels beyond the 256th apart. The tensor is shared: do not
+    change it in place.
+    """
+    return _grid(tuple(like.shape[2:]), like.device, torch.promote_types(like.dtype, torch.float32))
 
 
 def sample(image: Tensor, points: Tensor, mode: Interpolation = "linear", padding: Padding = "border") -> Tensor:
     """Read an image at voxel coordinates.
 
+    Coordinates keep the precision of ``points`` whatever the precision of ``image``, for example under autocast.
+
     Args:
-        image: ``(batch, channel, *spatial)``.
-        points: ``(batch, dims, *other)``, in voxels of ``image``; ``other`` may differ from ``spatial``.
+        image: ``(batch, channel, *spatial)``, floating point.
+        points: ``(batch, dims, *other)``, in voxels of ``image``; ``other`` has as many axes as ``spatial`` but may
+            differ in size.
         mode: ``"linear"`` or ``"nearest"``; linear is differentiable in both arguments.
         padding: what lies outside: the nearest voxel (``"border"``) or ``"zeros"``.
 
     Returns:
-        ``(batch, channel, *other)``.
+        ``(batch, channel, *other)`` in the precision of ``image``.
 
     Raises:
         ValueError: if the number of coordinates is not the number of the image's spatial axes.
@@ -68,14 +83,16 @@ def sample(image: Tensor, points: Tensor, mode: Interpolation = "linear", paddin
         raise ValueError(msg)
     size = torch.tensor([max(n - 1, 1) for n in shape], device=points.device, dtype=points.dtype)
     grid = 2 * points.movedim(1, -1) / size - 1
+    precision = torch.promote_types(image.dtype, points.dtype)
     # grid_sample counts coordinates from the last axis to the first
-    return F.grid_sample(
-        image,
-        grid.flip(-1).to(image.dtype),
+    values = F.grid_sample(
+        image.to(precision),
+        grid.flip(-1).to(precision),
         mode="bilinear" if mode == "linear" else "nearest",
         padding_mode=padding,
         align_corners=True,
     )
+    return values.to(image.dtype)
 
 
 def warp(image: Tensor, displacement: Tensor, mode: Interpolation = "linear", padding: Padding = "border") -> Tensor:
@@ -91,6 +108,25 @@ def warp(image: Tensor, displacement: Tensor, mode: Interpolation = "linear", pa
         The moved image, ``(batch, channel, *spatial)``.
     """
     return sample(image, identity_grid(displacement) + displacement, mode, padding)
+
+
+def warp_labels(labels: np.ndarray, displacement: np.ndarray, outside: int = 0) -> np.ndarray:
+    """Warp a label map by its nearest voxel, exactly.
+
+    Coordinates are rounded in float64, as Learn2Reg does: :func:`warp` normalises them in float32, which decides ties
+    and near-ties by rounding error.
+
+    Args:
+        labels: of the moving image, ``(*spatial)``, any integers or bool.
+        displacement: ``(*spatial, dims)`` in voxels, on the fixed grid, finite.
+        outside: the label of what lies beyond the centres of the moving image's outermost voxels.
+
+    Returns:
+        ``(*spatial)`` on the fixed grid, in the type of ``labels``.
+    """
+    points = np.indices(displacement.shape[:-1], dtype=np.float64)
+    points += np.moveaxis(displacement, -1, 0)
+    return ndimage.map_coordinates(labels, points, order=0, mode="constant", cval=outside)
 
 
 def compose(outer: Tensor, inner: Tensor) -> Tensor:
@@ -114,16 +150,78 @@ def integrate(velocity: Tensor, steps: int = 7) -> Tensor:
     return displacement
 
 
-def invert(displacement: Tensor, iterations: int = 60) -> Tensor:
-    """Invert a diffeomorphic displacement by fixed-point iteration.
+@torch.no_grad()
+def preimage(displacement: Tensor, points: Tensor, iterations: int = 40) -> Tensor:
+    """Find where a diffeomorphic displacement takes its points from: y with ``y + u(y) = points``.
 
-    Chen et al., A simple fixed-point approach to invert a deformation field, Med. Phys. 2008, doi:10.1118/1.2816107.
-    ``compose(displacement, invert(displacement))`` is zero wherever the inverse stays inside the grid.
+    Fixed-point iteration (Chen et al., A simple fixed-point approach to invert a deformation field, Med. Phys. 2008,
+    doi:10.1118/1.2816107) settles all points where the displacement is a contraction; damped Newton steps settle the
+    others, where a diffeomorphism stretches by more than 1. Beyond the grid the displacement repeats its border.
+
+    Args:
+        displacement: ``(1, dims, *spatial)`` in voxels.
+        points: ``(1, dims, *other)``, in voxels.
+        iterations: most Newton steps.
+
+    Returns:
+        ``(1, dims, *other)``. Where no preimage exists the point of least residual found; compare ``y + u(y)`` with
+        ``points`` where that matters.
     """
-    inverse = -displacement
+    start = found = points - sample(displacement, points)
+    for _ in range(CONTRACTIONS):
+        previous, found = found, points - sample(displacement, found)
+        if (found - previous).abs().amax() < TOLERANCE:
+            return found
+    open_ = (points - found - sample(displacement, found)).norm(dim=1)[0] > TOLERANCE
+    if open_.any():
+        column = (1, len(points[0]), -1, *[1] * (points.ndim - 3))
+        target, guess = points[:, :, open_].view(column), start[:, :, open_].view(column)
+        found[:, :, open_] = _newton(displacement, target, guess, iterations).view(*column[:3])
+    return found
+
+
+def _newton(displacement: Tensor, points: Tensor, found: Tensor, iterations: int) -> Tensor:
+    """Solve ``y + u(y) = points`` from the guess ``found`` by Newton steps, halved wherever they do not help."""
+    dims = displacement.shape[1]
+    last = torch.tensor(displacement.shape[2:]).to(points).view(1, dims, *[1] * dims) - 1
+    gradient = torch.cat(torch.gradient(displacement, dim=tuple(range(2, 2 + dims))), dim=1)
+    identity = torch.eye(dims).to(points)
+    residual = points - found - sample(displacement, found)
+    scale = torch.ones_like(residual[:, :1])
     for _ in range(iterations):
-        inverse = -warp(displacement, inverse)
-    return inverse
+        if residual.abs().amax() < TOLERANCE:
+            break
+        inside = ((found >= 0) & (found <= last)).repeat_interleave(dims, dim=1)  # beyond the grid u is constant
+        slopes = (sample(gradient, found) * inside).flatten(2).unflatten(1, (dims, dims))  # (1, axis, component, n)
+        step = torch.linalg.solve_ex(slopes.permute(0, 3, 2, 1) + identity, residual.flatten(2).mT[..., None]).result
+        trial = found + scale * step[..., 0].mT.view_as(found)
+        rest = points - trial - sample(displacement, trial)
+        better = rest.norm(dim=1, keepdim=True) < residual.norm(dim=1, keepdim=True)
+        found, residual = torch.where(better, trial, found), torch.where(better, rest, residual)
+        scale = torch.where(better, (2 * scale).clamp(max=1), scale / 2)
+    return found
+
+
+def invert(displacement: Tensor, iterations: int = 40) -> Tensor:
+    """Invert a diffeomorphic displacement, see :func:`preimage`; not differentiable.
+
+    ``displacement(x + inverse(x)) = -inverse(x)``: ``compose(displacement, invert(displacement))`` is zero wherever
+    the inverse stays inside the grid. Shapes ``(batch, dims, *spatial)``, voxels.
+    """
+    grid = identity_grid(displacement)
+    return torch.cat([preimage(one[None], grid, iterations) for one in displacement]) - grid
+
+
+def determinant(matrix: Sequence[Sequence[Tensor]]) -> Tensor:
+    """Determinant of a 2×2 or 3×3 matrix of tensors of one shape, entry by entry.
+
+    Written out, because batched LU is ten times slower on small matrices.
+    """
+    if len(matrix) == 2:
+        (a, b), (c, d) = matrix
+        return a * d - b * c
+    (a, b, c), (d, e, f), (g, h, i) = matrix
+    return a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)
 
 
 def jacobian_determinant(displacement: Tensor) -> Tensor:
@@ -136,11 +234,10 @@ def jacobian_determinant(displacement: Tensor) -> Tensor:
         ``(batch, 1, *spatial)``; 1 for the identity, negative where space is turned inside out.
     """
     dims = displacement.shape[1]
-    axes = tuple(range(2, 2 + dims))
-    rows = torch.stack(torch.gradient(displacement, dim=axes), dim=2)  # (batch, component, axis, *spatial)
-    identity = torch.eye(dims, dtype=displacement.dtype, device=displacement.device)
-    jacobian = rows.movedim((1, 2), (-2, -1)) + identity
-    return torch.linalg.det(jacobian)[:, None]
+    slopes = torch.gradient(displacement, dim=tuple(range(2, 2 + dims)))
+    return determinant(
+        [[slopes[axis][:, i] + float(i == axis) for axis in range(dims)] for i in range(dims)],
+    )[:, None]
 
 
 def diffusion_energy(displacement: Tensor, spacing: Sequence[float] | None = None) -> Tensor:
@@ -182,4 +279,4 @@ def resize_displacement(displacement: Tensor, shape: Sequence[int]) -> Tensor:
     scale = [(new - 1) / max(n - 1, 1) for n, new in zip(old, shape, strict=True)]
     mode = "bilinear" if len(old) == 2 else "trilinear"
     resized = F.interpolate(displacement, tuple(shape), mode=mode, align_corners=True)
-    return resized * torch.tensor(scale).to(resized).view(1, -1, *[1] * len(old))
+    return resized * torch.tensor(scale, dtype=torch.float64).to(resized).view(1, -1, *[1] * len(old))

@@ -1,0 +1,1 @@
+"""What a displacement is worth: functions of arrays, without knowledge of datasets."""

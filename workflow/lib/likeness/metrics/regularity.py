@@ -1,0 +1,105 @@
+"""Regularity of a displacement: where it folds and how unevenly it stretches.
+
+Masks are ``(*spatial)``, bool, on the fixed grid; a score over an empty mask is NaN.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from likeness.geometry import determinant, jacobian_determinant, to_tensor
+
+FLOOR = 0.01
+"""Jacobian determinants below it count as it, where their logarithm is taken."""
+
+
+def jacobian(displacement: np.ndarray) -> np.ndarray:
+    """Jacobian determinant of ``x + u(x)`` by central differences, ``(*spatial)``, see the geometry."""
+    return jacobian_determinant(to_tensor(displacement))[0, 0].numpy().astype(np.float64)
+
+
+def folding(determinants: np.ndarray, mask: np.ndarray | None = None) -> float:
+    """Share of voxels whose Jacobian determinant ``(*spatial)`` is not positive, in percent."""
+    return 100 * _mean(determinants <= 0, mask)
+
+
+def sdlogj(determinants: np.ndarray, mask: np.ndarray | None = None) -> float:
+    """Standard deviation of log max(J, 0.01) over the mask, from determinants ``(*spatial)``.
+
+    The floor and the fixed mask let it go on rising with folding, where one over J > 0 alone saturates.
+    """
+    chosen = determinants if mask is None else determinants[mask]
+    return float(np.log(np.maximum(chosen, FLOOR)).std()) if chosen.size else float("nan")
+
+
+def abslogj(determinants: np.ndarray, mask: np.ndarray | None = None) -> float:
+    """Mean of |log max(J, 0.01)| over the mask, from determinants ``(*spatial)``: how much is stretched or shrunk."""
+    return _mean(np.abs(np.log(np.maximum(determinants, FLOOR))), mask)
+
+
+def l2r_sdlogj(determinants: np.ndarray) -> float:
+    """Learn2Reg's smoothness, the standard deviation of log(J + 3), 2 voxels cropped on each side.
+
+    For comparison with values published there (Hering et al., IEEE TMI 2022, doi:10.48550/arXiv.2112.04489): the
+    shift by 3 hides folds. NaN for an image of fewer than 5 voxels along an axis.
+    """
+    inner = determinants[(slice(2, -2),) * determinants.ndim]
+    return float(np.log(np.clip(inner + 3, 1e-9, 1e9)).std()) if inner.size else float("nan")
+
+
+def non_diffeomorphic(displacement: np.ndarray) -> np.ndarray:
+    """Volume (area in 2D) that the digital transformation turns inside out around each voxel.
+
+    Liu et al., On Finite Difference Jacobian Computation in Deformable Image Registration, IJCV 2024,
+    doi:10.48550/arXiv.2212.06060. It splits the neighbourhood of a voxel into simplices and finds all that flip,
+    also those that central differences average away. At the border the displacement is repeated.
+
+    Args:
+        displacement: ``(*spatial, dims)``, voxels.
+
+    Returns:
+        ``(*spatial)``, at least 0, in voxels.
+    """
+    dims = displacement.shape[-1]
+    padded = F.pad(to_tensor(displacement), [1, 1] * dims, mode="replicate")[0]
+    volume = sum((-j).clamp(min=0) for j in _simplices(padded, dims))
+    assert isinstance(volume, Tensor)
+    return (volume / (2 * (6 if dims == 3 else 2))).numpy().astype(np.float64)
+
+
+def _simplices(padded: Tensor, dims: int) -> list[Tensor]:
+    """Determinants of the simplices around each voxel, from a displacement ``(dims, *spatial)`` padded by 1."""
+    here = _neighbour(padded, [0] * dims)
+    unit = torch.eye(dims).view(dims, dims, *[1] * dims)
+
+    def edge(*axes: int, sign: int) -> Tensor:
+        """Give the vector from a voxel's place to that of its neighbour one step along the axes."""
+        step = [sign if axis in axes else 0 for axis in range(dims)]
+        return _neighbour(padded, step) - here + sign * sum(unit[axis] for axis in axes)
+
+    one_sided = [{sign: edge(axis, sign=sign) * sign for sign in (1, -1)} for axis in range(dims)]
+    rows = [[one_sided[axis][sign] for axis, sign in enumerate(signs)] for signs in product((1, -1), repeat=dims)]
+    if dims == 3:
+        rows += [[edge(*axes, sign=-1) for axes in ((0, 1), (0, 2), (1, 2))]]
+        rows += [[edge(*axes, sign=1) for axes in ((0, 1), (1, 2), (0, 2))]]
+    return [determinant([list(vector) for vector in row]) for row in rows]
+
+
+def _neighbour(padded: Tensor, step: list[int]) -> Tensor:
+    """Give the values one step away from each voxel of the unpadded grid."""
+    return padded[(slice(None), *(slice(1 + s, n - 1 + s) for s, n in zip(step, padded.shape[1:], strict=True)))]
+
+
+def non_diffeomorphic_share(displacement: np.ndarray, mask: np.ndarray | None = None) -> float:
+    """Non-diffeomorphic volume (NDV, in 3D) or area (NDA, in 2D) in percent of the voxels, of the mask where given."""
+    return 100 * _mean(non_diffeomorphic(displacement), mask)
+
+
+def _mean(values: np.ndarray, mask: np.ndarray | None) -> float:
+    chosen = values if mask is None else values[mask]
+    return float(chosen.mean()) if chosen.size else float("nan")
