@@ -6,6 +6,7 @@ computes on one thread, so that a seed gives the same bytes whatever the number 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -70,8 +71,57 @@ def random_warp(
         for scale, amplitude in sorted(zip(scales, amplitudes, strict=True), reverse=True):
             noise = np.stack([smooth_noise(shape, scale / step, generator) for _ in shape], axis=-1)
             velocity = noise * (amplitude / np.sqrt(len(shape))) / step
-            total = compose(total, integrate(to_tensor(velocity)))
+            total = compose(total, integrate(to_tensor(velocity), squarings(velocity)))
     return to_array(total)
+
+
+def squarings(velocity: np.ndarray) -> int:
+    """Tell how many times to halve a velocity ``(*spatial, dims)``, voxels, until no step is longer than 1/8 voxel."""
+    longest = float(np.linalg.norm(velocity, axis=-1).max())
+    return max(1, math.ceil(math.log2(8 * max(longest, 1 / 8))))
+
+
+def pull(image: np.ndarray, displacement: np.ndarray, factor: int = 1, *, nearest: bool = False) -> np.ndarray:
+    """Read images that may be finer than the displacement's grid: ``result(x) = image(x + u(x))``.
+
+    Args:
+        image: ``(channels, *fine)`` with ``fine = factor * spatial``; ``factor`` voxels cover one of the grid.
+        displacement: ``(*spatial, dims)`` in voxels of the coarser grid.
+        factor: how many times finer the images are along each axis.
+        nearest: read the nearest voxel, for labels, instead of interpolating linearly.
+
+    Returns:
+        ``(channels, *spatial)``, float32.
+    """
+    import torch
+
+    from likeness.geometry import identity_grid, sample, to_tensor
+
+    where = to_tensor(displacement)
+    where = (identity_grid(where) + where) * factor + (factor - 1) / 2
+    with one_thread():
+        source = torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32))[None]
+        return sample(source, where, "nearest" if nearest else "linear")[0].numpy()
+
+
+def bias_field(
+    shape: Sequence[int], spacing: Sequence[float], generator: np.random.Generator, scale: float, strength: float
+) -> np.ndarray:
+    """Draw a smooth multiplicative bias, ``(*shape)``, with ``strength`` the standard deviation of its logarithm."""
+    noise = smooth_noise(shape, scale / np.asarray(spacing, dtype=float), generator)
+    return np.exp(strength * noise)
+
+
+def rician(image: np.ndarray, sigma: float, generator: np.random.Generator) -> np.ndarray:
+    """Give the magnitude of the image with complex Gaussian noise of standard deviation ``sigma`` per channel."""
+    real, imaginary = generator.normal(0.0, sigma, (2, *image.shape))
+    return np.hypot(image + real, imaginary)
+
+
+def block_mean(image: np.ndarray, factor: int) -> np.ndarray:
+    """Average blocks of ``factor`` voxels along every axis; each axis is a multiple of ``factor``."""
+    blocks = [n for size in image.shape for n in (size // factor, factor)]
+    return image.reshape(blocks).mean(axis=tuple(range(1, 2 * image.ndim, 2)))
 
 
 @contextmanager

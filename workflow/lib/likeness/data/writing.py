@@ -1,0 +1,98 @@
+"""How the built-in recipes write a raw dataset folder, the layout a user's own dataset has.
+
+Bytes depend on the content alone: no time, name or machine enters a file.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+FOLDERS = {"image": "images", "label": "labels", "mask": "masks", "unmatched": "unmatched", "field": "fields"}
+"""Where the files of each part lie in the dataset's folder."""
+
+
+def write_subject(folder: Path, name: str, spacing: Sequence[float], **parts: np.ndarray) -> dict[str, str]:
+    """Write the files of a subject: PNG where the image has two axes, NIfTI where it has three.
+
+    Args:
+        folder: the dataset's.
+        name: the subject's.
+        spacing: size of a voxel along each axis.
+        parts: of :data:`FOLDERS`; ``image`` in [0, 1], ``field`` ``(*spatial, dims)`` in voxels, the others labels.
+
+    Returns:
+        The subject's row of ``subjects.csv`` as far as the files go.
+    """
+    suffix = ".png" if parts["image"].ndim == 2 else ".nii.gz"
+    row = {"subject": name}
+    for part, array in parts.items():
+        row[part] = f"{FOLDERS[part]}/{name}{'.npz' if part == 'field' else suffix}"
+        if part == "field":
+            write_field(folder / row[part], array)
+        elif part == "image":
+            write_image(folder / row[part], array, spacing)
+        else:
+            write_labels(folder / row[part], array, spacing)
+    return row
+
+
+def write_image(path: Path, image: np.ndarray, spacing: Sequence[float]) -> None:
+    """Write intensities in [0, 1], clipped, as 16-bit integers with 65535 for 1.
+
+    Args:
+        path: ends in ``.png`` (two axes) or ``.nii.gz`` (three axes, canonical orientation).
+        image: ``(*spatial)``.
+        spacing: size of a voxel along each axis; PNG has no place for it.
+    """
+    _write(path, np.round(np.clip(image, 0, 1) * 65535).astype(np.uint16), spacing)
+
+
+def write_labels(path: Path, labels: np.ndarray, spacing: Sequence[float]) -> None:
+    """Write a label map or a mask as 8-bit integers, or as 16-bit ones where an id exceeds 255.
+
+    Raises:
+        ValueError: if an id is negative or exceeds 65535.
+    """
+    if labels.min() < 0 or labels.max() > 65535:
+        msg = f"{path}: label ids from {labels.min()} to {labels.max()} do not fit: use ids from 0 to 65535"
+        raise ValueError(msg)
+    _write(path, labels.astype(np.uint8 if labels.max() < 256 else np.uint16), spacing)
+
+
+def write_field(path: Path, displacement: np.ndarray) -> None:
+    """Write a true displacement ``(*spatial, dims)``, voxels, as ``.npz`` with the key ``displacement``."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(path, displacement=displacement.astype(np.float32))
+
+
+def write_tables(
+    folder: Path, meta: dict[str, Any], subjects: list[dict[str, Any]], pairs: list[dict[str, Any]]
+) -> None:
+    """Write ``dataset.yaml``, ``subjects.csv`` and ``pairs.csv``; a subject's missing entries stay empty."""
+    text = yaml.safe_dump(meta, sort_keys=False, allow_unicode=True, width=110)
+    (folder / "dataset.yaml").write_text(text, encoding="utf-8")
+    pd.DataFrame(subjects).to_csv(folder / "subjects.csv", index=False, lineterminator="\n")
+    pd.DataFrame(pairs, columns=["split", "moving", "fixed"]).to_csv(
+        folder / "pairs.csv", index=False, lineterminator="\n"
+    )
+
+
+def _write(path: Path, array: np.ndarray, spacing: Sequence[float]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".png":
+        from PIL import Image
+
+        Image.fromarray(array).save(path)
+        return
+    import nibabel
+
+    image = nibabel.Nifti1Image(array, np.diag([*map(float, spacing), 1.0]))
+    # nibabel would put the time into the gzip header
+    path.write_bytes(gzip.compress(image.to_bytes(), compresslevel=3, mtime=0))
