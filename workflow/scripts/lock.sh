@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Writes requirements.lock: every package that pyproject.toml asks for, directly or not, with its version.
+set -euo pipefail
+python=${1:-python3}
+cd "$(dirname "$0")/../.."
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+"$python" - > "$scratch/wanted.txt" <<'PY'
+import tomllib
+project = tomllib.load(open("pyproject.toml", "rb"))["project"]
+print("\n".join(project["dependencies"] + project["optional-dependencies"]["dev"]))
+PY
+"$python" -m venv "$scratch/venv"
+"$scratch/venv/bin/pip" install --quiet -r <(grep '^torch==' "$scratch/wanted.txt")
+"$scratch/venv/bin/pip" install --quiet -r "$scratch/wanted.txt"
+{
+    echo "# Written by 'make lock' from pyproject.toml. The lock does not say which build of torch: CPU or CUDA."
+    "$scratch/venv/bin/pip" freeze | sed -E 's/^(torch==[0-9.]+)\+.*/\1/' | grep -vE '^(nvidia-|triton==|cuda-)'
+} > requirements.lock
