@@ -54,4 +54,4 @@ lock: ## requirements.lock anew from pyproject.toml
 	bash workflow/scripts/lock.sh "$(PYTHON)"
 
 clean: ## remove results, keep the environment
-	rm -rf results/* .snakemake
+	find results -mindepth 1 -not -name README.md -delete; rm -rf .snakemake
