@@ -67,9 +67,9 @@ RC: dict[str, Any] = {
 
 SUPERVISION = {
     "none": "no supervision",
-    "external": "pretrained on other images",
-    "in-domain": "pretrained on unlabelled images",
-    "labels": "trained with labels",
+    "external": "external pretraining",
+    "in-domain": "in-domain, unlabelled",
+    "labels": "labels",
 }
 """What figures call the supervision groups of a card."""
 
@@ -78,33 +78,35 @@ LINESTYLES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0
 
 @dataclass(frozen=True)
 class Metric:
-    """How a metric is written; ``better`` is ``"higher"``, ``"lower"`` or empty."""
+    """How a metric is written, in full and in short; ``better`` is ``"higher"``, ``"lower"`` or empty."""
 
     title: str
-    better: str
+    better: str = ""
+    short: str = ""
 
-    def label(self, unit: str = "1") -> str:
-        """Write the metric with its unit and the direction in which it gets better."""
-        text = self.title if unit in {"1", ""} else f"{self.title} ({unit.replace('um', 'µm')})"
-        return text if not self.better else f"{text}, {self.better} is better"
+    def label(self, unit: str = "1", short: bool = False) -> str:
+        """Write the metric with its unit and an arrow, up where higher is better."""
+        name = self.short or self.title if short else self.title
+        measured = name if unit in {"1", ""} else f"{name} ({unit.replace('um', 'µm')})"
+        return measured + {"higher": " ↑", "lower": " ↓", "": ""}[self.better]
 
 
 METRICS = {
     "dice": Metric("Dice", "higher"),
-    "dice_instance": Metric("Dice of the same instance", "higher"),
+    "dice_instance": Metric("Dice of the same instance", "higher", "instance Dice"),
     "hd95": Metric("HD95", "lower"),
-    "epe": Metric("End-point error", "lower"),
-    "tre": Metric("Landmark error", "lower"),
-    "sdlogj": Metric("std(log J)", ""),
-    "ndv": Metric("Non-diffeomorphic volume", "lower"),
-    "nda": Metric("Non-diffeomorphic area", "lower"),
+    "epe": Metric("End-point error", "lower", "EPE"),
+    "tre": Metric("Landmark error", "lower", "TRE"),
+    "sdlogj": Metric("std(log J)"),
+    "ndv": Metric("Non-diffeomorphic volume", "lower", "NDV"),
+    "nda": Metric("Non-diffeomorphic area", "lower", "NDA"),
     "folding": Metric("Folding", "lower"),
 }
 
 
 def metric(name: str) -> Metric:
     """Say how a metric is written; one without an entry is written by its name."""
-    return METRICS.get(name, Metric(name, ""))
+    return METRICS.get(name, Metric(name))
 
 
 @dataclass(frozen=True)
@@ -154,11 +156,13 @@ class Panel:
         """Give the panel's rows of a table; rows without a network belong to every network."""
         return table[(table.dataset == self.dataset) & table.network.isin([self.network, ""])]
 
-    def head(self, axes: Axes) -> None:
-        """Write the dataset's name above its panel and mark a stress test."""
-        axes.set_title(self.title)
-        if self.stress_test:
-            axes.set_title("stress test", loc="right", fontsize=SMALL, fontweight="normal", color=MUTED)
+    def head(self, axes: Axes, detail: str = "") -> None:
+        """Write the dataset's name above its panel and, in smaller type, a detail and whether it is a stress test."""
+        lines = [line for line in (detail, "stress test" if self.stress_test else "") if line]
+        space = 12 if not detail else 21
+        axes.set_title(self.title, pad=space + 2)
+        where: Any = {"xy": (0, 1), "xycoords": "axes fraction", "xytext": (0, space), "textcoords": "offset points"}
+        axes.annotate("\n".join(lines), **where, fontsize=SMALL, color=MUTED, va="top", linespacing=1.1)
 
 
 def panels(table: pd.DataFrame, datasets: Mapping[str, Mapping[str, Any]]) -> list[Panel]:

@@ -1,0 +1,76 @@
+"""Learning curves: validation score against training step, per loss, at the chosen λ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from likeness.figures import style
+from likeness.figures.style import Entry, Panel
+from likeness.statistics.selection import TRAINING, primary_metric
+
+
+def draw(curves: pd.DataFrame, metrics: pd.DataFrame, datasets: Mapping[str, Mapping[str, Any]]) -> Figure:
+    """Draw the mean validation score over seeds, with the range of the seeds as a band where there are several.
+
+    Args:
+        curves: all learning curves: dataset, network, loss, variant, seed, lam, step, quantity, value.
+        metrics: the metrics table, with ``chosen`` filled.
+        datasets: name → content of ``dataset.yaml``, in the order of the study.
+    """
+    scores = _chosen(curves[curves.quantity == "val_score"], metrics)
+    shown, entries = style.panels(scores, datasets), style.entries(scores)
+    figure, grid = style.grid(len(shown), (3.2, 2.4), extra=0.6)
+    for panel, axes in zip(shown, grid, strict=True):
+        panel.head(axes)
+        rows = panel.rows(scores)
+        for entry in entries:
+            _line(axes, entry, entry.rows(rows))
+        _label(axes, panel, metrics)
+    keys = []
+    if scores.value.isna().any():
+        keys = [Line2D([], [], marker="x", linestyle="", color=style.INK, label="diverged")]
+    style.legend(figure, entries, *keys)
+    return figure
+
+
+def _chosen(curves: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
+    """Keep the curves at the chosen λ; λ are compared by their text, which a file may have rounded."""
+    keys = [*TRAINING, "weight"]
+    chosen = metrics.loc[metrics.chosen & (metrics.loss != ""), [*TRAINING, "lam"]].drop_duplicates()
+    chosen = chosen.assign(weight=chosen.lam.map("{:.6g}".format))[keys]
+    return curves.assign(weight=curves.lam.map("{:.6g}".format)).merge(chosen, on=keys)
+
+
+def _line(axes: Axes, entry: Entry, rows: pd.DataFrame) -> None:
+    if not len(rows):
+        return
+    steps = rows.groupby("step")["value"].agg(["mean", "min", "max"]).sort_index()
+    finite = steps.dropna()
+    axes.plot(
+        finite.index,
+        finite["mean"],
+        color=entry.colour,
+        linestyle=entry.linestyle,
+        marker=entry.marker,
+        markeredgewidth=0,
+        markevery=(0.05, 0.18),
+        markersize=4,
+    )
+    if len(set(rows.seed)) > 1:
+        axes.fill_between(finite.index, finite["min"], finite["max"], color=entry.colour, alpha=0.18, linewidth=0)
+    if len(finite) < len(steps) and len(finite):
+        axes.plot(finite.index[-1], finite["mean"].iloc[-1], marker="x", markersize=6, color=style.INK, zorder=5)
+
+
+def _label(axes: Axes, panel: Panel, metrics: pd.DataFrame) -> None:
+    rows = panel.rows(metrics)
+    metric = primary_metric(rows, panel.dataset)
+    units = rows.unit[rows.metric == metric]
+    axes.set_xlabel("Training step")
+    axes.set_ylabel(f"Validation {style.metric(metric).label(units.iloc[0] if len(units) else '1', short=True)}")

@@ -1,0 +1,91 @@
+"""What smoothness costs: Dice against the roughness of the deformation, a line over λ per loss."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from likeness.figures import style
+from likeness.figures.style import Entry, Panel
+from likeness.statistics.aggregate import METHOD, UNREGISTERED, observations, overall
+from likeness.statistics.selection import primary_metric
+
+RING: dict[str, Any] = {
+    "linestyle": "",
+    "markerfacecolor": "none",
+    "markeredgecolor": style.INK,
+    "markeredgewidth": 0.7,
+}
+
+
+def draw(metrics: pd.DataFrame, datasets: Mapping[str, Mapping[str, Any]]) -> Figure:
+    """Draw mean test Dice over mean std(log J), one line per loss through all λ of its grid.
+
+    A dataset without labels shows its primary score instead.
+
+    Args:
+        metrics: the metrics table, with ``chosen`` filled.
+        datasets: name → content of ``dataset.yaml``, in the order of the study.
+    """
+    test = metrics[metrics.split == "test"]
+    shown, entries = style.panels(test, datasets), style.entries(test)
+    points = _points(test)
+    figure, grid = style.grid(len(shown), (3.2, 2.5), extra=0.6)
+    for panel, axes in zip(shown, grid, strict=True):
+        metric = "dice" if "dice" in set(panel.rows(test).metric) else primary_metric(test, panel.dataset)
+        _panel(axes, panel, metric, points, entries)
+    chosen = Line2D([], [], marker="o", markersize=6.5, label="λ chosen on validation", **RING)
+    unregistered = Line2D([], [], color=style.MUTED, linewidth=0.9, linestyle=(0, (4, 2)), label="unregistered")
+    style.legend(figure, entries, chosen, unregistered)
+    return figure
+
+
+def _points(test: pd.DataFrame) -> pd.DataFrame:
+    """Average every metric over pairs and seeds, per method and λ; ``chosen`` where any seed chose this λ."""
+    keys = [*METHOD, "lam"]
+    merged = observations(overall(test), extra=("lam",))
+    means = merged.groupby([*keys, "metric"], dropna=False)["value"].mean().unstack("metric")  # noqa: PD010
+    units = merged.drop_duplicates("metric").set_index("metric").unit
+    means.attrs["units"] = units.to_dict()
+    chosen = test.groupby(keys, dropna=False)["chosen"].any()
+    return means.assign(chosen=chosen).reset_index()
+
+
+def _panel(axes: Axes, panel: Panel, metric: str, points: pd.DataFrame, entries: list[Entry]) -> None:
+    panel.head(axes)
+    rows = panel.rows(points)
+    unregistered = rows.loc[rows.method == UNREGISTERED, metric]
+    if len(unregistered):
+        axes.axhline(unregistered.iloc[0], color=style.MUTED, linewidth=0.9, linestyle=(0, (4, 2)), zorder=1)
+    for entry in entries:
+        line = entry.rows(rows).sort_values("lam").dropna(subset=["sdlogj", metric])
+        axes.plot(
+            line.sdlogj,
+            line[metric],
+            color=entry.colour,
+            linestyle=entry.linestyle,
+            marker=entry.marker,
+            markersize=3.6,
+            markeredgewidth=0,
+            alpha=0.9,
+        )
+        best = line[line.chosen]
+        axes.plot(
+            best.sdlogj,
+            best[metric],
+            color=entry.colour,
+            marker=entry.marker,
+            markersize=5.5,
+            linestyle="",
+            markeredgewidth=0,
+            zorder=3,
+        )
+        axes.plot(best.sdlogj, best[metric], marker="o", markersize=7.5, zorder=4, **RING)
+    axes.set_xlim(left=0)
+    axes.set_xlabel("← smoother    std(log J)    rougher →")
+    axes.set_ylabel(style.metric(metric).label(points.attrs["units"].get(metric, "1")))

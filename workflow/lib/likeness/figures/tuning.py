@@ -1,0 +1,96 @@
+"""The choice of λ: validation score against the regularisation weight, per loss."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from likeness.figures import style
+from likeness.figures.smoothness_vs_dice import RING
+from likeness.figures.style import Entry, Panel
+from likeness.statistics.selection import candidates, choose
+
+KEYS = ["dataset", "network", "loss", "variant", "lam"]
+
+
+def draw(metrics: pd.DataFrame, datasets: Mapping[str, Mapping[str, Any]], weights: str = "balanced") -> Figure:
+    """Draw the mean validation score of every λ, ring the chosen one and hollow out those that fold too much.
+
+    Args:
+        metrics: the metrics table.
+        datasets: name → content of ``dataset.yaml``, in the order of the study.
+        weights: ``"balanced"`` where λ is a multiple of the balanced weight, or ``"raw"``.
+    """
+    judged = candidates(metrics)
+    chosen = choose(judged).assign(chosen=True)[[*KEYS, "seed", "chosen"]]
+    judged = judged.merge(chosen, how="left", on=[*KEYS, "seed"])
+    judged["chosen"] = judged.chosen.notna() & judged.score.notna()
+    columns = {"score": "mean", "metric": "first", "feasible": "all", "chosen": "any"}
+    points = judged.groupby(KEYS, as_index=False).agg(columns)
+    units = metrics[metrics.metric.isin(points.metric)].drop_duplicates(["dataset", "metric"])
+    points = points.merge(units[["dataset", "metric", "unit"]], on=["dataset", "metric"])
+    shown, entries = style.panels(points, datasets), style.entries(points)
+    figure, grid = style.grid(len(shown), (3.2, 2.5), extra=0.6)
+    for panel, axes in zip(shown, grid, strict=True):
+        _panel(axes, panel, panel.rows(points), entries, weights)
+    style.legend(figure, entries, *_keys(points))
+    return figure
+
+
+def _keys(points: pd.DataFrame) -> list[Line2D]:
+    hollow: dict[str, Any] = {
+        "linestyle": "",
+        "markerfacecolor": "white",
+        "markeredgecolor": style.INK,
+        "markeredgewidth": 0.9,
+    }
+    keys = [Line2D([], [], marker="o", markersize=6.5, label="chosen", **RING)]
+    if (~points.feasible & points.score.notna()).any():
+        keys.append(Line2D([], [], marker="o", markersize=4, label="folds too much", **hollow))
+    if points.score.isna().any():
+        keys.append(Line2D([], [], marker="x", markersize=4, linestyle="", color=style.INK, label="diverged"))
+    return keys
+
+
+def _panel(axes: Axes, panel: Panel, points: pd.DataFrame, entries: list[Entry], weights: str) -> None:
+    panel.head(axes)
+    axes.set_xscale("log")
+    diverged = []
+    for entry in entries:
+        line = entry.rows(points).sort_values("lam")
+        diverged += [(lam, entry.colour) for lam in line.lam[line.score.isna()]]
+        _line(axes, entry, line.dropna(subset="score"))
+    _diverged(axes, diverged)
+    grid = np.unique(points.lam)
+    if len(grid) <= 12:
+        axes.set_xticks(grid, [f"{lam:g}" for lam in grid])
+        axes.set_xticks([], minor=True)
+    axes.set_xlabel("λ, relative to the balanced weight" if weights == "balanced" else "λ")
+    metric, unit = points.iloc[0][["metric", "unit"]]
+    axes.set_ylabel(f"Validation {style.metric(metric).label(unit, short=True)}")
+
+
+def _line(axes: Axes, entry: Entry, line: pd.DataFrame) -> None:
+    shape: dict[str, Any] = {"color": entry.colour, "marker": entry.marker}
+    axes.plot(line.lam, line.score, color=entry.colour, linestyle=entry.linestyle)
+    good, bad, best = line[line.feasible], line[~line.feasible], line[line.chosen]
+    axes.plot(good.lam, good.score, **shape, linestyle="", markeredgewidth=0, zorder=3)
+    axes.plot(bad.lam, bad.score, **shape, linestyle="", markerfacecolor="white", markeredgewidth=0.9, zorder=3)
+    axes.plot(best.lam, best.score, marker="o", markersize=7.5, zorder=4, **RING)
+
+
+def _diverged(axes: Axes, where: list[tuple[float, str]]) -> None:
+    """Put a cross for every diverged training at the lower edge of the panel, one above the other."""
+    if where:
+        axes.margins(y=0.12)
+    height: dict[float, int] = {}
+    for lam, colour in where:
+        place = 0.03 + 0.045 * height.get(lam, 0)
+        height[lam] = height.get(lam, 0) + 1
+        axes.plot(lam, place, marker="x", color=colour, transform=axes.get_xaxis_transform(), clip_on=False, zorder=5)
