@@ -164,8 +164,8 @@ def preimage(displacement: Tensor, points: Tensor, iterations: int = 40) -> Tens
         iterations: most Newton steps.
 
     Returns:
-        ``(1, dims, *other)``. Where no preimage exists the point of least residual found; compare ``y + u(y)`` with
-        ``points`` where that matters.
+        ``(1, dims, *other)``. Where a fold keeps Newton from the preimage, the point of least residual found: compare
+        ``y + u(y)`` with ``points`` where that matters.
     """
     start = found = points - sample(displacement, points)
     for _ in range(CONTRACTIONS):
