@@ -124,6 +124,11 @@ def slice_name(z: int) -> str:
     return f"z{z:+d}"
 
 
+def slice_height(name: str) -> float:
+    """Give the height in mm of a slice by its :func:`slice_name`."""
+    return float(name.removeprefix("z"))
+
+
 def slice_templates(heights: Sequence[int], grey: int, white: int) -> dict[str, Template]:
     """Give the templates of axial slices by name, parcellated together: a label is one place in all.
 

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-
-@dataclass(frozen=True)
-class Recipe:
-    """A built-in dataset: ``module`` has ``make(folder, *, seed, **options)``; ``parts`` are what its subjects have."""
-
-    module: str
-    spatial_dims: int
-    parts: tuple[str, ...]
-
-
 RECIPES = {
-    "mni-brain": Recipe("likeness.data.mni_brain", 2, ("image", "label", "mask", "field")),
-    "mni-head": Recipe("likeness.data.mni_head", 2, ("image", "label", "mask", "unmatched", "field")),
-    "cells": Recipe("likeness.data.cells", 2, ("image", "label", "field")),
-    "mni-brain-3d": Recipe("likeness.data.mni_brain_3d", 3, ("image", "label", "mask", "field")),
+    "mni-brain": "likeness.data.mni_brain",
+    "mni-head": "likeness.data.mni_head",
+    "cells": "likeness.data.cells",
+    "mni-brain-3d": "likeness.data.mni_brain_3d",
 }
+"""The module of each; its ``make(folder, *, seed, **options)`` writes the raw dataset folder."""
+
+_CONTENT = {
+    "mni-brain": (2, ("image", "label", "mask", "field")),
+    "mni-head": (2, ("image", "label", "mask", "unmatched", "field")),
+    "cells": (2, ("image", "label", "field")),
+    "mni-brain-3d": (3, ("image", "label", "mask", "field")),
+}
+"""The number of spatial axes, and the files that at least some subjects have."""
 
 
 def make(name: str, folder: str | Path, seed: int, **options: Any) -> None:
@@ -39,11 +37,11 @@ def make(name: str, folder: str | Path, seed: int, **options: Any) -> None:
         KeyError: if there is no such dataset.
         ValueError: if the recipe has no such option.
     """
-    recipe = importlib.import_module(_find(name).module)
-    known = [key for key in inspect.signature(recipe.make).parameters if key not in ("folder", "seed")]
+    recipe = importlib.import_module(RECIPES[_known(name)])
+    options_known = [key for key in inspect.signature(recipe.make).parameters if key not in ("folder", "seed")]
     for option in options:
-        if option not in known:
-            msg = f"built-in dataset '{name}' has no option '{option}'; its options are {', '.join(known)}"
+        if option not in options_known:
+            msg = f"built-in dataset '{name}' has no option '{option}'; its options are {', '.join(options_known)}"
             raise ValueError(msg)
     recipe.make(Path(folder), seed=seed, **options)
 
@@ -54,12 +52,12 @@ def describe(name: str) -> dict[str, Any]:
     Raises:
         KeyError: if there is no such dataset.
     """
-    recipe = _find(name)
-    return {"spatial_dims": recipe.spatial_dims, "parts": list(recipe.parts)}
+    dims, parts = _CONTENT[_known(name)]
+    return {"spatial_dims": dims, "parts": list(parts)}
 
 
-def _find(name: str) -> Recipe:
+def _known(name: str) -> str:
     if name not in RECIPES:
         msg = f"no built-in dataset '{name}'; there are {', '.join(RECIPES)}"
         raise KeyError(msg)
-    return RECIPES[name]
+    return name
