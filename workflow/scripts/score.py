@@ -9,7 +9,7 @@ from likeness.files import Stopwatch, whole, write_json
 def main(snakemake) -> None:
     watch = Stopwatch()
     from likeness.data.store import Dataset
-    from likeness.scoring import UNREGISTERED, score_fields, score_unregistered
+    from likeness.scoretable import UNREGISTERED, score_fields, score_unregistered
 
     dataset = Dataset.open(snakemake.input.dataset)
     fields = getattr(snakemake.input, "fields", None)

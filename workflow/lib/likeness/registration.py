@@ -28,7 +28,16 @@ from likeness.files import whole, write_json
 from likeness.geometry import diffusion_energy, to_array
 from likeness.losses.base import Registration, SimilarityLoss
 from likeness.scoring import PairScorer
-from likeness.training import Outcome, Precision, Schedule, Trainer, generator, make_fabric, shuffled
+from likeness.training import (
+    Outcome,
+    Precision,
+    Schedule,
+    Trainer,
+    channels_last,
+    generator,
+    make_fabric,
+    shuffled,
+)
 
 VALIDATED = 12
 """At most so many validation pairs judge a training while it runs; all of them judge λ afterwards."""
@@ -167,8 +176,9 @@ class RegistrationTask:
         return Trainer(self.fabric, self.recipe.schedule, checkpoint, label).fit(network, step, validate)
 
     def build(self) -> nn.Module:
-        """Build the registration network for this dataset."""
-        return networks.build(self.recipe.network, self.dataset.shape, **self.recipe.architecture)
+        """Build the registration network for this dataset; channels last, because processors convolve that faster."""
+        network = networks.build(self.recipe.network, self.dataset.shape, **self.recipe.architecture)
+        return network.to(memory_format=channels_last(self.dataset.spatial_dims))
 
 
 def train_grid(

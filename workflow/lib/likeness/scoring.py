@@ -20,11 +20,14 @@ not finite, of a training that diverged, scores NaN throughout.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypedDict
+from pathlib import Path
+from typing import Any, TypedDict
 
 import numpy as np
+import pandas as pd
 from scipy import ndimage
 
 from likeness.data.store import Dataset, Subject
@@ -36,6 +39,15 @@ OUTSIDE = -1
 NEAR_MM = 10.0
 NEAR_VOXELS = 10.0
 """How near to content without counterpart an end-point error counts as near, in mm or, for other units, voxels."""
+
+COLUMNS = (
+    *("dataset", "split", "method", "network", "loss", "variant", "lam", "seed"),
+    *("pair", "moving", "fixed", "moving_person", "fixed_person"),
+    *("metric", "label", "value", "unit", "chosen"),
+)
+"""Columns of the table of scores."""
+UNREGISTERED = {"network": "", "loss": "", "variant": "", "seed": -1}
+"""What names the training in the rows of unregistered pairs."""
 
 
 class Score(TypedDict):
@@ -75,6 +87,8 @@ class PairScorer:
         self.moving = moving
         self.fixed = fixed
         self.unit = dataset.spacing_unit
+        self.grid = (*fixed.image.shape, fixed.image.ndim)
+        """The shape of a displacement of this pair."""
 
     def score(self, displacement: np.ndarray | None, hd95: bool = True) -> list[Score]:
         """Score a displacement.
@@ -90,18 +104,26 @@ class PairScorer:
         Raises:
             ValueError: if the displacement is not on the fixed grid.
         """
-        expected = (*self.fixed.image.shape, self.fixed.image.ndim)
         if displacement is None:
-            displacement = np.zeros(expected, np.float32)
-        if displacement.shape != expected:
+            displacement = np.zeros(self.grid, np.float32)
+        if displacement.shape != self.grid:
             msg = (
                 f"displacement of {self.moving.name}>{self.fixed.name}: shape {displacement.shape}, but the fixed "
-                f"image needs {expected}; give it in voxels of the fixed grid with the component as last axis"
+                f"image needs {self.grid}; give it in voxels of the fixed grid with the component as last axis"
             )
             raise ValueError(msg)
         diverged = not np.isfinite(displacement).all()
         rows = self._rows(np.zeros_like(displacement) if diverged else displacement, hd95)
         return [{**row, "value": float("nan")} for row in rows] if diverged else rows
+
+    def primary(self, displacement: np.ndarray) -> float:
+        """Give the score that judges a training on this dataset: end-point error, or mean Dice over labels."""
+        if self.dataset.primary == "epe":
+            rows = self._end_point_error(displacement)[:1]
+        else:
+            rows = self._overlap(displacement, hd95=False)
+        values = np.array([row["value"] for row in rows])
+        return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
     def _rows(self, displacement: np.ndarray, hd95: bool) -> list[Score]:
         determinants = regularity.jacobian(displacement)
@@ -231,6 +253,55 @@ class PairScorer:
             _row("ndv" if volume else "nda", share, "%"),
         ]
         return [*rows, _row("l2r_sdlogj", regularity.l2r_sdlogj(determinants), "1")] if volume else rows
+
+
+def score_unregistered(dataset: Dataset) -> pd.DataFrame:
+    """Score all validation and test pairs as they are; the columns are :data:`COLUMNS`."""
+    who = {"dataset": dataset.name, "method": "unregistered", **UNREGISTERED, "lam": float("nan"), "chosen": True}
+    rows = [
+        {**who, **pair, **row}
+        for pair, scorer in _scorers(dataset)
+        for row in scorer.score(None, hd95=pair["split"] == "test")
+    ]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def score_fields(dataset: Dataset, folder: Path, weights: Mapping[float, bool], who: Mapping[str, Any]) -> pd.DataFrame:
+    """Score the fields of one training, ``<weight>/<split>/<moving>__<fixed>.npz`` with ``displacement``.
+
+    Args:
+        dataset: the prepared dataset.
+        folder: where the fields are.
+        weights: the grid of regularisation weights; false for one whose training diverged: it has no fields and scores
+            NaN throughout.
+        who: ``dataset``, ``network``, ``loss``, ``variant`` and ``seed`` of the training.
+
+    Returns:
+        The columns :data:`COLUMNS`, all validation and test pairs; the surface distance for test pairs only. No
+        weight is chosen yet.
+    """
+    rows = []
+    for pair, scorer in _scorers(dataset):
+        for weight, trained in weights.items():
+            path = folder / f"{weight:g}" / pair["split"] / f"{pair['moving']}__{pair['fixed']}.npz"
+            displacement = _read(path) if trained else np.full(scorer.grid, np.nan, np.float32)
+            named = {"method": "learned", **who, "lam": weight, "chosen": False, **pair}
+            rows += [{**named, **row} for row in scorer.score(displacement, hd95=pair["split"] == "test")]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _scorers(dataset: Dataset) -> Iterator[tuple[dict[str, str], PairScorer]]:
+    """Give the columns that name each validation and test pair, and its scorer."""
+    for split in ("val", "test"):
+        for moving, fixed in dataset.pairs_of(split):
+            persons = {"moving_person": dataset.person(moving), "fixed_person": dataset.person(fixed)}
+            named = {"split": split, "pair": f"{moving}>{fixed}", "moving": moving, "fixed": fixed, **persons}
+            yield named, PairScorer(dataset, dataset.load(moving), dataset.load(fixed))
+
+
+def _read(path: Path) -> np.ndarray:
+    with np.load(path, allow_pickle=False) as archive:
+        return archive["displacement"]
 
 
 def _row(metric: str, value: float, unit: str, label: str = "all") -> Score:

@@ -78,6 +78,11 @@ def make_fabric(precision: Precision = "32-true", threads: int = 1) -> Fabric:
     return Fabric(accelerator="auto", devices=1, precision=precision)
 
 
+def channels_last(dims: int) -> torch.memory_format:
+    """Give the memory format in which convolutions of 2D or 3D images are fastest."""
+    return torch.channels_last if dims == 2 else torch.channels_last_3d
+
+
 def generator(device: torch.device | str, *key: int) -> torch.Generator:
     """Give a source of randomness that is a function of ``key``, for example of seed and step."""
     state = int(np.random.SeedSequence([abs(int(k)) for k in key]).generate_state(1, np.uint64)[0] >> np.uint64(1))

@@ -16,7 +16,7 @@ from likeness.augmentation import protocol, random_affine, resample
 from likeness.data.loading import Loader
 from likeness.data.store import Dataset
 from likeness.networks.unet import UNet, stage_strides
-from likeness.training import Outcome, Schedule, Trainer, generator, make_fabric, shuffled
+from likeness.training import Outcome, Schedule, Trainer, channels_last, generator, make_fabric, shuffled
 
 VALIDATED = 16
 """At most so many subjects judge a training while it runs."""
@@ -70,7 +70,8 @@ def pretrain(
     config = architecture(name, dataset, channels, norm)
     fabric = make_fabric(threads=threads)
     torch.manual_seed(seed)
-    extractor: UNetExtractor = module.build(config).to(fabric.device)
+    layout = channels_last(dataset.spatial_dims)
+    extractor: UNetExtractor = module.build(config).to(fabric.device, memory_format=layout)
     loader = Loader(dataset, fabric.device)
     train = sorted(dataset.subjects.index[dataset.subjects.split == "train"])
     judges = sorted(dataset.subjects.index[dataset.subjects.split == "val"])[:VALIDATED]

@@ -1,0 +1,3 @@
+use rule train as train_deepsim_ae with:
+    wildcard_constraints:
+        loss="deepsim_ae",

@@ -1,0 +1,3 @@
+use rule train as train_mind with:
+    wildcard_constraints:
+        loss="mind",

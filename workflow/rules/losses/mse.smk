@@ -1,0 +1,3 @@
+use rule train as train_mse with:
+    wildcard_constraints:
+        loss="mse",

@@ -1,0 +1,3 @@
+use rule train as train_mse_masked with:
+    wildcard_constraints:
+        loss="mse_masked",

@@ -1,0 +1,3 @@
+use rule train as train_ncc_masked with:
+    wildcard_constraints:
+        loss="ncc_masked",

@@ -1,0 +1,3 @@
+use rule train as train_nmi with:
+    wildcard_constraints:
+        loss="nmi",
