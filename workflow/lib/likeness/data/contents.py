@@ -127,12 +127,14 @@ def _read_landmarks(path: Path, grid: images.Grid) -> np.ndarray:
     dims = len(grid.axes)
     with path.open(newline="", encoding="utf-8-sig") as file:
         rows = [row for row in csv.reader(file) if any(cell.strip() for cell in row)]
+    # a header is a must: without one, the first point would pass for it, or a header of column numbers for a point
+    if not rows or any(_is_number(cell) for cell in rows[0]):
+        msg = f"{path}: has no header; name the {dims} axes in the first line, for example {','.join('ijk'[:dims])}"
+        raise DatasetError(msg)
     try:
-        if rows and not _is_number(rows[0][0]):
-            rows = rows[1:]
-        points = np.array([[float(cell) for cell in row] for row in rows]).reshape(len(rows), dims)
+        points = np.array([[float(cell) for cell in row] for row in rows[1:]]).reshape(len(rows) - 1, dims)
     except ValueError:
-        points = np.full((1, dims), np.nan)
+        points = np.empty((0, dims))
     if not len(points) or not np.isfinite(points).all():
         msg = f"{path}: write one point a row as {dims} numbers, its voxel coordinates along the axes of the image file"
         raise DatasetError(msg)

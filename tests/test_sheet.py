@@ -1,0 +1,167 @@
+"""The data sheet: its numbers, its text, its picture."""
+
+import importlib.util
+import json
+import math
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from builders import make_dataset
+from PIL import Image
+
+from likeness.data import sheet
+from likeness.data.preparation import prepare
+from likeness.data.store import Dataset
+from likeness.figures import sheet as picture
+from likeness.figures.style import save
+
+
+def scores(*rows: tuple[str, str, str, str, float]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["split", "metric", "label", "unit", "value"])
+
+
+SCORES = scores(
+    ("val", "dice", "dark", "1", 0.1),
+    ("test", "dice", "dark", "1", 0.4),
+    ("test", "dice", "dark", "1", 0.6),
+    ("test", "dice", "dark", "1", math.nan),
+    ("test", "hd95", "dark", "mm", 2.0),
+    ("test", "hd95", "dark", "mm", math.inf),
+)
+
+
+def prepared(folder: Path, **options) -> Dataset:
+    prepare(make_dataset(folder / "raw", **options), folder / "prepared")
+    return Dataset.open(folder / "prepared")
+
+
+def test_intensity_explains_all_or_nothing_of_the_labels():
+    generator = np.random.default_rng(0)
+    label = generator.integers(0, 4, 200_000)
+    assert sheet.entropy_explained((label + 0.5) / 4, label) == pytest.approx(1)
+    assert sheet.entropy_explained(generator.uniform(size=label.size), label) == pytest.approx(0, abs=1e-3)
+    assert math.isnan(sheet.entropy_explained(np.ones(9), np.ones(9, int)))
+
+
+def test_a_noisy_channel_explains_its_capacity():
+    """Two equal classes, told apart wrongly with probability .1: 1 − H(.1) bits of one bit."""
+    generator = np.random.default_rng(1)
+    label = np.arange(400_000) % 2
+    image = (label ^ (generator.uniform(size=label.size) < 0.1)) * 0.9
+    expected = 1 + 0.1 * math.log2(0.1) + 0.9 * math.log2(0.9)
+    assert sheet.entropy_explained(image, label) == pytest.approx(expected, abs=3e-3)
+    # ids do not matter, nor does the largest intensity fall off the histogram
+    assert sheet.entropy_explained(image / 0.9, label * 500 - 7) == pytest.approx(expected, abs=3e-3)
+
+
+def test_numbers(tmp_path):
+    dataset = prepared(tmp_path, with_mask=True, licence="CC0", stress_test=True)
+    found = sheet.numbers(dataset, SCORES)
+    assert found["splits"]["train"] == {"subjects": 3, "persons": None, "pairs": 6}
+    assert found["parts"] == {"image": 7, "label": 7, "mask": 7}
+    assert found["truth_sdlogj"]["n"] == 0
+    volumes = [entry["volume"] for entry in found["labels"]]
+    assert sum(volumes) == pytest.approx(32 * 32 * 2)
+    assert [entry["evaluated"] for entry in found["labels"]] == [False, True, True]
+    explained = found["label_entropy_explained"]
+    assert explained["n"] == 7
+    assert 0.3 < explained["low"] <= explained["mean"] <= explained["high"] <= 1
+    assert explained["inside_mask"]
+    assert found["unregistered"] == [
+        {"metric": "dice", "label": "dark", "unit": "1", "pairs": 2, "mean": 0.5, "sd": pytest.approx(0.1)},
+        {"metric": "hd95", "label": "dark", "unit": "mm", "pairs": 2, "mean": "inf", "sd": None},
+    ]
+    assert found["stress_test"] is True
+    json.dumps(found, allow_nan=False)
+
+
+def test_persons_in_several_splits_are_told(tmp_path):
+    raw = make_dataset(tmp_path / "raw")
+    table = pd.read_csv(raw / "subjects.csv")
+    table["person"] = ["a", "b", "c", "a", "d", "e", "f"]
+    table.to_csv(raw / "subjects.csv", index=False)
+    prepare(raw, tmp_path / "prepared")
+    found = sheet.numbers(Dataset.open(tmp_path / "prepared"), SCORES)
+    assert found["persons_in_several_splits"] == 1
+    assert found["splits"]["train"]["persons"] == 3
+    assert "the splits are not independent" in sheet.markdown(found, "tiny.png")
+
+
+def test_truth_has_the_spread_of_its_fields(tmp_path):
+    """Stretches of some 20 % along two axes in both images add up to 5 to 50 %; those of .2 % to next to nothing."""
+    gentle, strong = (
+        sheet.numbers(prepared(tmp_path / str(a), with_field=True, amplitude=a), SCORES) for a in (0.01, 1.0)
+    )
+    assert gentle["truth_sdlogj"]["n"] == 2
+    assert gentle["truth_sdlogj"]["mean"] < 0.01
+    assert 0.05 < strong["truth_sdlogj"]["mean"] < 0.5
+    assert strong["primary"] == "epe"
+
+
+def test_text(tmp_path):
+    found = sheet.numbers(prepared(tmp_path, stress_test=True, spacing_unit="um", citation="Doe 2020"), SCORES)
+    text = sheet.markdown(found, "tiny.png")
+    for words in (
+        "# tiny\n",
+        "**Stress test**",
+        "![Example test pairs](tiny.png)",
+        "32 × 32 voxels of 1 × 2 µm",
+        "| split | subjects | persons  | pairs |",
+        "| Dice ",
+        "0.5 ± 0.1",
+        "∞ in some pairs",
+        "area (µm²)",
+        "- Citation: Doe 2020",
+        "quantiles 0.001 and 0.999 of each image become 0 and 1",
+    ):
+        assert words in text, words
+
+
+@pytest.mark.parametrize("about", [0.0031, 0.5, 1, 1.99, 4.99, 5, 36.4, 7000])
+def test_round_lengths(about):
+    length = picture.round_length(about)
+    assert about / 2.5 < length <= about * 1.001
+    assert f"{length:.0e}"[0] in "125"
+
+
+def test_a_volume_is_shown_by_its_largest_slice_with_anterior_up(tmp_path):
+    dataset = prepared(tmp_path, dims=3, size=16)
+    values = np.zeros(dataset.shape)
+    values[2, 14, 4] = 1  # left, anterior
+    shown = picture.as_picture(dataset, values)
+    assert shown.shape == (16, 16)
+    assert np.argwhere(shown).tolist() == [[1, 2]]
+    assert picture.pixel(dataset) == (2.0, 1.0)
+    assert picture.extent(dataset) == (32.0, 16.0)
+
+
+def test_a_picture_is_shown_as_it_is(tmp_path):
+    dataset = prepared(tmp_path)
+    values = np.arange(32 * 32).reshape(32, 32)
+    np.testing.assert_array_equal(picture.as_picture(dataset, values), values)
+    assert picture.pixel(dataset) == (1.0, 2.0)
+
+
+@pytest.mark.parametrize("options", [{"dims": 2}, {"dims": 3, "size": 16}, {"with_label": False, "with_field": True}])
+def test_the_picture_is_the_same_twice(tmp_path, options):
+    dataset = prepared(tmp_path, **options)
+    for name in ("a.png", "b.png"):
+        save(picture.draw(dataset), tmp_path / name)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    assert np.asarray(Image.open(tmp_path / "a.png").convert("L")).std() > 20
+
+
+def test_the_script_writes_all_three(tmp_path):
+    path = Path(__file__).parents[1] / "workflow" / "scripts" / "data_sheet.py"
+    spec = importlib.util.spec_from_file_location("data_sheet", path)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    names = {"numbers": "tiny.json", "picture": "tiny.png", "sheet": "tiny.md"}
+    output = SimpleNamespace(**{key: str(tmp_path / "out" / name) for key, name in names.items()})
+    script.main(prepared(tmp_path), SCORES, output)
+    assert json.loads(Path(output.numbers).read_text())["name"] == "tiny"
+    assert "![Example test pairs](tiny.png)" in Path(output.sheet).read_text()
+    assert Path(output.picture).stat().st_size > 10_000

@@ -1,0 +1,318 @@
+"""The data sheet: what a reader must know of a dataset before believing a result on it, as numbers and as text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from likeness.data.store import PARTS, Dataset, Subject
+
+SPLITS = ("train", "val", "test")
+BINS = 64
+"""Bins over [0, 1] of the histogram that tells how much of the labels intensity explains."""
+
+Numbers = dict[str, Any]
+
+
+def numbers(dataset: Dataset, scores: pd.DataFrame) -> Numbers:
+    """Measure a prepared dataset.
+
+    Args:
+        dataset: the dataset.
+        scores: the scores of its unregistered pairs, rows of the table of metrics.
+
+    Returns:
+        What :func:`markdown` writes, of plain types; keys in the order of the text.
+    """
+    measured = _Measured(dataset, map(dataset.load, dataset.subjects.index))
+    meta = dataset.meta
+    told = ("licence", "source", "citation", "note", "modality")
+    return {
+        "name": dataset.name,
+        "description": meta["description"],
+        "stress_test": meta["stress_test"],
+        "primary": dataset.primary,
+        "spatial_dims": dataset.spatial_dims,
+        "shape": list(dataset.shape),
+        "spacing": list(dataset.spacing),
+        "spacing_unit": dataset.spacing_unit,
+        "splits": {split: _count(dataset, split) for split in SPLITS},
+        "persons_in_several_splits": _shared_persons(dataset),
+        "parts": measured.parts,
+        "labels": measured.labels(),
+        "label_entropy_explained": _spread(measured.explained) | {"bins": BINS, "inside_mask": "mask" in dataset.has},
+        "truth_sdlogj": _spread(_truth(dataset)),
+        "unregistered": _unregistered(scores),
+        "intensity": meta["intensity"],
+        "pairs_rule": meta["pairs"],
+        **{key: meta[key] for key in told},
+    }
+
+
+def entropy_explained(image: np.ndarray, label: np.ndarray, bins: int = BINS) -> float:
+    """Share of the entropy of the labels that intensity explains: mutual information over entropy of the label.
+
+    A high share favours losses that compare intensities (Jena et al., Magic or Mirage, NeurIPS 2024,
+    arXiv:2408.00221).
+
+    Args:
+        image: intensities in [0, 1], any shape.
+        label: whole numbers of the same shape.
+        bins: number of equal bins of intensity.
+
+    Returns:
+        0 where they are independent to 1 where intensity tells the label; NaN where there is one label only.
+    """
+    _, index = np.unique(label, return_inverse=True)
+    count = int(index.max()) + 1
+    place = np.minimum((image.ravel() * bins).astype(np.int64), bins - 1) * count + index.ravel()
+    joint = np.bincount(place, minlength=bins * count).reshape(bins, count) / place.size
+    label_entropy = _entropy(joint.sum(axis=0))
+    if label_entropy == 0:
+        return math.nan
+    return (label_entropy + _entropy(joint.sum(axis=1)) - _entropy(joint)) / label_entropy
+
+
+def _entropy(share: np.ndarray) -> float:
+    positive = share[share > 0]
+    return float(-(positive * np.log(positive)).sum())
+
+
+class _Measured:
+    """What one pass over the subjects tells."""
+
+    def __init__(self, dataset: Dataset, subjects: Iterable[Subject]) -> None:
+        self.dataset = dataset
+        self.parts = {part: 0 for part in PARTS if part in dataset.has}
+        self.explained: list[float] = []
+        self.volumes: dict[int, list[float]] = {value: [] for value in dataset.labels}
+        for subject in subjects:
+            self._add(subject)
+
+    def _add(self, subject: Subject) -> None:
+        for part in self.parts:
+            self.parts[part] += getattr(subject, part) is not None
+        if subject.label is None:
+            return
+        voxel = math.prod(self.dataset.spacing)
+        found, counts = np.unique(subject.label, return_counts=True)
+        size = dict(zip(found.tolist(), counts.tolist(), strict=True))
+        for value, volumes in self.volumes.items():
+            volumes.append(size.get(value, 0) * voxel)
+        if subject.mask is not None:
+            self.explained.append(entropy_explained(subject.image[subject.mask], subject.label[subject.mask]))
+        elif "mask" not in self.dataset.has:
+            self.explained.append(entropy_explained(subject.image, subject.label))
+
+    def labels(self) -> list[Numbers]:
+        """Volume of every label over the subjects with a label map, and in how many of them it occurs."""
+        return [
+            {
+                "id": value,
+                "name": self.dataset.labels[value],
+                "evaluated": value in self.dataset.evaluate,
+                "occurs_in": sum(v > 0 for v in volumes),
+                "volume": float(np.mean(volumes)),
+                "volume_sd": float(np.std(volumes)),
+            }
+            for value, volumes in self.volumes.items()
+            if volumes
+        ]
+
+
+def _count(dataset: Dataset, split: str) -> Numbers:
+    subjects = dataset.subjects.index[dataset.subjects.split == split]
+    return {
+        "subjects": len(subjects),
+        "persons": len(set(dataset.subjects.person[subjects]) - {""}) or None,
+        "pairs": len(dataset.pairs_of(split)),
+    }
+
+
+def _shared_persons(dataset: Dataset) -> int:
+    splits: dict[str, set[str]] = {}
+    for subject, split in dataset.subjects.split.items():
+        splits.setdefault(dataset.person(str(subject)), set()).add(split)
+    return sum(len(found) > 1 for found in splits.values())
+
+
+def _spread(values: Iterable[float]) -> Numbers:
+    known = [v for v in values if not math.isnan(v)]
+    if not known:
+        return {"n": 0, "mean": None, "low": None, "high": None}
+    return {"n": len(known), "mean": float(np.mean(known)), "low": min(known), "high": max(known)}
+
+
+def _truth(dataset: Dataset) -> Iterator[float]:
+    """Give std(log max(J, .01)) of the true displacement of each test pair, inside the fixed image's mask."""
+    if "field" not in dataset.has:
+        return
+    from likeness import geometry
+
+    inverses = {}
+    for moving, fixed in ((dataset.load(m), dataset.load(f)) for m, f in dataset.pairs_of("test")):
+        if moving.field is None or fixed.field is None:
+            continue
+        if moving.name not in inverses:
+            inverses[moving.name] = geometry.invert(geometry.to_tensor(moving.field))
+        truth = geometry.compose(inverses[moving.name], geometry.to_tensor(fixed.field))
+        determinant = geometry.jacobian_determinant(truth)[0, 0].numpy()
+        inside = np.ones(determinant.shape, dtype=bool) if fixed.mask is None else fixed.mask
+        yield float(np.log(np.maximum(determinant[inside], 0.01)).std())
+
+
+def _unregistered(scores: pd.DataFrame) -> list[Numbers]:
+    """Mean and standard deviation over test pairs per metric and label; what is undefined (NaN) is left out."""
+    test = scores[(scores.split == "test") & scores.value.notna()]
+    rows = []
+    for (metric, label, unit), group in test.groupby(["metric", "label", "unit"], sort=False):
+        finite = bool(np.isfinite(group.value).all())
+        mean, sd = (float(group.value.mean()), float(group.value.std(ddof=0))) if finite else ("inf", None)
+        rows.append({"metric": metric, "label": label, "unit": unit, "pairs": len(group), "mean": mean, "sd": sd})
+    return rows
+
+
+def markdown(measured: Mapping[str, Any], picture: str) -> str:
+    """Write the data sheet.
+
+    Args:
+        measured: from :func:`numbers`.
+        picture: name of the picture of example pairs, beside the sheet.
+
+    Returns:
+        Markdown that reads well as it is.
+    """
+    sections = [
+        _head(measured, picture),
+        _table("Splits", ["split", "subjects", "persons", "pairs"], _splits(measured), _leak(measured)),
+        _labels(measured),
+        _scores(measured),
+        _origin(measured),
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _head(measured: Mapping[str, Any], picture: str) -> str:
+    unit = _unit(measured["spacing_unit"])
+    size = " × ".join(map(str, measured["shape"]))
+    spacing = " × ".join(f"{s:g}" for s in measured["spacing"])
+    lines = [f"# {measured['name']}", measured["description"]]
+    if measured["stress_test"]:
+        lines.append(
+            "**Stress test**: all subjects derive from one template; results show where a method breaks, not which "
+            "method is better."
+        )
+    lines.append(f"![Example test pairs]({picture})")
+    facts = [
+        f"- {measured['spatial_dims']}D, {size} voxels of {spacing} {unit}" + _clause(measured["modality"]),
+        f"- Primary score: {_METRICS[measured['primary']]}",
+        "- Parts: " + ", ".join(f"{part} ({n} subjects)" for part, n in measured["parts"].items()),
+    ]
+    explained, truth = measured["label_entropy_explained"], measured["truth_sdlogj"]
+    if explained["n"]:
+        where = "inside the mask" if explained["inside_mask"] else "over the whole image"
+        facts.append(
+            f"- Share of label entropy that intensity explains: {_range(explained)} over {explained['n']} subjects "
+            f"({where}, {explained['bins']} bins); a high share favours losses that compare intensities"
+        )
+    if truth["n"]:
+        facts.append(f"- std(log J) of the true displacement: {_range(truth)} over {truth['n']} test pairs")
+    return "\n\n".join([*lines, "\n".join(facts)])
+
+
+def _splits(measured: Mapping[str, Any]) -> list[list[str]]:
+    return [
+        [split, *("not told" if n is None else str(n) for n in counts.values())]
+        for split, counts in measured["splits"].items()
+    ]
+
+
+def _leak(measured: Mapping[str, Any]) -> str:
+    shared = measured["persons_in_several_splits"]
+    return f"{shared} person(s) occur in more than one split: the splits are not independent." if shared else ""
+
+
+def _labels(measured: Mapping[str, Any]) -> str:
+    unit = f"{_unit(measured['spacing_unit'])}{'²' if measured['spatial_dims'] == 2 else '³'}"
+    rows = [
+        [
+            str(e["id"]),
+            e["name"],
+            "yes" if e["evaluated"] else "",
+            str(e["occurs_in"]),
+            _pm(e["volume"], e["volume_sd"]),
+        ]
+        for e in measured["labels"]
+    ]
+    kind = "area" if measured["spatial_dims"] == 2 else "volume"
+    return _table("Labels", ["id", "name", "scored", "subjects", f"{kind} ({unit}), mean ± sd"], rows)
+
+
+def _scores(measured: Mapping[str, Any]) -> str:
+    rows = [
+        [_METRICS.get(e["metric"], e["metric"]), e["label"], _unit(e["unit"]), str(e["pairs"]), _pm(e["mean"], e["sd"])]
+        for e in measured["unregistered"]
+    ]
+    header = ["score", "label", "unit", "pairs", "mean ± sd over pairs"]
+    return _table("Test pairs before registration", header, rows)
+
+
+def _origin(measured: Mapping[str, Any]) -> str:
+    lines = [f"- {key.capitalize()}: {measured[key]}" for key in ("licence", "source", "citation") if measured[key]]
+    rule = measured["intensity"]
+    ends = f"quantiles {rule['low']:g} and {rule['high']:g} of each image" if rule["rule"] == "quantile" else ""
+    lines.append(f"- Intensities: {ends or '{low:g} and {high:g}'.format(**rule)} become 0 and 1")
+    if measured["note"]:
+        lines.append(f"- Note: {measured['note']}")
+    return "## Origin\n\n" + "\n".join(lines)
+
+
+_METRICS = {
+    "dice": "Dice",
+    "dice_instance": "Dice of the same instance",
+    "hd95": "95 % Hausdorff distance",
+    "epe": "end-point error",
+    "epe_near_unmatched": "end-point error near content without counterpart",
+    "abslogj_unmatched": "mean of |log J| in content without counterpart",
+    "tre": "landmark error",
+    "folding": "folding, share of J ≤ 0",
+    "sdlogj": "std(log J)",
+    "ndv": "non-diffeomorphic volume",
+    "nda": "non-diffeomorphic area",
+}
+
+
+def _table(title: str, header: list[str], rows: list[list[str]], after: str = "") -> str:
+    """Write a section with a table whose columns line up; nothing where there are no rows."""
+    if not rows:
+        return ""
+    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+    lines = [[*header], ["-" * w for w in widths], *rows]
+    text = "\n".join("| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |" for row in lines)
+    return f"## {title}\n\n{text}" + (f"\n\n{after}" if after else "")
+
+
+def _pm(mean: float | str, sd: float | None) -> str:
+    if isinstance(mean, str) or sd is None:
+        return "∞ in some pairs"
+    return f"{_digits(mean)} ± {_digits(sd)}"
+
+
+def _digits(value: float) -> str:
+    return f"{value:,.0f}".replace(",", " ") if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def _range(spread: Mapping[str, float]) -> str:
+    return f"{spread['mean']:.2f} ({spread['low']:.2f} to {spread['high']:.2f})"
+
+
+def _unit(unit: str) -> str:
+    return "" if unit == "1" else unit.replace("um", "µm")
+
+
+def _clause(text: str) -> str:
+    return f"; {text}" if text else ""
