@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from likeness.data.simulation import random_warp
-from likeness.data.store import Dataset, Subject
+from likeness.data.store import PARTS, Dataset, Subject
 from likeness.geometry import warp_labels
 from likeness.metrics import overlap
-from likeness.scoring import PairScorer, score_pair
+from likeness.scoring import COLUMNS, PairScorer, score_fields, score_pair, score_unregistered
 
 SHAPE = (40, 48)
 
@@ -250,3 +251,56 @@ def test_volumes_have_volume_scores():
     assert ("ndv", "all") in found
     assert ("nda", "all") not in found
     assert ("l2r_sdlogj", "all") in found
+
+
+@pytest.fixture
+def prepared(tmp_path, simulated):
+    """A dataset on disk with one validation and one test pair, mirrored."""
+    made, moving, fixed = simulated
+    (tmp_path / "subjects").mkdir()
+    (tmp_path / "dataset.yaml").write_text(yaml.safe_dump(made.meta))
+    pd.DataFrame({"subject": ["m", "f"], "group": "g", "person": ["ann", ""], "modality": "", "split": "test"}).to_csv(
+        tmp_path / "subjects.csv", index=False
+    )
+    pd.DataFrame({"split": ["val", "test"], "moving": ["m", "f"], "fixed": ["f", "m"]}).to_csv(
+        tmp_path / "pairs.csv", index=False
+    )
+    for one in (moving, fixed):
+        parts = {part: getattr(one, part) for part in PARTS if getattr(one, part) is not None}
+        np.savez(tmp_path / "subjects" / f"{one.name}.npz", **parts)
+    return Dataset.open(tmp_path)
+
+
+def test_table_of_unregistered_pairs(prepared):
+    table = score_unregistered(prepared)
+    assert tuple(table.columns) == COLUMNS
+    assert table.drop(columns=["lam", "value"]).notna().all(axis=None)
+    assert table.chosen.all()
+    assert table.lam.isna().all()
+    names = table[["split", "pair", "moving", "fixed", "moving_person", "fixed_person"]].drop_duplicates()
+    assert names.to_numpy().tolist() == [
+        ["val", "m>f", "m", "f", "ann", "f"],
+        ["test", "f>m", "f", "m", "f", "ann"],
+    ]
+    assert set(table.split[table.metric == "hd95"]) == {"test"}
+
+
+def test_table_of_a_training(prepared, tmp_path):
+    truths = {}
+    for split, (moving, fixed) in (("val", ("m", "f")), ("test", ("f", "m"))):
+        truths[split] = PairScorer(prepared, prepared.load(moving), prepared.load(fixed)).truth.displacement
+        for weight in ("0.5", "2"):
+            place = tmp_path / "fields" / weight / split
+            place.mkdir(parents=True)
+            np.savez_compressed(place / f"{moving}__{fixed}.npz", displacement=truths[split] * float(weight))
+    who = {"dataset": "made-up", "network": "net", "loss": "mse", "variant": "default", "seed": 3}
+    table = score_fields(prepared, tmp_path / "fields", {0.5: True, 2.0: True, 8.0: False}, who)
+    assert tuple(table.columns) == COLUMNS
+    assert not table.chosen.any()
+    assert (table[list(who)] == pd.Series(who)).all(axis=None)
+    assert set(table.method) == {"learned"}
+    assert table.value[table.lam == 8].isna().all()
+    assert table.groupby("lam").size().tolist() == [len(table) // 3] * 3
+    error = table[table.metric == "epe"].set_index(["split", "lam"]).value
+    assert error["val", 0.5] == pytest.approx(score_unregistered(prepared).query("metric == 'epe'").value.iloc[0] / 2)
+    assert 0 < error["test", 0.5] < error["test", 2.0]
