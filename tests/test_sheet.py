@@ -15,6 +15,7 @@ from PIL import Image
 from likeness.data import sheet
 from likeness.data.preparation import prepare
 from likeness.data.store import Dataset
+from likeness.data.writing import write_field
 from likeness.figures import sheet as picture
 from likeness.figures.style import save
 
@@ -90,15 +91,19 @@ def test_persons_in_several_splits_are_told(tmp_path):
     assert "the splits are not independent" in sheet.markdown(found, "tiny.png")
 
 
-def test_truth_has_the_spread_of_its_fields(tmp_path):
-    """Stretches of some 20 % along two axes in both images add up to 5 to 50 %; those of .2 % to next to nothing."""
-    gentle, strong = (
-        sheet.numbers(prepared(tmp_path / str(a), with_field=True, amplitude=a), SCORES) for a in (0.01, 1.0)
-    )
-    assert gentle["truth_sdlogj"]["n"] == 2
-    assert gentle["truth_sdlogj"]["mean"] < 0.01
-    assert 0.05 < strong["truth_sdlogj"]["mean"] < 0.5
-    assert strong["primary"] == "epe"
+def test_truth_has_the_spread_of_its_field(tmp_path):
+    """From an undeformed image to one stretched by 1 + b cos, or back, std(log J) is about b / √2."""
+    raw = make_dataset(tmp_path / "raw", size=64, with_field=True)
+    field = np.zeros((64, 64, 2))
+    write_field(raw / "field" / "test0.npz", field)
+    field[..., 0] = np.sin(2 * np.pi * np.arange(64) / 64)[:, None]
+    write_field(raw / "field" / "test1.npz", field)
+    prepare(raw, tmp_path / "prepared")
+    found = sheet.numbers(Dataset.open(tmp_path / "prepared"), SCORES)
+    assert found["truth_sdlogj"]["n"] == 2
+    for key in ("low", "mean", "high"):
+        assert found["truth_sdlogj"][key] == pytest.approx(2 * np.pi / 64 / math.sqrt(2), rel=0.05)
+    assert found["primary"] == "epe"
 
 
 def test_text(tmp_path):
