@@ -42,9 +42,9 @@ class Registration:
     """A batch of pairs under registration: everything a loss may need, each computed once and only when asked for.
 
     Images are ``(batch, 1, *spatial)`` in [0, 1], the displacement is ``(batch, dims, *spatial)`` in voxels of the
-    fixed grid and points into the moving image. Label maps are class indices ``(batch, 1, *spatial)`` below ``classes``;
-    their one-hot forms are made when a loss asks. Masks are floats ``(batch, 1, *spatial)``, 1 where the image has
-    content. What a dataset lacks is ``None``.
+    fixed grid and points into the moving image. Label maps are class indices ``(batch, 1, *spatial)`` below
+    ``classes``; their one-hot forms are made when a loss asks. Masks are floats ``(batch, 1, *spatial)``, 1 where the
+    image has content. What a dataset lacks is ``None``.
     """
 
     moving: Tensor
@@ -106,6 +106,18 @@ class SimilarityLoss(nn.Module, ABC):
     def forward(self, pair: Registration) -> Tensor:
         """Give the dissimilarity of a batch, a scalar: the mean over its pairs."""
 
-    def map(self, pair: Registration) -> Tensor | None:
+    def map(self, pair: Registration) -> Tensor | None:  # noqa: ARG002
         """Give the dissimilarity per voxel, ``(batch, 1, *spatial)``, or ``None`` where the definition has none."""
         return None
+
+
+def required(loss: str, what: str, value: Tensor | None) -> Tensor:
+    """Give back what a loss cannot do without.
+
+    Raises:
+        ValueError: if the dataset lacks it.
+    """
+    if value is None:
+        msg = f"{loss}: needs a {what} of both images, but the dataset has none; add the column or drop the loss"
+        raise ValueError(msg)
+    return value

@@ -1,0 +1,276 @@
+"""MIND-SSC: self-similarity context, a description of local structure that does not depend on the modality.
+
+Heinrich et al., Towards realtime multimodal fusion for image-guided interventions using self-similarities, MICCAI 2013,
+doi:10.1007/978-3-642-40811-3_24.
+
+Patches around the neighbours of a voxel, ``dilation`` away along each axis, are compared with each other: every two
+that lie on different axes, 4 pairs in 2D and 12 in 3D. With s_c the mean squared difference of pair c, the descriptor
+is exp(-(s_c - min s) / v), v the mean of s - min s over the pairs. The loss is the mean squared difference of the
+descriptors of both images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import reduce
+from itertools import combinations, product
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from likeness.losses._arithmetic import box_sum, check_images, full_precision
+from likeness.losses.base import Registration, SimilarityLoss
+
+CARD = {
+    "title": "MIND-SSC",
+    "order": 130,
+    "colour": "#AA4499",
+    "marker": "P",
+    "formula": r"\frac{1}{|\Omega||C|}\sum_{x,c}\left(\mathrm{MIND}_c(m,x)-\mathrm{MIND}_c(f,x)\right)^2",
+    "range": [0, 1],
+    "doi": "10.1007/978-3-642-40811-3_24",
+    "dimensions": [2, 3],
+    "supervision": "none",
+    "extractor": None,
+    "requires": {},
+    "invariances": ["offset", "scale", "inversion"],
+    "grid": [0.1, 0.3, 1.0],
+    "raw_grid": [0.015625, 0.03125, 0.0625, 0.125, 0.25, 0.5, 1.0, 2.0],
+}
+
+RADIUS = 2
+DILATION = 2
+NOISE_RATIO = 1e-3
+"""The noise estimate v stays within this factor, and its inverse, of its mean over the image."""
+NOISE_FLOOR = 1e-10
+"""Least v, so that constant images have a descriptor."""
+SLAB = 16384
+"""So many voxels at a time keep the descriptors in the cache of a CPU core."""
+
+
+Box = tuple[Any, ...]
+"""An index: an ellipsis and a slice for every spatial axis."""
+
+
+class _Offset(NamedTuple):
+    """Where to read, in the extended image, the two ends of an offset between neighbours of a voxel.
+
+    Two pairs of neighbours share each offset, one on either side of the voxel: their patch distances are one map, read
+    in two places.
+    """
+
+    near: Box
+    far: Box
+    reads: tuple[Box, Box]
+
+
+def _offsets(size: tuple[int, ...], radius: int, dilation: int) -> list[_Offset]:
+    """List the offsets for an image of this size: for every two axes one that rises along both and one that does not.
+
+    The extended image starts ``radius + dilation`` voxels before the image. The patches of an offset start ``dilation``
+    before it on the two axes of the offset and with the image on a third.
+    """
+
+    def box(start: dict[int, int], elsewhere: int, margin: int, longer: int) -> Box:
+        starts = [start.get(axis, elsewhere) for axis in range(len(size))]
+        lengths = [n + 2 * margin + (longer if axis in start else 0) for axis, n in enumerate(size)]
+        return (..., *(slice(a, a + n) for a, n in zip(starts, lengths, strict=True)))
+
+    offsets = []
+    for (i, j), rises in product(combinations(range(len(size)), 2), (True, False)):
+        low, high = (0, dilation) if rises else (dilation, 0)
+        near = box({i: 0, j: low}, dilation, radius, dilation)
+        far = box({i: dilation, j: high}, dilation, radius, dilation)
+        reads = box({i: 0, j: high}, 0, 0, 0), box({i: dilation, j: low}, 0, 0, 0)
+        offsets.append(_Offset(near, far, reads))
+    return offsets
+
+
+def _extended(image: Tensor, radius: int, dilation: int) -> Tensor:
+    """Continue an image by its edge, as far as its patches reach."""
+    return F.pad(image, [radius + dilation] * (2 * (image.dim() - 2)), mode="replicate")
+
+
+def _patches(extended: Tensor, offsets: list[_Offset], window: int) -> list[Tensor]:
+    """Mean squared difference of the patches at both ends of every offset."""
+    share = 1 / window ** (extended.dim() - 2)
+    return [box_sum((extended[o.near] - extended[o.far]).square(), window) * share for o in offsets]
+
+
+def _read(patches: list[Tensor], offsets: list[_Offset]) -> list[Tensor]:
+    """Views ``(batch, 1, *spatial)`` of the distances of all pairs."""
+    return [patch[place] for patch, offset in zip(patches, offsets, strict=True) for place in offset.reads]
+
+
+def _typical_noise(distances: list[Tensor]) -> Tensor:
+    """Mean over the image of the noise estimate, ``(batch, 1, 1, …)``; a constant to the gradient, as in DeepSim."""
+    with torch.no_grad():
+        least = reduce(torch.minimum, distances)
+        noise = sum(distances[1:], distances[0]) / len(distances) - least
+        return noise.mean(tuple(range(1, noise.dim())), keepdim=True)
+
+
+def _bounds(typical: Tensor) -> tuple[Tensor, Tensor]:
+    """Least and largest admissible noise."""
+    return (typical * NOISE_RATIO).clamp(min=NOISE_FLOOR), (typical / NOISE_RATIO).clamp(min=NOISE_FLOOR)
+
+
+def _descriptor(distances: Tensor, typical: Tensor) -> Tensor:
+    """Turn patch distances ``(batch, pairs, *spatial)`` into descriptor entries of the same shape."""
+    distances = distances - distances.amin(1, keepdim=True)
+    noise = distances.mean(1, keepdim=True).clamp(*_bounds(typical))
+    return torch.exp(-distances / noise)
+
+
+@full_precision
+def mind_ssc(image: Tensor, radius: int = RADIUS, dilation: int = DILATION) -> Tensor:
+    """Self-similarity context descriptor of an image.
+
+    Heinrich et al., MICCAI 2013, doi:10.1007/978-3-642-40811-3_24.
+
+    Args:
+        image: ``(batch, 1, *spatial)``.
+        radius: a patch is ``2 * radius + 1`` voxels wide.
+        dilation: distance of the compared patches' centres from the voxel.
+
+    Returns:
+        ``(batch, 4, *spatial)`` in 2D, ``(batch, 12, *spatial)`` in 3D, in (0, 1]; 1 everywhere for a constant image.
+
+    Raises:
+        ValueError: if the image has more than one channel or is neither 2D nor 3D.
+    """
+    _check_grey("mind_ssc", image, image)
+    offsets = _offsets(image.shape[2:], radius, dilation)
+    distances = _read(_patches(_extended(image, radius, dilation), offsets, 2 * radius + 1), offsets)
+    return _descriptor(torch.cat(distances, dim=1), _typical_noise(distances))
+
+
+@full_precision
+def mind_difference(moved: Tensor, fixed: Tensor, radius: int = RADIUS, dilation: int = DILATION) -> Tensor:
+    """Mean squared difference of the self-similarity context descriptors of two images.
+
+    It is ``(mind_ssc(moved) - mind_ssc(fixed)).square().mean()``, but neither descriptor is ever held whole.
+
+    Args:
+        moved: ``(batch, 1, *spatial)``.
+        fixed: of the same shape; data, it gets no gradient.
+        radius: see :func:`mind_ssc`.
+        dilation: see :func:`mind_ssc`.
+
+    Returns:
+        A scalar in [0, 1]; once differentiable in ``moved``.
+
+    Raises:
+        ValueError: if shapes differ, or an image has more than one channel or is neither 2D nor 3D.
+    """
+    _check_grey("mind_difference", moved, fixed)
+    offsets = _offsets(moved.shape[2:], radius, dilation)
+    extended = (_extended(image, radius, dilation) for image in (moved, fixed.detach()))
+    return _DescriptorDifference.apply(*extended, offsets, 2 * radius + 1)
+
+
+def _check_grey(function: str, moved: Tensor, fixed: Tensor) -> None:
+    check_images(function, moved, fixed)
+    if moved.shape[1] != 1:
+        msg = f"{function}: the image has {moved.shape[1]} channels; give one"
+        raise ValueError(msg)
+
+
+class _DescriptorDifference(torch.autograd.Function):
+    """Mean squared difference of the descriptors of two extended images, with its gradient in the same pass.
+
+    Descriptors are made slab by slab, so that they stay in the cache and never need memory for the whole image.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, moved: Tensor, fixed: Tensor, offsets: list[_Offset], window: int) -> Tensor:
+        patches = _patches(moved, offsets, window)
+        distances = _read(patches, offsets), _read(_patches(fixed, offsets, window), offsets)
+        typical = [_typical_noise(d) for d in distances]
+        slopes = [torch.zeros_like(patch) for patch in patches] if ctx.needs_input_grad[0] else []
+        total = moved.new_zeros(())
+        for slab in _slabs(distances[0][0]):
+            a, b = (torch.cat([d.narrow(2, *slab) for d in image], dim=1) for image in distances)
+            value, slope = _slab_difference(a, _descriptor(b, typical[1]), typical[0], bool(slopes))
+            total += value
+            if slope is not None:
+                for part, whole in zip(slope.split(1, dim=1), _read(slopes, offsets), strict=True):
+                    whole.narrow(2, *slab).add_(part)
+        count = distances[0][0].numel() * len(distances[0])
+        if slopes:
+            ctx.save_for_backward(_pull(slopes, moved, offsets, window).mul_(1 / count))
+        return total / count
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        return ctx.saved_tensors[0] * gradient, None, None, None
+
+
+def _slabs(image: Tensor) -> Iterator[tuple[int, int]]:
+    """Cut the first spatial axis into (start, length): thin for the cache of a CPU, one piece on a GPU."""
+    slices = image.shape[2]
+    thick = max(1, SLAB * slices // image.numel()) if image.device.type == "cpu" else slices
+    for start in range(0, slices, thick):
+        yield start, min(thick, slices - start)
+
+
+def _slab_difference(distances: Tensor, other: Tensor, typical: Tensor, wanted: bool) -> tuple[Tensor, Tensor | None]:
+    """Sum of squared differences to another descriptor and, where wanted, its gradient by the distances."""
+    least, at = distances.min(1, keepdim=True)
+    above = distances - least
+    spread = above.mean(1, keepdim=True)
+    low, high = _bounds(typical)
+    rate = 1 / spread.clamp(low, high)
+    entries = (above * -rate).exp_()
+    difference = entries - other
+    value = difference.square().sum()
+    if not wanted:
+        return value, None
+    # with e = exp(-a r): de/da = -r e, and de/dr = -a e, where r = 1/mean(a) unless bounded, a = d - min d
+    pull = difference.mul_(entries).mul_(2)
+    by_rate = -(pull * above).sum(1, keepdim=True)
+    free = (spread > low) & (spread < high)
+    slope = pull.mul_(-rate).sub_(by_rate * rate.square() * free / distances.shape[1])
+    return value, slope.scatter_add_(1, at, -slope.sum(1, keepdim=True))
+
+
+def _pull(slopes: list[Tensor], extended: Tensor, offsets: list[_Offset], window: int) -> Tensor:
+    """Carry the gradient of the patches back to the extended image."""
+    result = torch.zeros_like(extended)
+    share = 1 / window ** (extended.dim() - 2)
+    for slope, offset in zip(slopes, offsets, strict=True):
+        difference = extended[offset.near] - extended[offset.far]
+        difference *= box_sum(slope, window, window - 1) * (2 * share)
+        result[offset.near] += difference
+        result[offset.far] -= difference
+    return result
+
+
+class Loss(SimilarityLoss):
+    """Mean squared difference of self-similarity context descriptors.
+
+    Args:
+        radius: a patch is ``2 * radius + 1`` voxels wide.
+        dilation: distance of the compared patches' centres from the voxel.
+    """
+
+    def __init__(self, radius: int = RADIUS, dilation: int = DILATION) -> None:
+        super().__init__()
+        self.radius, self.dilation = radius, dilation
+
+    def forward(self, pair: Registration) -> Tensor:
+        """Give the mean over descriptor entries, voxels and pairs."""
+        return mind_difference(pair.moved, pair.fixed, self.radius, self.dilation)
+
+    def map(self, pair: Registration) -> Tensor:
+        """Give the squared difference of the descriptors, averaged over their entries."""
+        moved, fixed = (mind_ssc(image, self.radius, self.dilation) for image in (pair.moved, pair.fixed))
+        return (moved - fixed).square().mean(1, keepdim=True)
+
+    def extra_repr(self) -> str:
+        """Name the patch."""
+        return f"radius={self.radius}, dilation={self.dilation}"

@@ -1,0 +1,62 @@
+"""Mean squared difference inside the mask: content that only one image has does not count.
+
+Brett et al., Spatial normalization of brain images with focal lesions using cost function masking, NeuroImage 2001,
+doi:10.1006/nimg.2001.0845.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from likeness.losses._arithmetic import check_weight, full_precision, per_voxel_share
+from likeness.losses.base import Registration, SimilarityLoss, required
+from likeness.losses.mse import squared_difference
+
+CARD = {
+    "title": "MSE, masked",
+    "order": 105,
+    "colour": "#88CCEE",
+    "marker": "s",
+    "formula": r"\frac{\sum_x w(x)\left(m(x)-f(x)\right)^2}{\sum_x w(x)}",
+    "range": [0, 1],
+    "doi": "10.1006/nimg.2001.0845",
+    "dimensions": [2, 3],
+    "supervision": "none",
+    "extractor": None,
+    "requires": {"mask": "it compares the images only where the masks say that both have content"},
+    "invariances": [],
+    "grid": [0.1, 0.3, 1.0],
+    "raw_grid": [0.005, 0.01, 0.02, 0.04, 0.08],
+}
+
+
+@full_precision
+def masked_squared_difference(moved: Tensor, fixed: Tensor, weight: Tensor) -> Tensor:
+    """Squared difference per voxel, weighted so that its plain mean is the mean inside the mask.
+
+    Args:
+        moved: ``(batch, 1, *spatial)``.
+        fixed: of the same shape.
+        weight: of the same shape, not negative; gradient flows into it.
+
+    Returns:
+        ``(batch, 1, *spatial)``, 0 outside the mask.
+
+    Raises:
+        ValueError: if the shapes differ.
+    """
+    difference = squared_difference(moved, fixed)
+    check_weight("masked_squared_difference", weight, moved)
+    return per_voxel_share(difference, weight)
+
+
+class Loss(SimilarityLoss):
+    """Mean squared difference inside the warped moving mask times the fixed one."""
+
+    def forward(self, pair: Registration) -> Tensor:
+        """Give the mean inside the mask, averaged over pairs."""
+        return self.map(pair).mean()
+
+    def map(self, pair: Registration) -> Tensor:
+        """Give the weighted squared difference per voxel."""
+        return masked_squared_difference(pair.moved, pair.fixed, required("mse_masked", "mask", pair.mask))

@@ -1,0 +1,53 @@
+"""Windowed normalised cross-correlation, squared: local intensities related linearly, whatever the sign.
+
+Avants et al., Symmetric diffeomorphic image registration with cross-correlation: evaluating automated labeling of
+elderly and neurodegenerative brain, Med. Image Anal. 2008, doi:10.1016/j.media.2007.06.004.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from likeness.losses._correlation import WINDOW, squared_correlation
+from likeness.losses.base import Registration, SimilarityLoss
+
+CARD = {
+    "title": "NCC²",
+    "order": 110,
+    "colour": "#117733",
+    "marker": "^",
+    "formula": r"1-\frac{1}{|\Omega|}\sum_{x}\frac{\mathrm{cov}_x(m,f)^2}{\mathrm{var}_x(m)\,\mathrm{var}_x(f)}",
+    "range": [0, 1],
+    "doi": "10.1016/j.media.2007.06.004",
+    "dimensions": [2, 3],
+    "supervision": "none",
+    "extractor": None,
+    "requires": {},
+    "invariances": ["offset", "scale", "inversion"],
+    "grid": [0.1, 0.3, 1.0],
+    "raw_grid": [0.125, 0.25, 0.5, 1.0, 2.0],
+}
+
+
+class Loss(SimilarityLoss):
+    """One minus the squared correlation in a cubic window around every voxel.
+
+    Args:
+        window: edge length in voxels, odd.
+    """
+
+    def __init__(self, window: int = WINDOW) -> None:
+        super().__init__()
+        self.window = window
+
+    def forward(self, pair: Registration) -> Tensor:
+        """Give the mean over voxels and pairs."""
+        return self.map(pair).mean()
+
+    def map(self, pair: Registration) -> Tensor:
+        """Give one minus the squared correlation of the window around every voxel."""
+        return 1 - squared_correlation(pair.moved, pair.fixed, self.window)
+
+    def extra_repr(self) -> str:
+        """Name the window."""
+        return f"window={self.window}"

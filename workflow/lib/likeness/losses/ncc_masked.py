@@ -1,0 +1,78 @@
+"""Windowed squared cross-correlation whose statistics come from inside the mask alone.
+
+Padfield, Masked object registration in the Fourier domain, IEEE Trans. Image Process. 2012,
+doi:10.1109/TIP.2011.2181402, there for one window as large as the image.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from likeness.losses._arithmetic import full_precision, per_voxel_share
+from likeness.losses._correlation import WINDOW, squared_correlation
+from likeness.losses.base import Registration, SimilarityLoss, required
+
+CARD = {
+    "title": "NCC², masked",
+    "order": 115,
+    "colour": "#44AA99",
+    "marker": "v",
+    "formula": (
+        r"1-\frac{\sum_x w(x)\,\mathrm{cov}_{x,w}(m,f)^2/"
+        r"\left(\mathrm{var}_{x,w}(m)\,\mathrm{var}_{x,w}(f)\right)}{\sum_x w(x)}"
+    ),
+    "range": [0, 1],
+    "doi": "10.1109/TIP.2011.2181402",
+    "dimensions": [2, 3],
+    "supervision": "none",
+    "extractor": None,
+    "requires": {"mask": "it correlates the images only where the masks say that both have content"},
+    "invariances": ["offset", "scale", "inversion"],
+    "grid": [0.1, 0.3, 1.0],
+    "raw_grid": [0.125, 0.25, 0.5, 1.0, 2.0],
+}
+
+
+@full_precision
+def masked_decorrelation(moved: Tensor, fixed: Tensor, weight: Tensor, window: int = WINDOW) -> Tensor:
+    """One minus the squared correlation inside the mask, weighted so that its plain mean is the mean inside the mask.
+
+    Args:
+        moved: ``(batch, 1, *spatial)``.
+        fixed: of the same shape.
+        weight: of the same shape, not negative. It weighs the voxels of a window and the window by its centre;
+            gradient flows into it.
+        window: edge length in voxels, odd.
+
+    Returns:
+        ``(batch, 1, *spatial)``, 0 outside the mask.
+
+    Raises:
+        ValueError: if shapes differ or the window is even.
+    """
+    return per_voxel_share(1 - squared_correlation(moved, fixed, window, weight), weight)
+
+
+class Loss(SimilarityLoss):
+    """One minus the windowed squared correlation inside the warped moving mask times the fixed one.
+
+    Args:
+        window: edge length in voxels, odd.
+    """
+
+    def __init__(self, window: int = WINDOW) -> None:
+        super().__init__()
+        self.window = window
+
+    def forward(self, pair: Registration) -> Tensor:
+        """Give the mean inside the mask, averaged over pairs."""
+        return self.map(pair).mean()
+
+    def map(self, pair: Registration) -> Tensor:
+        """Give the weighted value of the window around every voxel."""
+        mask = required("ncc_masked", "mask", pair.mask)
+        return masked_decorrelation(pair.moved, pair.fixed, mask, self.window)
+
+    def extra_repr(self) -> str:
+        """Name the window."""
+        return f"window={self.window}"

@@ -1,0 +1,57 @@
+"""Windowed squared cross-correlation of the images plus the mean squared difference of their warped one-hot labels.
+
+Czolbe et al., Semantic similarity metrics for image registration, Med. Image Anal. 2023,
+doi:10.1016/j.media.2023.102830, there NCC+sup.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from likeness.losses._correlation import WINDOW, squared_correlation
+from likeness.losses.base import Registration, SimilarityLoss, required
+from likeness.losses.mse import squared_difference
+
+CARD = {
+    "title": "NCC² + labels",
+    "order": 400,
+    "colour": "#999933",
+    "marker": "<",
+    "formula": r"\mathcal{L}_{\mathrm{NCC}^2}(m,f)+\frac{1}{|L||\Omega|}\sum_{l,x}\left(m_l(x)-f_l(x)\right)^2",
+    "range": [0, 2],
+    "doi": "10.1016/j.media.2023.102830",
+    "dimensions": [2, 3],
+    "supervision": "labels",
+    "extractor": None,
+    "requires": {"label": "it compares the labels of the training images while training"},
+    "invariances": ["offset", "scale", "inversion"],
+    "grid": [0.1, 0.3, 1.0],
+    "raw_grid": [0.125, 0.25, 0.5, 1.0, 2.0],
+}
+
+
+class Loss(SimilarityLoss):
+    """Windowed squared correlation of the images plus mean squared difference of the labels, weighted 1 : 1.
+
+    Args:
+        window: edge length in voxels, odd.
+    """
+
+    def __init__(self, window: int = WINDOW) -> None:
+        super().__init__()
+        self.window = window
+
+    def forward(self, pair: Registration) -> Tensor:
+        """Give the mean over voxels, labels and pairs."""
+        return self.map(pair).mean()
+
+    def map(self, pair: Registration) -> Tensor:
+        """Give the sum of both terms per voxel, the label term averaged over labels."""
+        moved_labels = required("ncc_sup", "label", pair.moved_labels)
+        fixed_labels = required("ncc_sup", "label", pair.fixed_labels)
+        labels = squared_difference(moved_labels, fixed_labels).mean(1, keepdim=True)
+        return 1 - squared_correlation(pair.moved, pair.fixed, self.window) + labels
+
+    def extra_repr(self) -> str:
+        """Name the window."""
+        return f"window={self.window}"

@@ -1,0 +1,168 @@
+"""Normalised mutual information of all voxels, from a joint histogram with Gaussian Parzen windows.
+
+Studholme et al., An overlap invariant entropy measure of 3D medical image alignment, Pattern Recognition 1999,
+doi:10.1016/S0031-3203(98)00091-0. Bins and windows as in DeepSim, doi:10.1016/j.media.2023.102830: centres from 0 to 1,
+each window as wide at half its height as one of ``bins`` equal parts of [0, 1].
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from likeness.losses._arithmetic import check_images, full_precision
+from likeness.losses.base import Registration, SimilarityLoss
+
+CARD = {
+    "title": "NMI",
+    "order": 120,
+    "colour": "#DDCC77",
+    "marker": "D",
+    "formula": r"-\frac{H(m)+H(f)}{H(m,f)}",
+    "range": [-2, -1],
+    "doi": "10.1016/S0031-3203(98)00091-0",
+    "dimensions": [2, 3],
+    "supervision": "none",
+    "extractor": None,
+    "requires": {},
+    "invariances": ["inversion"],
+    "grid": [0.1, 0.3, 1.0],
+    "raw_grid": [0.125, 0.25, 0.5, 1.0, 2.0],
+}
+
+BINS = 64
+REACH = 2
+"""A window counts in its nearest bin and so many on either side; beyond, it is below 2e-8 of its height."""
+SMALLEST_PROBABILITY = 1e-5
+"""Added inside the logarithm, as in DeepSim: without it an empty bin has an infinite gradient."""
+
+
+class _JointHistogram(torch.autograd.Function):
+    """Joint histogram of two rows of intensities; what it needs per voxel is computed twice and never stored."""
+
+    @staticmethod
+    def forward(ctx: Any, moved: Tensor, fixed: Tensor, bins: int) -> Tensor:
+        ctx.save_for_backward(moved, fixed)
+        ctx.bins = bins
+        side = bins + 2 * REACH
+        histogram = moved.new_zeros(moved.shape[0], side, side)
+        for row, moved_row, fixed_row in zip(histogram, moved, fixed, strict=True):
+            for part in _chunks(moved_row):
+                near, far = _Windows(moved_row[part], bins), _Windows(fixed_row[part], bins)
+                weights = near.weights[:, None] * far.weights
+                row.view(-1).scatter_add_(0, _cells(near, far).view(-1), weights.view(-1))
+        return histogram[:, REACH:-REACH, REACH:-REACH]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        moved, fixed = ctx.saved_tensors
+        padded = F.pad(gradient, [REACH] * 4)
+        towards_moved = _pull(padded, moved, fixed, ctx.bins) if ctx.needs_input_grad[0] else None
+        towards_fixed = _pull(padded.mT.contiguous(), fixed, moved, ctx.bins) if ctx.needs_input_grad[1] else None
+        return towards_moved, towards_fixed, None
+
+
+class _Windows:
+    """Weights ``(2 * REACH + 1, n)`` of n intensities in the bins around them, and their derivatives.
+
+    ``first`` is the first of these bins, counted in a histogram that is ``REACH`` bins wider on every side.
+    """
+
+    def __init__(self, intensities: Tensor, bins: int) -> None:
+        self.side = bins + 2 * REACH
+        position = intensities * (bins - 1)
+        nearest = position.round()
+        self.first = nearest.long()
+        self.steps = torch.arange(2 * REACH + 1, device=intensities.device)
+        width = (bins - 1) / bins / math.sqrt(8 * math.log(2))
+        self.distance = (nearest - position + (self.steps - REACH)[:, None]).div_(width)
+        self.weights = self.distance.square().mul_(-0.5).exp_()
+        self.slope_scale = (bins - 1) / width
+
+    def slopes(self) -> Tensor:
+        """Derivatives of the weights with respect to the intensities."""
+        return self.weights * self.distance * self.slope_scale
+
+
+def _cells(rows: _Windows, columns: _Windows) -> Tensor:
+    """Indices of the histogram cells that n pairs of intensities touch, ``(rows, columns, n)``."""
+    window = rows.steps[:, None, None] * rows.side + rows.steps[:, None]
+    return window + (rows.first * rows.side + columns.first)
+
+
+def _chunks(row: Tensor) -> Iterator[slice]:
+    # on a CPU the 25 weights and cells per voxel should stay in the cache between one operation and the next
+    length = 4096 if row.device.type == "cpu" else 1 << 20
+    for start in range(0, len(row), length):
+        yield slice(start, start + length)
+
+
+def _pull(gradient: Tensor, image: Tensor, other: Tensor, bins: int) -> Tensor:
+    """Carry the gradient of the padded histogram back to the image whose bins are its rows."""
+    result = torch.empty_like(image)
+    for out, image_row, other_row, cells in zip(result, image, other, gradient, strict=True):
+        for part in _chunks(image_row):
+            near, far = _Windows(image_row[part], bins), _Windows(other_row[part], bins)
+            index = _cells(near, far)
+            felt = cells.view(-1).index_select(0, index.view(-1)).view(index.shape)
+            out[part] = ((felt * far.weights).sum(1) * near.slopes()).sum(0)
+    return result
+
+
+def _entropy(probability: Tensor) -> Tensor:
+    """Entropy over all axes but the first, in nats."""
+    terms = probability * torch.log(probability + SMALLEST_PROBABILITY)
+    return -terms.flatten(1).sum(1)
+
+
+@full_precision
+def normalised_mutual_information(moved: Tensor, fixed: Tensor, bins: int = BINS) -> Tensor:
+    """Sum of the entropies of two images over their joint entropy, from all voxels.
+
+    Studholme et al., Pattern Recognition 1999, doi:10.1016/S0031-3203(98)00091-0.
+
+    Args:
+        moved: ``(batch, 1, *spatial)``, intensities in [0, 1]; what lies beyond counts as 0 or 1.
+        fixed: of the same shape.
+        bins: number of bins per image.
+
+    Returns:
+        ``(batch,)``, 1 for independent and at most 2 for dependent images; once differentiable in both.
+
+    Raises:
+        ValueError: if shapes differ or there are fewer than two bins.
+    """
+    check_images("normalised_mutual_information", moved, fixed)
+    if bins < 2:
+        msg = f"normalised_mutual_information: {bins} bins cannot tell intensities apart; use at least 2"
+        raise ValueError(msg)
+    histogram = _JointHistogram.apply(moved.clamp(0, 1).flatten(1), fixed.clamp(0, 1).flatten(1), bins)
+    joint = histogram / histogram.sum((1, 2), keepdim=True)
+    return (_entropy(joint.sum(2)) + _entropy(joint.sum(1))) / _entropy(joint)
+
+
+class Loss(SimilarityLoss):
+    """Negative normalised mutual information.
+
+    Args:
+        bins: number of bins per image.
+    """
+
+    def __init__(self, bins: int = BINS) -> None:
+        super().__init__()
+        self.bins = bins
+
+    def forward(self, pair: Registration) -> Tensor:
+        """Give the negative mean over pairs."""
+        return -normalised_mutual_information(pair.moved, pair.fixed, self.bins).mean()
+
+    def extra_repr(self) -> str:
+        """Name the bins."""
+        return f"bins={self.bins}"
