@@ -15,6 +15,7 @@ from likeness.figures.style import Entry, Panel
 from likeness.statistics.selection import TRAINING, primary_metric
 
 
+@style.paper()
 def draw(curves: pd.DataFrame, metrics: pd.DataFrame, datasets: Mapping[str, Mapping[str, Any]]) -> Figure:
     """Draw the mean validation score over seeds, with the range of the seeds as a band where there are several.
 

@@ -23,6 +23,7 @@ RING: dict[str, Any] = {
 }
 
 
+@style.paper()
 def draw(metrics: pd.DataFrame, datasets: Mapping[str, Mapping[str, Any]]) -> Figure:
     """Draw mean test Dice over mean std(log J), one line per loss through all λ of its grid.
 
@@ -87,5 +88,5 @@ def _panel(axes: Axes, panel: Panel, metric: str, points: pd.DataFrame, entries:
         )
         axes.plot(best.sdlogj, best[metric], marker="o", markersize=7.5, zorder=4, **RING)
     axes.set_xlim(left=0)
-    axes.set_xlabel("← smoother    std(log J)    rougher →")
+    axes.set_xlabel("std(log J)   (rougher →)")
     axes.set_ylabel(style.metric(metric).label(points.attrs["units"].get(metric, "1")))

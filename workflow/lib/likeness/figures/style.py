@@ -18,6 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
+from matplotlib.text import Annotation, Text
 
 from likeness import losses
 from likeness.files import whole
@@ -76,6 +77,14 @@ SUPERVISION = {
 LINESTYLES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 2)), (0, (8, 2)))
 
 
+@contextmanager
+def paper() -> Iterator[None]:
+    """Draw in the style of all figures, whatever the user's matplotlib configuration says."""
+    settings: Any = {**mpl.rcParamsDefault, **RC}
+    with mpl.rc_context(settings):
+        yield
+
+
 @dataclass(frozen=True)
 class Metric:
     """How a metric is written, in full and in short; ``better`` is ``"higher"``, ``"lower"`` or empty."""
@@ -84,9 +93,14 @@ class Metric:
     better: str = ""
     short: str = ""
 
+    @property
+    def abbreviation(self) -> str:
+        """The short name, or the full one where there is none."""
+        return self.short or self.title
+
     def label(self, unit: str = "1", short: bool = False) -> str:
         """Write the metric with its unit and an arrow, up where higher is better."""
-        name = self.short or self.title if short else self.title
+        name = self.abbreviation if short else self.title
         measured = name if unit in {"1", ""} else f"{name} ({unit.replace('um', 'µm')})"
         return measured + {"higher": " ↑", "lower": " ↓", "": ""}[self.better]
 
@@ -210,6 +224,15 @@ def legend(figure: Figure, shown: Sequence[Entry], *others: Line2D) -> None:
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, columnspacing=1.2, handlelength=2.2)
 
 
+def beside(name: Text, detail: str) -> None:
+    """Write a detail in smaller type to the right of a name, on the same line."""
+    where: Any = {"xy": (1, 0), "xycoords": name, "xytext": (6, 0), "textcoords": "offset points"}
+    assert name.figure is not None  # a name that stands in no figure has no side
+    note = Annotation(detail, **where, fontsize=SMALL, color=MUTED, va="bottom")
+    name.figure.add_artist(note)
+
+
+@paper()
 def stamp(figure: Figure) -> None:
     """Mark a figure of a demonstration as such, along its upper edge, clear of everything drawn."""
     share = 0.2 / figure.get_figheight()
@@ -226,14 +249,6 @@ def stamp(figure: Figure) -> None:
         fontweight="bold",
         color="#a33b20",
     )
-
-
-@contextmanager
-def paper() -> Iterator[None]:
-    """Draw in the style of all figures, whatever the user's matplotlib configuration says."""
-    settings: Any = {**mpl.rcParamsDefault, **RC}
-    with mpl.rc_context(settings):
-        yield
 
 
 def save(figure: Figure, *paths: str | Path, dpi: int = 200) -> None:

@@ -25,6 +25,7 @@ FEW = 6
 SECOND = ("dice", "dice_instance", "tre", "hd95")
 
 
+@style.paper()
 def draw(metrics: pd.DataFrame, summary: pd.DataFrame, datasets: Mapping[str, Mapping[str, Any]]) -> Figure:
     """Draw the primary score of every dataset and, below it, a second one.
 

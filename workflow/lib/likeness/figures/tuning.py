@@ -19,6 +19,7 @@ from likeness.statistics.selection import candidates, choose
 KEYS = ["dataset", "network", "loss", "variant", "lam"]
 
 
+@style.paper()
 def draw(metrics: pd.DataFrame, datasets: Mapping[str, Mapping[str, Any]], weights: str = "balanced") -> Figure:
     """Draw the mean validation score of every λ, ring the chosen one and hollow out those that fold too much.
 

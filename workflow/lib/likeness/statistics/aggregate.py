@@ -110,3 +110,10 @@ def write_csv(table: pd.DataFrame, path: str | Path) -> None:
         # adding zero turns -0 into 0
         numbers = table.select_dtypes("float").round(12) + 0.0
         table.assign(**numbers).to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
+
+
+def read_csv(path: str | Path) -> pd.DataFrame:
+    """Read a table that :func:`write_csv` wrote; what does not apply is an empty text, as in the metrics table."""
+    text = [*METHOD, "supervision", "metric", "label", "unit", "a", "b", "note"]
+    table = pd.read_csv(path, dtype=dict.fromkeys(text, str))
+    return table.fillna({column: "" for column in text if column in table})

@@ -1,0 +1,268 @@
+"""One test pair per dataset: moving, fixed, and per loss the moved image with label contours and the deformed grid."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
+from scipy.ndimage import map_coordinates
+
+from likeness.data.store import Dataset, Subject
+from likeness.figures import style
+from likeness.figures.sheet import FIXED, MOVING, as_picture, pixel
+from likeness.figures.style import Entry, Panel
+from likeness.statistics.aggregate import overall
+from likeness.statistics.selection import primary_metric
+
+ABREAST = 9
+"""Losses in one row, beside the pair."""
+LARGEST = 1.45
+"""Inches, width of a picture where there are few."""
+GAP = 0.05
+SIDE = 192
+"""Pixels, longest side of the detail that is shown."""
+CONTOURS = 4
+"""Labels drawn, those with the largest area in the picture; more would hide the image."""
+GRID_LINES = 16
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The displacements of one test pair by one training, a network per λ, in ``path``.
+
+    The archive has ``moving`` and ``fixed``, names; ``lams``, ``(n,)``; ``displacements``, ``(n, *spatial, dims)``.
+    """
+
+    dataset: str
+    network: str
+    loss: str
+    variant: str
+    seed: int
+    path: Path
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What all pictures of one block share."""
+
+    dataset: Dataset
+    moving: Subject
+    fixed: Subject
+    window: tuple[slice, slice]
+    labels: tuple[int, ...]
+    scores: pd.DataFrame
+    """The pair's primary score per method, at the chosen λ."""
+
+
+@style.paper()
+def draw(metrics: pd.DataFrame, datasets: Mapping[str, Dataset], samples: Sequence[Sample]) -> Figure:
+    """Draw a block per dataset; every loss shows the same pair, at its chosen λ, by its first seed.
+
+    Args:
+        metrics: the metrics table, with ``chosen`` filled.
+        datasets: name → prepared dataset, in the order of the study.
+        samples: one per training.
+    """
+    table = pd.DataFrame([vars(sample) for sample in samples]).sort_values("seed", kind="stable")
+    shown = style.panels(table, {name: dataset.meta for name, dataset in datasets.items()})
+    entries = style.entries(table)
+    strips = math.ceil(len(entries) / ABREAST)
+    abreast = math.ceil(len(entries) / strips)
+    width = min(LARGEST, (style.WIDTH - GAP) / (1 + abreast) - GAP)
+    names = max(_fold(entry.title, width).count("\n") for entry in entries) * 0.12 + 0.14
+    scenes = [_scene(datasets[p.dataset], p.rows(table).path.iloc[0], metrics) for p in shown]
+    blocks = [_block_height(scene, width, strips, names) for scene in scenes]
+    size = (max((1 + abreast) * (width + GAP) + GAP, 3.8), sum(blocks) + 0.45)
+    figure = Figure(figsize=size)
+    top = size[1] - 0.22
+    for panel, scene, height in zip(shown, scenes, blocks, strict=True):
+        _block(figure, panel, scene, entries, panel.rows(table), (top, width, names, abreast))
+        top -= height
+    _legend(figure)
+    return figure
+
+
+TITLE, SCORE, BELOW = 0.2, 0.17, 0.12
+"""Inches: the dataset's name, the scores, the space below a block."""
+
+
+def _picture_height(scene: Scene, width: float) -> float:
+    rows, columns = (s.stop - s.start for s in scene.window)
+    tall, wide = pixel(scene.dataset)
+    return width * rows * tall / (columns * wide)
+
+
+def _block_height(scene: Scene, width: float, strips: int, names: float) -> float:
+    return TITLE + BELOW + strips * (names + 2 * _picture_height(scene, width) + GAP + SCORE)
+
+
+def _scene(dataset: Dataset, path: Path, metrics: pd.DataFrame) -> Scene:
+    with np.load(path, allow_pickle=False) as archive:
+        moving, fixed = dataset.load(str(archive["moving"])), dataset.load(str(archive["fixed"]))
+    label = None if fixed.label is None else as_picture(dataset, fixed.label)
+    window = _window(dataset, label)
+    labels: tuple[int, ...] = ()
+    if label is not None and moving.label is not None:
+        areas = {k: int((label[window] == k).sum()) for k in dataset.evaluate}
+        labels = tuple(sorted((k for k in areas if areas[k]), key=lambda k: (-areas[k], k))[:CONTOURS])
+    rows = metrics[(metrics.dataset == dataset.name) & metrics.chosen]
+    rows = rows[(rows.moving == moving.name) & (rows.fixed == fixed.name)]
+    rows = rows[rows.metric == primary_metric(rows, dataset.name)]
+    return Scene(dataset, moving, fixed, window, labels, overall(rows))
+
+
+def _window(dataset: Dataset, label: np.ndarray | None) -> tuple[slice, slice]:
+    """Choose the detail to show: around what is labelled, at most :data:`SIDE` pixels wide and high."""
+    shape = as_picture(dataset, np.empty(dataset.shape, dtype=bool)).shape
+    background = dataset.meta.get("background")
+    inside = np.ones(shape, dtype=bool) if label is None or background is None else label != background
+    if not inside.any():
+        inside[:] = True
+    slices = []
+    for axis, size in enumerate(shape):
+        places = np.flatnonzero(inside.any(axis=1 - axis))
+        margin = round(0.04 * size)
+        low, high = max(places[0] - margin, 0), min(places[-1] + 1 + margin, size)
+        surplus = max(high - low - SIDE, 0)
+        slices.append(slice(int(low + surplus // 2), int(high - (surplus - surplus // 2))))
+    return slices[0], slices[1]
+
+
+def _block(
+    figure: Figure,
+    panel: Panel,
+    scene: Scene,
+    entries: Sequence[Entry],
+    table: pd.DataFrame,
+    place: tuple[float, float, float, int],
+) -> None:
+    top, width, names, abreast = place
+    tall, wide = figure.get_figheight(), figure.get_figwidth()
+    height = _picture_height(scene, width)
+
+    def axes_at(column: int, y: float) -> Axes:
+        left = GAP + column * (width + GAP)
+        return figure.add_axes((left / wide, (y - height) / tall, width / wide, height / tall))
+
+    detail = ("stress test · " if panel.stress_test else "") + f"{scene.moving.name} → {scene.fixed.name}"
+    name = figure.text(GAP / wide, top / tall, panel.title, va="top", fontweight="bold")
+    style.beside(name, detail)
+    y = top - TITLE - names
+    for start in range(0, len(entries), abreast):
+        for row, (text, subject) in enumerate((("moving", scene.moving), ("fixed", scene.fixed))):
+            if start == 0:
+                _input(axes_at(0, y - row * (height + GAP)), scene, subject, text)
+        for column, entry in enumerate(entries[start : start + abreast], start=1):
+            pair = axes_at(column, y), axes_at(column, y - height - GAP)
+            pair[0].set_title(_fold(entry.title, width), fontsize=style.SMALL, fontweight="normal", loc="center", pad=3)
+            _result(pair, scene, entry, entry.rows(table))
+        y -= 2 * height + GAP + SCORE + names
+
+
+def _fold(title: str, width: float) -> str:
+    return "\n".join(textwrap.wrap(title, max(int(width / 0.058), 8))[:2])
+
+
+def _input(axes: Axes, scene: Scene, subject: Subject, text: str) -> None:
+    _image(axes, as_picture(scene.dataset, subject.image)[scene.window])
+    if subject.label is not None:
+        _contours(axes, scene, as_picture(scene.dataset, subject.label), MOVING if text == "moving" else FIXED)
+    outline = [withStroke(linewidth=1.5, foreground="black")]
+    axes.text(0.04, 0.96, text, transform=axes.transAxes, va="top", color="white", fontsize=7, path_effects=outline)
+
+
+def _result(pair: tuple[Axes, Axes], scene: Scene, entry: Entry, rows: pd.DataFrame) -> None:
+    """Draw the moved image above and the deformed grid below, or say why there is none."""
+    for axes in pair:
+        _frame(axes)
+    score = entry.rows(scene.scores)
+    if not len(rows) or not len(score):
+        pair[0].text(0.5, 0.5, "n/a", transform=pair[0].transAxes, ha="center", va="center", color=style.MUTED)
+        return
+    score = score[score.seed == score.seed.min()].iloc[0]
+    field = _displacement(rows.path.iloc[0], score.lam)
+    if field is None or not np.isfinite(field).all():
+        pair[0].text(0.5, 0.5, "diverged", transform=pair[0].transAxes, ha="center", va="center", color=style.MUTED)
+        return
+    grid = np.stack(np.meshgrid(*map(np.arange, scene.dataset.shape), indexing="ij"), axis=-1)
+    points = as_picture(scene.dataset, grid + field)
+    _moved(pair[0], scene, points)
+    _grid(pair[1], scene, points, entry.colour)
+    unit = "" if score.unit == "1" else " " + score.unit.replace("um", "µm")
+    text = f"{style.metric(score.metric).abbreviation} {score.value:.2f}{unit}"
+    pair[1].set_xlabel(text, fontsize=style.SMALL, labelpad=2)
+
+
+def _displacement(path: Path, lam: float) -> np.ndarray | None:
+    with np.load(path, allow_pickle=False) as archive:
+        found = np.flatnonzero(np.isclose(archive["lams"], lam, rtol=1e-5))
+        return archive["displacements"][found[0]].astype(float) if len(found) else None
+
+
+def _moved(axes: Axes, scene: Scene, points: np.ndarray) -> None:
+    where = np.moveaxis(points, -1, 0)
+    _image(axes, map_coordinates(scene.moving.image, where, order=1, mode="nearest")[scene.window])
+    if scene.moving.label is None or scene.fixed.label is None:
+        return
+    _contours(axes, scene, as_picture(scene.dataset, scene.fixed.label), FIXED)
+    label = map_coordinates(scene.moving.label, where, order=0, mode="constant", cval=0)
+    _contours(axes, scene, label, MOVING)
+
+
+def _image(axes: Axes, picture: np.ndarray) -> None:
+    _frame(axes)
+    axes.imshow(picture, cmap="gray", vmin=0, vmax=1, aspect="auto", interpolation="antialiased")
+
+
+def _frame(axes: Axes) -> None:
+    axes.set(xticks=[], yticks=[])
+    axes.grid(False)
+    axes.spines[:].set(visible=True, linewidth=0.4, color=style.FAINT)
+
+
+def _contours(axes: Axes, scene: Scene, label: np.ndarray, colour: Any) -> None:
+    for value in scene.labels:
+        inside = (label[scene.window] == value).astype(float)
+        if 0 < inside.mean() < 1:
+            axes.contour(inside, [0.5], colors=[tuple(colour)], linewidths=0.55)
+
+
+def _grid(axes: Axes, scene: Scene, points: np.ndarray, colour: str) -> None:
+    """Draw where the lines of a regular grid on the fixed image come to lie in the moving one."""
+    rows, columns = (np.arange(s.start, s.stop) for s in scene.window)
+    y, x = _in_picture(scene.dataset, points)
+    step = max(len(rows), len(columns)) / GRID_LINES
+    across = rows[(np.arange(step / 2, len(rows), step)).astype(int)]
+    down = columns[(np.arange(step / 2, len(columns), step)).astype(int)]
+    lines = [np.stack([x[r, columns], y[r, columns]], axis=1) for r in across]
+    lines += [np.stack([x[rows, c], y[rows, c]], axis=1) for c in down]
+    axes.add_collection(LineCollection(lines, colors=colour, linewidths=0.6))
+    axes.set(xlim=(columns[0] - 0.5, columns[-1] + 0.5), ylim=(rows[-1] + 0.5, rows[0] - 0.5))
+
+
+def _in_picture(dataset: Dataset, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Give row and column in the picture of points ``(rows, columns, dims)`` in voxels of the image."""
+    axes = list(range(dataset.spatial_dims))
+    if dataset.spatial_dims == 3:
+        axes.remove(int(np.argmin(dataset.shape)))
+    first, second = points[..., axes[0]], points[..., axes[1]]
+    return (first, second) if dataset.axes == "ij" else (dataset.shape[axes[1]] - 1 - second, first)
+
+
+def _legend(figure: Figure) -> None:
+    handles = [
+        Line2D([], [], color=tuple(FIXED), label="labels of the fixed image"),
+        Line2D([], [], color=tuple(MOVING), label="labels of the moving image, as moved"),
+    ]
+    figure.legend(handles=handles, loc="lower center", ncols=2, bbox_to_anchor=(0.5, 0), borderaxespad=0.2)

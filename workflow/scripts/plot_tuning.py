@@ -1,0 +1,19 @@
+"""Plot how λ was chosen on validation."""
+
+import pandas as pd
+
+from likeness.data.store import Dataset
+from likeness.figures import style, tuning
+
+
+def main(snakemake) -> None:
+    datasets = {dataset.name: dataset.meta for dataset in map(Dataset.open, snakemake.input.datasets)}
+    metrics = pd.read_parquet(snakemake.input.metrics)
+    figure = tuning.draw(metrics, datasets, snakemake.params.weights)
+    if snakemake.params.demonstration:
+        style.stamp(figure)
+    style.save(figure, snakemake.output.png, snakemake.output.pdf)
+
+
+if __name__ == "__main__":
+    main(snakemake)
