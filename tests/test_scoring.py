@@ -12,7 +12,8 @@ from likeness.data.simulation import random_warp
 from likeness.data.store import PARTS, Dataset, Subject
 from likeness.geometry import warp_labels
 from likeness.metrics import overlap
-from likeness.scoring import COLUMNS, PairScorer, score_fields, score_pair, score_unregistered
+from likeness.scoretable import COLUMNS, score_fields, score_unregistered
+from likeness.scoring import PairScorer, score_pair
 
 SHAPE = (40, 48)
 
@@ -21,6 +22,7 @@ def dataset(labels, evaluate, unit="mm", spacing=(2.0, 2.0), groups=("g", "g")):
     meta = {
         "name": "made-up",
         "spatial_dims": len(spacing),
+        "shape": list(SHAPE),
         "spacing": list(spacing),
         "spacing_unit": unit,
         "labels": labels,
@@ -275,14 +277,12 @@ def test_table_of_unregistered_pairs(prepared):
     table = score_unregistered(prepared)
     assert tuple(table.columns) == COLUMNS
     assert table.drop(columns=["lam", "value"]).notna().all(axis=None)
-    assert table.chosen.all()
     assert table.lam.isna().all()
     names = table[["split", "pair", "moving", "fixed", "moving_person", "fixed_person"]].drop_duplicates()
     assert names.to_numpy().tolist() == [
         ["val", "m>f", "m", "f", "ann", "f"],
         ["test", "f>m", "f", "m", "f", "ann"],
     ]
-    assert set(table.split[table.metric == "hd95"]) == {"test"}
 
 
 def test_table_of_a_training(prepared, tmp_path):
@@ -296,7 +296,6 @@ def test_table_of_a_training(prepared, tmp_path):
     who = {"dataset": "made-up", "network": "net", "loss": "mse", "variant": "default", "seed": 3}
     table = score_fields(prepared, tmp_path / "fields", {0.5: True, 2.0: True, 8.0: False}, who)
     assert tuple(table.columns) == COLUMNS
-    assert not table.chosen.any()
     assert (table[list(who)] == pd.Series(who)).all(axis=None)
     assert set(table.method) == {"learned"}
     assert table.value[table.lam == 8].isna().all()

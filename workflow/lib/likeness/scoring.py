@@ -20,14 +20,11 @@ not finite, of a training that diverged, scores NaN throughout.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import numpy as np
-import pandas as pd
 from scipy import ndimage
 
 from likeness.data.store import Dataset, Subject
@@ -39,15 +36,6 @@ OUTSIDE = -1
 NEAR_MM = 10.0
 NEAR_VOXELS = 10.0
 """How near to content without counterpart an end-point error counts as near, in mm or, for other units, voxels."""
-
-COLUMNS = (
-    *("dataset", "split", "method", "network", "loss", "variant", "lam", "seed"),
-    *("pair", "moving", "fixed", "moving_person", "fixed_person"),
-    *("metric", "label", "value", "unit", "chosen"),
-)
-"""Columns of the table of scores."""
-UNREGISTERED = {"network": "", "loss": "", "variant": "", "seed": -1}
-"""What names the training in the rows of unregistered pairs."""
 
 
 class Score(TypedDict):
@@ -253,55 +241,6 @@ class PairScorer:
             _row("ndv" if volume else "nda", share, "%"),
         ]
         return [*rows, _row("l2r_sdlogj", regularity.l2r_sdlogj(determinants), "1")] if volume else rows
-
-
-def score_unregistered(dataset: Dataset) -> pd.DataFrame:
-    """Score all validation and test pairs as they are; the columns are :data:`COLUMNS`."""
-    who = {"dataset": dataset.name, "method": "unregistered", **UNREGISTERED, "lam": float("nan"), "chosen": True}
-    rows = [
-        {**who, **pair, **row}
-        for pair, scorer in _scorers(dataset)
-        for row in scorer.score(None, hd95=pair["split"] == "test")
-    ]
-    return pd.DataFrame(rows, columns=COLUMNS)
-
-
-def score_fields(dataset: Dataset, folder: Path, weights: Mapping[float, bool], who: Mapping[str, Any]) -> pd.DataFrame:
-    """Score the fields of one training, ``<weight>/<split>/<moving>__<fixed>.npz`` with ``displacement``.
-
-    Args:
-        dataset: the prepared dataset.
-        folder: where the fields are.
-        weights: the grid of regularisation weights; false for one whose training diverged: it has no fields and scores
-            NaN throughout.
-        who: ``dataset``, ``network``, ``loss``, ``variant`` and ``seed`` of the training.
-
-    Returns:
-        The columns :data:`COLUMNS`, all validation and test pairs; the surface distance for test pairs only. No
-        weight is chosen yet.
-    """
-    rows = []
-    for pair, scorer in _scorers(dataset):
-        for weight, trained in weights.items():
-            path = folder / f"{weight:g}" / pair["split"] / f"{pair['moving']}__{pair['fixed']}.npz"
-            displacement = _read(path) if trained else np.full(scorer.grid, np.nan, np.float32)
-            named = {"method": "learned", **who, "lam": weight, "chosen": False, **pair}
-            rows += [{**named, **row} for row in scorer.score(displacement, hd95=pair["split"] == "test")]
-    return pd.DataFrame(rows, columns=COLUMNS)
-
-
-def _scorers(dataset: Dataset) -> Iterator[tuple[dict[str, str], PairScorer]]:
-    """Give the columns that name each validation and test pair, and its scorer."""
-    for split in ("val", "test"):
-        for moving, fixed in dataset.pairs_of(split):
-            persons = {"moving_person": dataset.person(moving), "fixed_person": dataset.person(fixed)}
-            named = {"split": split, "pair": f"{moving}>{fixed}", "moving": moving, "fixed": fixed, **persons}
-            yield named, PairScorer(dataset, dataset.load(moving), dataset.load(fixed))
-
-
-def _read(path: Path) -> np.ndarray:
-    with np.load(path, allow_pickle=False) as archive:
-        return archive["displacement"]
 
 
 def _row(metric: str, value: float, unit: str, label: str = "all") -> Score:
