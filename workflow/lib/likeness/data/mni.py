@@ -7,7 +7,6 @@ grey and white matter at 1 mm.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -40,10 +39,8 @@ FINE = 2
 BLUR = 0.42
 """Standard deviation, in voxels, of the Gaussian that comes closest to averaging over a voxel."""
 
-PEOPLE_PER_GROUP = 3
-
 SMALLEST = 120.0
-"""Square millimetres: a smaller piece of a slice gets no label."""
+"""Square millimetres in a slice, cubic ones in a volume: a smaller piece gets no label."""
 
 
 @dataclass(frozen=True)
@@ -145,11 +142,10 @@ def slice_templates(heights: Sequence[int], grey: int, white: int) -> dict[str, 
     scaled = np.stack([_to_unit_box(points, each[3] > 0) for each in maps])
     fluid = np.stack([inner_fluid(each[0], each[3] > 0, 1.0) for each in maps])
     labels = tissue_parcels(maps[:, 1], maps[:, 2], maps[:, 3] > 0, fluid, scaled, (grey, white))
-    for each in labels:
-        _drop_small(each, SMALLEST)
-    cuts = zip(maps, fluid, labels, strict=True)
-    templates = (_template(*each, points, (PIXEL, PIXEL)) for each in cuts)
-    return dict(zip(map(slice_name, heights), templates, strict=True))
+    return {
+        slice_name(z): _template(maps[n], fluid[n], _drop_small(labels[n], SMALLEST), points, (PIXEL, PIXEL))
+        for n, z in enumerate(heights)
+    }
 
 
 def volume_template(shape: Sequence[int], spacing: float, grey: int, white: int) -> Template:
@@ -180,7 +176,7 @@ def inner_fluid(t1: np.ndarray, mask: np.ndarray, step: float) -> np.ndarray:
     """
     deep = ndimage.distance_transform_edt(mask) * step > 15.0
     pieces, _ = ndimage.label(deep & (t1 < 0.5))
-    return _drop_small(pieces, SMALLEST / step**2) > 0
+    return _drop_small(pieces, SMALLEST / step**mask.ndim) > 0
 
 
 def tissue_parcels(
@@ -241,57 +237,6 @@ def acquire(image: np.ndarray, spacing: Sequence[float], generator: np.random.Ge
     return np.clip(rician(image * bias, generator.uniform(0.01, 0.025), generator), 0.0, 1.0)
 
 
-@dataclass(frozen=True)
-class Person:
-    """Somebody simulated: ``group`` names the template, which only persons of one split share (in 2D)."""
-
-    name: str
-    split: str
-    group: str
-
-
-def spread(groups: Mapping[str, Sequence[str]], sizes: Mapping[str, int]) -> list[Person]:
-    """Spread the persons of each split evenly over the split's groups, at least three to a group.
-
-    Args:
-        groups: the groups of each split; a small split uses only the first ones.
-        sizes: how many persons each split has.
-
-    Raises:
-        ValueError: if a split has fewer than three persons.
-    """
-    people = []
-    for split, size in sizes.items():
-        if size < PEOPLE_PER_GROUP:
-            msg = f"{split}: {size} simulated persons are too few: give at least {PEOPLE_PER_GROUP}"
-            raise ValueError(msg)
-        used = groups[split][: size // PEOPLE_PER_GROUP]
-        people += [Person(f"{split}{n:02d}", split, used[n % len(used)]) for n in range(size)]
-    return people
-
-
-def rings(people: Sequence[Person], moving: str = "", fixed: str = "") -> list[dict[str, str]]:
-    """Pair the validation and test persons of each group in a ring: everybody is moving once and fixed once.
-
-    Args:
-        people: all persons.
-        moving: what follows the person's name in the name of the moving subject.
-        fixed: what follows it in the name of the fixed subject.
-
-    Returns:
-        The rows of ``pairs.csv``.
-    """
-    members: dict[tuple[str, str], list[str]] = {}
-    for person in people:
-        if person.split != "train":
-            members.setdefault((person.split, person.group), []).append(person.name)
-    return [
-        {"split": split, "moving": a + moving, "fixed": b + fixed}
-        for (split, _), names in members.items()
-        for a, b in zip(names, names[1:] + names[:1], strict=True)
-    ]
-
-
 def describe(template: Template, names: Mapping[int, str]) -> dict[str, Any]:
     """Give the entries of ``dataset.yaml`` that follow from the template."""
     return {
@@ -308,11 +253,6 @@ def describe(template: Template, names: Mapping[int, str]) -> dict[str, Any]:
         "source": "MNI152 nonlinear symmetric 2009a, as it ships with nilearn",
         "citation": "Fonov et al., NeuroImage 2011, 10.1016/j.neuroimage.2010.07.033",
     }
-
-
-def stream(seed: int, *names: str) -> np.random.Generator:
-    """Give the randomness of a named thing: what one subject is does not depend on how many others there are."""
-    return np.random.default_rng([seed, *(zlib.crc32(name.encode()) for name in names)])
 
 
 def _anatomy(template: Template, generator: np.random.Generator) -> np.ndarray:
@@ -357,7 +297,6 @@ def _to_unit_box(points: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def _drop_small(labels: np.ndarray, smallest: float) -> np.ndarray:
-    """Set labels with fewer than ``smallest`` voxels to 0, in place."""
+    """Set labels with fewer than ``smallest`` voxels to 0."""
     sizes = np.bincount(labels.ravel())
-    labels[sizes[labels] < smallest] = 0
-    return labels
+    return np.where(sizes[labels] < smallest, 0, labels)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from likeness.data import mni
+from likeness.data.people import Person, rings, spread, stream
 from likeness.data.writing import write_subject, write_tables
 from likeness.files import whole
 
@@ -38,7 +39,7 @@ def make(folder: Path, *, seed: int, train: int = 48, val: int = 16, test: int =
     """
     templates = mni.slice_templates(sum(HEIGHTS.values(), ()), GREY, WHITE)
     groups = {split: [mni.slice_name(z) for z in heights] for split, heights in HEIGHTS.items()}
-    people = mni.spread(groups, {"train": train, "val": val, "test": test})
+    people = spread(groups, {"train": train, "val": val, "test": test})
     meta = {
         "name": "mni-brain",
         "description": "Axial slices of simulated brains; the same slice of different people is registered.",
@@ -49,12 +50,12 @@ def make(folder: Path, *, seed: int, train: int = 48, val: int = 16, test: int =
     with whole(folder) as temporary:
         temporary.mkdir()
         rows = [write_person(temporary, templates[person.group], person, seed) for person in people]
-        write_tables(temporary, meta, rows, mni.rings(people))
+        write_tables(temporary, meta, rows, rings(people))
 
 
-def write_person(folder: Path, template: mni.Template, person: mni.Person, seed: int) -> dict[str, str]:
+def write_person(folder: Path, template: mni.Template, person: Person, seed: int) -> dict[str, str]:
     """Simulate a person, write the files and give the row of ``subjects.csv``."""
-    generator = mni.stream(seed, person.name)
+    generator = stream(seed, person.name)
     brain = mni.simulate_brain(template, generator)
     image = mni.acquire(brain.image * brain.brain, template.spacing, generator)
     parts = {"image": image, "label": brain.labels, "mask": brain.mask, "field": brain.field}

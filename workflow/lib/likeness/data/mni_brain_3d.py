@@ -6,6 +6,7 @@ from pathlib import Path
 
 from likeness.data import mni
 from likeness.data.mni_brain import write_person
+from likeness.data.people import rings, spread
 from likeness.data.writing import write_tables
 from likeness.files import whole
 
@@ -37,7 +38,7 @@ def make(folder: Path, *, seed: int, train: int = 20, val: int = 8, test: int = 
     """
     template = mni.volume_template(SHAPE, SPACING, GREY, WHITE)
     sizes = {"train": train, "val": val, "test": test}
-    people = mni.spread({split: ["brain"] for split in sizes}, sizes)
+    people = spread({split: ["brain"] for split in sizes}, sizes)
     meta = {
         "name": "mni-brain-3d",
         "description": "Small volumes of simulated brains; different people are registered.",
@@ -48,4 +49,4 @@ def make(folder: Path, *, seed: int, train: int = 20, val: int = 8, test: int = 
     with whole(folder) as temporary:
         temporary.mkdir()
         rows = [write_person(temporary, template, person, seed) for person in people]
-        write_tables(temporary, meta, rows, mni.rings(people))
+        write_tables(temporary, meta, rows, rings(people))

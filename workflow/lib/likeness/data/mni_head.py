@@ -14,6 +14,7 @@ import numpy as np
 
 from likeness.data import head, mni
 from likeness.data.mni_brain import GREY, HEIGHTS, WHITE
+from likeness.data.people import Person, rings, spread, stream
 from likeness.data.writing import write_subject, write_tables
 from likeness.files import whole
 
@@ -54,7 +55,7 @@ def make(
         raise ValueError(msg)
     templates = mni.slice_templates(sum(HEIGHTS.values(), ()), GREY, WHITE)
     groups = {split: [mni.slice_name(z) for z in heights] for split, heights in HEIGHTS.items()}
-    people = mni.spread(groups, {"train": train, "val": val, "test": test})
+    people = spread(groups, {"train": train, "val": val, "test": test})
     rows = []
     with whole(folder) as temporary:
         temporary.mkdir()
@@ -62,11 +63,11 @@ def make(
             images = simulate(templates[person.group], person, seed, dose / 100, lesion)
             rows += [_write(temporary, person, modality, parts) for modality, parts in images.items()]
         meta = _meta(next(iter(templates.values())), dose, lesion)
-        write_tables(temporary, meta, rows, mni.rings(people, "-brain", "-head"))
+        write_tables(temporary, meta, rows, rings(people, "-brain", "-head"))
 
 
 def simulate(
-    template: mni.Template, person: mni.Person, seed: int, dose: float, lesion: bool
+    template: mni.Template, person: Person, seed: int, dose: float, lesion: bool
 ) -> dict[str, dict[str, np.ndarray]]:
     """Simulate the two images of a person, ``brain`` and ``head``, each with its parts.
 
@@ -74,7 +75,7 @@ def simulate(
     """
 
     def drawn(what: str) -> np.random.Generator:
-        return mni.stream(seed, person.name, what)
+        return stream(seed, person.name, what)
 
     def scan(share: np.ndarray, rest: np.ndarray) -> np.ndarray:
         return mni.acquire(brain.image * share + head.coarsen(rest), template.spacing, drawn("scanner"))
@@ -104,7 +105,7 @@ def simulate(
     }
 
 
-def _write(folder: Path, person: mni.Person, modality: str, parts: dict[str, np.ndarray]) -> dict[str, str]:
+def _write(folder: Path, person: Person, modality: str, parts: dict[str, np.ndarray]) -> dict[str, str]:
     row = write_subject(folder, f"{person.name}-{modality}", (mni.PIXEL, mni.PIXEL), **parts)
     return {**row, "modality": modality, "split": person.split, "group": person.group, "person": person.name}
 
