@@ -91,6 +91,8 @@ def test_missing_folder(tmp_path):
         ({"evaluate": []}, "key 'evaluate' is missing or empty"),
         ({"evaluate": [1, 7]}, "key 'evaluate' has 7, which 'labels' does not name"),
         ({"evaluate": [0, 1]}, "key 'evaluate' has the background 0; take it out or set 'background: null'"),
+        ({"kinds": {"inside": [1, 7]}}, "key 'kinds' has 7 but 'labels' does not name it"),
+        ({"kinds": {"inside": [1, 2], "other": [2]}}, "key 'kinds' has 2 twice"),
         ({"pairs": {"within": "grop"}}, "key 'pairs.within' needs the column 'grop', which subjects.csv lacks"),
         ({"pairs": {"max_gap": 2}}, "key 'pairs.max_gap' needs the column 'position'"),
         ({"pairs": {"moving": {"split": "trane"}}}, "'trane', which no subject has; did you mean 'train'?"),

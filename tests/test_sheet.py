@@ -19,18 +19,18 @@ from likeness.data.writing import write_field
 from likeness.figures import sheet as picture
 from likeness.figures.style import save
 
-
-def scores(*rows: tuple[str, str, str, str, float]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=["split", "metric", "label", "unit", "value"])
-
-
-SCORES = scores(
-    ("val", "dice", "dark", "1", 0.1),
-    ("test", "dice", "dark", "1", 0.4),
-    ("test", "dice", "dark", "1", 0.6),
-    ("test", "dice", "dark", "1", math.nan),
-    ("test", "hd95", "dark", "mm", 2.0),
-    ("test", "hd95", "dark", "mm", math.inf),
+SCORES = pd.DataFrame(
+    [
+        ("val", "a>b", "dice", "dark", "1", 0.1),
+        ("test", "a>b", "dice", "dark", "1", 0.4),
+        ("test", "b>a", "dice", "dark", "1", 0.6),
+        ("test", "a>b", "dice", "bright", "1", 0.8),
+        ("test", "b>a", "dice", "bright", "1", math.nan),
+        ("test", "a>b", "hd95", "dark", "mm", 2.0),
+        ("test", "b>a", "hd95", "dark", "mm", math.inf),
+        ("test", "a>b", "folding", "all", "%", 0.0),
+    ],
+    columns=["split", "pair", "metric", "label", "unit", "value"],
 )
 
 
@@ -72,11 +72,34 @@ def test_numbers(tmp_path):
     assert 0.3 < explained["low"] <= explained["mean"] <= explained["high"] <= 1
     assert explained["inside_mask"]
     assert found["unregistered"] == [
+        {
+            "metric": "dice",
+            "label": "mean",
+            "unit": "1",
+            "pairs": 2,
+            "mean": pytest.approx(0.6),
+            "sd": pytest.approx(0),
+        },
         {"metric": "dice", "label": "dark", "unit": "1", "pairs": 2, "mean": 0.5, "sd": pytest.approx(0.1)},
+        {"metric": "dice", "label": "bright", "unit": "1", "pairs": 1, "mean": 0.8, "sd": 0},
         {"metric": "hd95", "label": "dark", "unit": "mm", "pairs": 2, "mean": "inf", "sd": None},
     ]
     assert found["stress_test"] is True
     json.dumps(found, allow_nan=False)
+
+
+def test_parcels_of_one_kind_count_as_one_label(tmp_path):
+    """Which half of the object a voxel is in, intensity cannot tell; that it is in the object, it can."""
+    found = {}
+    for name, kinds in (("parcels", {}), ("kinds", {"object": [1, 2]})):
+        raw = make_dataset(tmp_path / name, kinds=kinds, with_instances=True)
+        table = pd.read_csv(raw / "subjects.csv")
+        table["label"] = table.pop("instances")
+        table.to_csv(raw / "subjects.csv", index=False)
+        prepare(raw, tmp_path / f"prepared-{name}")
+        found[name] = sheet.numbers(Dataset.open(tmp_path / f"prepared-{name}"), SCORES)["label_entropy_explained"]
+    assert found["parcels"]["high"] < 0.8
+    assert found["kinds"]["low"] > 0.95
 
 
 def test_persons_in_several_splits_are_told(tmp_path):

@@ -257,6 +257,12 @@ def _check_meta(path: Path, meta: dict[str, Any]) -> None:
     if meta["background"] is not None and meta["background"] in meta["evaluate"]:
         msg = f"{path}: key 'evaluate' has the background {meta['background']}; take it out or set 'background: null'"
         raise DatasetError(msg)
+    grouped = [value for values in meta["kinds"].values() for value in values]
+    for value in grouped:
+        if value not in labels or grouped.count(value) > 1:
+            why = "twice" if value in labels else "but 'labels' does not name it"
+            msg = f"{path}: key 'kinds' has {value} {why}; give each label value of 'labels' at most one kind"
+            raise DatasetError(msg)
     intensity = meta["intensity"]
     top = 1 if intensity["rule"] == "quantile" else np.inf
     if not intensity["low"] < intensity["high"] <= top or (top == 1 and intensity["low"] < 0):

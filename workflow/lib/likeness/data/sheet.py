@@ -9,11 +9,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from likeness.data.layout import RESERVED
+from likeness.data.pairs import SPLITS
 from likeness.data.store import PARTS, Dataset, Subject
 
-SPLITS = ("train", "val", "test")
 BINS = 64
 """Bins over [0, 1] of the histogram that tells how much of the labels intensity explains."""
+LISTED = 10
+"""Up to how many labels the text lists the scores of each."""
+OF_THE_FIELD = ("folding", "sdlogj", "ndv", "nda", "abslogj_unmatched")
+"""Metrics of the displacement alone, which say nothing before registration."""
 
 Numbers = dict[str, Any]
 
@@ -44,6 +49,7 @@ def numbers(dataset: Dataset, scores: pd.DataFrame) -> Numbers:
         "persons_in_several_splits": _shared_persons(dataset),
         "parts": measured.parts,
         "labels": measured.labels(),
+        "kinds": meta["kinds"],
         "label_entropy_explained": _spread(measured.explained) | {"bins": BINS, "inside_mask": "mask" in dataset.has},
         "truth_sdlogj": _spread(_truth(dataset)),
         "unregistered": _unregistered(scores),
@@ -90,6 +96,10 @@ class _Measured:
         self.parts = {part: 0 for part in PARTS if part in dataset.has}
         self.explained: list[float] = []
         self.volumes: dict[int, list[float]] = {value: [] for value in dataset.labels}
+        # indexed by label value; a negative value wraps round to the end
+        self.kinds = np.concatenate([np.arange(2**15), np.arange(-(2**15), 0)])
+        for values in dataset.meta["kinds"].values():
+            self.kinds[values] = values[0]
         for subject in subjects:
             self._add(subject)
 
@@ -103,10 +113,11 @@ class _Measured:
         size = dict(zip(found.tolist(), counts.tolist(), strict=True))
         for value, volumes in self.volumes.items():
             volumes.append(size.get(value, 0) * voxel)
+        kind = self.kinds[subject.label]
         if subject.mask is not None:
-            self.explained.append(entropy_explained(subject.image[subject.mask], subject.label[subject.mask]))
+            self.explained.append(entropy_explained(subject.image[subject.mask], kind[subject.mask]))
         elif "mask" not in self.dataset.has:
-            self.explained.append(entropy_explained(subject.image, subject.label))
+            self.explained.append(entropy_explained(subject.image, kind))
 
     def labels(self) -> list[Numbers]:
         """Volume of every label over the subjects with a label map, and in how many of them it occurs."""
@@ -166,13 +177,21 @@ def _truth(dataset: Dataset) -> Iterator[float]:
 
 
 def _unregistered(scores: pd.DataFrame) -> list[Numbers]:
-    """Mean and standard deviation over test pairs per metric and label; what is undefined (NaN) is left out."""
-    test = scores[(scores.split == "test") & scores.value.notna()]
+    """Mean and standard deviation over test pairs per metric and label; what is undefined (NaN) is left out.
+
+    Where a metric has several labels, ``mean`` is first taken over those defined in a pair.
+    """
+    told = ~scores.metric.isin(OF_THE_FIELD)
+    test = scores[(scores.split == "test") & scores.value.notna() & told]
     rows = []
-    for (metric, label, unit), group in test.groupby(["metric", "label", "unit"], sort=False):
-        finite = bool(np.isfinite(group.value).all())
-        mean, sd = (float(group.value.mean()), float(group.value.std(ddof=0))) if finite else ("inf", None)
-        rows.append({"metric": metric, "label": label, "unit": unit, "pairs": len(group), "mean": mean, "sd": sd})
+    for (metric, unit), group in test.groupby(["metric", "unit"], sort=False):
+        labels = {str(label): rows_of.value for label, rows_of in group.groupby("label", sort=False)}
+        if len(labels) > 1:
+            labels = {"mean": group.groupby("pair").value.mean(), **labels}
+        for label, values in labels.items():
+            finite = bool(np.isfinite(values).all())
+            mean, sd = (float(values.mean()), float(values.std(ddof=0))) if finite else ("inf", None)
+            rows.append({"metric": metric, "label": label, "unit": unit, "pairs": len(values), "mean": mean, "sd": sd})
     return rows
 
 
@@ -215,9 +234,10 @@ def _head(measured: Mapping[str, Any], picture: str) -> str:
     explained, truth = measured["label_entropy_explained"], measured["truth_sdlogj"]
     if explained["n"]:
         where = "inside the mask" if explained["inside_mask"] else "over the whole image"
+        kinds = f", parcels as {', '.join(measured['kinds'])}" if measured["kinds"] else ""
         facts.append(
             f"- Share of label entropy that intensity explains: {_range(explained)} over {explained['n']} subjects "
-            f"({where}, {explained['bins']} bins); a high share favours losses that compare intensities"
+            f"({where}{kinds}, {explained['bins']} bins); a high share favours losses that compare intensities"
         )
     if truth["n"]:
         facts.append(f"- std(log J) of the true displacement: {_range(truth)} over {truth['n']} test pairs")
@@ -253,12 +273,15 @@ def _labels(measured: Mapping[str, Any]) -> str:
 
 
 def _scores(measured: Mapping[str, Any]) -> str:
+    few = len(measured["labels"]) <= LISTED
+    shown = [e for e in measured["unregistered"] if few or e["label"] in RESERVED]
     rows = [
         [_METRICS.get(e["metric"], e["metric"]), e["label"], _unit(e["unit"]), str(e["pairs"]), _pm(e["mean"], e["sd"])]
-        for e in measured["unregistered"]
+        for e in shown
     ]
     header = ["score", "label", "unit", "pairs", "mean ± sd over pairs"]
-    return _table("Test pairs before registration", header, rows)
+    after = "" if few else "Single labels: see the numbers beside this sheet."
+    return _table("Test pairs before registration", header, rows, after)
 
 
 def _origin(measured: Mapping[str, Any]) -> str:
@@ -277,12 +300,7 @@ _METRICS = {
     "hd95": "95 % Hausdorff distance",
     "epe": "end-point error",
     "epe_near_unmatched": "end-point error near content without counterpart",
-    "abslogj_unmatched": "mean of |log J| in content without counterpart",
     "tre": "landmark error",
-    "folding": "folding, share of J ≤ 0",
-    "sdlogj": "std(log J)",
-    "ndv": "non-diffeomorphic volume",
-    "nda": "non-diffeomorphic area",
 }
 
 
@@ -290,6 +308,7 @@ def _table(title: str, header: list[str], rows: list[list[str]], after: str = ""
     """Write a section with a table whose columns line up; nothing where there are no rows."""
     if not rows:
         return ""
+    rows = [[cell.replace("|", "\\|") for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
     lines = [[*header], ["-" * w for w in widths], *rows]
     text = "\n".join("| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |" for row in lines)

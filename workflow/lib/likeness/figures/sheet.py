@@ -20,8 +20,8 @@ ROWS = 3
 MOVING, FIXED = np.array([0.90, 0.45, 0.05]), np.array([0.10, 0.55, 0.95])
 """Colours of the overlay; their sum is white, so that where both images agree it is grey."""
 LABEL_COLOURS = ("#009e73", "#cc79a7", "#f0e442", "#56b4e9", "#d55e00", "#0072b2", "#e69f00")
-FAINT = 0.3
-"""Opacity of a label's colour inside the label."""
+OPACITY = 0.45
+"""Of a label's colour on the image."""
 NAMED = len(LABEL_COLOURS)
 
 
@@ -112,16 +112,10 @@ def _show(axes: Axes, dataset: Dataset, picture: np.ndarray) -> None:
 
 
 def _tint(axes: Axes, dataset: Dataset, label: np.ndarray) -> None:
-    """Lay the labels' colours over an image, faint inside and full along their edges."""
-    edge = np.zeros(label.shape, dtype=bool)
-    for axis in (0, 1):
-        change = np.diff(label, axis=axis) != 0
-        edge |= np.insert(change, 0, False, axis=axis)
+    """Lay the labels' colours over an image."""
     tint = np.zeros((*label.shape, 4))
     for value, colour in _colours(dataset).items():
-        inside = label == value
-        tint[inside] = to_rgba(colour, FAINT)
-        tint[inside & edge] = to_rgba(colour, 1)
+        tint[label == value] = to_rgba(colour, OPACITY)
     _show(axes, dataset, tint)
 
 
