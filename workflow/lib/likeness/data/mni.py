@@ -245,6 +245,7 @@ def describe(template: Template, names: Mapping[int, str]) -> dict[str, Any]:
         "spacing_unit": "mm",
         "labels": dict(names),
         "evaluate": [n for n in names if n != 0],
+        "kinds": {kind: [n for n in names if names[n].startswith(kind)] for kind in ("grey matter", "white matter")},
         "background": 0,
         "modality": "simulated T1-weighted magnetic resonance",
         "intensity": {"rule": "range", "low": 0, "high": 65535},
