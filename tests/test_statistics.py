@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 from fake_study import Made, Study, write_cards
 
 from likeness import losses
-from likeness.statistics.aggregate import method_name, observations, overall, write_csv
+from likeness.statistics.aggregate import method_name, observations, overall, read_csv, write_csv
 from likeness.statistics.bootstrap import interval, p_value, pair_weights, resampled_means, seed_of
 from likeness.statistics.comparisons import COLUMNS as COMPARISON_COLUMNS
 from likeness.statistics.comparisons import compare
@@ -277,3 +282,46 @@ def test_bytes_of_tables_depend_on_their_content_alone(study: Study, tmp_path):
         write_csv(summarise(rows, 200), tmp_path / name)
     assert (tmp_path / "one.csv").read_bytes() == (tmp_path / "two.csv").read_bytes()
     assert b"e-17" not in (tmp_path / "one.csv").read_bytes()
+
+
+def run_script(name: str, **job: dict) -> None:
+    """Run a script of the workflow with a stand-in for what Snakemake gives it."""
+    path = Path(losses.__file__).parents[3] / "scripts" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.main(SimpleNamespace(**{key: SimpleNamespace(**value) for key, value in job.items()}))
+
+
+def test_scripts_lead_from_scores_to_tables(study: Study, tmp_path: Path):
+    scores, models = [], []
+    for key, rows in study.metrics().groupby(["dataset", "loss"]):
+        scores.append(tmp_path / f"{'-'.join(key)}.parquet")
+        rows.to_parquet(scores[-1], index=False)
+    for key, rows in study.curves().groupby(["dataset", "loss"]):
+        models.append(tmp_path / "-".join(key))
+        models[-1].mkdir()
+        rows.to_csv(models[-1] / "curves.csv", index=False)
+    collected = {"metrics": tmp_path / "m.parquet", "curves": tmp_path / "c.parquet", "selection": tmp_path / "s.csv"}
+    run_script("collect", input={"scores": scores, "models": models}, output=collected)
+    params = {"statistics": {"resamples": 200, "confidence": 0.9}}
+    for name in ("summary", "comparisons"):
+        output = {"table": tmp_path / f"{name}.csv"}
+        run_script(name, input={"metrics": collected["metrics"]}, output=output, params=params)
+    assert len(pd.read_csv(collected["selection"])) == 6
+    assert len(pd.read_parquet(collected["curves"])) == len(study.curves())
+    table = read_csv(tmp_path / "summary.csv")
+    assert set(table.loss) == {"", "mse", "ncc", "nmi"}
+    assert set(read_csv(tmp_path / "comparisons.csv").b) == {"ncc", "nmi", "unregistered"}
+
+
+def test_the_runtime_table_takes_records_of_different_jobs(tmp_path: Path):
+    records = [tmp_path / "a.json", tmp_path / "b.json"]
+    records[0].write_text(json.dumps({"rule": "train", "dataset": "a", "loss": "mse", "seed": 0, "seconds": 1.5}))
+    records[1].write_text(json.dumps({"rule": "pretrain", "dataset": "a", "extractor": "x", "gpu": "none"}))
+    run_script("runtime", input={"records": records}, output={"runtime": tmp_path / "runtime.csv"})
+    table = pd.read_csv(tmp_path / "runtime.csv")
+    assert list(table.rule) == ["train", "pretrain"]
+    assert table.seconds[0] == 1.5

@@ -167,7 +167,7 @@ def _box(axes: Axes, y: float, entry: Entry, values: np.ndarray) -> None:
         "linewidth": 0.9,
         "linestyle": entry.linestyle,
     }
-    flier = {"marker": ".", "markersize": 2.5, "markerfacecolor": entry.colour, "markeredgewidth": 0}
+    flier = {"marker": ".", "markersize": 3.5, "markerfacecolor": entry.colour, "markeredgewidth": 0}
     axes.boxplot(
         values,
         positions=[y],
@@ -195,7 +195,7 @@ def _legend(figure: Figure) -> None:
             markerfacecolor="white",
             markeredgewidth=0.7,
             linewidth=1.1,
-            label="mean with 95 % interval over subjects",
+            label="mean with its interval over subjects",
         ),
         Patch(facecolor="#efefef", label="unregistered, middle half"),
         Line2D([], [], color=style.MUTED, linewidth=0.9, linestyle=(0, (4, 2)), label="unregistered, mean"),

@@ -3,6 +3,8 @@
 ``n_pairs`` counts observations, ``n_subjects`` persons, ``n_seeds`` the trainings that did not diverge (0 where nothing
 is trained). A method that diverged for every seed keeps its line, with ``n_pairs`` 0 and nothing else.
 
+The interval speaks of other subjects, not of other seeds: trainings are averaged before it is made.
+
 A surface distance is infinite where a structure vanished. Such a score is not averaged away: the mean is infinite, the
 standard deviation and the interval are empty, and the median, which an infinite score may leave finite, is to be read.
 """
