@@ -7,7 +7,6 @@ from torch import Tensor
 
 from likeness.losses._arithmetic import SMALLEST_WEIGHT, box_sum, check_images, check_weight, full_precision
 
-WINDOW = 9
 VARIANCE_FLOOR = 1e-6
 """Windows that vary less than this (a standard deviation of .001 of the intensity range) count as constant."""
 
@@ -16,7 +15,7 @@ VARIANCE_FLOOR = 1e-6
 def squared_correlation(
     moved: Tensor,
     fixed: Tensor,
-    window: int = WINDOW,
+    window: int,
     weight: Tensor | None = None,
     floor: float = VARIANCE_FLOOR,
 ) -> Tensor:

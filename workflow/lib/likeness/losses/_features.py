@@ -18,7 +18,7 @@ SMALLEST_SQUARED_NORM = 1e-6
 
 
 @full_precision
-def cosine_dissimilarity(moved: Tensor, fixed: Tensor, zero_mean: bool = False) -> Tensor:
+def cosine_dissimilarity(moved: Tensor, fixed: Tensor, zero_mean: bool) -> Tensor:
     """One minus the cosine of the angle between the features of two images, position by position.
 
     Czolbe et al., Med. Image Anal. 2023, doi:10.1016/j.media.2023.102830.
@@ -68,7 +68,7 @@ class FeatureLoss(SimilarityLoss):
     Args:
         extractor: gives a list of feature maps for images ``(batch, 1, *spatial)``. It is frozen and stays in
             evaluation mode.
-        levels: which of the feature maps to compare, counted from 0; all by default.
+        levels: which of the feature maps to compare, counted from 0; ``None`` for all.
         zero_mean: subtract the mean over channels at every position first.
 
     Raises:
@@ -77,7 +77,7 @@ class FeatureLoss(SimilarityLoss):
 
     extractor: nn.Module
 
-    def __init__(self, extractor: nn.Module, levels: Sequence[int] | None = None, zero_mean: bool = False) -> None:
+    def __init__(self, extractor: nn.Module, levels: Sequence[int] | None, zero_mean: bool) -> None:
         super().__init__()
         if levels is not None and not levels:
             msg = "levels: the list is empty; name at least one level, or null for all"

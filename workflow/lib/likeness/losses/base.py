@@ -96,11 +96,9 @@ class SimilarityLoss(nn.Module, ABC):
     """A dissimilarity of two images, to be minimised over the displacement.
 
     It returns a scalar that is differentiable with respect to the displacement, lower is better, finite for constant
-    images, with a local minimum at identity under spatial perturbation.
+    images, with a local minimum at identity under spatial perturbation. A loss whose card names an extractor takes the
+    network as ``extractor`` in its constructor; its options are the constructor's keywords, with literal defaults.
     """
-
-    extractor: nn.Module | None = None
-    """The frozen feature extractor of a loss that needs one, handed to its constructor as ``extractor``."""
 
     @abstractmethod
     def forward(self, pair: Registration) -> Tensor:

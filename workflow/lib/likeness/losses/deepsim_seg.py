@@ -6,6 +6,10 @@ doi:10.1016/j.media.2023.102830.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from torch import nn
+
 from likeness.losses._features import FeatureLoss
 
 CARD = {
@@ -30,4 +34,13 @@ CARD = {
 
 
 class Loss(FeatureLoss):
-    """Cosine dissimilarity of a segmentation network's features."""
+    """Cosine dissimilarity of a segmentation network's features.
+
+    Args:
+        extractor: the network, see :class:`FeatureLoss`.
+        levels: which of its feature maps to compare, counted from 0; all by default.
+        zero_mean: subtract the mean over channels at every position first.
+    """
+
+    def __init__(self, extractor: nn.Module, *, levels: Sequence[int] | None = None, zero_mean: bool = False) -> None:
+        super().__init__(extractor, levels, zero_mean)

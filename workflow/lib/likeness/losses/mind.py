@@ -41,8 +41,6 @@ CARD = {
     "raw_grid": [0.015625, 0.03125, 0.0625, 0.125, 0.25, 0.5, 1.0, 2.0],
 }
 
-RADIUS = 2
-DILATION = 2
 NOISE_RATIO = 1e-3
 """The noise estimate v stays within this factor, and its inverse, of its mean over the image."""
 NOISE_FLOOR = 1e-10
@@ -126,7 +124,7 @@ def _descriptor(distances: Tensor, typical: Tensor) -> Tensor:
 
 
 @full_precision
-def mind_ssc(image: Tensor, radius: int = RADIUS, dilation: int = DILATION) -> Tensor:
+def mind_ssc(image: Tensor, radius: int, dilation: int) -> Tensor:
     """Self-similarity context descriptor of an image.
 
     Heinrich et al., MICCAI 2013, doi:10.1007/978-3-642-40811-3_24.
@@ -149,7 +147,7 @@ def mind_ssc(image: Tensor, radius: int = RADIUS, dilation: int = DILATION) -> T
 
 
 @full_precision
-def mind_difference(moved: Tensor, fixed: Tensor, radius: int = RADIUS, dilation: int = DILATION) -> Tensor:
+def mind_difference(moved: Tensor, fixed: Tensor, radius: int, dilation: int) -> Tensor:
     """Mean squared difference of the self-similarity context descriptors of two images.
 
     It is ``(mind_ssc(moved) - mind_ssc(fixed)).square().mean()``, but neither descriptor is ever held whole.
@@ -258,7 +256,7 @@ class Loss(SimilarityLoss):
         dilation: distance of the compared patches' centres from the voxel.
     """
 
-    def __init__(self, radius: int = RADIUS, dilation: int = DILATION) -> None:
+    def __init__(self, *, radius: int = 2, dilation: int = 2) -> None:
         super().__init__()
         self.radius, self.dilation = radius, dilation
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from likeness.losses._arithmetic import full_precision, per_voxel_share
-from likeness.losses._correlation import WINDOW, squared_correlation
+from likeness.losses._correlation import squared_correlation
 from likeness.losses.base import Registration, SimilarityLoss, required
 
 CARD = {
@@ -34,7 +34,7 @@ CARD = {
 
 
 @full_precision
-def masked_decorrelation(moved: Tensor, fixed: Tensor, weight: Tensor, window: int = WINDOW) -> Tensor:
+def masked_decorrelation(moved: Tensor, fixed: Tensor, weight: Tensor, window: int) -> Tensor:
     """One minus the squared correlation inside the mask, weighted so that its plain mean is the mean inside the mask.
 
     Args:
@@ -60,7 +60,7 @@ class Loss(SimilarityLoss):
         window: edge length in voxels, odd.
     """
 
-    def __init__(self, window: int = WINDOW) -> None:
+    def __init__(self, *, window: int = 9) -> None:
         super().__init__()
         self.window = window
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from likeness.losses._correlation import WINDOW, squared_correlation
+from likeness.losses._correlation import squared_correlation
 from likeness.losses.base import Registration, SimilarityLoss, required
 from likeness.losses.mse import squared_difference
 
@@ -37,7 +37,7 @@ class Loss(SimilarityLoss):
         window: edge length in voxels, odd.
     """
 
-    def __init__(self, window: int = WINDOW) -> None:
+    def __init__(self, *, window: int = 9) -> None:
         super().__init__()
         self.window = window
 

@@ -36,7 +36,6 @@ CARD = {
     "raw_grid": [0.125, 0.25, 0.5, 1.0, 2.0],
 }
 
-BINS = 64
 REACH = 2
 """A window counts in its nearest bin and so many on either side; beyond, it is below 2e-8 of its height."""
 SMALLEST_PROBABILITY = 1e-5
@@ -123,7 +122,7 @@ def _entropy(probability: Tensor) -> Tensor:
 
 
 @full_precision
-def normalised_mutual_information(moved: Tensor, fixed: Tensor, bins: int = BINS) -> Tensor:
+def normalised_mutual_information(moved: Tensor, fixed: Tensor, bins: int) -> Tensor:
     """Sum of the entropies of two images over their joint entropy, from all voxels.
 
     Studholme et al., Pattern Recognition 1999, doi:10.1016/S0031-3203(98)00091-0.
@@ -155,7 +154,7 @@ class Loss(SimilarityLoss):
         bins: number of bins per image.
     """
 
-    def __init__(self, bins: int = BINS) -> None:
+    def __init__(self, *, bins: int = 64) -> None:
         super().__init__()
         self.bins = bins
 
