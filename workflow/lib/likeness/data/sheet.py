@@ -17,8 +17,15 @@ BINS = 64
 """Bins over [0, 1] of the histogram that tells how much of the labels intensity explains."""
 LISTED = 10
 """Up to how many labels the text lists the scores of each."""
-OF_THE_FIELD = ("folding", "sdlogj", "ndv", "nda", "abslogj_unmatched")
-"""Metrics of the displacement alone, which say nothing before registration."""
+METRICS = {
+    "dice": "Dice",
+    "dice_instance": "Dice of the same instance",
+    "hd95": "95 % Hausdorff distance",
+    "epe": "end-point error",
+    "epe_near_unmatched": "end-point error near content without counterpart",
+    "tre": "landmark error",
+}
+"""What is scored before registration, and how it is written; metrics of a displacement alone say nothing then."""
 
 Numbers = dict[str, Any]
 
@@ -181,8 +188,7 @@ def _unregistered(scores: pd.DataFrame) -> list[Numbers]:
 
     Where a metric has several labels, ``mean`` is first taken over those defined in a pair.
     """
-    told = ~scores.metric.isin(OF_THE_FIELD)
-    test = scores[(scores.split == "test") & scores.value.notna() & told]
+    test = scores[(scores.split == "test") & scores.value.notna() & scores.metric.isin(list(METRICS))]
     rows = []
     for (metric, unit), group in test.groupby(["metric", "unit"], sort=False):
         labels = {str(label): rows_of.value for label, rows_of in group.groupby("label", sort=False)}
@@ -228,7 +234,7 @@ def _head(measured: Mapping[str, Any], picture: str) -> str:
     lines.append(f"![Example test pairs]({picture})")
     facts = [
         f"- {measured['spatial_dims']}D, {size} voxels of {spacing} {unit}" + _clause(measured["modality"]),
-        f"- Primary score: {_METRICS[measured['primary']]}",
+        f"- Primary score: {METRICS[measured['primary']]}",
         "- Parts: " + ", ".join(f"{part} ({n} subjects)" for part, n in measured["parts"].items()),
     ]
     explained, truth = measured["label_entropy_explained"], measured["truth_sdlogj"]
@@ -276,8 +282,7 @@ def _scores(measured: Mapping[str, Any]) -> str:
     few = len(measured["labels"]) <= LISTED
     shown = [e for e in measured["unregistered"] if few or e["label"] in RESERVED]
     rows = [
-        [_METRICS.get(e["metric"], e["metric"]), e["label"], _unit(e["unit"]), str(e["pairs"]), _pm(e["mean"], e["sd"])]
-        for e in shown
+        [METRICS[e["metric"]], e["label"], _unit(e["unit"]), str(e["pairs"]), _pm(e["mean"], e["sd"])] for e in shown
     ]
     header = ["score", "label", "unit", "pairs", "mean ± sd over pairs"]
     after = "" if few else "Single labels: see the numbers beside this sheet."
@@ -287,21 +292,12 @@ def _scores(measured: Mapping[str, Any]) -> str:
 def _origin(measured: Mapping[str, Any]) -> str:
     lines = [f"- {key.capitalize()}: {measured[key]}" for key in ("licence", "source", "citation") if measured[key]]
     rule = measured["intensity"]
-    ends = f"quantiles {rule['low']:g} and {rule['high']:g} of each image" if rule["rule"] == "quantile" else ""
+    images = f"the images that share a {rule['shared_by']}" if "shared_by" in rule else "each image"
+    ends = f"quantiles {rule['low']:g} and {rule['high']:g} of {images}" if rule["rule"] == "quantile" else ""
     lines.append(f"- Intensities: {ends or '{low:g} and {high:g}'.format(**rule)} become 0 and 1")
     if measured["note"]:
         lines.append(f"- Note: {measured['note']}")
     return "## Origin\n\n" + "\n".join(lines)
-
-
-_METRICS = {
-    "dice": "Dice",
-    "dice_instance": "Dice of the same instance",
-    "hd95": "95 % Hausdorff distance",
-    "epe": "end-point error",
-    "epe_near_unmatched": "end-point error near content without counterpart",
-    "tre": "landmark error",
-}
 
 
 def _table(title: str, header: list[str], rows: list[list[str]], after: str = "") -> str:
