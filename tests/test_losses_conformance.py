@@ -296,7 +296,6 @@ def test_card_is_complete(name: str) -> None:
 @every_card
 def test_place_in_figures_follows_the_supervision(name: str) -> None:
     card = losses.card(name)
-
     assert card["order"] // 100 - 1 == ["none", "external", "in-domain", "labels"].index(card["supervision"])
 
 
