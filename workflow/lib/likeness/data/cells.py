@@ -94,7 +94,7 @@ NOTE = (
     "one person: its sections share cells. field is the true warp of a section into the plane of its phantom, shared "
     "by a group, and says nothing of the step in depth: cell walls run obliquely and drift between sections, and "
     "organelles end, so that even the true displacement leaves a mean Dice (membrane, intracellular, mitochondria, "
-    "glia) of about .75; a registration that follows every wall departs from it by a pixel or two. Label 0 is "
+    "glia) of about .7; a registration that follows every wall departs from it by a pixel or two. Label 0 is "
     "membrane, a structure, not background."
 )
 
@@ -408,11 +408,12 @@ def cristae(radius: np.ndarray, phase: np.ndarray, generator: np.random.Generato
 
 def draw_warp(size: int, generator: np.random.Generator) -> np.ndarray:
     """Draw the warp of a section, ``(size, size, 2)``, float32, pixels; what it is like does not depend on the size."""
-    coarse = max(size, WARP_EXTENT) // WARP_STRIDE + 1
+    margin = 8  # splines flatten a field at the ends of its grid
+    coarse, part = (n // WARP_STRIDE + 1 + 2 * margin for n in (max(size, WARP_EXTENT), size))
     field = random_warp((coarse, coarse), (WARP_STRIDE, WARP_STRIDE), WARP_SCALES, WARP_AMPLITUDES, generator)
-    part = field[: size // WARP_STRIDE + 1, : size // WARP_STRIDE + 1]
-    zoom = (size + 1) / len(part)
-    fine = [ndimage.zoom(part[..., axis], zoom, order=3)[:size, :size] for axis in range(2)]
+    zoom = (WARP_STRIDE * (part - 1) + 1) / part
+    inner = slice(WARP_STRIDE * margin, WARP_STRIDE * margin + size)
+    fine = [ndimage.zoom(field[:part, :part, axis], zoom, order=3)[inner, inner] for axis in range(2)]
     return WARP_STRIDE * np.stack(fine, axis=-1).astype(np.float32)
 
 
