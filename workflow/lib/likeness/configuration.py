@@ -96,7 +96,11 @@ class Study:
         errors = sorted(Draft202012Validator(schema()).iter_errors(raw), key=lambda e: list(map(str, e.absolute_path)))
         if errors:
             raise ConfigurationError(_explain(errors[0], file))
-        study = cls(_complete(raw, schema()), file)
+        full = _complete(raw, schema())
+        for name, entry in full["datasets"].items():
+            # what a dataset changes is laid over the study's budget; defaults filled in here would hide that budget
+            entry.update({kind: raw["datasets"][name].get(kind, {}) for kind in ("training", "pretraining")})
+        study = cls(full, file)
         study._check_losses()
         study._check_datasets()
         return study

@@ -23,6 +23,14 @@ _CONTENT = {
 }
 """The number of spatial axes, and the files that at least some subjects have."""
 
+_SIZE = {
+    "mni-brain": ((112, 96), {"train": 48, "val": 16, "test": 40}, 1, 1),
+    "mni-head": ((112, 96), {"train": 48, "val": 16, "test": 40}, 2, 1),
+    "cells": ((256, 256), {"train": 30, "val": 8, "test": 24}, 2, 2),
+    "mni-brain-3d": ((48, 56, 48), {"train": 20, "val": 8, "test": 24}, 1, 1),
+}
+"""Shape and persons by default, and how many images and scored pairs there are for each person."""
+
 
 def make(name: str, folder: str | Path, seed: int, **options: Any) -> None:
     """Write the raw folder of a built-in dataset, whole or not at all.
@@ -61,3 +69,15 @@ def _known(name: str) -> str:
         msg = f"no built-in dataset '{name}'; there are {', '.join(RECIPES)}"
         raise KeyError(msg)
     return name
+
+
+def size(name: str, options: dict[str, Any]) -> tuple[tuple[int, ...], int, int]:
+    """Tell the shape, the number of images and the number of validation and test pairs, for a forecast.
+
+    Raises:
+        KeyError: if there is no such dataset.
+    """
+    shape, default, images, pairs = _SIZE[_known(name)]
+    persons = {split: options.get(split, number) for split, number in default.items()}
+    shape = (options["size"],) * len(shape) if "size" in options else shape
+    return shape, images * sum(persons.values()), pairs * (persons["val"] + persons["test"])
