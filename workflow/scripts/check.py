@@ -1,4 +1,4 @@
-"""Check configuration and images, and say what a study will do: jobs per rule, disk and time. Called by `make check`."""
+"""Check configuration and images, and tell jobs per rule, disk and time to expect. Called by `make check`."""
 
 import argparse
 import os

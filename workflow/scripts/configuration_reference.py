@@ -15,9 +15,7 @@ def rows(schema: dict, node: dict, prefix: str = "") -> Iterator[tuple[str, str,
     if "$ref" in node:
         node = {**schema["$defs"][node["$ref"].rsplit("/", 1)[1]], **node}
     keys = dict(node.get("properties", {}))
-    if isinstance(node.get("additionalProperties"), dict) and prefix:
-        keys["<name>"] = node["additionalProperties"]
-    elif isinstance(node.get("additionalProperties"), dict):
+    if isinstance(node.get("additionalProperties"), dict):
         keys["<name>"] = node["additionalProperties"]
     for key, entry in keys.items():
         if "$ref" in entry:
@@ -34,7 +32,8 @@ def rows(schema: dict, node: dict, prefix: str = "") -> Iterator[tuple[str, str,
 def page(name: str) -> str:
     """Render one page."""
     schema = yaml.safe_load((ROOT / "workflow" / "schemas" / f"{PAGES[name]}.schema.yaml").read_text())
-    lines = [f"# {schema['title']}", "", schema["description"], "", "| key | type | default | meaning |", "|---|---|---|---|"]
+    lines = [f"# {schema['title']}", "", schema["description"], ""]
+    lines += ["| key | type | default | meaning |", "|---|---|---|---|"]
     lines += [f"| `{key}` | {kind} | {default} | {meaning} |" for key, kind, default, meaning in rows(schema, schema)]
     return "\n".join([*lines, "", "*Generated from the schema by `make docs`.*", ""])
 

@@ -90,10 +90,8 @@ def random_affine(
     return points.view(batch, dims, *like.shape[2:])
 
 
-def resample(points: Tensor, image: Tensor | None) -> Tensor | None:
+def resample(points: Tensor, image: Tensor) -> Tensor:
     """Read images linearly, or whole-numbered label maps by nearest neighbour, at the points of a random map."""
-    if image is None:
-        return None
     if image.is_floating_point():
         return sample(image, points)
     return sample(image.to(points.dtype), points, "nearest").to(image.dtype)

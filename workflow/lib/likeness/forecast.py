@@ -57,8 +57,9 @@ def _size(study: Study, name: str) -> tuple[tuple[int, ...], int, int]:
     if "folder" not in entry:
         return recipes.size(entry.get("recipe", name), entry["options"])
     raw = layout.check_tables(entry["folder"])
-    image, _ = read(raw.file(raw.subjects.index[0], "image"), raw.meta["spatial_dims"])
-    pairs = complete(raw.subjects, raw.pairs, raw.meta.get("pairs"), entry["seed"])
+    first = raw.folder / str(raw.subjects["image"].iloc[0])
+    image, _ = read(first, raw.meta["spatial_dims"])
+    pairs = complete(raw.subjects, raw.pairs, raw.meta["pairs"], entry["seed"])
     return image.shape, len(raw.subjects), int(pairs.split.isin(["val", "test"]).sum())
 
 

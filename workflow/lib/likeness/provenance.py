@@ -14,12 +14,12 @@ PACKAGE = LIBRARY.name
 
 
 class _Bare(ast.NodeTransformer):
-    """Drops what does not run: docstrings and other bare strings, and the card of a loss, which has rules of its own."""
+    """Drops what does not run, docstrings and other bare strings, and the card of a loss, whose readers name it."""
 
-    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:  # noqa: N802, D102
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
         return None if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str) else node
 
-    def visit_Assign(self, node: ast.Assign) -> ast.AST | None:  # noqa: N802, D102
+    def visit_Assign(self, node: ast.Assign) -> ast.AST | None:
         return None if [ast.unparse(t) for t in node.targets] == ["CARD"] else node
 
 

@@ -110,19 +110,23 @@ class RegistrationTask:
         """Load pairs as a registration with zero displacement, augmented as the training step ``augment`` has it."""
         moving, fixed = (list(side) for side in zip(*pairs, strict=True))
         loader = self.loader
-        parts = [loader.images(moving), loader.images(fixed), loader.labels(moving), loader.labels(fixed)]
-        parts += [loader.masks(moving), loader.masks(fixed)]
+        images = [loader.images(moving), loader.images(fixed)]
+        maps = [loader.labels(moving), loader.labels(fixed), loader.masks(moving), loader.masks(fixed)]
         if augment is not None and not self.recipe.augmentation.idle:
             source = generator("cpu", self.seed, augment, 1)
-            points = random_affine(parts[0], self.recipe.augmentation, self.dataset.spacing, source)
-            parts = [resample(points, part) for part in parts]
+            points = random_affine(images[0], self.recipe.augmentation, self.dataset.spacing, source)
+            images = [resample(points, image) for image in images]
+            maps = [None if part is None else resample(points, part) for part in maps]
         dims = self.dataset.spatial_dims
         nothing = torch.zeros(len(pairs), dims, *self.dataset.shape, device=self.device)
         return Registration(
-            parts[0],
-            parts[1],
+            images[0],
+            images[1],
             nothing,
-            *parts[2:],
+            moving_label_map=maps[0],
+            fixed_label_map=maps[1],
+            moving_mask=maps[2],
+            fixed_mask=maps[3],
             classes=len(loader.ids),
             spacing=self.dataset.spacing,
             generator=generator(self.device, self.seed, augment or 0, 2),
@@ -156,7 +160,7 @@ class RegistrationTask:
     def train(self, lam: float, checkpoint: Path, label: str) -> Outcome:
         """Train one network from scratch at one weight λ."""
         torch.manual_seed(self.seed)
-        network = self.build().to(self.device)
+        network = self.build()
 
         def step(index: int) -> dict[str, Tensor]:
             chosen = shuffled(len(self.pairs), self.recipe.batch, self.seed, index)
@@ -178,7 +182,8 @@ class RegistrationTask:
     def build(self) -> nn.Module:
         """Build the registration network for this dataset; channels last, because processors convolve that faster."""
         network = networks.build(self.recipe.network, self.dataset.shape, **self.recipe.architecture)
-        return network.to(memory_format=channels_last(self.dataset.spatial_dims))
+        layout = channels_last(self.dataset.spatial_dims)
+        return network.to(self.device, memory_format=layout)  # type: ignore[call-overload]
 
 
 def train_grid(

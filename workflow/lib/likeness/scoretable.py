@@ -33,9 +33,7 @@ def score_unregistered(dataset: Dataset) -> pd.DataFrame:
     )
 
 
-def score_fields(
-    dataset: Dataset, folder: Path, weights: Mapping[float, bool], who: Mapping[str, Any]
-) -> pd.DataFrame:
+def score_fields(dataset: Dataset, folder: Path, weights: Mapping[float, bool], who: Mapping[str, Any]) -> pd.DataFrame:
     """Score the fields ``<weight>/<split>/<moving>__<fixed>.npz`` of all validation and test pairs.
 
     Args:

@@ -133,7 +133,8 @@ class Trainer:
         best, stale, first = math.inf, 0, 0
         if self.checkpoint.is_file():
             first, best, stale = self._restore(model, optimiser, outcome)
-        bar = tqdm(range(first, self.schedule.steps), self.label, initial=first, total=self.schedule.steps, disable=None)
+        steps = range(first, self.schedule.steps)
+        bar = tqdm(steps, self.label, initial=first, total=self.schedule.steps, disable=None)
         for index in bar:
             values = self._update(model, optimiser, step, index)
             if values is None:
@@ -195,9 +196,7 @@ class Trainer:
         torch.save(state, temporary)
         temporary.replace(self.checkpoint)
 
-    def _restore(
-        self, model: nn.Module, optimiser: torch.optim.Optimizer, outcome: Outcome
-    ) -> tuple[int, float, int]:
+    def _restore(self, model: nn.Module, optimiser: torch.optim.Optimizer, outcome: Outcome) -> tuple[int, float, int]:
         state = torch.load(self.checkpoint, map_location=self.fabric.device, weights_only=True)
         model.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])

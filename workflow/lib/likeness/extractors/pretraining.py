@@ -81,7 +81,8 @@ def pretrain(
         names = [train[i] for i in shuffled(len(train), batch, seed, index)]
         images = loader.images(names)
         points = random_affine(images, augmentation, dataset.spacing, generator("cpu", seed, index))
-        images, labels = resample(points, images), resample(points, loader.labels(names))
+        labels = loader.labels(names)
+        images, labels = resample(points, images), None if labels is None else resample(points, labels)
         return {"loss": module.objective(extractor.unet(images), images, labels)}
 
     def validate() -> dict[str, float]:

@@ -25,7 +25,7 @@ def stage_strides(shape: Sequence[int], stages: int) -> list[tuple[int, ...]]:
     return [tuple(1 if n <= SMALL_AXIS and stage >= 2 else 2 for n in shape) for stage in range(stages)]
 
 
-def _conv(dims: int) -> type[nn.Conv2d] | type[nn.Conv3d]:
+def _conv(dims: int) -> type[nn.Module]:
     return nn.Conv2d if dims == 2 else nn.Conv3d
 
 

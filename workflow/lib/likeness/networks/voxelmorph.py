@@ -40,9 +40,7 @@ class VoxelMorph(nn.Module):
         super().__init__()
         self.diffeomorphic = diffeomorphic
         strides = stage_strides(shape, len(channels))
-        self.unet = UNet(
-            2, len(shape), channels, strides, head=head or (channels[0],) * 2, norm=norm, dropout=dropout
-        )
+        self.unet = UNet(2, len(shape), channels, strides, head=head or (channels[0],) * 2, norm=norm, dropout=dropout)
         last = self.unet.head[-1]
         assert isinstance(last, nn.Conv2d | nn.Conv3d)
         nn.init.normal_(last.weight, std=1e-5)
