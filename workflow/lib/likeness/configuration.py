@@ -100,6 +100,9 @@ class Study:
         for name, entry in full["datasets"].items():
             # what a dataset changes is laid over the study's budget; defaults filled in here would hide that budget
             entry.update({kind: raw["datasets"][name].get(kind, {}) for kind in ("training", "pretraining")})
+        for name in full["only_losses"].split():
+            # a new loss is tried on a study that does not know it, with the loss's defaults
+            full["losses"].setdefault(name, _complete({}, schema()["$defs"]["loss"]))
         study = cls(full, file)
         study._check_losses()
         study._check_datasets()
@@ -111,6 +114,7 @@ class Study:
 
     def _check_losses(self) -> None:
         known = losses.names()
+        self._check_subset("only_losses", known)
         for name, entry in self.config["losses"].items():
             if name not in known:
                 self._refuse(f"losses.{name}", f"there is no loss '{name}'; {_did_you_mean(name, known)}")
@@ -122,7 +126,6 @@ class Study:
                     place = key if key == "options" else f"variants.{key}"
                     hint = _did_you_mean(option, list(allowed)) if allowed else "it has none"
                     self._refuse(f"losses.{name}.{place}.{option}", f"loss '{name}' has no such option; {hint}")
-        self._check_subset("only_losses", list(self.config["losses"]))
 
     def _check_subset(self, key: str, known: list[str]) -> None:
         for name in self.config[key].split():
@@ -149,14 +152,17 @@ class Study:
 
     @property
     def results(self) -> str:
+        """Folder that everything is written to."""
         return self.config["results"]
 
     @property
     def networks(self) -> list[str]:
+        """Networks of the study, in the order of the configuration."""
         return list(self.config["networks"])
 
     @property
     def seeds(self) -> list[int]:
+        """Training seeds."""
         return self.config["seeds"]
 
     def _chosen(self, kind: str) -> list[str]:

@@ -9,7 +9,7 @@ colour         hex colour, the same in every figure
 marker         matplotlib marker, so that colour is never the only cue
 formula        LaTeX, without dollar signs
 range          ``[lowest, highest]`` value, ``None`` where unbounded
-doi            of the paper the definition comes from
+doi            of the paper the definition comes from, ``None`` for an unpublished one
 dimensions     spatial dimensions it works in, of ``[2, 3]``
 supervision    ``none``, ``external``, ``in-domain`` (unlabelled images of the dataset) or ``labels``
 extractor      name of the feature extractor it needs, or ``None``
