@@ -112,10 +112,21 @@ def runs(pattern, **only):
 
 def pretrainings(pattern):
     """Expand a pattern over every extractor that a training of the study needs."""
-    needed = {
-        (d, e, s): None for d, _, loss, _, s in STUDY.runs() if (e := cards.card(loss)["extractor"])
-    }
+    needed = {(d, e, s): None for d, _, loss, _, s in STUDY.runs() if (e := cards.card(loss)["extractor"])}
     return [pattern.format(dataset=d, extractor=e, seed=s) for d, e, s in needed]
+
+
+def figure(name):
+    """The two files of a figure; the picture is shown in Snakemake's report with its caption."""
+    picture = report(
+        f"{RESULTS}/figures/{name}.png", caption=caption(name), category="Figures", labels={"figure": name}
+    )
+    return {"png": picture, "pdf": f"{RESULTS}/figures/{name}.pdf"}
+
+
+def ranks():
+    """What tables say of each loss."""
+    return {loss: {key: cards.card(loss)[key] for key in ("order", "supervision")} for loss in STUDY.losses}
 
 
 def shown():

@@ -1,15 +1,17 @@
 rule simulate:
     output:
         folder=directory(f"{RESULTS}/raw/{{dataset}}"),
+    log:
+        f"{RESULTS}/logs/simulate/{{dataset}}.log",
+    conda:
+        env_path("data")
+    resources:
+        mem_mb=3000,
     params:
         recipe=recipe,
         options=lambda wc: STUDY.config["datasets"][wc.dataset]["options"],
         seed=lambda wc: STUDY.config["datasets"][wc.dataset]["seed"],
         code=lambda wc: code("simulate", recipes.RECIPES[recipe(wc)]),
-    resources:
-        mem_mb=3000,
-    conda:
-        env_path("data")
     script:
         script_path("simulate")
 
@@ -19,15 +21,17 @@ rule prepare:
         user_tables,
     output:
         dataset=directory(f"{RESULTS}/data/{{dataset}}"),
+    log:
+        f"{RESULTS}/logs/prepare/{{dataset}}.log",
+    conda:
+        env_path("data")
+    resources:
+        mem_mb=3000,
     params:
         folder=raw_folder,
         seed=lambda wc: STUDY.config["datasets"][wc.dataset]["seed"],
         images=image_states,
         code=code("prepare"),
-    resources:
-        mem_mb=3000,
-    conda:
-        env_path("data")
     script:
         script_path("prepare")
 
@@ -45,11 +49,13 @@ rule data_sheet:
             category="Datasets",
             labels={"dataset": "{dataset}"},
         ),
-    params:
-        code=code("data_sheet"),
-    resources:
-        mem_mb=3000,
+    log:
+        f"{RESULTS}/logs/data_sheet/{{dataset}}.log",
     conda:
         env_path("score")
+    resources:
+        mem_mb=3000,
+    params:
+        code=code("data_sheet"),
     script:
         script_path("data_sheet")

@@ -6,14 +6,16 @@ rule pretrain:
         description=f"{RESULTS}/extractors/{{dataset}}/{{extractor}}/seed{{seed}}.json",
         curves=f"{RESULTS}/extractors/{{dataset}}/{{extractor}}/seed{{seed}}.csv",
         runtime=f"{RESULTS}/runtimes/pretrain/{{dataset}}/{{extractor}}/seed{{seed}}.json",
+    log:
+        f"{RESULTS}/logs/pretrain/{{dataset}}/{{extractor}}/seed{{seed}}.log",
+    conda:
+        env_path("train")
+    threads: STUDY.config["threads"]
+    resources:
+        mem_mb=4000,
     params:
         recipe=lambda wc: STUDY.pretraining(wc.dataset),
         work=f"{RESULTS}/work",
         code=lambda wc: code("pretrain", f"likeness.extractors.{wc.extractor}"),
-    threads: STUDY.config["threads"]
-    resources:
-        mem_mb=4000,
-    conda:
-        env_path("train")
     script:
         script_path("pretrain")

@@ -1,9 +1,3 @@
-def figure(name):
-    """The two files of a figure; the picture is shown in Snakemake's report with its caption."""
-    shown = report(f"{RESULTS}/figures/{name}.png", caption=caption(name), category="Figures", labels={"figure": name})
-    return {"png": shown, "pdf": f"{RESULTS}/figures/{name}.pdf"}
-
-
 rule test_score:
     input:
         metrics=rules.collect.output.metrics,
@@ -11,14 +5,16 @@ rule test_score:
         datasets=expand(rules.prepare.output.dataset, dataset=STUDY.datasets),
     output:
         **figure("test_score"),
+    log:
+        f"{RESULTS}/logs/test_score.log",
+    conda:
+        env_path("plot")
+    resources:
+        mem_mb=4000,
     params:
         demonstration=STUDY.config["demonstration"],
         cards=shown(),
         code=code("plot_test_score"),
-    resources:
-        mem_mb=4000,
-    conda:
-        env_path("plot")
     script:
         script_path("plot_test_score")
 
@@ -29,14 +25,16 @@ rule smoothness_vs_dice:
         datasets=expand(rules.prepare.output.dataset, dataset=STUDY.datasets),
     output:
         **figure("smoothness_vs_dice"),
+    log:
+        f"{RESULTS}/logs/smoothness_vs_dice.log",
+    conda:
+        env_path("plot")
+    resources:
+        mem_mb=4000,
     params:
         demonstration=STUDY.config["demonstration"],
         cards=shown(),
         code=code("plot_smoothness_vs_dice"),
-    resources:
-        mem_mb=4000,
-    conda:
-        env_path("plot")
     script:
         script_path("plot_smoothness_vs_dice")
 
@@ -48,14 +46,16 @@ rule convergence:
         datasets=expand(rules.prepare.output.dataset, dataset=STUDY.datasets),
     output:
         **figure("convergence"),
+    log:
+        f"{RESULTS}/logs/convergence.log",
+    conda:
+        env_path("plot")
+    resources:
+        mem_mb=4000,
     params:
         demonstration=STUDY.config["demonstration"],
         cards=shown(),
         code=code("plot_convergence"),
-    resources:
-        mem_mb=4000,
-    conda:
-        env_path("plot")
     script:
         script_path("plot_convergence")
 
@@ -66,15 +66,17 @@ rule tuning:
         datasets=expand(rules.prepare.output.dataset, dataset=STUDY.datasets),
     output:
         **figure("tuning"),
+    log:
+        f"{RESULTS}/logs/tuning.log",
+    conda:
+        env_path("plot")
+    resources:
+        mem_mb=4000,
     params:
         demonstration=STUDY.config["demonstration"],
         cards=shown(),
         weights=STUDY.config["training"].get("weights", "balanced"),
         code=code("plot_tuning"),
-    resources:
-        mem_mb=4000,
-    conda:
-        env_path("plot")
     script:
         script_path("plot_tuning")
 
@@ -86,14 +88,16 @@ rule img_sample:
         samples=runs(f"{RESULTS}/samples/{RUN}.npz"),
     output:
         **figure("img_sample"),
+    log:
+        f"{RESULTS}/logs/img_sample.log",
+    conda:
+        env_path("plot")
+    resources:
+        mem_mb=4000,
     params:
         demonstration=STUDY.config["demonstration"],
         cards=shown(),
         runs=[list(run) for run in STUDY.runs()],
         code=code("plot_img_sample"),
-    resources:
-        mem_mb=4000,
-    conda:
-        env_path("plot")
     script:
         script_path("plot_img_sample")

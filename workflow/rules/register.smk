@@ -6,13 +6,15 @@ rule register:
         fields=maybe_temp(directory(f"{RESULTS}/fields/{RUN}")),
         sample=f"{RESULTS}/samples/{RUN}.npz",
         runtime=f"{RESULTS}/runtimes/register/{RUN}.json",
-    params:
-        threads=STUDY.config["threads"],
-        code=lambda wc: code("register", f"likeness.networks.{wc.network}"),
+    log:
+        f"{RESULTS}/logs/register/{RUN}.log",
+    conda:
+        env_path("train")
     threads: STUDY.config["threads"]
     resources:
         mem_mb=4000,
-    conda:
-        env_path("train")
+    params:
+        threads=STUDY.config["threads"],
+        code=lambda wc: code("register", f"likeness.networks.{wc.network}"),
     script:
         script_path("register")

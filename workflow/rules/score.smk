@@ -5,12 +5,14 @@ rule score:
     output:
         scores=f"{RESULTS}/scores/{RUN}.parquet",
         runtime=f"{RESULTS}/runtimes/score/{RUN}.json",
-    params:
-        code=code("score"),
-    resources:
-        mem_mb=4000,
+    log:
+        f"{RESULTS}/logs/score/{RUN}.log",
     conda:
         env_path("score")
+    resources:
+        mem_mb=4000,
+    params:
+        code=code("score"),
     script:
         script_path("score")
 
@@ -21,11 +23,13 @@ rule score_unregistered:
     output:
         scores=f"{RESULTS}/scores/{{dataset}}/unregistered.parquet",
         runtime=f"{RESULTS}/runtimes/score/{{dataset}}/unregistered.json",
-    params:
-        code=code("score"),
-    resources:
-        mem_mb=4000,
+    log:
+        f"{RESULTS}/logs/score/{{dataset}}/unregistered.log",
     conda:
         env_path("score")
+    resources:
+        mem_mb=4000,
+    params:
+        code=code("score"),
     script:
         script_path("score")

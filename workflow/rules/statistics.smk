@@ -9,12 +9,14 @@ rule collect:
         metrics=f"{RESULTS}/metrics.parquet",
         curves=f"{RESULTS}/curves.parquet",
         selection=f"{RESULTS}/tables/selection.csv",
-    params:
-        code=code("collect"),
-    resources:
-        mem_mb=4000,
+    log:
+        f"{RESULTS}/logs/collect.log",
     conda:
         env_path("plot")
+    resources:
+        mem_mb=4000,
+    params:
+        code=code("collect"),
     script:
         script_path("collect")
 
@@ -30,10 +32,12 @@ rule runtime:
         ],
     output:
         runtime=f"{RESULTS}/tables/runtime.csv",
-    params:
-        code=code("runtime"),
+    log:
+        f"{RESULTS}/logs/runtime.log",
     conda:
         env_path("plot")
+    params:
+        code=code("runtime"),
     script:
         script_path("runtime")
 
@@ -43,13 +47,16 @@ rule summary:
         metrics=rules.collect.output.metrics,
     output:
         table=f"{RESULTS}/tables/summary.csv",
-    params:
-        statistics=STUDY.config["statistics"],
-        code=code("summary"),
-    resources:
-        mem_mb=4000,
+    log:
+        f"{RESULTS}/logs/summary.log",
     conda:
         env_path("plot")
+    resources:
+        mem_mb=4000,
+    params:
+        statistics=STUDY.config["statistics"],
+        cards=ranks(),
+        code=code("summary"),
     script:
         script_path("summary")
 
@@ -59,12 +66,15 @@ rule comparisons:
         metrics=rules.collect.output.metrics,
     output:
         table=f"{RESULTS}/tables/comparisons.csv",
-    params:
-        statistics=STUDY.config["statistics"],
-        code=code("comparisons"),
-    resources:
-        mem_mb=4000,
+    log:
+        f"{RESULTS}/logs/comparisons.log",
     conda:
         env_path("plot")
+    resources:
+        mem_mb=4000,
+    params:
+        statistics=STUDY.config["statistics"],
+        cards=ranks(),
+        code=code("comparisons"),
     script:
         script_path("comparisons")

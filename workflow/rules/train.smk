@@ -6,17 +6,19 @@ rule train:
     output:
         models=directory(f"{RESULTS}/models/{RUN}"),
         runtime=f"{RESULTS}/runtimes/train/{RUN}.json",
+    log:
+        f"{RESULTS}/logs/train/{RUN}.log",
     wildcard_constraints:
         loss="(?!)",
+    conda:
+        env_path("train")
+    threads: STUDY.config["threads"]
+    resources:
+        mem_mb=4000,
     params:
         recipe=lambda wc: STUDY.training(wc.dataset, wc.network, wc.loss),
         options=lambda wc: STUDY.options(wc.loss, wc.variant),
         work=f"{RESULTS}/work",
         code=lambda wc: code("train", f"likeness.networks.{wc.network}", *loss_modules(wc.loss)),
-    threads: STUDY.config["threads"]
-    resources:
-        mem_mb=4000,
-    conda:
-        env_path("train")
     script:
         script_path("train")

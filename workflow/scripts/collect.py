@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from likeness.files import whole
+from likeness.files import logged, whole
 from likeness.statistics.aggregate import write_csv
 from likeness.statistics.selection import candidates, choose, mark
 
@@ -22,4 +22,5 @@ def main(snakemake) -> None:
 
 
 if __name__ == "__main__":
-    main(snakemake)
+    with logged(snakemake.log[0]):
+        main(snakemake)

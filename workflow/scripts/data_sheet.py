@@ -8,7 +8,7 @@ from likeness.data import sheet
 from likeness.data.store import Dataset
 from likeness.figures import sheet as picture
 from likeness.figures.style import save
-from likeness.files import whole, write_json
+from likeness.files import logged, whole, write_json
 
 
 def main(dataset: Dataset, scores: pd.DataFrame, output) -> None:
@@ -20,4 +20,5 @@ def main(dataset: Dataset, scores: pd.DataFrame, output) -> None:
 
 
 if __name__ == "__main__":
-    main(Dataset.open(snakemake.input.dataset), pd.read_parquet(snakemake.input.scores), snakemake.output)
+    with logged(snakemake.log[0]):
+        main(Dataset.open(snakemake.input.dataset), pd.read_parquet(snakemake.input.scores), snakemake.output)

@@ -6,6 +6,7 @@ import pandas as pd
 
 from likeness.data.store import Dataset
 from likeness.figures import img_sample, style
+from likeness.files import logged
 
 
 def main(snakemake) -> None:
@@ -20,4 +21,5 @@ def main(snakemake) -> None:
 
 
 if __name__ == "__main__":
-    main(snakemake)
+    with logged(snakemake.log[0]):
+        main(snakemake)

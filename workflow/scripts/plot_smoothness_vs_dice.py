@@ -4,6 +4,7 @@ import pandas as pd
 
 from likeness.data.store import Dataset
 from likeness.figures import smoothness_vs_dice, style
+from likeness.files import logged
 
 
 def main(snakemake) -> None:
@@ -16,4 +17,5 @@ def main(snakemake) -> None:
 
 
 if __name__ == "__main__":
-    main(snakemake)
+    with logged(snakemake.log[0]):
+        main(snakemake)

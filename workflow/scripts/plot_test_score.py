@@ -4,6 +4,7 @@ import pandas as pd
 
 from likeness.data.store import Dataset
 from likeness.figures import style, test_score
+from likeness.files import logged
 from likeness.statistics.aggregate import read_csv
 
 
@@ -17,4 +18,5 @@ def main(snakemake) -> None:
 
 
 if __name__ == "__main__":
-    main(snakemake)
+    with logged(snakemake.log[0]):
+        main(snakemake)

@@ -1,6 +1,8 @@
 """Rule prepare: a raw dataset folder becomes the prepared form that everything later reads."""
 
 from likeness.data.preparation import prepare
+from likeness.files import logged
 
 if __name__ == "__main__":
-    prepare(snakemake.params.folder, snakemake.output.dataset, snakemake.params.seed, snakemake.wildcards.dataset)
+    with logged(snakemake.log[0]):
+        prepare(snakemake.params.folder, snakemake.output.dataset, snakemake.params.seed, snakemake.wildcards.dataset)

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from likeness.files import Stopwatch, whole, write_json
+from likeness.files import Stopwatch, logged, whole, write_json
 
 
 def main(snakemake) -> None:
@@ -18,7 +18,7 @@ def main(snakemake) -> None:
 
     recipe = dict(snakemake.params.recipe)
     name, seed = snakemake.wildcards.extractor, int(snakemake.wildcards.seed)
-    budget = ("steps", "learning_rate", "validate_every", "checkpoint_every", "patience")
+    budget = ("steps", "learning_rate", "validate_every", "checkpoint_every", "patience", "annealing")
     key = digest(recipe, name, seed, snakemake.params.code, folder_digest(snakemake.input.dataset))
     work = Path(snakemake.params.work) / f"pretrain-{key}"
     architecture, outcome = pretrain(
@@ -54,4 +54,5 @@ def main(snakemake) -> None:
 
 
 if __name__ == "__main__":
-    main(snakemake)
+    with logged(snakemake.log[0]):
+        main(snakemake)

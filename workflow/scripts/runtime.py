@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from likeness.files import whole
+from likeness.files import logged, whole
 
 FIRST = ["rule", "dataset", "network", "loss", "variant", "extractor", "seed", "seconds", "peak_mb"]
 
@@ -19,4 +19,5 @@ def main(snakemake) -> None:
 
 
 if __name__ == "__main__":
-    main(snakemake)
+    with logged(snakemake.log[0]):
+        main(snakemake)

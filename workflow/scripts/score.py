@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from likeness.files import Stopwatch, whole, write_json
+from likeness.files import Stopwatch, logged, whole, write_json
 
 
 def main(snakemake) -> None:
@@ -29,4 +29,5 @@ def main(snakemake) -> None:
 
 
 if __name__ == "__main__":
-    main(snakemake)
+    with logged(snakemake.log[0]):
+        main(snakemake)

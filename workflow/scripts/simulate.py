@@ -1,6 +1,10 @@
 """Rule simulate: a recipe writes the raw folder of a built-in dataset."""
 
 from likeness.data import recipes
+from likeness.files import logged
 
 if __name__ == "__main__":
-    recipes.make(snakemake.params.recipe, snakemake.output.folder, snakemake.params.seed, **snakemake.params.options)
+    with logged(snakemake.log[0]):
+        recipes.make(
+            snakemake.params.recipe, snakemake.output.folder, snakemake.params.seed, **snakemake.params.options
+        )

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from likeness.files import logged
 from likeness.statistics.aggregate import write_csv
 from likeness.statistics.summary import summarise
 
@@ -12,4 +13,5 @@ def main(snakemake) -> None:
 
 
 if __name__ == "__main__":
-    main(snakemake)
+    with logged(snakemake.log[0]):
+        main(snakemake)

@@ -4,7 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
-from likeness.files import Stopwatch, whole, write_json
+from likeness.files import Stopwatch, logged, whole, write_json
 
 
 def recipe_of(plain: dict):
@@ -12,7 +12,7 @@ def recipe_of(plain: dict):
     from likeness.registration import Recipe
     from likeness.training import Schedule
 
-    budget = ("steps", "learning_rate", "validate_every", "checkpoint_every", "patience")
+    budget = ("steps", "learning_rate", "validate_every", "checkpoint_every", "patience", "annealing")
     augmentation = dict(plain["augmentation"])
     augmentation["scale"] = tuple(augmentation["scale"])
     return Recipe(
@@ -56,4 +56,5 @@ def main(snakemake) -> None:
 
 
 if __name__ == "__main__":
-    main(snakemake)
+    with logged(snakemake.log[0]):
+        main(snakemake)

@@ -10,12 +10,13 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 
 @contextmanager
@@ -36,6 +37,36 @@ def whole(path: str | Path) -> Iterator[Path]:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         temporary.replace(path)
+
+
+class _Tee:
+    """A terminal whose words are also written to a log; what a progress bar overwrites stays on the terminal."""
+
+    def __init__(self, terminal: Any, log: TextIO) -> None:
+        self.terminal = terminal
+        self.log = log
+
+    def write(self, text: str) -> int:
+        if "\r" not in text:
+            self.log.write(text)
+        return self.terminal.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.terminal, name)
+
+
+@contextmanager
+def logged(path: str | Path) -> Iterator[None]:
+    """Copy what a job prints, its warnings and the error it ends with to its log; the terminal shows all as before."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with Path(path).open("w", encoding="utf-8", buffering=1) as log:
+        streams: tuple[Any, Any] = _Tee(sys.stdout, log), _Tee(sys.stderr, log)
+        with redirect_stdout(streams[0]), redirect_stderr(streams[1]):
+            try:
+                yield
+            except BaseException:
+                traceback.print_exc(file=log)
+                raise
 
 
 def write_json(path: str | Path, content: Any) -> None:
