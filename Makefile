@@ -47,7 +47,7 @@ format: $(READY) ## let ruff and snakefmt format the code
 loss: $(READY) ## the two files of a new loss: make loss NAME=my_loss
 	@$(BIN)/python workflow/scripts/new_loss.py "$(NAME)"
 
-docs: $(READY) ## docs/configuration.md from the schemas
+docs: $(READY) ## the tables in README.md and docs/, from the schemas and the losses' cards
 	$(BIN)/python workflow/scripts/configuration_reference.py
 
 lock: ## requirements.lock anew from pyproject.toml
