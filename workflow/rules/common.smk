@@ -7,18 +7,17 @@ LIB = str(Path(workflow.basedir) / "workflow" / "lib")
 if LIB not in sys.path:
     sys.path.insert(0, LIB)
 
-from snakemake.exceptions import WorkflowError
-
 from likeness import losses as cards
 from likeness.data import layout, recipes
 from likeness.configuration import ConfigurationError, Study
 from likeness.provenance import code_digest
 
-CONFIGFILE = str(workflow.configfiles[0]) if workflow.configfiles else "--config"
+CONFIGFILE = str(workflow.configfiles[0]).removeprefix(f"{Path.cwd()}/")
 try:
     STUDY = Study.load(config, CONFIGFILE)
 except ConfigurationError as error:
-    raise WorkflowError(str(error)) from None
+    # an exit, because Snakemake would wrap the sentence of an exception in places in its own code
+    sys.exit(str(error))
 
 RESULTS = STUDY.results
 FIGURES = ("test_score", "smoothness_vs_dice", "convergence", "tuning", "img_sample")
@@ -79,14 +78,11 @@ def image_states(wildcards):
 
 
 def check_images():
-    """Refuse a user's images before the first job; the verdict is remembered by size and time."""
-    for dataset in STUDY.datasets:
-        own = STUDY.config["datasets"][dataset].get("folder")
-        if own:
-            try:
-                layout.check_images(Path(own), Path(RESULTS) / "work" / "checked.json")
-            except layout.DatasetError as error:
-                raise WorkflowError(str(error)) from None
+    """Refuse a user's images before the first job."""
+    try:
+        STUDY.check_images()
+    except ConfigurationError as error:
+        sys.exit(str(error))
 
 
 def recipe(wildcards):
@@ -145,7 +141,7 @@ def check_rules():
     folder = Path(workflow.basedir) / "workflow" / "rules" / "losses"
     for loss in STUDY.losses:
         if not (folder / f"{loss}.smk").is_file():
-            raise WorkflowError(f"{folder}/{loss}.smk: missing; `make loss NAME={loss}` shows what it looks like")
+            sys.exit(f"{folder}/{loss}.smk: missing; `make loss NAME={loss}` shows what it looks like")
 
 
 check_rules()

@@ -13,7 +13,6 @@ sys.path.insert(0, str(ROOT / "workflow" / "lib"))
 import yaml  # noqa: E402
 
 from likeness.configuration import ConfigurationError, Study  # noqa: E402
-from likeness.data import layout  # noqa: E402
 from likeness.forecast import forecast  # noqa: E402
 
 
@@ -47,9 +46,7 @@ def check() -> None:
         raise ConfigurationError(msg)
     config = yaml.safe_load(options.configfile.read_text()) | dict(entry.split("=", 1) for entry in options.config)
     study = Study.load(config, str(options.configfile))
-    for name in study.datasets:
-        if own := study.config["datasets"][name].get("folder"):
-            layout.check_images(Path(own), Path(study.results) / "work" / "checked.json")
+    study.check_images()
     print(f"{options.configfile}: {study.config['title']}: configuration and images are in order.\n")
     for name in study.datasets:
         for loss in study.losses:
@@ -75,5 +72,5 @@ if __name__ == "__main__":
     os.chdir(ROOT)
     try:
         check()
-    except (ConfigurationError, layout.DatasetError) as error:
+    except ConfigurationError as error:
         sys.exit(str(error))

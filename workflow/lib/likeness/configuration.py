@@ -6,20 +6,50 @@ Nothing here reads an image or imports a heavy library, because the workflow nee
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, validators
 from jsonschema.exceptions import ValidationError
 
 from likeness import losses
 from likeness.data import layout, recipes
 
 SCHEMA = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
+
+KINDS: dict[type, tuple[str, Callable[[Any], bool]]] = {
+    bool: ("true or false", lambda value: isinstance(value, bool)),
+    int: ("a whole number", lambda value: isinstance(value, int) and not isinstance(value, bool)),
+    float: ("a number", lambda value: isinstance(value, int | float) and not isinstance(value, bool)),
+    str: ("a text", lambda value: isinstance(value, str)),
+    list: ("a list", lambda value: isinstance(value, list)),
+    dict: ("a block of keys and values", lambda value: isinstance(value, Mapping)),
+}
+"""What may stand for a value of each type, in words and as a test."""
+
+_NAMES = {"boolean": bool, "integer": int, "number": float, "string": str, "array": list, "object": dict}
+
+_FAULTS = {
+    "minLength": "{value!r} is too short; give at least {limit} characters",
+    "minItems": "{value!r} has too few entries; give at least {limit}",
+    "maxItems": "{value!r} has too many entries; give at most {limit}",
+    "minProperties": "there is no entry; give at least {limit}",
+    "uniqueItems": "{value!r} names something twice; give each once",
+    "pattern": "{value!r} has characters that a name here cannot have; use lower-case letters, digits and hyphens",
+    "minimum": "{value!r} is too small; give at least {limit}",
+    "exclusiveMinimum": "{value!r} is too small; give more than {limit}",
+    "maximum": "{value!r} is too large; give at most {limit}",
+    "exclusiveMaximum": "{value!r} is too large; give less than {limit}",
+}
+
+# JSON Schema counts 1.0e+4 among the integers; Python cannot count to it
+_TYPES = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: KINDS[int][1](value))
+Validator = validators.extend(Draft202012Validator, type_checker=_TYPES)
 
 
 class ConfigurationError(ValueError):
@@ -39,16 +69,36 @@ def _did_you_mean(word: str, known: list[str]) -> str:
 
 def _explain(error: ValidationError, file: str) -> str:
     """Turn a schema violation into one sentence with file, key and mend."""
-    place = ".".join(str(p) for p in error.absolute_path)
-    where = f"{file}: " + (f"key '{place}'" if place else "the configuration")
+    path = [str(p) for p in error.absolute_path]
     rule: Any = error.schema
-    if error.validator == "additionalProperties" and isinstance(error.instance, Mapping):
-        known = list(rule.get("properties", {}))
-        unknown = [k for k in error.instance if k not in known]
-        path = ".".join(str(p) for p in [*error.absolute_path, unknown[0]])
-        return f"{file}: key '{path}' is unknown; {_did_you_mean(str(unknown[0]), known)}"
-    meaning = rule.get("description", "") if isinstance(rule, Mapping) else ""
-    return f"{where}: {error.message}" + (f"; it is: {meaning}" if meaning else "")
+    if error.validator == "additionalProperties":
+        known = list(rule["properties"])
+        given: Any = error.instance
+        unknown = str(next(key for key in given if key not in known))
+        return f"{file}: key '{'.'.join([*path, unknown])}' is unknown; {_did_you_mean(unknown, known)}"
+    where = f"{file}: key '{'.'.join(path)}': " if path else f"{file}: "
+    # a rule for names has no description of its own
+    meaning = re.split(r"[.;:] ", rule.get("description", ""), maxsplit=1)[0].rstrip(".")
+    return (
+        where
+        + _fault(error)
+        + (f" ({meaning[0].lower()}{meaning[1:]})" if meaning and path and error.validator != "enum" else "")
+    )
+
+
+def _fault(error: ValidationError) -> str:
+    """Say in words what a value violates and what to give instead."""
+    value: Any = error.instance
+    limit: Any = error.validator_value
+    if error.validator == "type":
+        return f"{value!r} is not {KINDS[_NAMES[limit]][0]}; give that"
+    if error.validator == "enum":
+        return f"there is no '{value}'; {_did_you_mean(str(value), list(map(str, limit)))}"
+    if error.validator == "required":
+        missing = next(key for key in limit if key not in value)
+        return f"key '{missing}' is missing; add it"
+    template = _FAULTS.get(str(error.validator))
+    return template.format(value=value, limit=limit) if template else error.message
 
 
 def _complete(value: Any, rule: Mapping[str, Any]) -> Any:
@@ -93,7 +143,7 @@ class Study:
         for key in ("losses", "datasets", "networks"):
             if isinstance(raw.get(key), Mapping):
                 raw[key] = {k: ({} if v is None else v) for k, v in raw[key].items()}
-        errors = sorted(Draft202012Validator(schema()).iter_errors(raw), key=lambda e: list(map(str, e.absolute_path)))
+        errors = sorted(Validator(schema()).iter_errors(raw), key=lambda e: list(map(str, e.absolute_path)))
         if errors:
             raise ConfigurationError(_explain(errors[0], file))
         full = _complete(raw, schema())
@@ -120,12 +170,20 @@ class Study:
                 self._refuse(f"losses.{name}", f"there is no loss '{name}'; {_did_you_mean(name, known)}")
             if "default" in entry["variants"]:
                 self._refuse(f"losses.{name}.variants.default", "the name is taken by the variant without `variants`")
-            allowed = losses.options(name)
             for key, options in {"options": entry["options"], **entry["variants"]}.items():
-                for option in set(options) - set(allowed):
-                    place = key if key == "options" else f"variants.{key}"
-                    hint = _did_you_mean(option, list(allowed)) if allowed else "it has none"
-                    self._refuse(f"losses.{name}.{place}.{option}", f"loss '{name}' has no such option; {hint}")
+                place = key if key == "options" else f"variants.{key}"
+                self._check_options(f"losses.{name}.{place}", f"loss '{name}'", options, losses.options(name))
+
+    def _check_options(self, key: str, owner: str, options: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+        """Refuse an option that its owner does not have, or whose value is not of the kind of its default."""
+        for option, value in options.items():
+            if option not in known:
+                hint = _did_you_mean(option, list(known)) if known else "it has none"
+                self._refuse(f"{key}.{option}", f"{owner} has no such option; {hint}")
+            wanted, fits = KINDS.get(type(known[option]), ("", lambda _: True))
+            if not fits(value):
+                default = yaml.safe_dump(known[option]).split("\n")[0]
+                self._refuse(f"{key}.{option}", f"{value!r} is not {wanted}; give that, the default is {default}")
 
     def _check_subset(self, key: str, known: list[str]) -> None:
         for name in self.config[key].split():
@@ -147,8 +205,29 @@ class Study:
                 if recipe not in recipes.RECIPES:
                     hint = _did_you_mean(recipe, list(recipes.RECIPES))
                     self._refuse(f"datasets.{name}", f"there is no built-in recipe '{recipe}'; {hint} or give `folder`")
+                self._check_recipe(name, recipe, entry["options"])
                 self.capabilities[name] = recipes.describe(recipe)
         self._check_subset("only_datasets", list(self.config["datasets"]))
+
+    def _check_recipe(self, dataset: str, recipe: str, options: Mapping[str, Any]) -> None:
+        known = recipes.defaults(recipe)
+        self._check_options(f"datasets.{dataset}.options", f"recipe '{recipe}'", options, known)
+        for option, value in options.items():
+            if isinstance(known[option], int) and int(value) < int(not isinstance(value, bool)):
+                self._refuse(f"datasets.{dataset}.options.{option}", f"{value} is too few; give at least 1")
+
+    def check_images(self) -> None:
+        """Check every image of the user's own datasets; a good verdict is remembered until a file changes.
+
+        Raises:
+            ConfigurationError: at the first image that does not fit.
+        """
+        for name in self.datasets:
+            if folder := self.config["datasets"][name].get("folder"):
+                try:
+                    layout.check_images(folder, Path(self.results) / "work" / "checked.json")
+                except layout.DatasetError as error:
+                    self._refuse(f"datasets.{name}.folder", str(error))
 
     @property
     def results(self) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
-import inspect
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +46,26 @@ def make(name: str, folder: str | Path, seed: int, **options: Any) -> None:
         KeyError: if there is no such dataset.
         ValueError: if the recipe has no such option.
     """
-    recipe = importlib.import_module(RECIPES[_known(name)])
-    options_known = [key for key in inspect.signature(recipe.make).parameters if key not in ("folder", "seed")]
+    known = defaults(name)
     for option in options:
-        if option not in options_known:
-            msg = f"built-in dataset '{name}' has no option '{option}'; its options are {', '.join(options_known)}"
+        if option not in known:
+            msg = f"built-in dataset '{name}' has no option '{option}'; its options are {', '.join(known)}"
             raise ValueError(msg)
-    recipe.make(Path(folder), seed=seed, **options)
+    importlib.import_module(RECIPES[name]).make(Path(folder), seed=seed, **options)
+
+
+@lru_cache
+def defaults(name: str) -> dict[str, Any]:
+    """Give the options of a built-in dataset with their defaults, without importing its module.
+
+    Raises:
+        KeyError: if there is no such dataset.
+    """
+    path = Path(__file__).with_name(RECIPES[_known(name)].rsplit(".", 1)[1] + ".py")
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    make = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "make")
+    pairs = zip(make.args.kwonlyargs, make.args.kw_defaults, strict=True)
+    return {argument.arg: ast.literal_eval(default) for argument, default in pairs if default is not None}
 
 
 def describe(name: str) -> dict[str, Any]:
