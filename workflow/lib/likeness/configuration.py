@@ -77,13 +77,9 @@ def _explain(error: ValidationError, file: str) -> str:
         unknown = str(next(key for key in given if key not in known))
         return f"{file}: key '{'.'.join([*path, unknown])}' is unknown; {_did_you_mean(unknown, known)}"
     where = f"{file}: key '{'.'.join(path)}': " if path else f"{file}: "
-    # a rule for names has no description of its own
-    meaning = re.split(r"[.;:] ", rule.get("description", ""), maxsplit=1)[0].rstrip(".")
-    return (
-        where
-        + _fault(error)
-        + (f" ({meaning[0].lower()}{meaning[1:]})" if meaning and path and error.validator != "enum" else "")
-    )
+    # a rule for names has no description of its own; one with choices has listed them
+    meaning = "" if error.validator == "enum" else re.split(r"[.;:] ", rule.get("description", ""), maxsplit=1)[0]
+    return where + _fault(error) + (f" ({meaning[0].lower()}{meaning[1:].rstrip('.')})" if meaning and path else "")
 
 
 def _fault(error: ValidationError) -> str:
