@@ -30,6 +30,7 @@ from likeness.losses.base import Registration, SimilarityLoss
 from likeness.scoring import PairScorer
 from likeness.training import (
     Outcome,
+    Point,
     Precision,
     Schedule,
     Trainer,
@@ -213,7 +214,8 @@ def train_grid(
             after()
         records.append(json.loads(record.read_text()))
     write_json(work / "training.json", {"lambda_0": base, "weights": [r["training"] for r in records]})
-    curves = pd.concat([pd.DataFrame(r["curve"]) for r in records], ignore_index=True)
+    # the columns are named, because a training that diverged at once has no curve
+    curves = pd.DataFrame([point for r in records for point in r["curve"]], columns=[*who, "lam", *Point._fields])
     with whole(work / "curves.csv") as path:
         curves.to_csv(path, index=False, float_format="%.6g")
     trained = [work / r["training"]["file"] for r in records if r["training"]["file"]]
