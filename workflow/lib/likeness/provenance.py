@@ -14,13 +14,18 @@ PACKAGE = LIBRARY.name
 
 
 class _Bare(ast.NodeTransformer):
-    """Drops what does not run, docstrings and other bare strings, and the card of a loss, whose readers name it."""
+    """Drops what does not run, docstrings, other bare strings and imports for type checking, and the card of a loss,
+    whose readers name it.
+    """
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
         return None if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str) else node
 
     def visit_Assign(self, node: ast.Assign) -> ast.AST | None:
         return None if [ast.unparse(t) for t in node.targets] == ["CARD"] else node
+
+    def visit_If(self, node: ast.If) -> ast.AST | None:
+        return None if ast.unparse(node.test) == "TYPE_CHECKING" else self.generic_visit(node)
 
 
 def _file(module: str) -> Path | None:
@@ -38,7 +43,7 @@ def _file(module: str) -> Path | None:
 @lru_cache
 def _read(path: Path) -> tuple[str, frozenset[str]]:
     """Give the code of a file without what does not run, and the modules of the library that it names in imports."""
-    tree = ast.parse(path.read_text())
+    tree = _Bare().visit(ast.parse(path.read_text()))
     named: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -46,7 +51,7 @@ def _read(path: Path) -> tuple[str, frozenset[str]]:
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             named.add(node.module)
             named.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return ast.dump(_Bare().visit(tree)), frozenset(n for n in named if _file(n))
+    return ast.dump(tree), frozenset(n for n in named if _file(n))
 
 
 @lru_cache
