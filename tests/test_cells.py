@@ -167,13 +167,28 @@ def test_a_stack_does_not_depend_on_how_many_others_there_are(folder: Path, tmp_
     assert content(tmp_path / "fewer", "test00*").items() <= content(folder, "test00*").items()
 
 
+def test_binning_keeps_lengths_means_and_majorities() -> None:
+    image = np.arange(16.0).reshape(4, 4)
+    label = np.array([[0, 1, 2, 2], [1, 1, 2, 3], [4, 4, 0, 0], [0, 0, 3, 3]], np.uint8)
+    binned = cells.bin_section(image, label, np.full((4, 4, 2), 3.0, np.float32), 2)
+    assert binned["image"].tolist() == [[2.5, 4.5], [10.5, 12.5]]
+    assert binned["label"].tolist() == [[1, 2], [0, 0]]
+    assert np.array_equal(binned["field"], np.full((2, 2, 2), 1.5))
+
+
+def test_spacing_follows_the_binning(folder: Path, tmp_path: Path) -> None:
+    cells.make(tmp_path / "native", seed=5, size=64, binning=1, sections=2, train=1, val=1, test=1)
+    assert layout.check(folder).meta["spacing"] == [9.2, 9.2]
+    assert layout.check(tmp_path / "native").meta["spacing"] == [4.6, 4.6]
+
+
 def test_default_has_enough_independent_units() -> None:
     assert inspect.signature(cells.make).parameters["test"].default >= 20
 
 
-@pytest.mark.parametrize("option", [{"size": 100}, {"size": 32}, {"sections": 1}, {"val": 0}])
+@pytest.mark.parametrize("option", [{"size": 100}, {"size": 32}, {"binning": 3}, {"sections": 1}, {"val": 0}])
 def test_make_refuses(tmp_path: Path, option: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match="multiple of 8 and at least 64, at least 2 sections"):
+    with pytest.raises(ValueError, match="multiple of 8 and at least 64, a binning of 1, 2 or 4, at least 2 sections"):
         cells.make(tmp_path / "raw", seed=0, **option)
     assert not (tmp_path / "raw").exists()
 

@@ -43,6 +43,8 @@ class Schedule:
         validate_every: steps between validations; the last step is always validated.
         checkpoint_every: steps between checkpoints.
         patience: validations without improvement before the learning rate is multiplied by .1; 0 keeps it constant.
+        annealing: let the learning rate rise over the first tenth and then fall to zero along half a cosine, for
+            trainings too short for a plateau.
     """
 
     steps: int
@@ -50,6 +52,14 @@ class Schedule:
     validate_every: int
     checkpoint_every: int = 500
     patience: int = 0
+    annealing: bool = False
+
+    def factor(self, step: int) -> float:
+        """Give what annealing multiplies the learning rate of a step by."""
+        if not self.annealing:
+            return 1.0
+        rise = min(1.0, 10 * (step + 1) / self.steps)
+        return rise * 0.5 * (1 + math.cos(math.pi * step / self.steps))
 
 
 @dataclass
@@ -130,12 +140,13 @@ class Trainer:
         """
         optimiser = torch.optim.Adam(model.parameters(), lr=self.schedule.learning_rate)
         outcome = Outcome(copy.deepcopy(model.state_dict()))
-        best, stale, first = math.inf, 0, 0
+        best, stale, first, rate = math.inf, 0, 0, self.schedule.learning_rate
         if self.checkpoint.is_file():
-            first, best, stale = self._restore(model, optimiser, outcome)
+            first, best, stale, rate = self._restore(model, optimiser, outcome)
         steps = range(first, self.schedule.steps)
         bar = tqdm(steps, self.label, initial=first, total=self.schedule.steps, disable=None)
         for index in bar:
+            optimiser.param_groups[0]["lr"] = rate * self.schedule.factor(index)
             values = self._update(model, optimiser, step, index)
             if values is None:
                 outcome.diverged_at = index
@@ -149,11 +160,9 @@ class Trainer:
                     best, outcome.best_step = current, done
                     outcome.weights = copy.deepcopy(model.state_dict())
                 if self.schedule.patience and stale >= self.schedule.patience:
-                    stale = 0
-                    for group in optimiser.param_groups:
-                        group["lr"] *= 0.1
+                    stale, rate = 0, rate * 0.1
             if done % self.schedule.checkpoint_every == 0 and done < self.schedule.steps:
-                self._save(model, optimiser, outcome, done, best, stale)
+                self._save(model, optimiser, outcome, done, best, stale, rate)
         return outcome
 
     def _update(
@@ -196,12 +205,12 @@ class Trainer:
         torch.save(state, temporary)
         temporary.replace(self.checkpoint)
 
-    def _restore(self, model: nn.Module, optimiser: torch.optim.Optimizer, outcome: Outcome) -> tuple[int, float, int]:
+    def _restore(self, model: nn.Module, optimiser: torch.optim.Optimizer, outcome: Outcome) -> tuple[int, float, int, float]:
         state = torch.load(self.checkpoint, map_location=self.fabric.device, weights_only=True)
         model.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
         outcome.weights = state["weights"]
         outcome.curve = [Point(*p) for p in state["curve"]]
         outcome.best_step = state["best_step"]
-        first, best, stale = state["progress"]
-        return int(first), float(best), int(stale)
+        first, best, stale, rate = state["progress"]
+        return int(first), float(best), int(stale), float(rate)

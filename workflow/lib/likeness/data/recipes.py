@@ -27,7 +27,7 @@ _CONTENT = {
 _SIZE = {
     "mni-brain": ((112, 96), {"train": 48, "val": 16, "test": 40}, 1, 1),
     "mni-head": ((112, 96), {"train": 48, "val": 16, "test": 40}, 2, 1),
-    "cells": ((256, 256), {"train": 30, "val": 8, "test": 24}, 2, 2),
+    "cells": ((128, 128), {"train": 48, "val": 8, "test": 24}, 2, 2),
     "mni-brain-3d": ((48, 56, 48), {"train": 20, "val": 8, "test": 24}, 1, 1),
 }
 """Shape and persons by default, and how many images and scored pairs there are for each person."""
@@ -93,5 +93,6 @@ def size(name: str, options: dict[str, Any]) -> tuple[tuple[int, ...], int, int]
     """
     shape, default, images, pairs = _SIZE[_known(name)]
     persons = {split: options.get(split, number) for split, number in default.items()}
-    shape = (options["size"],) * len(shape) if "size" in options else shape
+    if "size" in options or "binning" in options:
+        shape = (options.get("size", 256) // options.get("binning", 2),) * len(shape)
     return shape, images * sum(persons.values()), pairs * (persons["val"] + persons["test"])
