@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
@@ -168,13 +169,13 @@ def _box(axes: Axes, y: float, entry: Entry, values: np.ndarray) -> None:
         "linestyle": entry.linestyle,
     }
     flier = {"marker": ".", "markersize": 3.5, "markerfacecolor": entry.colour, "markeredgewidth": 0}
-    axes.boxplot(
-        values,
-        positions=[y],
-        widths=0.62,
-        orientation="horizontal",
-        patch_artist=True,
-        manage_ticks=False,
+    sns.boxplot(
+        x=values,
+        y=np.full(len(values), y),
+        orient="y",
+        native_scale=True,
+        width=0.62,
+        ax=axes,
         boxprops=fill,
         whiskerprops=edge,
         capprops=edge,
