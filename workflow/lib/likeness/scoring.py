@@ -105,11 +105,16 @@ class PairScorer:
         return [{**row, "value": float("nan")} for row in rows] if diverged else rows
 
     def primary(self, displacement: np.ndarray) -> float:
-        """Give the score that judges a training on this dataset: end-point error, or mean Dice over labels."""
-        if self.dataset.primary == "epe":
-            rows = self._end_point_error(displacement)[:1]
-        else:
-            rows = self._overlap(displacement, hd95=False)
+        """Give the primary score of the dataset, for labels their mean; it judges a training while it runs."""
+        match self.dataset.primary:
+            case "epe":
+                rows = self._end_point_error(displacement)[:1]
+            case "dice":
+                rows = self._overlap(displacement, hd95=False)
+            case "tre":
+                rows = self._landmarks(displacement)
+            case _:
+                rows = self._instances(displacement)
         values = np.array([row["value"] for row in rows])
         return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 

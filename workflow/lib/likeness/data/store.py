@@ -27,6 +27,9 @@ PARTS = {
     "landmarks": np.float64,
 }
 
+PRIMARY = {"field": "epe", "label": "dice", "landmarks": "tre", "instances": "dice_instance"}
+"""The score of each part, best first."""
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -114,8 +117,8 @@ class Dataset:
 
     @property
     def primary(self) -> str:
-        """The score that λ is chosen by and figures show first: ``epe`` where a true field exists, else ``dice``."""
-        return "epe" if "field" in self.has else "dice"
+        """The score that λ is chosen by and figures show first: the best that the parts of the dataset allow."""
+        return next(score for part, score in PRIMARY.items() if part in self.has)
 
     def load(self, subject: str) -> Subject:
         """Read one subject.
