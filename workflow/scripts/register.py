@@ -13,11 +13,11 @@ def main(snakemake) -> None:
     from likeness.data.loading import Loader
     from likeness.data.store import Dataset
     from likeness.registration import displacements, load_network
-    from likeness.training import make_fabric
+    from likeness.training import make_device
 
     dataset = Dataset.open(snakemake.input.dataset)
     models = Path(snakemake.input.models)
-    loader = Loader(dataset, make_fabric(threads=snakemake.params.threads).device)
+    loader = Loader(dataset, make_device(snakemake.params.threads))
     trained = json.loads((models / "training.json").read_text())["weights"]
     splits = {split: dataset.pairs_of(split) for split in ("val", "test")}
     shown = splits["test"][len(splits["test"]) // 2]

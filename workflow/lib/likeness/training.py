@@ -88,6 +88,12 @@ def make_fabric(precision: Precision = "32-true", threads: int = 1) -> Fabric:
     return Fabric(accelerator="auto", devices=1, precision=precision)
 
 
+def make_device(threads: int = 1) -> torch.device:
+    """Choose the device of :func:`make_fabric` for prediction, without the cost of importing Lightning."""
+    torch.set_num_threads(threads)
+    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+
+
 def channels_last(dims: int) -> torch.memory_format:
     """Give the memory format in which convolutions of 2D or 3D images are fastest."""
     return torch.channels_last if dims == 2 else torch.channels_last_3d
@@ -205,7 +211,9 @@ class Trainer:
         torch.save(state, temporary)
         temporary.replace(self.checkpoint)
 
-    def _restore(self, model: nn.Module, optimiser: torch.optim.Optimizer, outcome: Outcome) -> tuple[int, float, int, float]:
+    def _restore(
+        self, model: nn.Module, optimiser: torch.optim.Optimizer, outcome: Outcome
+    ) -> tuple[int, float, int, float]:
         state = torch.load(self.checkpoint, map_location=self.fabric.device, weights_only=True)
         model.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
