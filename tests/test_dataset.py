@@ -56,6 +56,13 @@ def test_unknown_columns_are_kept(folder):
     assert layout.check_tables(folder).subjects.scanner.iloc[0] == "A"
 
 
+def test_labels_count_only_where_all_that_train_have_one(folder):
+    table = pd.read_csv(folder / "subjects.csv", dtype=str, keep_default_na=False)
+    for split, counted in (("test", True), ("train", False)):
+        edit_table(folder / "subjects.csv", int(table.index[table.split == split][0]), "label", "")
+        assert ("label" in layout.capabilities(folder)["parts"]) is counted
+
+
 def test_an_empty_column_is_no_capability(folder):
     edit_table(folder / "subjects.csv", 0, "mask", "")
     assert layout.capabilities(folder)["parts"] == ["image", "label"]

@@ -91,11 +91,11 @@ BLOCK = 8
 SPLITS = ("train", "val", "test")
 NOTE = (
     "Simulated tissue, calibrated to real sections at 4.6 nm before it is binned, but simulated. Each stack is a "
-    "phantom of its own and counts as one person: its sections share cells. field is the true warp of a section into the plane of its phantom, shared "
-    "by a group, and says nothing of the step in depth: cell walls run obliquely and drift between sections, and "
-    "organelles end, so that even the true displacement leaves a mean Dice (membrane, intracellular, mitochondria, "
-    "glia) of about .7; a registration that follows every wall departs from it by a pixel or two. Label 0 is "
-    "membrane, a structure, not background."
+    "phantom of its own and counts as one person: its sections share cells. field is the true warp of a section into "
+    "the plane of its phantom, shared by a group, and says nothing of the step in depth: cell walls run obliquely and"
+    " drift between sections, and organelles end, so that even the true displacement leaves a mean Dice (membrane, "
+    "intracellular, mitochondria, glia) of about .7; a registration that follows every wall departs from it by a "
+    "pixel or two. Label 0 is membrane, a structure, not background."
 )
 
 
@@ -481,9 +481,9 @@ def make(
     """
     if size < 64 or size % BLOCK or binning not in (1, 2, 4) or sections < 2 or min(train, val, test) < 1:
         msg = (
-            f"cells: size {size}, binning {binning}, sections {sections}, train {train}, val {val}, test {test}: give a "
-            f"size that is a multiple of {BLOCK} and at least 64, a binning of 1, 2 or 4, at least 2 sections, and at "
-            "least 1 stack for each split"
+            f"cells: size {size}, binning {binning}, sections {sections}, train {train}, val {val}, test {test}: give "
+            f"a size that is a multiple of {BLOCK} and at least 64, a binning of 1, 2 or 4, at least 2 sections, and "
+            "at least 1 stack for each split"
         )
         raise ValueError(msg)
     counts = {"train": train, "val": val, "test": test}

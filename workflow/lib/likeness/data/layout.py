@@ -125,13 +125,16 @@ def capabilities(folder: str | Path) -> dict[str, Any]:
     """Tell from the tables alone what a dataset offers, so that parsing can decide which losses apply.
 
     Returns:
-        ``spatial_dims`` and ``parts``, the columns of :data:`FILES` that at least one subject has an entry in.
+        ``spatial_dims`` and ``parts``, the columns of :data:`FILES` that at least one subject has an entry in;
+        ``label`` only where every training and validation subject has one, because losses learn from all of them.
 
     Raises:
         DatasetError: as :func:`check_tables`.
     """
     raw = check_tables(folder)
-    parts = [part for part in FILES if part in raw.subjects and raw.subjects[part].ne("").any()]
+    given = {part: raw.subjects[part].ne("") for part in FILES if part in raw.subjects}
+    learnt = raw.subjects.split.isin(["train", "val"])
+    parts = [part for part, there in given.items() if (there[learnt].all() if part == "label" else there.any())]
     return {"spatial_dims": raw.meta["spatial_dims"], "parts": parts}
 
 

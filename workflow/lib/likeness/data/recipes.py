@@ -22,7 +22,7 @@ _CONTENT = {
     "cells": (2, ("image", "label", "field")),
     "mni-brain-3d": (3, ("image", "label", "mask", "field")),
 }
-"""The number of spatial axes, and the files that at least some subjects have."""
+"""The number of spatial axes, and the files that at least some subjects have, labels that all have."""
 
 _SIZE = {
     "mni-brain": ((112, 96), {"train": 48, "val": 16, "test": 40}, 1, 1),
