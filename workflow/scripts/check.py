@@ -34,6 +34,27 @@ def jobs(options: argparse.Namespace) -> dict[str, int]:
     return {m[1]: int(m[2]) for m in re.finditer(r"^(\w+) +(\d+)$", done.stdout + done.stderr, re.M)}
 
 
+def read(options: argparse.Namespace) -> dict:
+    """Read the configuration as Snakemake does.
+
+    Raises:
+        ConfigurationError: if it is not there or no YAML.
+    """
+    if not options.configfile.is_file():
+        msg = f"{options.configfile}: no such configuration; config/ holds those that come with the project"
+        raise ConfigurationError(msg)
+    try:
+        config = yaml.safe_load(options.configfile.read_text())
+    except yaml.YAMLError as error:
+        msg = f"{options.configfile}: {' '.join(str(error).split())}; mend the YAML there"
+        raise ConfigurationError(msg) from None
+    if not isinstance(config, dict):
+        msg = f"{options.configfile}: holds no keys and values; start with 'title: …'"
+        raise ConfigurationError(msg)
+    given = (entry.split("=", 1) for entry in options.config)
+    return config | {key: yaml.safe_load(value) for key, value in given}
+
+
 def check() -> None:
     """Print the verdict.
 
@@ -41,11 +62,7 @@ def check() -> None:
         ConfigurationError: what is wrong, in one sentence.
     """
     options = arguments()
-    if not options.configfile.is_file():
-        msg = f"{options.configfile}: no such configuration; config/ holds those that come with the project"
-        raise ConfigurationError(msg)
-    config = yaml.safe_load(options.configfile.read_text()) | dict(entry.split("=", 1) for entry in options.config)
-    study = Study.load(config, str(options.configfile))
+    study = Study.load(read(options), str(options.configfile))
     study.check_images()
     print(f"{options.configfile}: {study.config['title']}: configuration and images are in order.\n")
     for name in study.datasets:

@@ -43,8 +43,8 @@ class Schedule:
         validate_every: steps between validations; the last step is always validated.
         checkpoint_every: steps between checkpoints.
         patience: validations without improvement before the learning rate is multiplied by .1; 0 keeps it constant.
-        annealing: let the learning rate rise over the first tenth and then fall to zero along half a cosine, for
-            trainings too short for a plateau.
+        annealing: let the learning rate fall linearly to zero over the last two fifths of the steps, for trainings too
+            short to reach a plateau.
     """
 
     steps: int
@@ -56,10 +56,7 @@ class Schedule:
 
     def factor(self, step: int) -> float:
         """Give what annealing multiplies the learning rate of a step by."""
-        if not self.annealing:
-            return 1.0
-        rise = min(1.0, 10 * (step + 1) / self.steps)
-        return rise * 0.5 * (1 + math.cos(math.pi * step / self.steps))
+        return min(1.0, 2.5 * (1 - step / self.steps)) if self.annealing else 1.0
 
 
 @dataclass
