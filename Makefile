@@ -23,7 +23,7 @@ $(READY): requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	@touch $@
 
-figures: $(READY) ## run the study and draw every figure; LOSSES="ncc mind" DATASETS=cells CONFIG=… CORES=…
+figures: $(READY) $(CONFIG) ## run the study and draw every figure; LOSSES="ncc mind" DATASETS=cells CONFIG=… CORES=…
 	$(SNAKEMAKE) $(ONLY)
 
 check: $(READY) ## validate configuration and images; print jobs per rule, disk and time to expect

@@ -160,8 +160,21 @@ def test_the_workflow_and_the_check_print_that_sentence_alone(project: Path, cha
     assert state(project / "results") == before
 
 
-def test_check_names_a_configuration_that_is_not_there(project: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "no such configuration; config/ holds those that come with the project"),
+        ("", "holds no keys and values; start with 'title: …'"),
+        ("title: [t", "while parsing a flow sequence"),
+    ],
+)
+def test_check_says_what_is_wrong_with_a_file_that_is_no_configuration(
+    project: Path, text: str | None, message: str
+) -> None:
+    if text is not None:
+        (project / "config" / "none.yaml").write_text(text)
     command = [sys.executable, "workflow/scripts/check.py", "--configfile", "config/none.yaml"]
     done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr == "config/none.yaml: no such configuration; config/ holds those that come with the project\n"
+    assert done.stderr.startswith(f"config/none.yaml: {message}")
+    assert done.stderr.count("\n") == 1
