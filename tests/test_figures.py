@@ -37,9 +37,11 @@ def cards(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
     folder = tmp_path_factory.mktemp("losses")
     write_cards(folder)
     monkeypatch.setattr(losses, "FOLDER", folder)
-    losses.card.cache_clear()
+    for cached in (losses._tree, losses.card, losses.options):
+        cached.cache_clear()
     yield
-    losses.card.cache_clear()
+    for cached in (losses._tree, losses.card, losses.options):
+        cached.cache_clear()
 
 
 def chosen(study: Study) -> pd.DataFrame:
