@@ -16,6 +16,7 @@ ROOMS = [
     "metrics",
     "data",
     "augmentation",
+    "judging",
     "scoring",
     "scoretable",
     "networks",

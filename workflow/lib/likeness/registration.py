@@ -26,8 +26,8 @@ from likeness.data.loading import Loader
 from likeness.data.store import Dataset
 from likeness.files import whole, write_json
 from likeness.geometry import diffusion_energy, to_array
+from likeness.judging import PairJudge
 from likeness.losses.base import Registration, SimilarityLoss
-from likeness.scoring import PairScorer
 from likeness.training import (
     Outcome,
     Point,
@@ -105,7 +105,7 @@ class RegistrationTask:
         self.loss: SimilarityLoss = losses.build(loss, **options, **features).to(self.device)
         self.pairs = dataset.pairs_of("train")
         self.judges = dataset.pairs_of("val")[:VALIDATED]
-        self.scorers = [PairScorer(dataset, *map(dataset.load, pair)) for pair in self.judges]
+        self.scorers = [PairJudge(dataset, *map(dataset.load, pair)) for pair in self.judges]
 
     def batch(self, pairs: Sequence[tuple[str, str]], augment: int | None = None) -> Registration:
         """Load pairs as a registration with zero displacement, augmented as the training step ``augment`` has it."""

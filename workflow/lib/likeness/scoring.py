@@ -20,7 +20,6 @@ not finite, of a training that diverged, scores NaN throughout.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TypedDict
 
@@ -29,10 +28,9 @@ from scipy import ndimage
 
 from likeness.data.store import Dataset, Subject
 from likeness.geometry import warp_labels
-from likeness.metrics import endpoint, landmarks, overlap, regularity, surface
+from likeness.judging import OUTSIDE, PairJudge, mean
+from likeness.metrics import regularity, surface
 
-OUTSIDE = -1
-"""The label of what lies outside the moving image; not 0, which may be a structure."""
 NEAR_MM = 10.0
 NEAR_VOXELS = 10.0
 """How near to content without counterpart an end-point error counts as near, in mm or, for other units, voxels."""
@@ -47,15 +45,6 @@ class Score(TypedDict):
     unit: str
 
 
-@dataclass(frozen=True)
-class Truth:
-    """The true displacement of a pair, ``(*spatial, dims)``, voxels, and, ``(*spatial)``, bool, where it counts."""
-
-    displacement: np.ndarray
-    counterpart: np.ndarray
-    """Voxels of the fixed image whose content the moving image has too."""
-
-
 def score_pair(
     dataset: Dataset, moving: Subject, fixed: Subject, displacement: np.ndarray | None, hd95: bool = True
 ) -> list[Score]:
@@ -63,20 +52,12 @@ def score_pair(
     return PairScorer(dataset, moving, fixed).score(displacement, hd95)
 
 
-class PairScorer:
+class PairScorer(PairJudge):
     """Scores displacements of one pair; what does not depend on the displacement is computed once, when first needed.
 
     What is scored follows from what both subjects have: labels, instances, landmarks, true fields into a common space
     (the same ``group``), content without counterpart.
     """
-
-    def __init__(self, dataset: Dataset, moving: Subject, fixed: Subject) -> None:
-        self.dataset = dataset
-        self.moving = moving
-        self.fixed = fixed
-        self.unit = dataset.spacing_unit
-        self.grid = (*fixed.image.shape, fixed.image.ndim)
-        """The shape of a displacement of this pair."""
 
     def score(self, displacement: np.ndarray | None, hd95: bool = True) -> list[Score]:
         """Score a displacement.
@@ -104,20 +85,6 @@ class PairScorer:
         rows = self._rows(np.zeros_like(displacement) if diverged else displacement, hd95)
         return [{**row, "value": float("nan")} for row in rows] if diverged else rows
 
-    def primary(self, displacement: np.ndarray) -> float:
-        """Give the primary score of the dataset, for labels their mean; it judges a training while it runs."""
-        match self.dataset.primary:
-            case "epe":
-                rows = self._end_point_error(displacement)[:1]
-            case "dice":
-                rows = self._overlap(displacement, hd95=False)
-            case "tre":
-                rows = self._landmarks(displacement)
-            case _:
-                rows = self._instances(displacement)
-        values = np.array([row["value"] for row in rows])
-        return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
-
     def _rows(self, displacement: np.ndarray, hd95: bool) -> list[Score]:
         determinants = regularity.jacobian(displacement)
         return [
@@ -135,7 +102,7 @@ class PairScorer:
         ids = self.dataset.evaluate
         names = [self.dataset.labels[i] for i in ids]
         moved = warp_labels(self.moving.label, displacement, OUTSIDE)
-        values = np.where(self._common, overlap.dice(self.fixed.label, moved, ids), np.nan)
+        values = self.dice(moved)
         rows = [_row("dice", value, "1", name) for name, value in zip(names, values, strict=True)]
         if hd95:
             surfaces = self._surfaces(moved)
@@ -143,13 +110,6 @@ class PairScorer:
             distances = [np.nan if a is None or b is None else surface.hausdorff(a, b) for a, b in pairs]
             rows += [_row("hd95", value, self.unit, name) for name, value in zip(names, distances, strict=True)]
         return rows
-
-    @cached_property
-    def _common(self) -> np.ndarray:
-        """Whether both images have a label, ``(labels)``, before warping."""
-        assert self.fixed.label is not None
-        assert self.moving.label is not None
-        return overlap.common(self.fixed.label, self.moving.label, self.dataset.evaluate)
 
     @cached_property
     def _fixed_surfaces(self) -> list[surface.Surface | None]:
@@ -169,30 +129,8 @@ class PairScorer:
         return found
 
     def _instances(self, displacement: np.ndarray) -> list[Score]:
-        if self.moving.instances is None or self.fixed.instances is None:
-            return []
-        moved = warp_labels(self.moving.instances, displacement)
-        value = overlap.dice_instance(self.fixed.instances, moved, self.moving.instances)
-        return [_row("dice_instance", value, "1", "mean")]
-
-    @cached_property
-    def truth(self) -> Truth | None:
-        """The true displacement, or ``None`` where the pair has none."""
-        group = self.dataset.subjects.group
-        if self.moving.field is None or self.fixed.field is None or group[self.moving.name] != group[self.fixed.name]:
-            return None
-        displacement, counterpart = endpoint.true_displacement(self.moving.field, self.fixed.field)
-        if self.fixed.mask is not None:
-            counterpart &= self.fixed.mask
-        if self.moving.mask is not None:
-            counterpart &= warp_labels(self.moving.mask, displacement)
-        for unmatched in (self.fixed.unmatched, self._moved_unmatched(displacement)):
-            if unmatched is not None:
-                counterpart &= ~unmatched
-        return Truth(displacement, counterpart)
-
-    def _moved_unmatched(self, displacement: np.ndarray) -> np.ndarray | None:
-        return None if self.moving.unmatched is None else warp_labels(self.moving.unmatched, displacement)
+        value = self.dice_instance(displacement)
+        return [] if value is None else [_row("dice_instance", value, "1", "mean")]
 
     @cached_property
     def unmatched(self) -> np.ndarray | None:
@@ -217,10 +155,10 @@ class PairScorer:
     def _end_point_error(self, displacement: np.ndarray) -> list[Score]:
         if self.truth is None:
             return []
-        error = endpoint.end_point_error(displacement, self.truth.displacement, self.dataset.spacing)
-        rows = [_row("epe", _mean(error[self.truth.counterpart]), self.unit)]
+        error = self.error(displacement)
+        rows = [_row("epe", mean(error[self.truth.counterpart]), self.unit)]
         if self.unmatched is not None:
-            rows.append(_row("epe_near_unmatched", _mean(error[self._near]), self.unit))
+            rows.append(_row("epe_near_unmatched", mean(error[self._near]), self.unit))
         return rows
 
     def _unmatched(self, determinants: np.ndarray) -> list[Score]:
@@ -229,12 +167,8 @@ class PairScorer:
         return [_row("abslogj_unmatched", regularity.abslogj(determinants, self.unmatched), "1")]
 
     def _landmarks(self, displacement: np.ndarray) -> list[Score]:
-        if self.moving.landmarks is None or self.fixed.landmarks is None:
-            return []
-        error = landmarks.target_registration_error(
-            displacement, self.fixed.landmarks, self.moving.landmarks, self.dataset.spacing
-        )
-        return [_row("tre", _mean(error[np.isfinite(error)]), self.unit)]
+        value = self.tre(displacement)
+        return [] if value is None else [_row("tre", value, self.unit)]
 
     def _regularity(self, displacement: np.ndarray, determinants: np.ndarray) -> list[Score]:
         mask = self.fixed.mask
@@ -250,7 +184,3 @@ class PairScorer:
 
 def _row(metric: str, value: float, unit: str, label: str = "all") -> Score:
     return {"metric": metric, "label": label, "value": float(value), "unit": unit}
-
-
-def _mean(values: np.ndarray) -> float:
-    return float(values.mean()) if values.size else float("nan")
