@@ -191,6 +191,14 @@ def test_an_edited_trainer_reruns_every_training(smoke: Path) -> None:
 
 
 @pytest.mark.slow
+def test_an_edited_metric_scores_anew_and_trains_nothing(smoke: Path) -> None:
+    with edited(library(smoke) / "metrics" / "surface.py"):
+        jobs = todo(smoke)
+    assert (jobs["score"], jobs["score_unregistered"]) == (6, 2)
+    assert not [rule for rule in jobs if rule.startswith(("train", "pretrain"))]
+
+
+@pytest.mark.slow
 def test_an_edited_plot_redraws_one_figure(smoke: Path) -> None:
     with edited(library(smoke) / "figures" / "tuning.py"):
         assert todo(smoke) == {"tuning": 1, "all": 1}
