@@ -135,6 +135,30 @@ def test_what_does_not_apply_and_what_diverged_is_said():
     assert "diverged" in words(drawn("convergence", LARGE))
 
 
+def test_a_single_validation_is_drawn_and_no_offset_stands_in_the_head():
+    curves = SMALL.curves()
+    first = curves[curves.step == curves.step.min()]
+    near = first.assign(value=5.001 + 1e-5 * first.value)
+    figure = convergence.draw(near, chosen(SMALL), SMALL.metas())
+    assert_legible(figure)
+    axes = figure.axes[0]
+    assert axes.yaxis.get_offset_text().get_text() == ""
+    assert [line.get_markevery() for line in axes.lines] == [1] * len(SMALL.losses)
+
+
+def test_datasets_without_labels_show_their_score_in_their_own_unit():
+    study = Study([Made("a", unit="mm"), Made("b", unit="um")], ["mse"])
+    metrics = chosen(study)
+    figure = draw("smoothness_vs_dice", study, metrics[metrics.metric != "dice"])
+    assert [axes.get_ylabel() for axes in figure.axes] == ["End-point error (mm) ↓", "End-point error (µm) ↓"]
+
+
+def test_rings_stay_inside_the_panel():
+    for axes in drawn("smoothness_vs_dice", LARGE).axes:
+        roughest = max(line.get_xdata().max() for line in axes.lines[1:] if len(line.get_xdata()))
+        assert axes.get_xlim()[1] >= 1.04 * roughest
+
+
 def test_a_loss_has_one_colour_everywhere():
     for name in ("smoothness_vs_dice", "tuning", "convergence"):
         for handle in drawn(name, LARGE).legends[0].get_lines():

@@ -14,6 +14,9 @@ from likeness.figures import style
 from likeness.figures.style import Entry, Panel
 from likeness.statistics.selection import TRAINING, primary_metric
 
+CROWDED = 8
+"""Above this many validations not every one gets a marker."""
+
 
 @style.paper()
 def draw(curves: pd.DataFrame, metrics: pd.DataFrame, datasets: Mapping[str, Mapping[str, Any]]) -> Figure:
@@ -60,7 +63,8 @@ def _line(axes: Axes, entry: Entry, rows: pd.DataFrame) -> None:
         linestyle=entry.linestyle,
         marker=entry.marker,
         markeredgewidth=0,
-        markevery=(0.05, 0.18),
+        # spaced along the line where points would crowd; a single point has no length to space them along
+        markevery=(0.05, 0.18) if len(finite) > CROWDED else 1,
         markersize=4,
     )
     if len(set(rows.seed)) > 1:

@@ -36,10 +36,11 @@ def draw(metrics: pd.DataFrame, datasets: Mapping[str, Mapping[str, Any]]) -> Fi
     test = metrics[metrics.split == "test"]
     shown, entries = style.panels(test, datasets), style.entries(test)
     points = _points(test)
+    units = test.drop_duplicates(["dataset", "metric"]).set_index(["dataset", "metric"]).unit
     figure, grid = style.grid(len(shown), (3.2, 2.5), extra=0.6)
     for panel, axes in zip(shown, grid, strict=True):
         metric = "dice" if "dice" in set(panel.rows(test).metric) else primary_metric(test, panel.dataset)
-        _panel(axes, panel, metric, points, entries)
+        _panel(axes, panel, metric, units[panel.dataset, metric], points, entries)
     chosen = Line2D([], [], marker="o", markersize=6.5, label="λ chosen on validation", **RING)
     unregistered = Line2D([], [], color=style.MUTED, linewidth=0.9, linestyle=(0, (4, 2)), label="unregistered")
     style.legend(figure, entries, chosen, unregistered)
@@ -51,13 +52,11 @@ def _points(test: pd.DataFrame) -> pd.DataFrame:
     keys = [*METHOD, "lam"]
     merged = observations(overall(test), extra=("lam",))
     means = merged.groupby([*keys, "metric"], dropna=False)["value"].mean().unstack("metric")  # noqa: PD010
-    units = merged.drop_duplicates("metric").set_index("metric").unit
-    means.attrs["units"] = units.to_dict()
     chosen = test.groupby(keys, dropna=False)["chosen"].any()
     return means.assign(chosen=chosen).reset_index()
 
 
-def _panel(axes: Axes, panel: Panel, metric: str, points: pd.DataFrame, entries: list[Entry]) -> None:
+def _panel(axes: Axes, panel: Panel, metric: str, unit: str, points: pd.DataFrame, entries: list[Entry]) -> None:
     panel.head(axes)
     rows = panel.rows(points)
     unregistered = rows.loc[rows.method == UNREGISTERED, metric]
@@ -87,6 +86,8 @@ def _panel(axes: Axes, panel: Panel, metric: str, points: pd.DataFrame, entries:
             zorder=3,
         )
         axes.plot(best.sdlogj, best[metric], marker="o", markersize=7.5, zorder=4, **RING)
-    axes.set_xlim(left=0)
+    # room for the rings: what lies close together far from 0 has a margin that is too narrow for them
+    roughest = rows.sdlogj.max()
+    axes.set_xlim(0, 1.05 * roughest if roughest > 0 else None)
     axes.set_xlabel("std(log J)   (rougher →)")
-    axes.set_ylabel(style.metric(metric).label(points.attrs["units"].get(metric, "1")))
+    axes.set_ylabel(style.metric(metric).label(unit))

@@ -43,6 +43,8 @@ RC: dict[str, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.axisbelow": True,
+    # an offset would stand where the panel's head is
+    "axes.formatter.useoffset": False,
     "axes.grid": True,
     "grid.color": "#ebebeb",
     "grid.linewidth": 0.6,
