@@ -37,7 +37,7 @@ class Cut(Exception):
 
 def fit(checkpoint: Path, steps: int = 20, cut: int | None = None, blow_up: int | None = None):
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Dropout(0.0), nn.Linear(8, 1))
+    model = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Dropout(0.5), nn.Linear(8, 1))
     trainer = Trainer(make_fabric(), Schedule(steps, 0.01, 5, checkpoint_every=4, patience=1), checkpoint, "test")
 
     def step(index: int):

@@ -93,19 +93,18 @@ def library(project: Path) -> Path:
 
 
 def cost(project: Path) -> pd.DataFrame:
-    """Jobs, wall seconds and, where a job measured them, core-seconds of every rule that ran."""
-    jobs = {}
+    """Jobs, wall seconds and core-seconds of every rule that ran."""
+    wall, core = {}, {}
     for record in (project / ".snakemake" / "metadata").rglob("*"):
         if record.is_file():
             job = json.loads(record.read_text())
             # one record for each output of a job
-            jobs[job["rule"], *job["log"]] = job["endtime"] - job["starttime"]
-    wall = pd.Series(jobs).groupby(level=0).agg(["count", "sum"])
-    wall.columns = pd.Index(["jobs", "wall_seconds"])
-    runtime = pd.read_csv(project / "results" / "smoke" / "tables" / "runtime.csv", keep_default_na=False)
-    rule = runtime.rule.where(runtime.rule != "train", "train_" + runtime.loss)
-    rule = rule.where((rule != "score") | (runtime.loss != ""), "score_unregistered")
-    return wall.assign(core_seconds=runtime.groupby(rule).cpu_seconds.sum()).sort_values("wall_seconds")[::-1]
+            wall[job["rule"], *job["log"]] = job["endtime"] - job["starttime"]
+            last = (project / job["log"][0]).read_text().splitlines()[-1]
+            core[job["rule"], *job["log"]] = float(last.split(" core-seconds")[0])
+    table = pd.Series(wall).groupby(level=0).agg(["count", "sum"])
+    table.columns = pd.Index(["jobs", "wall_seconds"])
+    return table.assign(core_seconds=pd.Series(core).groupby(level=0).sum()).sort_values("core_seconds")[::-1]
 
 
 @pytest.mark.slow

@@ -29,6 +29,7 @@ def recipe_of(plain: dict):
 
 
 def main(snakemake) -> None:
+    watch = Stopwatch()
     wildcards = snakemake.wildcards
     who = {k: getattr(wildcards, k) for k in ("dataset", "network", "loss", "variant")} | {"seed": int(wildcards.seed)}
     from likeness.data.store import Dataset
@@ -40,7 +41,8 @@ def main(snakemake) -> None:
     inputs = [folder_digest(snakemake.input.dataset), digest(weights.read_bytes().hex()) if weights else ""]
     work = Path(snakemake.params.work) / f"train-{digest(who, plain, options, snakemake.params.code, inputs)}"
     timed = work / "runtime.json"
-    watch = Stopwatch(json.loads(timed.read_text()) if timed.is_file() else None)
+    if timed.is_file():
+        watch.before = json.loads(timed.read_text())
     task = RegistrationTask(
         Dataset.open(snakemake.input.dataset), who["loss"], options, weights, recipe_of(plain), who["seed"]
     )

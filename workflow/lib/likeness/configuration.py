@@ -187,7 +187,9 @@ class Study:
                 self._refuse(key, f"the study has no '{name}'; {_did_you_mean(name, known)}")
 
     def _check_datasets(self) -> None:
-        for name, entry in self.config["datasets"].items():
+        self._check_subset("only_datasets", list(self.config["datasets"]))
+        for name in self.datasets:
+            entry = self.config["datasets"][name]
             if "folder" in entry and "recipe" in entry:
                 self._refuse(f"datasets.{name}", "give either `folder` or `recipe`, not both")
             if "folder" in entry:
@@ -203,7 +205,6 @@ class Study:
                     self._refuse(f"datasets.{name}", f"there is no built-in recipe '{recipe}'; {hint} or give `folder`")
                 self._check_recipe(name, recipe, entry["options"])
                 self.capabilities[name] = recipes.describe(recipe)
-        self._check_subset("only_datasets", list(self.config["datasets"]))
 
     def _check_recipe(self, dataset: str, recipe: str, options: Mapping[str, Any]) -> None:
         known = recipes.defaults(recipe)

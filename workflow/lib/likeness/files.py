@@ -57,7 +57,10 @@ class _Tee:
 
 @contextmanager
 def logged(path: str | Path) -> Iterator[None]:
-    """Copy what a job prints, its warnings and the error it ends with to its log; the terminal shows all as before."""
+    """Copy what a job prints, its warnings and the error it ends with to its log; the terminal shows all as before.
+
+    The last line of the log says what the job took.
+    """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with Path(path).open("w", encoding="utf-8", buffering=1) as log:
         streams: tuple[Any, Any] = _Tee(sys.stdout, log), _Tee(sys.stderr, log)
@@ -67,12 +70,21 @@ def logged(path: str | Path) -> Iterator[None]:
             except BaseException:
                 traceback.print_exc(file=log)
                 raise
+            finally:
+                cpu_seconds, peak_mb = consumed()
+                log.write(f"{cpu_seconds:.2f} core-seconds, {peak_mb:.0f} MB\n")
 
 
 def write_json(path: str | Path, content: Any) -> None:
     """Write JSON, whole or not at all, keys in the order given."""
     with whole(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False, default=str) + "\n")
+
+
+def consumed() -> tuple[float, float]:
+    """Give the CPU seconds and the peak memory in MB of this process."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / (1024 if sys.platform == "linux" else 1024**2)
 
 
 @lru_cache
@@ -97,7 +109,7 @@ def processor() -> str:
 
 
 class Stopwatch:
-    """Measures a job from the start of the process: wall seconds, CPU seconds and peak memory.
+    """Measures a job: wall seconds since it was built, CPU seconds and peak memory of the whole process.
 
     Args:
         before: the record of the same job's earlier, interrupted runs, whose time is added.
@@ -109,8 +121,7 @@ class Stopwatch:
 
     def record(self, **who: Any) -> dict[str, Any]:
         """Give the record of the job so far, a flat dictionary for ``runtime.csv``."""
-        usage = resource.getrusage(resource.RUSAGE_SELF)
-        peak = usage.ru_maxrss / (1024 if sys.platform == "linux" else 1024**2)
+        cpu_seconds, peak = consumed()
         gpu, gpu_peak = "", 0.0
         torch = sys.modules.get("torch")
         if torch is not None and torch.cuda.is_available():
@@ -118,7 +129,7 @@ class Stopwatch:
         return {
             **who,
             "seconds": round(self.before["seconds"] + time.monotonic() - self.start, 2),
-            "cpu_seconds": round(self.before["cpu_seconds"] + usage.ru_utime + usage.ru_stime, 2),
+            "cpu_seconds": round(self.before["cpu_seconds"] + cpu_seconds, 2),
             "peak_mb": round(max(self.before["peak_mb"], peak), 1),
             "gpu_peak_mb": round(gpu_peak, 1),
             "processor": processor(),

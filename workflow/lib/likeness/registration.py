@@ -104,7 +104,9 @@ class RegistrationTask:
         features = {} if extractor is None else {"extractor": extractors.load(extractor)}
         self.loss: SimilarityLoss = losses.build(loss, **options, **features).to(self.device)
         self.pairs = dataset.pairs_of("train")
-        self.judges = dataset.pairs_of("val")[:VALIDATED]
+        judges = dataset.pairs_of("val")
+        spread = np.linspace(0, len(judges) - 1, min(VALIDATED, len(judges))).round().astype(int)
+        self.judges = [judges[i] for i in spread]
         self.scorers = [PairJudge(dataset, *map(dataset.load, pair)) for pair in self.judges]
 
     def batch(self, pairs: Sequence[tuple[str, str]], augment: int | None = None) -> Registration:
@@ -178,7 +180,7 @@ class RegistrationTask:
                 rows.append({**values, "score": scorer.primary(to_array(pair.displacement))})
             return {key: float(np.nanmean([row[key] for row in rows])) for key in rows[0]}
 
-        return Trainer(self.fabric, self.recipe.schedule, checkpoint, label).fit(network, step, validate)
+        return Trainer(self.fabric, self.recipe.schedule, checkpoint, label, self.seed).fit(network, step, validate)
 
     def build(self) -> nn.Module:
         """Build the registration network for this dataset; channels last, because processors convolve that faster."""

@@ -96,10 +96,14 @@ def channels_last(dims: int) -> torch.memory_format:
     return torch.channels_last if dims == 2 else torch.channels_last_3d
 
 
+def seed_of(*key: int) -> int:
+    """Turn a key, for example seed and step, into one seed."""
+    return int(np.random.SeedSequence([abs(int(k)) for k in key]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
 def generator(device: torch.device | str, *key: int) -> torch.Generator:
     """Give a source of randomness that is a function of ``key``, for example of seed and step."""
-    state = int(np.random.SeedSequence([abs(int(k)) for k in key]).generate_state(1, np.uint64)[0] >> np.uint64(1))
-    return torch.Generator(device).manual_seed(state)
+    return torch.Generator(device).manual_seed(seed_of(*key))
 
 
 def shuffled(items: int, batch: int, seed: int, step: int) -> np.ndarray:
@@ -120,13 +124,15 @@ class Trainer:
         schedule: how long and how fast.
         checkpoint: file for the state of an unfinished training; it is removed by the caller when the results are safe.
         label: shown by the progress bar.
+        seed: with the step, decides what layers like dropout draw.
     """
 
-    def __init__(self, fabric: Fabric, schedule: Schedule, checkpoint: Path, label: str) -> None:
+    def __init__(self, fabric: Fabric, schedule: Schedule, checkpoint: Path, label: str, seed: int = 0) -> None:
         self.fabric = fabric
         self.schedule = schedule
         self.checkpoint = checkpoint
         self.label = label
+        self.seed = seed
 
     def fit(
         self,
@@ -150,6 +156,8 @@ class Trainer:
         bar = tqdm(steps, self.label, initial=first, total=self.schedule.steps, disable=None)
         for index in bar:
             optimiser.param_groups[0]["lr"] = rate * self.schedule.factor(index)
+            # dropout draws from the global source, which a resumed process would find elsewhere
+            torch.manual_seed(seed_of(self.seed, index))
             values = self._update(model, optimiser, step, index)
             if values is None:
                 outcome.diverged_at = index

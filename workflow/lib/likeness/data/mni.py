@@ -232,9 +232,14 @@ def simulate_brain(template: Template, generator: np.random.Generator) -> Brain:
 
 
 def acquire(image: np.ndarray, spacing: Sequence[float], generator: np.random.Generator) -> np.ndarray:
-    """Put an intensity bias and noise on an image in [0, 1], as a scanner would."""
+    """Put an intensity bias and noise on an image in [0, 1], as a scanner would.
+
+    The noise is that of voxels of 2 mm; a larger voxel averages several, so that its noise falls with the root of its
+    volume. A slice is taken to be 2 mm thick.
+    """
     bias = bias_field(image.shape, spacing, generator, scale=40.0, strength=generator.uniform(0.05, 0.12))
-    return np.clip(rician(image * bias, generator.uniform(0.01, 0.025), generator), 0.0, 1.0)
+    averaged = np.prod(np.asarray(spacing) / 2.0)
+    return np.clip(rician(image * bias, generator.uniform(0.01, 0.025) / np.sqrt(averaged), generator), 0.0, 1.0)
 
 
 def describe(template: Template, names: Mapping[int, str]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from likeness.data.people import rings, spread
 from likeness.data.writing import write_tables
 from likeness.files import whole
 
-SHAPE = (48, 56, 48)
+SHAPE = (40, 48, 40)
 
 SPACING = 4.0
 """Millimetres."""

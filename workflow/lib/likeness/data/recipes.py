@@ -28,7 +28,7 @@ _SIZE = {
     "mni-brain": ((112, 96), {"train": 48, "val": 16, "test": 40}, 1, 1),
     "mni-head": ((112, 96), {"train": 48, "val": 16, "test": 40}, 2, 1),
     "cells": ((128, 128), {"train": 48, "val": 8, "test": 24}, 2, 2),
-    "mni-brain-3d": ((48, 56, 48), {"train": 20, "val": 8, "test": 24}, 1, 1),
+    "mni-brain-3d": ((40, 48, 40), {"train": 20, "val": 8, "test": 24}, 1, 1),
 }
 """Shape and persons by default, and how many images and scored pairs there are for each person."""
 

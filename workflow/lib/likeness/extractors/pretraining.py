@@ -92,7 +92,7 @@ def pretrain(
             values.append(float(module.objective(extractor.unet(images), images, loader.labels([judge]))))
         return {"loss": sum(values) / len(values)}
 
-    outcome = Trainer(fabric, schedule, checkpoint, f"{dataset.name} {name}").fit(extractor, step, validate)
+    outcome = Trainer(fabric, schedule, checkpoint, f"{dataset.name} {name}", seed).fit(extractor, step, validate)
     if outcome.diverged_at is not None:
         msg = f"extractor {name} on {dataset.name} diverged at step {outcome.diverged_at}: lower its learning_rate"
         raise ValueError(msg)

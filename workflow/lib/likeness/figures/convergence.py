@@ -12,8 +12,10 @@ from matplotlib.lines import Line2D
 
 from likeness.figures import style
 from likeness.figures.style import Entry, Panel
+from likeness.statistics.aggregate import UNREGISTERED
 from likeness.statistics.selection import TRAINING, primary_metric
 
+UNTRAINED = (0, (4, 2))
 CROWDED = 8
 """Above this many validations not every one gets a marker."""
 
@@ -36,9 +38,9 @@ def draw(curves: pd.DataFrame, metrics: pd.DataFrame, datasets: Mapping[str, Map
         for entry in entries:
             _line(axes, entry, entry.rows(rows))
         _label(axes, panel, metrics)
-    keys = []
+    keys = [Line2D([], [], color=style.MUTED, linewidth=0.9, linestyle=UNTRAINED, label="unregistered")]
     if scores.value.isna().any():
-        keys = [Line2D([], [], marker="x", linestyle="", color=style.INK, label="diverged")]
+        keys.append(Line2D([], [], marker="x", linestyle="", color=style.INK, label="diverged"))
     style.legend(figure, entries, *keys)
     return figure
 
@@ -77,5 +79,10 @@ def _label(axes: Axes, panel: Panel, metrics: pd.DataFrame) -> None:
     rows = panel.rows(metrics)
     metric = primary_metric(rows, panel.dataset)
     units = rows.unit[rows.metric == metric]
+    before = rows[(rows.split == "val") & (rows.method == UNREGISTERED) & (rows.metric == metric)]
+    if before.value.notna().any():
+        # the mean over labels first, as the curves have it
+        level = before.groupby("pair")["value"].mean().mean()
+        axes.axhline(level, color=style.MUTED, linewidth=0.9, linestyle=UNTRAINED, zorder=1)
     axes.set_xlabel("Training step")
     axes.set_ylabel(f"Validation {style.metric(metric).label(units.iloc[0] if len(units) else '1', short=True)}")

@@ -50,20 +50,25 @@ def draw(dataset: Dataset) -> Figure:
 def as_picture(dataset: Dataset, array: np.ndarray) -> np.ndarray:
     """Cut the slice to show from ``(*spatial, …)`` and turn it as it is looked at, first row on top.
 
-    Of a volume it is the middle slice across its shortest axis. Canonical NIfTI axes are shown with the second
-    remaining axis upwards, as in a viewer in neurological orientation.
+    Of a volume it is the middle slice across its shortest axis, of equals the last. Canonical NIfTI axes are shown with
+    the second remaining axis upwards, as in a viewer in neurological orientation.
     """
     if dataset.spatial_dims == 3:
-        axis = int(np.argmin(dataset.shape))
+        axis = shortest_axis(dataset)
         array = np.take(array, dataset.shape[axis] // 2, axis=axis)
     return array if dataset.axes == "ij" else np.swapaxes(array, 0, 1)[::-1]
+
+
+def shortest_axis(dataset: Dataset) -> int:
+    """Name the axis across which a volume is cut: its shortest, of equals the last, so that a head is cut axially."""
+    return max(axis for axis, size in enumerate(dataset.shape) if size == min(dataset.shape))
 
 
 def pixel(dataset: Dataset) -> tuple[float, float]:
     """Give the height and width of a pixel of :func:`as_picture`, in the dataset's unit."""
     kept = list(dataset.spacing)
     if dataset.spatial_dims == 3:
-        kept.pop(int(np.argmin(dataset.shape)))
+        kept.pop(shortest_axis(dataset))
     return (kept[0], kept[1]) if dataset.axes == "ij" else (kept[1], kept[0])
 
 
