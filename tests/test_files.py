@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -72,7 +73,9 @@ def test_a_log_keeps_what_was_said_and_the_error(tmp_path: Path, capsys: pytest.
     assert shown.err == "\r 10 %beware\n"
     kept = log.read_text()
     assert kept.startswith("to the user\nbeware\nTraceback")
-    assert kept.endswith("ValueError: too bad\n")
+    *_, error, cost = kept.splitlines()
+    assert error == "ValueError: too bad"
+    assert re.fullmatch(r"[0-9.]+ core-seconds, [0-9]+ MB", cost)
 
 
 def test_warnings_are_logged(tmp_path: Path) -> None:
