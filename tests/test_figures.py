@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -274,10 +275,12 @@ def test_the_moved_image_and_grid_are_drawn_where_the_displacement_says(sampled)
     assert across[0, 1] % 1 == 0
 
 
-def test_a_volume_is_seen_with_its_last_axis_upwards(sampled):
-    _, datasets, _ = sampled
-    grid = np.stack(np.meshgrid(*map(np.arange, datasets["deep"].shape), indexing="ij"), axis=-1)
-    row, column = img_sample._in_picture(datasets["deep"], img_sample.as_picture(datasets["deep"], grid))
+@pytest.mark.parametrize("shape", [None, (6, 8, 6), (8, 6, 6), (6, 6, 6), (5, 8, 6)])
+def test_a_volume_is_seen_with_its_last_axis_upwards(sampled, shape):
+    deep = sampled[1]["deep"]
+    deep = replace(deep, meta={**deep.meta, "shape": shape or deep.shape})
+    grid = np.stack(np.meshgrid(*map(np.arange, deep.shape), indexing="ij"), axis=-1)
+    row, column = img_sample._in_picture(deep, img_sample.as_picture(deep, grid))
     np.testing.assert_array_equal(row, np.indices(row.shape)[0])
     np.testing.assert_array_equal(column, np.indices(row.shape)[1])
 

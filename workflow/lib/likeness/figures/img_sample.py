@@ -20,7 +20,7 @@ from scipy.ndimage import map_coordinates
 
 from likeness.data.store import Dataset, Subject
 from likeness.figures import style
-from likeness.figures.sheet import FIXED, MOVING, as_picture, pixel
+from likeness.figures.sheet import FIXED, MOVING, as_picture, pixel, shown_axes
 from likeness.figures.style import Entry, Panel
 from likeness.statistics.aggregate import overall
 from likeness.statistics.selection import primary_metric
@@ -253,10 +253,8 @@ def _grid(axes: Axes, scene: Scene, points: np.ndarray, colour: str) -> None:
 
 def _in_picture(dataset: Dataset, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Give row and column in the picture of points ``(rows, columns, dims)`` in voxels of the image."""
-    axes = list(range(dataset.spatial_dims))
-    if dataset.spatial_dims == 3:
-        axes.remove(int(np.argmin(dataset.shape)))
-    first, second = points[..., axes[0]], points[..., axes[1]]
+    axes = shown_axes(dataset)
+    first, second = (points[..., axis] for axis in axes)
     return (first, second) if dataset.axes == "ij" else (dataset.shape[axes[1]] - 1 - second, first)
 
 

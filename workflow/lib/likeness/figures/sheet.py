@@ -64,12 +64,17 @@ def shortest_axis(dataset: Dataset) -> int:
     return max(axis for axis, size in enumerate(dataset.shape) if size == min(dataset.shape))
 
 
+def shown_axes(dataset: Dataset) -> tuple[int, int]:
+    """Name the axes of the image that :func:`as_picture` shows, in their order in the image."""
+    cut = shortest_axis(dataset) if dataset.spatial_dims == 3 else None
+    first, second = (axis for axis in range(dataset.spatial_dims) if axis != cut)
+    return first, second
+
+
 def pixel(dataset: Dataset) -> tuple[float, float]:
     """Give the height and width of a pixel of :func:`as_picture`, in the dataset's unit."""
-    kept = list(dataset.spacing)
-    if dataset.spatial_dims == 3:
-        kept.pop(shortest_axis(dataset))
-    return (kept[0], kept[1]) if dataset.axes == "ij" else (kept[1], kept[0])
+    first, second = (dataset.spacing[axis] for axis in shown_axes(dataset))
+    return (first, second) if dataset.axes == "ij" else (second, first)
 
 
 def extent(dataset: Dataset) -> tuple[float, float]:
