@@ -1,17 +1,18 @@
-"""Files appear whole or not at all; logs keep what a job says; a job's time is summed over its runs."""
+"""Files appear whole or not at all."""
 
 from __future__ import annotations
 
-import io
 import json
-import re
+import os
+import subprocess
 import sys
-import warnings
 from pathlib import Path
 
 import pytest
+from project import ROOT
 
-from likeness.files import Stopwatch, logged, whole, write_json
+from likeness.files import probe, read_json, whole, work_folder, write_json
+from likeness.refusals import Refusal
 
 
 def test_a_file_appears_when_the_block_succeeds(tmp_path: Path) -> None:
@@ -55,57 +56,58 @@ def test_json_keeps_the_order_of_keys_and_letters(tmp_path: Path) -> None:
     assert json.loads(text) == {"λ": 1, "a": 2}
 
 
-def speak(log: Path) -> None:
-    with logged(log):
-        print("to the user")
-        print("\r 10 %", end="", file=sys.stderr)
-        print("beware", file=sys.stderr)
-        msg = "too bad"
-        raise ValueError(msg)
+def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_not(tmp_path: Path) -> None:
+    target = tmp_path / "file.txt"
+    code = (
+        "import sys, time\n"
+        "from likeness.files import whole\n"
+        "with whole(sys.argv[1]) as path:\n"
+        "    path.write_text('half')\n"
+        "    print(flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "workflow" / "lib")}
+    with subprocess.Popen([sys.executable, "-c", code, target], stdout=subprocess.PIPE, env=environment) as writer:
+        assert writer.stdout
+        writer.stdout.readline()
+        with whole(target) as path:
+            path.write_text("first")
+        assert len(list(tmp_path.iterdir())) == 2
+        writer.kill()
+    with whole(target) as path:
+        path.write_text("second")
+    assert [p.name for p in tmp_path.iterdir()] == ["file.txt"]
+    assert target.read_text() == "second"
 
 
-def test_a_log_keeps_what_was_said_and_the_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    log = tmp_path / "logs" / "job.log"
-    with pytest.raises(ValueError, match="too bad"):
-        speak(log)
-    shown = capsys.readouterr()
-    assert shown.out == "to the user\n"
-    assert shown.err == "\r 10 %beware\n"
-    kept = log.read_text()
-    assert kept.startswith("to the user\nbeware\nTraceback")
-    *_, error, cost = kept.splitlines()
-    assert error == "ValueError: too bad"
-    assert re.fullmatch(r"[0-9.]+ core-seconds, [0-9]+ MB", cost)
+def test_a_work_folder_of_another_key_is_removed(tmp_path: Path) -> None:
+    old = work_folder(tmp_path / "job", "old")
+    old.mkdir(parents=True)
+    (old / "unfinished.checkpoint").write_text("state")
+    assert work_folder(tmp_path / "job", "old") == old
+    assert old.is_dir()
+    assert work_folder(tmp_path / "job", "new") == tmp_path / "job" / "new"
+    assert not old.exists()
 
 
-def test_warnings_are_logged(tmp_path: Path) -> None:
-    with warnings.catch_warnings(), logged(tmp_path / "job.log"):
-        warnings.simplefilter("always")
-        warnings.showwarning = lambda message, *_: print(message, file=sys.stderr)
-        warnings.warn("mind the gap", stacklevel=1)
-    assert "mind the gap" in (tmp_path / "job.log").read_text()
+def test_a_full_disk_names_the_file_that_was_to_be_written(tmp_path: Path) -> None:
+    full = Path("/dev/full")
+    with pytest.raises(OSError, match="No space left") as caught, whole(tmp_path / "a"), full.open("wb", 0) as device:
+        device.write(b"x")
+    assert caught.value.filename == str(tmp_path / "a")
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_a_logged_job_still_knows_its_terminal(tmp_path: Path, monkeypatch) -> None:
-    """A progress bar shows itself on a terminal only, and asks the stream whether it is one."""
-
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    monkeypatch.setattr(sys, "stderr", Terminal())
-    with logged(tmp_path / "job.log"):
-        assert sys.stderr.isatty()
-        sys.stderr.flush()
-    assert isinstance(sys.stderr, Terminal)
+def test_a_probe_leaves_nothing(tmp_path: Path) -> None:
+    probe(tmp_path / "a" / "b")
+    assert list((tmp_path / "a" / "b").iterdir()) == []
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file") as caught:
+        probe(tmp_path / "file" / "c")
+    assert caught.value.filename == str(tmp_path / "file" / "c")
 
 
-def test_time_is_summed_and_memory_is_the_highest_over_runs_of_a_job() -> None:
-    first = Stopwatch().record(rule="train", loss="mse")
-    assert first["peak_mb"] > 10
-    assert first["rule"] == "train"
-    before = first | {"seconds": 100.0, "cpu_seconds": 200.0, "peak_mb": 1e6}
-    second = Stopwatch(before).record()
-    assert 100 <= second["seconds"] < 110
-    assert second["cpu_seconds"] >= 200
-    assert second["peak_mb"] == 1e6
+def test_broken_json_says_what_to_delete(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_bytes(b"{\xff")
+    with pytest.raises(Refusal, match=rf"a.json: is no JSON \(.*\); delete {tmp_path} and run again"):
+        read_json(tmp_path / "a.json", tmp_path)

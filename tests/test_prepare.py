@@ -16,6 +16,7 @@ from likeness.data import contents, pairs
 from likeness.data.layout import FILES, DatasetError, check_tables
 from likeness.data.preparation import prepare
 from likeness.data.store import PARTS, Dataset
+from likeness.refusals import Refusal
 
 EVERYTHING = {f"with_{part}": True for part in ("mask", "instances", "unmatched", "field", "landmarks")}
 
@@ -266,3 +267,12 @@ def test_reading_is_what_checking_reads(tmp_path):
     np.testing.assert_array_equal(prepared.label, read.label)
     np.testing.assert_array_equal(prepared.mask, read.mask)
     assert np.corrcoef(prepared.image.ravel(), read.image.ravel())[0, 1] > 0.999
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04"])
+def test_a_broken_prepared_image_says_what_to_delete(tmp_path, content):
+    prepare(make_dataset(tmp_path / "raw"), tmp_path / "prepared")
+    path = tmp_path / "prepared" / "subjects" / "val1.npz"
+    path.write_bytes(content)
+    with pytest.raises(Refusal, match=rf"^{path}: is broken \(.*\); delete {tmp_path / 'prepared'} and run again"):
+        Dataset.open(tmp_path / "prepared").load("val1")

@@ -5,54 +5,26 @@ Nothing here reads an image or imports a heavy library, because the workflow nee
 
 from __future__ import annotations
 
-import difflib
-import re
-from collections.abc import Callable, Iterator, Mapping
+import errno
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
-from jsonschema import Draft202012Validator, validators
-from jsonschema.exceptions import ValidationError
 
-from likeness import losses
+from likeness import documents, extractors, losses, schemas
 from likeness.data import layout, recipes
+from likeness.files import probe
+from likeness.refusals import Refusal, plain, sentence, suggest
 
 SCHEMA = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
 
-KINDS: dict[type, tuple[str, Callable[[Any], bool]]] = {
-    bool: ("true or false", lambda value: isinstance(value, bool)),
-    int: ("a whole number", lambda value: isinstance(value, int) and not isinstance(value, bool)),
-    float: ("a number", lambda value: isinstance(value, int | float) and not isinstance(value, bool)),
-    str: ("a text", lambda value: isinstance(value, str)),
-    list: ("a list", lambda value: isinstance(value, list)),
-    dict: ("a block of keys and values", lambda value: isinstance(value, Mapping)),
-}
-"""What may stand for a value of each type, in words and as a test."""
 
-_NAMES = {"boolean": bool, "integer": int, "number": float, "string": str, "array": list, "object": dict}
-
-_FAULTS = {
-    "minLength": "{value!r} is too short; give at least {limit} characters",
-    "minItems": "{value!r} has too few entries; give at least {limit}",
-    "maxItems": "{value!r} has too many entries; give at most {limit}",
-    "minProperties": "there is no entry; give at least {limit}",
-    "uniqueItems": "{value!r} names something twice; give each once",
-    "pattern": "{value!r} has characters that a name here cannot have; use lower-case letters, digits and hyphens",
-    "minimum": "{value!r} is too small; give at least {limit}",
-    "exclusiveMinimum": "{value!r} is too small; give more than {limit}",
-    "maximum": "{value!r} is too large; give at most {limit}",
-    "exclusiveMaximum": "{value!r} is too large; give less than {limit}",
-}
-
-# JSON Schema counts 1.0e+4 among the integers; Python cannot count to it
-_TYPES = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: KINDS[int][1](value))
-Validator = validators.extend(Draft202012Validator, type_checker=_TYPES)
-
-
-class ConfigurationError(ValueError):
+class ConfigurationError(Refusal):
     """The configuration asks for something impossible; the message names file, key and mend."""
 
 
@@ -62,52 +34,67 @@ def schema() -> dict[str, Any]:
     return yaml.safe_load(SCHEMA.read_text())
 
 
-def _did_you_mean(word: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(word, known, 1)
-    return f"did you mean '{near[0]}'?" if near else f"use one of {', '.join(known)}"
+def read(path: str | Path) -> dict[Any, Any]:
+    """Read a configuration file, strictly: Snakemake's own reading takes the last of two keys of one name.
+
+    Raises:
+        ConfigurationError: in one sentence, if it is not there, no YAML, or names a key twice.
+    """
+    path = Path(path)
+    if not path.exists():
+        msg = f"{path}: no such configuration; config/ holds those that come with the project"
+        raise ConfigurationError(msg)
+    return documents.read(path, ConfigurationError, "title: …")
 
 
-def _explain(error: ValidationError, file: str) -> str:
-    """Turn a schema violation into one sentence with file, key and mend."""
-    path = [str(p) for p in error.absolute_path]
-    rule: Any = error.schema
-    if error.validator == "additionalProperties":
-        known = list(rule["properties"])
-        given: Any = error.instance
-        unknown = str(next(key for key in given if key not in known))
-        return f"{file}: key '{'.'.join([*path, unknown])}' is unknown; {_did_you_mean(unknown, known)}"
-    where = f"{file}: key '{'.'.join(path)}': " if path else f"{file}: "
-    # a rule for names has no description of its own; one with choices has listed them
-    meaning = "" if error.validator == "enum" else re.split(r"[.;:] ", rule.get("description", ""), maxsplit=1)[0]
-    return where + _fault(error) + (f" ({meaning[0].lower()}{meaning[1:].rstrip('.')})" if meaning and path else "")
+def check_results(results: str, file: str) -> None:
+    """Try whether anything can be written into the folder of the results.
+
+    Args:
+        results: the key of that name.
+        file: the configuration, for the message.
+
+    Raises:
+        ConfigurationError: if not; where the disk is full, with what is free.
+    """
+    try:
+        probe(Path(results))
+    except OSError as error:
+        said = sentence(error) or f"{results}: cannot be written to ({error.strerror}); name another folder"
+        if error.errno == errno.ENOSPC:
+            said += f" ({shutil.disk_usage(results).free / 1e6:.1f} MB are free)"
+        msg = f"{plain(file)}: key 'results': {said}"
+        raise ConfigurationError(msg) from None
 
 
-def _fault(error: ValidationError) -> str:
-    """Say in words what a value violates and what to give instead."""
-    value: Any = error.instance
-    limit: Any = error.validator_value
-    if error.validator == "type":
-        return f"{value!r} is not {KINDS[_NAMES[limit]][0]}; give that"
-    if error.validator == "enum":
-        return f"there is no '{value}'; {_did_you_mean(str(value), list(map(str, limit)))}"
-    if error.validator == "required":
-        missing = next(key for key in limit if key not in value)
-        return f"key '{missing}' is missing; add it"
-    template = _FAULTS.get(str(error.validator))
-    return template.format(value=value, limit=limit) if template else error.message
+def _rule(rule: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Follow a reference; what stands beside it wins."""
+    return {**schema()["$defs"][rule["$ref"].rsplit("/", 1)[1]], **rule} if "$ref" in rule else rule
+
+
+def _rule_of(key: Any, rule: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Give the rule of a key in the rule of its block; nothing where the key is unknown."""
+    other = rule.get("additionalProperties")
+    return _rule(rule.get("properties", {}).get(key, other if isinstance(other, Mapping) else {}))
+
+
+def _opened(value: Any, rule: Mapping[str, Any]) -> Any:
+    """Take a key without a value for a block without entries, where a block belongs there."""
+    if value is None and rule.get("type") == "object":
+        return {}
+    if not isinstance(value, Mapping):
+        return value
+    return {key: _opened(item, _rule_of(key, rule)) for key, item in value.items()}
 
 
 def _complete(value: Any, rule: Mapping[str, Any]) -> Any:
     """Fill in the defaults of the schema, recursively."""
-    rule = {**schema()["$defs"][rule["$ref"].rsplit("/", 1)[1]], **rule} if "$ref" in rule else rule
     if not isinstance(value, Mapping):
         return value
-    known = rule.get("properties", {})
-    full = {key: known[key]["default"] for key in known if "default" in known[key]}
+    known = {key: _rule(entry) for key, entry in rule.get("properties", {}).items()}
+    full = {key: entry["default"] for key, entry in known.items() if "default" in entry}
     full.update(value)
-    other = rule.get("additionalProperties")
-    rules = {key: known.get(key, other if isinstance(other, Mapping) else {}) for key in full}
-    return {key: _complete(item, rules[key]) for key, item in full.items()}
+    return {key: _complete(item, _rule_of(key, rule)) for key, item in full.items()}
 
 
 def _overlay(base: Mapping[str, Any], over: Mapping[str, Any], kind: str) -> dict[str, Any]:
@@ -135,14 +122,11 @@ class Study:
         Raises:
             ConfigurationError: in one sentence that names file, key and mend.
         """
-        raw = {k: ({} if v is None else v) for k, v in config.items()}
-        for key in ("losses", "datasets", "networks"):
-            if isinstance(raw.get(key), Mapping):
-                raw[key] = {k: ({} if v is None else v) for k, v in raw[key].items()}
-        errors = sorted(Validator(schema()).iter_errors(raw), key=lambda e: list(map(str, e.absolute_path)))
-        if errors:
-            raise ConfigurationError(_explain(errors[0], file))
+        raw = _opened(config, schema())
+        schemas.check(raw, schema(), file, ConfigurationError)
         full = _complete(raw, schema())
+        # Snakemake warns of './' and '//' in paths
+        full["results"] = str(Path(full["results"]))
         for name, entry in full["datasets"].items():
             # what a dataset changes is laid over the study's budget; defaults filled in here would hide that budget
             entry.update({kind: raw["datasets"][name].get(kind, {}) for kind in ("training", "pretraining")})
@@ -150,41 +134,55 @@ class Study:
             # a new loss is tried on a study that does not know it, with the loss's defaults
             full["losses"].setdefault(name, _complete({}, schema()["$defs"]["loss"]))
         study = cls(full, file)
+        study._check_results()
         study._check_losses()
         study._check_datasets()
+        study._check_applicable()
+        study._check_levels()
         return study
 
-    def _refuse(self, key: str, what: str) -> None:
-        msg = f"{self.file}: key '{key}': {what}"
+    def _refuse(self, key: str, what: str) -> NoReturn:
+        msg = f"{plain(self.file)}: key '{key}': {what}"
         raise ConfigurationError(msg)
+
+    def _check_results(self) -> None:
+        """Refuse results in the place of a file, at which Snakemake would end with a traceback."""
+        for place in (Path(self.results), *Path(self.results).parents):
+            with suppress(OSError):
+                if place.is_file():
+                    self._refuse("results", f"'{place}' is a file; name a folder")
 
     def _check_losses(self) -> None:
         known = losses.names()
         self._check_subset("only_losses", known)
         for name, entry in self.config["losses"].items():
             if name not in known:
-                self._refuse(f"losses.{name}", f"there is no loss '{name}'; {_did_you_mean(name, known)}")
+                self._refuse(f"losses.{name}", f"there is no loss '{name}'; {suggest(name, known)}")
             if "default" in entry["variants"]:
                 self._refuse(f"losses.{name}.variants.default", "the name is taken by the variant without `variants`")
             for key, options in {"options": entry["options"], **entry["variants"]}.items():
-                place = key if key == "options" else f"variants.{key}"
-                self._check_options(f"losses.{name}.{place}", f"loss '{name}'", options, losses.options(name))
+                place = f"losses.{name}.{key if key == 'options' else f'variants.{key}'}"
+                limits = losses.card(name).get("limits", {})
+                self._check_options(place, f"loss '{name}'", options, losses.options(name), limits)
 
-    def _check_options(self, key: str, owner: str, options: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+    def _check_options(
+        self, key: str, owner: str, options: Mapping[str, Any], known: Mapping[str, Any], limits: Mapping[str, Any]
+    ) -> None:
         """Refuse an option that its owner does not have, or whose value is not of the kind of its default."""
         for option, value in options.items():
+            where = f"{key}.{plain(option)}"
             if option not in known:
-                hint = _did_you_mean(option, list(known)) if known else "it has none"
-                self._refuse(f"{key}.{option}", f"{owner} has no such option; {hint}")
-            wanted, fits = KINDS.get(type(known[option]), ("", lambda _: True))
-            if not fits(value):
+                hint = suggest(option, known) if known else "it has none"
+                self._refuse(where, f"{owner} has no such option; {hint}")
+            rule = {**schemas.same_kind(known[option]), **limits.get(option, {})}
+            if said := schemas.fault(value, rule):
                 default = yaml.safe_dump(known[option]).split("\n")[0]
-                self._refuse(f"{key}.{option}", f"{value!r} is not {wanted}; give that, the default is {default}")
+                self._refuse(where, f"{said}, the default is {default}")
 
     def _check_subset(self, key: str, known: list[str]) -> None:
         for name in self.config[key].split():
             if name not in known:
-                self._refuse(key, f"the study has no '{name}'; {_did_you_mean(name, known)}")
+                self._refuse(key, f"the study has no '{plain(name)}'; {suggest(name, known)}")
 
     def _check_datasets(self) -> None:
         self._check_subset("only_datasets", list(self.config["datasets"]))
@@ -201,17 +199,31 @@ class Study:
             else:
                 recipe = entry.get("recipe", name)
                 if recipe not in recipes.RECIPES:
-                    hint = _did_you_mean(recipe, list(recipes.RECIPES))
+                    hint = suggest(recipe, list(recipes.RECIPES))
                     self._refuse(f"datasets.{name}", f"there is no built-in recipe '{recipe}'; {hint} or give `folder`")
-                self._check_recipe(name, recipe, entry["options"])
+                owner, known = f"recipe '{recipe}'", recipes.defaults(recipe)
+                self._check_options(f"datasets.{name}.options", owner, entry["options"], known, recipes.limits(recipe))
                 self.capabilities[name] = recipes.describe(recipe)
 
-    def _check_recipe(self, dataset: str, recipe: str, options: Mapping[str, Any]) -> None:
-        known = recipes.defaults(recipe)
-        self._check_options(f"datasets.{dataset}.options", f"recipe '{recipe}'", options, known)
-        for option, value in options.items():
-            if isinstance(known[option], int) and int(value) < int(not isinstance(value, bool)):
-                self._refuse(f"datasets.{dataset}.options.{option}", f"{value} is too few; give at least 1")
+    def _check_applicable(self) -> None:
+        """Refuse a study of which nothing would be trained."""
+        if next(self.runs(), None) is None:
+            dataset, loss = self.datasets[0], self.losses[0]
+            reason = self.inapplicable(dataset, loss)
+            self._refuse("losses", f"none applies to any dataset, '{loss}' not to '{dataset}': {reason}; add another")
+
+    def _check_levels(self) -> None:
+        """Refuse a level that the extractor which the study pretrains does not have."""
+        for dataset, _, loss, variant, _ in self.runs():
+            levels = self.options(loss, variant).get("levels")
+            if levels and losses.card(loss)["extractor"] in extractors.PRETRAINED:
+                stages = len(self.pretraining(dataset)["channels"])
+                if max(levels) >= stages:
+                    key = "options" if variant == "default" else f"variants.{variant}"
+                    said = (
+                        f"{levels} goes beyond the {stages} levels of the extractor on '{dataset}', 0 to {stages - 1}"
+                    )
+                    self._refuse(f"losses.{loss}.{key}.levels", f"{said}; name others or add stages to `pretraining`")
 
     def check_images(self) -> None:
         """Check every image of the user's own datasets; a good verdict is remembered until a file changes.
@@ -270,8 +282,11 @@ class Study:
         able, card = self.capabilities[dataset], losses.card(loss)
         if able["spatial_dims"] not in card["dimensions"]:
             return f"{card['title']} does not work in {able['spatial_dims']}D."
-        missing = [reason for part, reason in card["requires"].items() if part not in able["parts"]]
-        return missing[0] if missing else None
+        missing = next((part for part in card["requires"] if part not in able["parts"]), None)
+        if missing is None:
+            return None
+        some = f", but only some of those that learn or validate have a {missing}" if missing in able["partly"] else ""
+        return card["requires"][missing] + some
 
     def runs(self) -> Iterator[tuple[str, str, str, str, int]]:
         """List every training: dataset, network, loss, variant, seed."""

@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 
+from likeness import documents
 from likeness.data import images
 from likeness.data.layout import DatasetError, RawDataset
 from likeness.data.store import PARTS, Subject
+from likeness.refusals import plain
 
 SPACING_TOLERANCE = 0.01
 """Relative difference between a header's spacing and that of ``dataset.yaml`` that passes as rounding."""
+
+FEWEST_VOXELS = 5
+"""Along each axis: where a network has strided it twice, there must be more than one voxel to normalise over."""
+
+LARGEST_INTENSITY = 1e30
+"""Beyond it, sums and squares in single precision overflow."""
+
+AXES = "ijk"
+"""Names of the columns of landmarks, the axes of the image file."""
+
+Limits = tuple[float, float]
+"""The intensities that become 0 and 1."""
 
 
 def check(raw: RawDataset) -> None:
@@ -27,6 +42,7 @@ def check(raw: RawDataset) -> None:
         subject = read(raw, name)
         first = first or subject
         check_alike(raw, first, subject)
+        limits(raw, subject)
 
 
 def read(raw: RawDataset, name: str) -> Subject:
@@ -36,8 +52,12 @@ def read(raw: RawDataset, name: str) -> Subject:
         DatasetError: if a part is unreadable, empty, or does not fit its image or ``dataset.yaml``.
     """
     path = cast(Path, raw.file(name, "image"))
-    image, grid = images.read(path, raw.meta["spatial_dims"])
-    _check_image(raw, path, image, grid)
+    stored, grid = images.read(path, raw.meta["spatial_dims"])
+    if min(stored.shape) < FEWEST_VOXELS:
+        msg = f"{path}: has the shape {stored.shape}; a network needs at least {FEWEST_VOXELS} voxels along each axis, "
+        raise DatasetError(msg + "pad it or take larger images")
+    _check_spacing(raw, name, path, grid)
+    image = _intensities(path, stored)
     parts = {}
     for part in ("label", "instances", "mask", "unmatched"):
         if (file := raw.file(name, part)) is not None:
@@ -46,8 +66,8 @@ def read(raw: RawDataset, name: str) -> Subject:
         parts["field"] = images.read_field(file, grid)
         _check_shape(file, parts["field"].shape[:-1], image.shape)
     if (file := raw.file(name, "landmarks")) is not None:
-        parts["landmarks"] = _read_landmarks(file, grid)
-    return Subject(name, np.ascontiguousarray(image, dtype=np.float32), **parts)
+        parts["landmarks"] = read_landmarks(file, grid)
+    return Subject(name, image, **parts)
 
 
 def check_alike(raw: RawDataset, first: Subject, subject: Subject) -> None:
@@ -68,19 +88,54 @@ def check_alike(raw: RawDataset, first: Subject, subject: Subject) -> None:
         raise DatasetError(msg)
 
 
-def _check_image(raw: RawDataset, path: Path, image: np.ndarray, grid: images.Grid) -> None:
-    if not np.isfinite(image).all():
+def limits(raw: RawDataset, subject: Subject) -> Limits:
+    """Find the intensities that become 0 and 1 in an image of its own scale.
+
+    Raises:
+        DatasetError: if nothing is left between them.
+    """
+    rule, path = raw.meta["intensity"], raw.file(subject.name, "image")
+    if rule["rule"] == "range":
+        low, high = float(rule["low"]), float(rule["high"])
+        if subject.image.max() <= low or subject.image.min() >= high:
+            msg = f"{path}: has intensities from {subject.image.min():g} to {subject.image.max():g}, all beyond the "
+            raise DatasetError(msg + f"range {low:g} to {high:g} of key 'intensity' of dataset.yaml; widen it")
+        return low, high
+    low, high = (float(q) for q in np.quantile(subject.image, (rule["low"], rule["high"])))
+    if not np.float32(high - low) > 0:
+        msg = f"{path}: its quantiles {rule['low']} and {rule['high']} are both {low:g}; "
+        raise DatasetError(msg + "give dataset.yaml an 'intensity' of wider quantiles or of the rule range")
+    return low, high
+
+
+def _intensities(path: Path, stored: np.ndarray) -> np.ndarray:
+    """Give the intensities in single precision, in which they must be finite and still differ."""
+    if not np.isfinite(stored).all():
         msg = f"{path}: has values that are not finite (NaN or infinite); fill them, for example with 0"
         raise DatasetError(msg)
-    if image.min() == image.max():
-        msg = f"{path}: is constant ({image.flat[0]} everywhere); replace it, or remove its subject from subjects.csv"
+    lowest, highest = float(stored.min()), float(stored.max())
+    if max(-lowest, highest) > LARGEST_INTENSITY:
+        msg = f"{path}: has values from {lowest:g} to {highest:g}; scale them to at most {LARGEST_INTENSITY:g}"
         raise DatasetError(msg)
+    image = np.ascontiguousarray(stored, dtype=np.float32)
+    if image.min() == image.max():
+        msg = f"{path}: is constant ({image.flat[0]:g} everywhere); replace it, or remove its subject from subjects.csv"
+        raise DatasetError(msg)
+    return image
+
+
+def _check_spacing(raw: RawDataset, name: str, path: Path, grid: images.Grid) -> None:
     told, unit = raw.meta["spacing"], raw.meta["spacing_unit"]
-    fits = [s is None or np.allclose(s, told, rtol=SPACING_TOLERANCE) for s in (grid.spacing, grid.spacing_in(unit))]
-    if not any(fits):
-        header = [float(f"{s:.4g}") for s in cast(tuple[float, ...], grid.spacing)]
-        msg = f"{path}: its header has the spacing {header} (x, y, z), but key 'spacing' of dataset.yaml says "
-        raise DatasetError(msg + f"{told} {unit}; correct one of them")
+    if any(s is None or np.allclose(s, told, SPACING_TOLERANCE, 0) for s in (grid.spacing, grid.spacing_in(unit))):
+        return
+    header = " × ".join(f"{s:.4g}" for s in cast(tuple[float, ...], grid.spacing))
+    said = f"{path}: its header has the spacing {header}{'' if grid.unit == 'unknown' else f' {grid.unit}'}"
+    said += f" (x, y, z), but key 'spacing' of dataset.yaml says {' × '.join(f'{s:.4g}' for s in told)} {unit}"
+    mend = "correct one of them"
+    if name != raw.subjects.index[0]:
+        mend = f"resample it, since the image of '{raw.subjects.index[0]}' agrees"
+    msg = f"{said}; {mend}"
+    raise DatasetError(msg)
 
 
 def _check_shape(path: Path, shape: tuple[int, ...], image: tuple[int, ...]) -> None:
@@ -102,9 +157,9 @@ def _read_map(raw: RawDataset, path: Path, part: str, image: images.Grid, shape:
     if not np.isfinite(stored).all() or (stored != np.round(stored)).any():
         msg = f"{path}: has values that are no whole numbers; save the map without interpolation"
         raise DatasetError(msg)
-    limits = np.iinfo(np.int16 if part == "label" else np.int32)
-    if stored.min() < (0 if part == "instances" else limits.min) or stored.max() > limits.max:
-        msg = f"{path}: has values from {stored.min():.0f} to {stored.max():.0f}; number them from 0 to {limits.max}"
+    most = np.iinfo(PARTS[part]).max
+    if stored.min() < 0 or stored.max() > most:
+        msg = f"{path}: has values from {stored.min():.0f} to {stored.max():.0f}; number them from 0 to {most}"
         raise DatasetError(msg)
     values = np.ascontiguousarray(stored, dtype=PARTS[part])
     if part == "label":
@@ -123,13 +178,30 @@ def _check_label(raw: RawDataset, path: Path, label: np.ndarray) -> None:
         raise DatasetError(msg)
 
 
-def _read_landmarks(path: Path, grid: images.Grid) -> np.ndarray:
+def read_landmarks(path: Path, grid: images.Grid) -> np.ndarray:
+    """Read points and turn them like their image.
+
+    Args:
+        path: CSV with the header ``i,j`` or ``i,j,k`` and voxel coordinates along the axes of the image file.
+        grid: of the image.
+
+    Returns:
+        ``(points, dims)`` float64, voxels.
+
+    Raises:
+        DatasetError: if the file is unreadable, has other columns, or a point is not finite or outside the image.
+    """
     dims = len(grid.axes)
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = [row for row in csv.reader(file) if any(cell.strip() for cell in row)]
-    # a header is a must: without one, the first point would pass for it, or a header of column numbers for a point
-    if not rows or any(_is_number(cell) for cell in rows[0]):
-        msg = f"{path}: has no header; name the {dims} axes in the first line, for example {','.join('ijk'[:dims])}"
+    text = documents.read_text(path, DatasetError)
+    try:
+        rows = [row for row in csv.reader(io.StringIO(text, newline="")) if any(cell.strip() for cell in row)]
+    except csv.Error as error:
+        msg = f"{path}: cannot be read as CSV ({plain(error)}); save it as comma-separated text"
+        raise DatasetError(msg) from None
+    # the names are fixed, because 'x' is a column to some and a row to others
+    if not rows or [cell.strip() for cell in rows[0]] != list(AXES[:dims]):
+        names = ",".join(AXES[:dims])
+        msg = f"{path}: the first line is not {names}; name the axes of the image file so, in the order it stores them"
         raise DatasetError(msg)
     try:
         points = np.array([[float(cell) for cell in row] for row in rows[1:]]).reshape(len(rows) - 1, dims)
@@ -144,11 +216,3 @@ def _read_landmarks(path: Path, grid: images.Grid) -> np.ndarray:
         msg = f"{path}: point {row + 1} at {points[row].tolist()} is outside its image of {grid.shape} voxels; "
         raise DatasetError(msg + "give voxel coordinates from 0, not millimetres, or remove the point everywhere")
     return np.ascontiguousarray(grid.turn_points(points))
-
-
-def _is_number(entry: str) -> bool:
-    try:
-        float(entry)
-    except ValueError:
-        return False
-    return True

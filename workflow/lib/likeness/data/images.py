@@ -7,13 +7,15 @@ turned with it. Heavy libraries are imported where they are used.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from likeness.data.formats import opened
 from likeness.data.layout import DatasetError
+from likeness.refusals import plain
 
 _METRES = {"m": 1.0, "meter": 1.0, "mm": 1e-3, "um": 1e-6, "µm": 1e-6, "micron": 1e-6, "nm": 1e-9}
 
@@ -65,20 +67,22 @@ def read(path: Path, dims: int, *, palette: bool = False) -> tuple[np.ndarray, G
     Args:
         path: PNG, TIFF or NIfTI.
         dims: the number of spatial axes; a volume with one axis of a single voxel is read as 2D.
-        palette: whether a PNG may store numbers as palette colours, as drawn label maps do.
+        palette: whether a PNG or TIFF may store numbers as palette colours, as drawn label maps do.
 
     Returns:
         The array, turned, in the type of the file, and its grid.
 
     Raises:
-        DatasetError: if the file is unreadable, truncated, coloured, or has another number of axes.
+        DatasetError: if the file is unreadable, truncated, of another format than its name says, coloured, too large,
+            or has another number of axes.
     """
-    stored, affine, unit = _load(path, palette)
-    if stored.dtype.kind not in "buif":
-        msg = f"{path}: has values of type {stored.dtype} (colour or complex); save one grey value a voxel"
-        raise DatasetError(msg)
-    grid = _grid(path, stored.shape, dims, affine, unit)
-    return grid.turn(stored.reshape(grid.shape)), grid
+    with opened(path, palette) as stored:
+        if stored.dtype.kind not in "buif":
+            msg = f"{path}: has values of type {plain(stored.dtype)} (colour or complex); save one grey value a voxel"
+            raise DatasetError(msg)
+        grid = _grid(path, stored.shape, dims, stored.affine, stored.unit)
+        stored.check_size(path)
+        return grid.turn(stored.values().reshape(grid.shape)), grid
 
 
 def read_field(path: Path, image: Grid) -> np.ndarray:
@@ -96,16 +100,17 @@ def read_field(path: Path, image: Grid) -> np.ndarray:
     """
     dims = len(image.axes)
     grid = image
-    if path.suffix == ".npz":
-        stored = _read_npz(path)
-    else:
-        stored, affine, unit = _load(path, palette=False)
-        grid = _grid(path, stored.shape[: dims if stored.ndim == dims + 1 else 3], dims, affine, unit)
-        check_same_place(path, grid, image)
-    if stored.size != np.prod(grid.shape) * dims or stored.shape[-1] != dims or stored.dtype.kind not in "iuf":
-        msg = f"{path}: has the shape {stored.shape}; a displacement of its image has {(*grid.shape, dims)}"
-        raise DatasetError(msg)
-    field = grid.turn_field(stored.reshape(*grid.shape, dims).astype(np.float32))
+    with opened(path, palette=False) as file:
+        if file.affine is not None:
+            grid = _grid(path, file.shape[: dims if len(file.shape) == dims + 1 else 3], dims, file.affine, file.unit)
+            check_same_place(path, grid, image)
+        fits = math.prod(file.shape) == math.prod(grid.shape) * dims and file.shape[-1] == dims
+        if not fits or file.dtype.kind not in "iuf":
+            msg = f"{path}: has the shape {file.shape}; a displacement of its image has {(*grid.shape, dims)}"
+            raise DatasetError(msg)
+        file.check_size(path, parts=dims)
+        values = file.values()
+    field = grid.turn_field(values.reshape(*grid.shape, dims).astype(np.float32))
     if not np.isfinite(field).all():
         msg = f"{path}: the displacement has values that are not finite; fill them"
         raise DatasetError(msg)
@@ -132,57 +137,6 @@ def check_same_place(path: Path, grid: Grid, image: Grid) -> None:
         raise DatasetError(msg)
 
 
-def _load(path: Path, palette: bool) -> tuple[np.ndarray, np.ndarray | None, str]:
-    """Give the stored array, and of NIfTI the affine and its unit."""
-    name = path.name.lower()
-    try:
-        if name.endswith((".nii", ".nii.gz")):
-            return _load_nifti(path)
-        array = _load_png(path, palette) if name.endswith(".png") else _load_tiff(path)
-    except DatasetError:
-        raise
-    except Exception as error:  # the three readers raise whatever their decoders do
-        msg = f"{path}: cannot be read ({type(error).__name__}: {error}); it may be truncated, write it again"
-        raise DatasetError(msg) from None
-    return array, None, "unknown"
-
-
-def _load_png(path: Path, palette: bool) -> np.ndarray:
-    from PIL import Image
-
-    with Image.open(path) as picture:
-        if picture.mode not in ("1", "L", "I", "I;16", "I;16B", *(["P"] if palette else [])):
-            msg = f"{path}: is a colour picture (mode {picture.mode}); save it as grey values of 8 or 16 bits"
-            raise DatasetError(msg)
-        return np.asarray(picture)
-
-
-def _load_tiff(path: Path) -> np.ndarray:
-    import tifffile
-
-    with tifffile.TiffFile(path) as file:
-        series = file.series[0]
-        if "S" in series.axes or "C" in series.axes:
-            msg = f"{path}: is a colour or multi-channel picture (axes {series.axes}); save one channel"
-            raise DatasetError(msg)
-        return series.asarray()
-
-
-def _load_nifti(path: Path) -> tuple[np.ndarray, np.ndarray, str]:
-    import nibabel as nib
-
-    image: Any = nib.load(path)
-    header = image.header
-    if not int(header["sform_code"]) and not int(header["qform_code"]):
-        msg = f"{path}: its header has no affine (sform and qform codes are 0); save it with its orientation"
-        raise DatasetError(msg)
-    affine = image.affine
-    if not np.isfinite(affine).all() or np.linalg.matrix_rank(affine[:3, :3]) < 3:
-        msg = f"{path}: its affine cannot be inverted; save it with its orientation and spacing"
-        raise DatasetError(msg)
-    return np.asanyarray(image.dataobj), affine, header.get_xyzt_units()[0]
-
-
 def _grid(path: Path, stored: tuple[int, ...], dims: int, affine: np.ndarray | None, unit: str) -> Grid:
     kept = [i for i, n in enumerate(stored) if n > 1]
     if len(stored) == dims:
@@ -207,15 +161,3 @@ def _grid(path: Path, stored: tuple[int, ...], dims: int, affine: np.ndarray | N
         unit=unit,
         affine=turned,
     )
-
-
-def _read_npz(path: Path) -> np.ndarray:
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return arrays["displacement"]
-    except KeyError:
-        msg = f"{path}: has no array 'displacement'; save it as np.savez(path, displacement=field)"
-        raise DatasetError(msg) from None
-    except Exception as error:  # a broken archive raises what zipfile and zlib do
-        msg = f"{path}: cannot be read ({type(error).__name__}: {error}); it may be truncated, write it again"
-        raise DatasetError(msg) from None

@@ -11,24 +11,34 @@ from __future__ import annotations
 import csv
 import difflib
 import hashlib
+import io
 import json
-from collections.abc import Hashable, Iterable
+import os
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import numpy as np
 import pandas as pd
 import yaml
 
+from likeness import documents, schemas
 from likeness.data import pairs as pairing
 from likeness.data.pairs import SPLITS
+from likeness.data.store import PRIMARY
 from likeness.files import write_json
+from likeness.provenance import code_digest, digest
+from likeness.refusals import Refusal, plain, shown, suggest
 
 FILES = ("image", "label", "instances", "mask", "unmatched", "field", "landmarks")
 """The columns of ``subjects.csv`` that hold paths."""
+COLUMNS = (*FILES, "subject", "split", "modality", "group", "position", "person")
+"""The columns of ``subjects.csv`` that mean something."""
 SCORED = ("label", "instances", "field", "landmarks")
 """The columns of which a scored subject needs one."""
 SUFFIXES = {
@@ -41,9 +51,12 @@ RESERVED = ("all", "mean")
 
 _SCHEMA = Path(__file__).parents[3] / "schemas" / "dataset.schema.yaml"
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
+_LONGEST_NAME = 64
+_UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")
+"""Categories of characters that no table can show in one line."""
 
 
-class DatasetError(ValueError):
+class DatasetError(Refusal):
     """A dataset that cannot be used; the message is one sentence that names the file, the key and the mend."""
 
 
@@ -85,15 +98,19 @@ def check_tables(folder: str | Path) -> RawDataset:
         DatasetError: at the first thing that does not fit.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        msg = f"{folder}: no such folder; name a folder that holds dataset.yaml and subjects.csv"
+    try:
+        there = folder.is_dir()
+    except OSError as error:
+        documents.refuse_path(folder, error, DatasetError)
+    if not there:
+        msg = f"{plain(folder)}: no such folder; name a folder that holds dataset.yaml and subjects.csv"
         raise DatasetError(msg)
     meta = _read_meta(folder / "dataset.yaml")
     subjects = _read_subjects(folder / "subjects.csv")
     raw = RawDataset(folder, meta, subjects, _read_pairs(folder / "pairs.csv", subjects))
     _check_files(raw)
-    _check_scorable(raw)
     _check_rule(raw)
+    _check_scorable(raw)
     return raw
 
 
@@ -102,40 +119,71 @@ def check_images(folder: str | Path, cache: Path) -> None:
 
     Args:
         folder: the raw dataset folder.
-        cache: a JSON file of good verdicts, shared by all datasets; made if absent. A verdict holds for the tables'
-            content, the path, size and modification time of every file they name, and the code of the check.
+        cache: a JSON file of good verdicts, shared by all datasets; made anew if it is absent or broken. A verdict
+            holds for the tables' content, the path, size and modification time of every file they name, and the code
+            of the check.
 
     Raises:
         DatasetError: at the first thing that does not fit.
     """
     raw = check_tables(folder)
     key = str(raw.folder.resolve())
-    verdicts = json.loads(cache.read_text()) if cache.is_file() else {}
-    code = [Path(__file__).with_name(name).read_bytes() for name in ("layout.py", "contents.py", "images.py")]
-    state = hashlib.sha256(b"".join([_digest(raw).encode(), *code])).hexdigest()
+    verdicts = _verdicts(cache)
+    state = digest(_digest(raw), code_digest(Path(__file__).with_name("contents.py")))
     if verdicts.get(key) == state:
         return
     from likeness.data import contents
 
     contents.check(raw)
-    write_json(cache, verdicts | {key: state})
+    # a verdict that cannot be kept is found anew
+    with suppress(OSError):
+        write_json(cache, verdicts | {key: state})
+
+
+def _verdicts(cache: Path) -> dict[str, Any]:
+    try:
+        verdicts = json.loads(cache.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return verdicts if isinstance(verdicts, dict) else {}
 
 
 def capabilities(folder: str | Path) -> dict[str, Any]:
     """Tell from the tables alone what a dataset offers, so that parsing can decide which losses apply.
 
     Returns:
-        ``spatial_dims`` and ``parts``, the columns of :data:`FILES` that at least one subject has an entry in;
-        ``label`` only where every training and validation subject has one, because losses learn from all of them.
+        ``spatial_dims``; ``parts``, the columns of :data:`FILES` that at least one subject has an entry in; and
+        ``partly``, those that losses learn from but that are left out of ``parts`` because entries are missing:
+        ``label`` without one for every training and validation subject, ``mask`` where not all moving, or not all
+        fixed, images of the training and validation pairs are alike in having one, since the loss of a pair would then
+        depend on the other pairs of its batch.
 
     Raises:
         DatasetError: as :func:`check_tables`.
     """
     raw = check_tables(folder)
     given = {part: raw.subjects[part].ne("") for part in FILES if part in raw.subjects}
+    given = {part: there for part, there in given.items() if there.any()}
     learnt = raw.subjects.split.isin(["train", "val"])
-    parts = [part for part, there in given.items() if (there[learnt].all() if part == "label" else there.any())]
-    return {"spatial_dims": raw.meta["spatial_dims"], "parts": parts}
+    partly = ["label"] if "label" in given and not given["label"][learnt].all() else []
+    partly += ["mask"] if "mask" in given and not _on_whole_sides(raw, given["mask"]) else []
+    parts = [part for part in given if part not in partly]
+    return {"spatial_dims": raw.meta["spatial_dims"], "parts": parts, "partly": partly}
+
+
+def _on_whole_sides(raw: RawDataset, there: pd.Series) -> bool:
+    """Tell whether all moving images of the pairs that losses see have a part or none has, likewise the fixed ones."""
+    pairs = np.concatenate([_candidates(raw, split) for split in ("train", "val")])
+    sides = [there[pairs[:, side]] for side in (0, 1)]
+    return any(side.all() for side in sides) and all(side.all() or not side.any() for side in sides)
+
+
+def _candidates(raw: RawDataset, split: str) -> np.ndarray:
+    """Give the pairs ``(pairs, 2)`` of a split, moving and fixed, before ``max_pairs``."""
+    listed = raw.pairs[raw.pairs.split == split]
+    return (
+        listed[["moving", "fixed"]].to_numpy() if len(listed) else pairing.draw(raw.subjects, raw.meta["pairs"], split)
+    )
 
 
 def states(folder: str | Path) -> str:
@@ -147,99 +195,35 @@ def states(folder: str | Path) -> str:
     return _digest(check_tables(folder))
 
 
-def suggest(word: object, known: Iterable[str]) -> str:
-    """Phrase the nearest known word as a question, or list the known ones."""
-    known = [str(k) for k in known]
-    near = difflib.get_close_matches(str(word), known, n=1, cutoff=0.6)
-    return f"did you mean '{near[0]}'?" if near else f"known are {', '.join(known)}"
-
-
 def _digest(raw: RawDataset) -> str:
-    digest = hashlib.sha256()
+    total = hashlib.sha256()
     tables = [raw.folder / name for name in ("dataset.yaml", "subjects.csv", "pairs.csv")]
     for path in (t for t in tables if t.is_file()):
-        digest.update(path.read_bytes())
+        total.update(path.read_bytes())
     named = {file for subject in raw.subjects.index for part in FILES if (file := raw.file(subject, part))}
     for path in sorted(named):
         status = path.stat()
-        digest.update(f"{path} {status.st_size} {status.st_mtime_ns}\n".encode())
-    return digest.hexdigest()
-
-
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """YAML in which a key given twice is an error instead of a silent override."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [key.value for key, _ in node.value]
-        twice = next((k for i, k in enumerate(keys) if k in keys[:i]), None)
-        if twice is not None:
-            line = node.start_mark.line + 1
-            msg = f"key '{twice}' is given twice in the block that starts on line {line}; keep one of them"
-            raise DatasetError(msg)
-        return super().construct_mapping(node, deep)
+        total.update(f"{path} {status.st_size} {status.st_mtime_ns}\n".encode())
+    return total.hexdigest()
 
 
 @lru_cache(maxsize=1)
 def _schema() -> dict[str, Any]:
-    return yaml.load(_SCHEMA.read_text(), Loader=_Loader)
+    return yaml.safe_load(_SCHEMA.read_text())
 
 
 def _read_meta(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        msg = f"{path}: missing; write it with at least {', '.join(_schema()['required'])}"
+    if not documents.is_file(path, DatasetError):
+        msg = f"{plain(path)}: missing; write it with at least {', '.join(_schema()['required'])}"
         raise DatasetError(msg)
-    try:
-        meta = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-    except (DatasetError, yaml.YAMLError, UnicodeDecodeError) as error:
-        msg = f"{path}: {' '.join(str(error).split())}"
-        raise DatasetError(msg) from None
-    if not isinstance(meta, dict):
-        msg = f"{path}: is not a table of keys and values; write 'name: …' on the first line"
-        raise DatasetError(msg)
-    _check_schema(path, meta)
+    meta = documents.read(path, DatasetError, "name: …")
+    schemas.check(meta, _schema(), str(path), DatasetError)
     defaults = {key: entry["default"] for key, entry in _schema()["properties"].items() if "default" in entry}
     meta = {**defaults, **meta}
-    meta["intensity"] = {"low": 0.001, "high": 0.999, **meta["intensity"]}
+    if meta["intensity"]["rule"] == "quantile":
+        meta["intensity"] = {"low": 0.001, "high": 0.999, **meta["intensity"]}
     _check_meta(path, meta)
     return meta
-
-
-def _check_schema(path: Path, meta: dict[str, Any]) -> None:
-    labels = meta.get("labels")
-    if isinstance(labels, dict):
-        wrong = next((k for k in labels if not isinstance(k, int) or isinstance(k, bool)), None)
-        if wrong is not None:
-            msg = f"{path}: key 'labels' has the entry '{wrong}', which is no whole number; "
-            raise DatasetError(msg + "write '1: name' without quotes")
-        # JSON knows text keys only
-        meta = {**meta, "labels": {str(k): v for k, v in labels.items()}}
-    errors = list(jsonschema.Draft202012Validator(_schema()).iter_errors(meta))
-    if not errors:
-        return
-    # a misspelt key is also a missing one; the misspelling is what to tell
-    error = next((e for e in errors if e.validator == "additionalProperties"), errors[0])
-    where = ".".join(str(step) for step in error.absolute_path)
-    if error.validator == "additionalProperties":
-        known = list(error.schema["properties"])
-        wrong = next(k for k in error.instance if k not in known)
-        msg = f"{path}: unknown key '{where + '.' if where else ''}{wrong}'; {suggest(wrong, known)}"
-    elif error.validator == "required":
-        missing = next(k for k in error.schema["required"] if k not in error.instance)
-        meaning = error.schema["properties"][missing]["description"]
-        msg = f"{path}: key '{where + '.' if where else ''}{missing}' is missing; it is: {meaning}"
-    else:
-        msg = f"{path}: key '{where}': {error.message}; it is: {_meaning(error)}"
-    raise DatasetError(msg)
-
-
-def _meaning(error: jsonschema.ValidationError) -> str:
-    """Find the description nearest above the value that failed."""
-    place: Any = _schema()
-    meaning = place["description"]
-    for step in error.absolute_path:
-        place = place.get("properties", {}).get(step) or place.get("additionalProperties") or place.get("items") or {}
-        meaning = place.get("description", meaning)
-    return meaning.strip()
 
 
 def _check_meta(path: Path, meta: dict[str, Any]) -> None:
@@ -247,11 +231,10 @@ def _check_meta(path: Path, meta: dict[str, Any]) -> None:
     if len(spacing) != dims:
         msg = f"{path}: key 'spacing' has {len(spacing)} entries but spatial_dims is {dims}; give one for each axis"
         raise DatasetError(msg)
-    names = list(labels.values())
-    for name in names:
-        if names.count(name) > 1 or name in RESERVED:
+    for name, count in Counter(labels.values()).items():
+        if count > 1 or name in RESERVED:
             why = "stands for a sum over labels in the tables" if name in RESERVED else "is given to two values"
-            msg = f"{path}: key 'labels': the name '{name}' {why}; give every label a name of its own"
+            msg = f"{path}: key 'labels': the name '{plain(name)}' {why}; give every label a name of its own"
             raise DatasetError(msg)
     unknown = [value for value in meta["evaluate"] if value not in labels]
     if unknown:
@@ -260,13 +243,17 @@ def _check_meta(path: Path, meta: dict[str, Any]) -> None:
     if meta["background"] is not None and meta["background"] in meta["evaluate"]:
         msg = f"{path}: key 'evaluate' has the background {meta['background']}; take it out or set 'background: null'"
         raise DatasetError(msg)
-    grouped = [value for values in meta["kinds"].values() for value in values]
-    for value in grouped:
-        if value not in labels or grouped.count(value) > 1:
+    grouped = Counter(value for values in meta["kinds"].values() for value in values)
+    for value, count in grouped.items():
+        if value not in labels or count > 1:
             why = "twice" if value in labels else "but 'labels' does not name it"
             msg = f"{path}: key 'kinds' has {value} {why}; give each label value of 'labels' at most one kind"
             raise DatasetError(msg)
     intensity = meta["intensity"]
+    for key in ("low", "high"):
+        if key not in intensity:
+            msg = f"{path}: key 'intensity.{key}' is missing; the rule range needs the intensity that becomes 0 or 1"
+            raise DatasetError(msg)
     top = 1 if intensity["rule"] == "quantile" else np.inf
     if not intensity["low"] < intensity["high"] <= top or (top == 1 and intensity["low"] < 0):
         msg = f"{path}: key 'intensity': low {intensity['low']} and high {intensity['high']} are no {intensity['rule']}"
@@ -276,38 +263,57 @@ def _check_meta(path: Path, meta: dict[str, Any]) -> None:
 
 def _read_table(path: Path, required: tuple[str, ...]) -> pd.DataFrame:
     """Read a CSV as text; rows must have as many entries as the header, since a shift would go unnoticed."""
+    text = documents.read_text(path, DatasetError)
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = [(n, [cell.strip() for cell in row]) for n, row in enumerate(csv.reader(file), 1) if any(row)]
-    except (UnicodeDecodeError, csv.Error) as error:
-        msg = f"{path}: cannot be read as CSV ({error}); save it as comma-separated text in UTF-8"
+        lines = csv.reader(io.StringIO(text, newline=""))
+        rows = [(n, [cell.strip() for cell in row]) for n, row in enumerate(lines, 1) if any(map(str.strip, row))]
+    except csv.Error as error:
+        msg = f"{path}: cannot be read as CSV ({plain(error)}); save it as comma-separated text"
         raise DatasetError(msg) from None
     header = rows[0][1] if rows else []
+    for line, row in rows:
+        wrong = next((c for cell in row for c in cell if unicodedata.category(c) in _UNPRINTABLE), None)
+        if wrong is not None:
+            msg = f"{path}: row {line} has the character {wrong!r}; take it out, and keep every entry on one line"
+            raise DatasetError(msg)
+    _check_header(path, header, required)
+    for line, row in rows[1:]:
+        if len(row) != len(header):
+            msg = f"{path}: row {line} has {len(row)} entries but the header has {len(header)}; add or remove commas"
+            raise DatasetError(msg)
+    return pd.DataFrame([row for _, row in rows[1:]], columns=header, dtype=object)
+
+
+def _check_header(path: Path, header: list[str], required: tuple[str, ...]) -> None:
     missing = next((c for c in required if c not in header), None)
     if missing:
-        hint = " (separated by semicolons? use commas)" if len(header) == 1 and ";" in header[0] else ""
+        near = difflib.get_close_matches(missing, header, n=1)
+        hint = f" ('{near[0]}' is there)" if near else ""
+        if len(header) == 1 and ";" in header[0]:
+            hint = " (separated by semicolons? use commas)"
         msg = f"{path}: column '{missing}' is missing{hint}; the header needs {', '.join(required)}"
         raise DatasetError(msg)
     twice = next((c for c in header if header.count(c) > 1), None)
     if twice is not None:
         msg = f"{path}: column '{twice}' is there twice; rename or remove one"
         raise DatasetError(msg)
-    for line, row in rows[1:]:
-        if len(row) != len(header):
-            msg = f"{path}: line {line} has {len(row)} entries but the header has {len(header)}; add or remove commas"
-            raise DatasetError(msg)
-    return pd.DataFrame([row for _, row in rows[1:]], columns=header, dtype=object)
 
 
 def _read_subjects(path: Path) -> pd.DataFrame:
-    if not path.is_file():
-        msg = f"{path}: missing; write one row an image with the columns subject, image, split"
+    if not documents.is_file(path, DatasetError):
+        msg = f"{plain(path)}: missing; write one row an image with the columns subject, image, split"
         raise DatasetError(msg)
     table = _read_table(path, ("subject", "image", "split"))
+    for column in table.columns:
+        # other columns are the user's own, but these would be taken for files that are then not read
+        known = next((k for k in COLUMNS if k not in table and k.rstrip("s") == column.lower().rstrip("s")), None)
+        if known is not None:
+            msg = f"{path}: column '{column}' would not be read; rename it to '{known}', or to something less like it"
+            raise DatasetError(msg)
     for name in table.subject:
-        if not name or not set(name) <= _NAME_CHARACTERS or name[0] in ".-":
-            msg = f"{path}: column 'subject' has '{name}'; use letters, digits, '.', '_' and '-', "
-            raise DatasetError(msg + "first a letter or digit")
+        if not name or not set(name) <= _NAME_CHARACTERS or name[0] in ".-" or len(name) > _LONGEST_NAME:
+            msg = f"{path}: column 'subject' has {shown(name)}; use letters, digits, '.', '_' and '-', "
+            raise DatasetError(msg + f"first a letter, a digit or '_', at most {_LONGEST_NAME}")
     twice = table.subject[table.subject.duplicated()]
     if len(twice):
         msg = f"{path}: subject '{twice.iloc[0]}' has two rows; give every image a subject name of its own"
@@ -326,7 +332,7 @@ def _check_splits(path: Path, table: pd.DataFrame, row: str) -> None:
     wrong = table[~table.split.isin(SPLITS)]
     if len(wrong):
         split = wrong.split.iloc[0]
-        msg = f"{path}: column 'split' of {row} '{wrong[row].iloc[0]}' has '{split}'; {suggest(split, SPLITS)}"
+        msg = f"{path}: column 'split' of {row} '{wrong[row].iloc[0]}' has {shown(split)}; {suggest(split, SPLITS)}"
         raise DatasetError(msg)
 
 
@@ -336,13 +342,13 @@ def _number(path: Path, subject: str, entry: str) -> float:
     except ValueError:
         value = np.inf
     if np.isinf(value):
-        msg = f"{path}: column 'position' of subject '{subject}' has '{entry}'; give a number or leave it empty"
+        msg = f"{path}: column 'position' of subject '{subject}' has {shown(entry)}; give a number or leave it empty"
         raise DatasetError(msg)
     return value
 
 
 def _read_pairs(path: Path, subjects: pd.DataFrame) -> pd.DataFrame:
-    if not path.is_file():
+    if not documents.is_file(path, DatasetError):
         return pd.DataFrame({"split": [], "moving": [], "fixed": []}, dtype=object)
     table = _read_table(path, ("split", "moving", "fixed"))[["split", "moving", "fixed"]]
     _check_splits(path, table, "moving")
@@ -385,11 +391,17 @@ def _check_files(raw: RawDataset) -> None:
                 continue
             elif not entry.lower().endswith(endings):
                 msg = f"{where} has '{entry}'; save it in a format that is read here: {', '.join(endings)}"
-            elif not (raw.folder / entry).is_file():
+            elif not documents.is_file(raw.folder / entry, DatasetError):
                 msg = f"{where} has '{entry}', which does not exist in {raw.folder}; add the file or correct the path"
             else:
                 continue
             raise DatasetError(msg)
+    owners: dict[str, Any] = {}
+    for subject, entry in raw.subjects.image.items():
+        other = owners.setdefault(os.path.normpath(entry), subject)
+        if other != subject:
+            msg = f"{table}: column 'image' of subject '{subject}' has the image of '{other}', '{entry}'; "
+            raise DatasetError(msg + "give every subject an image of its own, since pairs would hold it twice")
     if "label" in raw.subjects and raw.subjects.label.ne("").any():
         for key in ("labels", "evaluate"):
             if not raw.meta[key]:
@@ -398,11 +410,22 @@ def _check_files(raw: RawDataset) -> None:
 
 
 def _check_scorable(raw: RawDataset) -> None:
-    scored = [part for part in SCORED if part in raw.subjects]
+    """Check that the best score that any subject allows can be given to pairs of both splits that are scored."""
+    table, subjects = raw.folder / "subjects.csv", raw.subjects
+    there = {part: subjects[part].ne("") for part in PRIMARY if part in subjects and subjects[part].ne("").any()}
     for split in ("val", "test"):
-        if not (raw.subjects.loc[raw.subjects.split == split, scored].to_numpy() != "").any():
-            msg = f"{raw.folder / 'subjects.csv'}: split '{split}' could not be scored; give its subjects one of "
-            raise DatasetError(msg + ", ".join(SCORED))
+        if not any(given[subjects.split == split].any() for given in there.values()):
+            msg = f"{table}: split '{split}' could not be scored; give its subjects one of {', '.join(SCORED)}"
+            raise DatasetError(msg)
+        part, given = next(iter(there.items()))
+        moving, fixed = _candidates(raw, split).T
+        scored = given[moving].to_numpy() & given[fixed].to_numpy()
+        if part == "field" and "group" in subjects:
+            scored &= subjects.group[moving].to_numpy() == subjects.group[fixed].to_numpy()
+        if not scored.any():
+            where = " in one group" if part == "field" else ""
+            msg = f"{table}: column '{part}' decides the score, but no pair of split '{split}' has two entries{where}; "
+            raise DatasetError(msg + "fill it in for validation and test, or remove the column")
 
 
 def _check_rule(raw: RawDataset) -> None:
@@ -415,18 +438,21 @@ def _check_rule(raw: RawDataset) -> None:
     columns |= {"pairs.max_gap": "position"} if "max_gap" in rule else {}
     for key, column in columns.items():
         if column not in subjects:
-            msg = f"{path}: key '{key}' needs the column '{column}', which subjects.csv lacks; "
+            msg = f"{path}: key '{key}' needs the column '{plain(column)}', which subjects.csv lacks; "
             raise DatasetError(msg + suggest(column, subjects.columns))
     for side in ("moving", "fixed"):
         for column, value in rule.get(side, {}).items():
             if not pairing.has_value(subjects[column], value).any():
-                msg = f"{path}: key 'pairs.{side}.{column}' is '{value}', which no subject has; "
+                msg = f"{path}: key 'pairs.{side}.{column}' is {shown(value)}, which no subject has; "
                 raise DatasetError(msg + suggest(value, dict.fromkeys(subjects[column])))
     if "max_gap" in rule and subjects.position.isna().any():
         subject = subjects.index[subjects.position.isna()][0]
         msg = f"{raw.folder / 'subjects.csv'}: column 'position' of subject '{subject}' is empty, but key "
         raise DatasetError(msg + "'pairs.max_gap' of dataset.yaml needs it; fill it in")
     for split in SPLITS:
-        if not (raw.pairs.split == split).any() and not len(pairing.draw(subjects, rule, split)):
+        if (subjects.split == split).sum() == 1:
+            msg = f"{raw.folder / 'subjects.csv'}: split '{split}' has one subject; a pair needs two, add another"
+            raise DatasetError(msg)
+        if not len(_candidates(raw, split)):
             msg = f"{path}: key 'pairs' gives no pair in split '{split}'; loosen the rule or list pairs in pairs.csv"
             raise DatasetError(msg)

@@ -34,7 +34,8 @@ class Loader:
         subject: Subject = self.dataset.load(name)
         parts = {"image": torch.from_numpy(subject.image)[None]}
         if subject.label is not None:
-            parts["label"] = torch.from_numpy(np.searchsorted(self.ids, subject.label).astype(np.uint8))[None]
+            classes = np.searchsorted(self.ids, subject.label)
+            parts["label"] = torch.from_numpy(classes.astype(np.uint8 if len(self.ids) <= 256 else np.int16))[None]
         if subject.mask is not None:
             parts["mask"] = torch.from_numpy(subject.mask.astype(np.float32))[None]
         return parts

@@ -10,11 +10,10 @@ import pandas as pd
 import yaml
 
 from likeness.data import contents, layout, pairs
-from likeness.data.layout import DatasetError, RawDataset
+from likeness.data.contents import Limits
+from likeness.data.layout import RawDataset
 from likeness.data.store import PARTS, Subject
 from likeness.files import whole
-
-Limits = tuple[float, float]
 
 
 def prepare(folder: str | Path, output: str | Path, seed: int = 0, name: str | None = None) -> None:
@@ -39,22 +38,10 @@ def prepare(folder: str | Path, output: str | Path, seed: int = 0, name: str | N
             subject = contents.read(raw, member)
             first = first or subject
             contents.check_alike(raw, first, subject)
-            low, high = shared.get(member) or _limits(raw, subject)
+            low, high = shared.get(member) or contents.limits(raw, subject)
             has |= _write_subject(part / "subjects" / f"{member}.npz", subject, low, high)
         assert first is not None  # a dataset without subjects has been refused
         _write_tables(raw, part, first.image.shape, has, seed, name)
-
-
-def _limits(raw: RawDataset, subject: Subject) -> Limits:
-    """Find the intensities that become 0 and 1 in an image of its own scale."""
-    rule = raw.meta["intensity"]
-    if rule["rule"] == "range":
-        return float(rule["low"]), float(rule["high"])
-    low, high = (float(q) for q in np.quantile(subject.image, (rule["low"], rule["high"])))
-    if low == high:
-        msg = f"{raw.file(subject.name, 'image')}: its quantiles {rule['low']} and {rule['high']} are both {low:g}; "
-        raise DatasetError(msg + "give dataset.yaml an 'intensity' of wider quantiles or of the rule range")
-    return low, high
 
 
 def _shared_limits(raw: RawDataset) -> dict[str, Limits]:
@@ -65,7 +52,7 @@ def _shared_limits(raw: RawDataset) -> dict[str, Limits]:
     shared: dict[str, Limits] = {}
     for entry, members in raw.subjects.groupby(column, sort=False):
         if entry != "":
-            own = [_limits(raw, contents.read(raw, name)) for name in members.index]
+            own = [contents.limits(raw, contents.read(raw, name)) for name in members.index]
             shared |= dict.fromkeys(members.index, (min(low for low, _ in own), max(high for _, high in own)))
     return shared
 

@@ -6,7 +6,7 @@ import ast
 import importlib
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 RECIPES = {
     "mni-brain": "likeness.data.mni_brain",
@@ -24,6 +24,23 @@ _CONTENT = {
 }
 """The number of spatial axes, and the files that at least some subjects have, labels that all have."""
 
+_MOST = 100_000
+_PERSONS = {split: {"minimum": 3, "maximum": _MOST} for split in ("train", "val", "test")}
+_STACKS = {split: {"minimum": 1, "maximum": _MOST} for split in ("train", "val", "test")}
+
+_LIMITS: dict[str, dict[str, Any]] = {
+    "mni-brain": _PERSONS,
+    "mni-head": {**_PERSONS, "dose": {"minimum": 0, "maximum": 100}},
+    "cells": {
+        **_STACKS,
+        "size": {"minimum": 64, "maximum": 8192, "multipleOf": 8},
+        "binning": {"enum": [1, 2, 4]},
+        "sections": {"minimum": 2, "maximum": _MOST},
+    },
+    "mni-brain-3d": _PERSONS,
+}
+"""What the options may be, as JSON Schema: what ``make`` itself would refuse in a job."""
+
 _SIZE = {
     "mni-brain": ((112, 96), {"train": 48, "val": 16, "test": 40}, 1, 1),
     "mni-head": ((112, 96), {"train": 48, "val": 16, "test": 40}, 2, 1),
@@ -31,6 +48,20 @@ _SIZE = {
     "mni-brain-3d": ((40, 48, 40), {"train": 20, "val": 8, "test": 24}, 1, 1),
 }
 """Shape and persons by default, and how many images and scored pairs there are for each person."""
+
+_LABELS = {"mni-brain": 28, "mni-head": 28, "cells": 5, "mni-brain-3d": 28}
+"""How many labels there are, background included."""
+
+
+class Size(NamedTuple):
+    """How large a dataset is: what the cost of a study depends on."""
+
+    shape: tuple[int, ...]
+    images: dict[str, int]
+    """Of each split."""
+    pairs: dict[str, int]
+    """Of the splits that are scored."""
+    labels: int
 
 
 def make(name: str, folder: str | Path, seed: int, **options: Any) -> None:
@@ -68,14 +99,23 @@ def defaults(name: str) -> dict[str, Any]:
     return {argument.arg: ast.literal_eval(default) for argument, default in pairs if default is not None}
 
 
+def limits(name: str) -> dict[str, Any]:
+    """Give the JSON Schema of the options of a built-in dataset that may not have every value.
+
+    Raises:
+        KeyError: if there is no such dataset.
+    """
+    return _LIMITS[_known(name)]
+
+
 def describe(name: str) -> dict[str, Any]:
-    """Tell ``spatial_dims`` and ``parts`` of a built-in dataset, for parsing.
+    """Tell ``spatial_dims``, ``parts`` and ``partly`` of a built-in dataset, for parsing, as ``layout.capabilities``.
 
     Raises:
         KeyError: if there is no such dataset.
     """
     dims, parts = _CONTENT[_known(name)]
-    return {"spatial_dims": dims, "parts": list(parts)}
+    return {"spatial_dims": dims, "parts": list(parts), "partly": []}
 
 
 def _known(name: str) -> str:
@@ -85,8 +125,8 @@ def _known(name: str) -> str:
     return name
 
 
-def size(name: str, options: dict[str, Any]) -> tuple[tuple[int, ...], int, int]:
-    """Tell the shape, the number of images and the number of validation and test pairs, for a forecast.
+def size(name: str, options: dict[str, Any]) -> Size:
+    """Tell the size of a built-in dataset, for a forecast.
 
     Raises:
         KeyError: if there is no such dataset.
@@ -95,4 +135,5 @@ def size(name: str, options: dict[str, Any]) -> tuple[tuple[int, ...], int, int]
     persons = {split: options.get(split, number) for split, number in default.items()}
     if "size" in options or "binning" in options:
         shape = (options.get("size", 256) // options.get("binning", 2),) * len(shape)
-    return shape, images * sum(persons.values()), pairs * (persons["val"] + persons["test"])
+    scored = {split: pairs * persons[split] for split in ("val", "test")}
+    return Size(shape, {split: images * number for split, number in persons.items()}, scored, _LABELS[name])

@@ -8,6 +8,7 @@ dims)``) and ``landmarks`` (float64, ``(points, dims)``, voxels).
 
 from __future__ import annotations
 
+import zipfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +17,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import yaml
+
+from likeness.refusals import Refusal
 
 PARTS = {
     "image": np.float32,
@@ -125,12 +128,18 @@ class Dataset:
 
         Raises:
             KeyError: if the dataset has no such subject.
+            Refusal: if its file is broken.
         """
         if subject not in self.subjects.index:
             msg = f"{self.folder}: no subject '{subject}'"
             raise KeyError(msg)
-        with np.load(self.folder / "subjects" / f"{subject}.npz", allow_pickle=False) as parts:
-            return Subject(subject, **{name: parts[name] for name in PARTS if name in parts})
+        path = self.folder / "subjects" / f"{subject}.npz"
+        try:
+            with np.load(path, allow_pickle=False) as parts:
+                return Subject(subject, **{name: parts[name] for name in PARTS if name in parts})
+        except (ValueError, EOFError, zipfile.BadZipFile) as error:
+            msg = f"{path}: is broken ({error}); delete {self.folder} and run again, so that it is made anew"
+            raise Refusal(msg) from error
 
     def pairs_of(self, split: str) -> list[tuple[str, str]]:
         """List the pairs ``(moving, fixed)`` of ``train``, ``val`` or ``test``."""
