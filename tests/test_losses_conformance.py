@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from matplotlib.mathtext import MathTextParser
 from torch import Tensor
 
-from likeness import extractors, losses
+from likeness import extractors, losses, schemas
 from likeness.geometry import warp
 from likeness.losses.base import Registration, SimilarityLoss
 
@@ -31,10 +31,6 @@ TRANSFORMS = {
     "scale": lambda image: 0.5 * image,
     "inversion": lambda image: 1 - image,
     "monotone": lambda image: image**2,
-}
-KEYS = {
-    *("title", "order", "colour", "marker", "formula", "range", "doi", "dimensions", "supervision", "extractor"),
-    *("requires", "invariances", "grid", "raw_grid"),
 }
 
 every_loss = pytest.mark.parametrize(("name", "dims"), CASES, ids=[f"{n}-{d}d" for n, d in CASES])
@@ -278,7 +274,7 @@ def test_says_what_it_lacks_and_needs_nothing_else(name: str, dims: int) -> None
 @every_card
 def test_card_is_complete(name: str) -> None:
     card = losses.card(name)
-    assert set(card) == KEYS
+    assert set(card) - {"limits"} == set(losses.KEYS)
     assert card["title"]
     assert card["formula"]
     assert "$" not in card["formula"]
@@ -317,6 +313,29 @@ def test_options_are_keywords_with_literal_defaults(name: str) -> None:
     assert losses.options(name) == keywords
     with_default = {p.name for p in parameters if p.default is not p.empty}
     assert with_default <= set(keywords)
+
+
+@every_card
+def test_the_card_limits_every_option(name: str) -> None:
+    """So that a value that the loss would not take is refused before any job."""
+    limits, options = losses.card(name).get("limits", {}), losses.options(name)
+    assert set(limits) <= set(options)
+    for option, default in options.items():
+        assert option in limits or isinstance(default, bool), f"{option}: say on the card what it may be"
+        assert schemas.fault(default, schemas.same_kind(default) | limits.get(option, {})) is None
+
+
+@every_loss
+def test_works_at_the_limits_of_its_options(name: str, dims: int) -> None:
+    pair = different(dims)
+    limits = losses.card(name).get("limits", {})
+    extremes = [{o: v} for o, rule in limits.items() for k in ("minimum", "maximum") if (v := rule.get(k)) is not None]
+    for options in extremes:
+        displacement = pair.displacement.clone().requires_grad_()
+        value = losses.build(name, **options)(replace(pair, displacement=displacement))
+        (gradient,) = torch.autograd.grad(value, displacement)
+        assert torch.isfinite(value), options
+        assert torch.isfinite(gradient).all(), options
 
 
 def test_no_two_losses_look_alike() -> None:

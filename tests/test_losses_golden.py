@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from likeness import losses
+from likeness.losses._correlation import gaussian_mean, moments
 from likeness.losses.base import Registration
 
 ORACLES = Path(__file__).parent / "oracles" / "losses.npz"
@@ -63,7 +64,9 @@ def interior(tensor: Tensor, margin: int) -> Tensor:
 
 
 @both
-@pytest.mark.parametrize(("name", "key"), [("mse", "mse"), ("nmi", "deepsim_nmi_b64_full")])
+@pytest.mark.parametrize(
+    ("name", "key"), [("mse", "mse"), ("nmi", "deepsim_nmi_b64_full"), ("ncc_global", "dgir_global_ncc")]
+)
 def test_agrees_with_the_reference(name: str, key: str, dims: str) -> None:
     loss = losses.build(name)
     value, gradient = value_and_gradient(lambda moved, fixed: loss(registered(moved, fixed)), dims)
@@ -71,9 +74,10 @@ def test_agrees_with_the_reference(name: str, key: str, dims: str) -> None:
 
 
 @both
-def test_ncc_agrees_once_its_border_is_padded_with_zeros(dims: str) -> None:
+@pytest.mark.parametrize(("name", "key"), [("ncc", "deepsim_ncc2_w9"), ("ncc_plain", "deepsim_ncc_w9")])
+def test_ncc_agrees_once_its_border_is_padded_with_zeros(name: str, key: str, dims: str) -> None:
     """Around an image that is padded by hand, our windows hold the zeros that DeepSim's always hold."""
-    loss = losses.build("ncc")
+    loss = losses.build(name)
 
     def padded(moved: Tensor, fixed: Tensor) -> Tensor:
         margins = [4] * (2 * (moved.dim() - 2))
@@ -81,7 +85,39 @@ def test_ncc_agrees_once_its_border_is_padded_with_zeros(dims: str) -> None:
         assert per_voxel is not None
         return interior(per_voxel, 4).mean()
 
-    assert_agrees(*value_and_gradient(padded, dims), f"{dims}.deepsim_ncc2_w9")
+    assert_agrees(*value_and_gradient(padded, dims), f"{dims}.{key}")
+
+
+@both
+def test_gaussian_lncc_agrees_but_for_its_border_and_its_floor(dims: str) -> None:
+    """DGIR pads with zeros and adds 1e-5 to both variances; ours ends its window at the border and has a floor."""
+    reach = 6
+
+    def padded(moved: Tensor, fixed: Tensor) -> Tensor:
+        margins = [reach] * (2 * (moved.dim() - 2))
+        images = F.pad(moved, margins), F.pad(fixed, margins)
+        covariance, *variances = moments(*images, gaussian_mean(3.0, images[0]))
+        return 1 - interior(covariance * torch.rsqrt((variances[0] + 1e-5) * (variances[1] + 1e-5)), reach).mean()
+
+    assert_agrees(*value_and_gradient(padded, dims), f"{dims}.dgir_lncc_sigma3")
+    loss = losses.build("lncc", sigma=3.0)
+    value, gradient = value_and_gradient(lambda moved, fixed: loss(registered(moved, fixed)), dims)
+    expected = oracle(f"{dims}.dgir_lncc_sigma3.grad_moved")
+    assert abs(value - oracle(f"{dims}.dgir_lncc_sigma3.value")) > 1e-3
+    inside = interior(gradient, 11), interior(expected, 11)
+    assert (inside[0] - inside[1]).norm() < 0.02 * inside[1].norm()
+
+
+@pytest.mark.parametrize("spacing", [None, (1.0, 2.0)])
+def test_ngf_is_one_minus_the_squared_cosine_of_the_gradients(spacing: tuple[float, float] | None) -> None:
+    images = [oracle(f"2d.{side}").double()[:1] for side in ("moved", "fixed")]
+    gradients = [np.stack(np.gradient(image[0, 0].numpy(), *(spacing or (1, 1)))) for image in images]
+    lengths = [np.linalg.norm(g, axis=0) for g in gradients]
+    squares = [(g**2).sum(0) + (0.5 * length.mean()) ** 2 for g, length in zip(gradients, lengths, strict=True)]
+    expected = 1 - (gradients[0] * gradients[1]).sum(0) ** 2 / (squares[0] * squares[1])
+    pair = registered(*images)
+    pair.spacing = spacing
+    np.testing.assert_allclose(losses.build("ngf", eta=0.5).map(pair)[0, 0], expected, rtol=1e-9, atol=1e-12)
 
 
 @both
@@ -224,7 +260,7 @@ def test_refuses_images_of_different_shape(name: str) -> None:
 
 def test_refuses_an_even_window() -> None:
     image = oracle("2d.fixed")
-    with pytest.raises(ValueError, match=r"^squared_correlation: the window is 8 but must be odd"):
+    with pytest.raises(ValueError, match=r"^box_mean: the window is 8 but must be odd"):
         losses.build("ncc", window=8)(registered(image, image))
 
 

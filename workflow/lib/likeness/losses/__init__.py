@@ -7,16 +7,24 @@ module, because the workflow needs them before any job and without torch.
 from __future__ import annotations
 
 import ast
+from contextlib import suppress
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from likeness.refusals import Refusal
 
 if TYPE_CHECKING:
     from likeness.losses.base import SimilarityLoss
 
 FOLDER = Path(__file__).parent
 NOT_LOSSES = {"__init__", "base"}
+KEYS = (
+    *("title", "order", "colour", "marker", "formula", "range", "doi", "dimensions", "supervision", "extractor"),
+    *("requires", "invariances", "grid", "raw_grid"),
+)
+"""What every card has; ``limits`` may come beside them."""
 
 
 def names() -> list[str]:
@@ -27,7 +35,12 @@ def names() -> list[str]:
 
 @lru_cache
 def _tree(name: str) -> ast.Module:
-    return ast.parse((FOLDER / f"{name}.py").read_text())
+    path = FOLDER / f"{name}.py"
+    try:
+        return ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError) as error:
+        msg = f"{path}: line {getattr(error, 'lineno', None) or 1} is no Python ({error.args[0]}); mend it"
+        raise Refusal(msg) from None
 
 
 @lru_cache
@@ -35,17 +48,29 @@ def card(name: str) -> dict[str, Any]:
     """Read the card of a loss, a literal, without importing its module.
 
     Raises:
-        ValueError: if there is no such loss or its module has no literal ``CARD``.
+        Refusal: if there is no such loss or its module has no literal ``CARD``.
     """
     path = FOLDER / f"{name}.py"
     if not path.is_file():
         msg = f"{path}: there is no loss '{name}'; `make loss NAME={name}` writes one"
-        raise ValueError(msg)
+        raise Refusal(msg)
     for node in _tree(name).body:
         if isinstance(node, ast.Assign) and [t.id for t in node.targets if isinstance(t, ast.Name)] == ["CARD"]:
-            return ast.literal_eval(node.value)
+            found = None
+            with suppress(ValueError):
+                found = ast.literal_eval(node.value)
+            if found is not None:
+                return _complete(path, found)
     msg = f"{path}: no literal CARD; write `CARD = {{...}}` with constants only"
-    raise ValueError(msg)
+    raise Refusal(msg)
+
+
+def _complete(path: Path, card: Any) -> dict[str, Any]:
+    missing = next((key for key in KEYS if not isinstance(card, dict) or key not in card), None)
+    if missing is not None:
+        msg = f"{path}: the CARD has no '{missing}'; add it as losses/base.py says"
+        raise Refusal(msg)
+    return card
 
 
 @lru_cache
@@ -60,6 +85,22 @@ def options(name: str) -> dict[str, Any]:
     return {}
 
 
+def modules(name: str) -> list[str]:
+    """Name the modules that a job with a loss imports by a computed name: the loss, and the extractor that it needs."""
+    extractor = card(name)["extractor"]
+    return [f"likeness.losses.{name}"] + ([f"likeness.extractors.{extractor}"] if extractor else [])
+
+
 def build(name: str, **options: Any) -> SimilarityLoss:
-    """Build a loss with the options of a variant; what it does not name keeps the loss's default."""
-    return import_module(f"likeness.losses.{name}").Loss(**options)
+    """Build a loss with the options of a variant; what it does not name keeps the loss's default.
+
+    Raises:
+        Refusal: if the loss does not take them.
+    """
+    try:
+        return import_module(f"likeness.losses.{name}").Loss(**options)
+    except (TypeError, ValueError) as error:
+        given = {key: value for key, value in options.items() if key != "extractor"}
+        msg = f"{FOLDER / f'{name}.py'}: cannot be built with the options {given}: {error}; "
+        msg += f"correct them under `losses.{name}` in the configuration, or state their limits on the card"
+        raise Refusal(msg) from error

@@ -1,29 +1,159 @@
-"""The windowed correlation coefficient of two images, shared by the losses of its family."""
+"""The correlation coefficient of two images around every voxel, shared by the losses of its family."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from likeness.losses._arithmetic import SMALLEST_WEIGHT, box_sum, check_images, check_weight, full_precision
+from likeness.losses.base import SimilarityLoss
 
 VARIANCE_FLOOR = 1e-6
 """Windows that vary less than this (a standard deviation of .001 of the intensity range) count as constant."""
+REACH = 2
+"""A Gaussian window ends at so many standard deviations, as in DGIR."""
+
+Moments = tuple[Tensor, Tensor, Tensor]
+"""Covariance and both variances, not negative, around every voxel."""
+
+
+def moments(moved: Tensor, fixed: Tensor, mean: Callable[[Tensor], Tensor]) -> Moments:
+    """Covariance and variances of two images under a local mean.
+
+    Args:
+        moved: ``(batch, channel, *spatial)``; any offset.
+        fixed: of the same shape.
+        mean: gives the mean around every voxel; the mean of ones is one.
+    """
+    # E[x²] - E[x]² loses what a common offset makes large, so the offset goes first
+    a, b = _centred(moved), _centred(fixed)
+    mean_a, mean_b = mean(a), mean(b)
+    variance_a = (mean(a * a) - mean_a * mean_a).clamp(min=0)
+    variance_b = (mean(b * b) - mean_b * mean_b).clamp(min=0)
+    return mean(a * b) - mean_a * mean_b, variance_a, variance_b
+
+
+def _centred(image: Tensor) -> Tensor:
+    with torch.no_grad():
+        offset = image.mean(tuple(range(2, image.dim())), keepdim=True)
+    return image - offset
+
+
+def coefficient(values: Moments) -> Tensor:
+    """Pearson correlation in [-1, 1]; 0 where an image is constant, and so is the gradient."""
+    covariance, variance_a, variance_b = values
+    return covariance * torch.rsqrt(variance_a.clamp(min=VARIANCE_FLOOR) * variance_b.clamp(min=VARIANCE_FLOOR))
+
+
+def squared_coefficient(values: Moments) -> Tensor:
+    """Squared Pearson correlation in [0, 1]; 0 where an image is constant, and so is the gradient."""
+    covariance, variance_a, variance_b = values
+    return covariance * covariance / (variance_a.clamp(min=VARIANCE_FLOOR) * variance_b.clamp(min=VARIANCE_FLOOR))
+
+
+def box_mean(window: int, image: Tensor, weight: Tensor | None = None) -> Callable[[Tensor], Tensor]:
+    """Give the mean in a cubic window around every voxel.
+
+    A window that reaches over the border, or out of the mask, takes its mean from the voxels inside alone.
+
+    Args:
+        window: edge length in voxels, odd.
+        image: ``(batch, channel, *spatial)``, an image of those to come.
+        weight: ``(batch, 1, *spatial)``, not negative: how much a voxel counts.
+
+    Raises:
+        ValueError: if the window is even or the weight is on another grid.
+    """
+    if window % 2 == 0:
+        msg = f"box_mean: the window is {window} but must be odd, to have a centre"
+        raise ValueError(msg)
+    if weight is None:
+        inside = 1 / box_sum(image.new_ones(1, 1, *image.shape[2:]), window, window // 2)
+        return lambda values: box_sum(values, window, window // 2) * inside
+    check_weight("box_mean", weight, image)
+    inside = 1 / box_sum(weight, window, window // 2).clamp(min=SMALLEST_WEIGHT)
+    return lambda values: box_sum(values * weight, window, window // 2) * inside
+
+
+def gaussian_mean(sigma: float, image: Tensor) -> Callable[[Tensor], Tensor]:
+    """Give the mean under a Gaussian around every voxel, cut at two standard deviations and at the border.
+
+    Args:
+        sigma: standard deviation in voxels, positive.
+        image: ``(batch, channel, *spatial)``, an image of those to come.
+
+    Raises:
+        ValueError: if ``sigma`` is not positive.
+    """
+    if sigma <= 0:
+        msg = f"gaussian_mean: sigma is {sigma} but must be positive"
+        raise ValueError(msg)
+    weights = [_gaussian_matrix(n, sigma, image) for n in image.shape[2:]]
+    return lambda values: _SeparableProduct.apply(values, *weights)
+
+
+class _SeparableProduct(torch.autograd.Function):
+    """Product with a matrix along every spatial axis, in full precision also in a backward pass under autocast."""
+
+    @staticmethod
+    def compute(values: Tensor, matrices: Sequence[Tensor]) -> Tensor:
+        with torch.autocast(values.device.type, enabled=False):
+            for axis, matrix in enumerate(matrices, start=2):
+                values = torch.tensordot(values, matrix, dims=([axis], [1])).movedim(-1, axis)
+        return values
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, *matrices: Tensor) -> Tensor:
+        ctx.save_for_backward(*matrices)
+        return _SeparableProduct.compute(values, matrices)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        return (
+            _SeparableProduct.compute(gradient, [matrix.T for matrix in ctx.saved_tensors]),
+            *[None for _ in ctx.saved_tensors],
+        )
+
+
+def _gaussian_matrix(length: int, sigma: float, like: Tensor) -> Tensor:
+    """Weights ``(length, length)`` of all voxels of a line in the mean around each; rows sum to one.
+
+    A product with a dense matrix of a few hundred rows takes less time than a convolution with a kernel of seventeen.
+    """
+    at = torch.arange(length, dtype=like.dtype, device=like.device)
+    distance = (at[:, None] - at).abs()
+    weights = torch.exp(-0.5 * (distance / sigma).square()) * (distance <= math.ceil(REACH * sigma))
+    return weights / weights.sum(1, keepdim=True)
 
 
 @full_precision
-def squared_correlation(
-    moved: Tensor,
-    fixed: Tensor,
-    window: int,
-    weight: Tensor | None = None,
-    floor: float = VARIANCE_FLOOR,
-) -> Tensor:
-    """Squared Pearson correlation of two images in a cubic window around every voxel.
+def windowed_correlation(moved: Tensor, fixed: Tensor, window: int) -> Tensor:
+    """Pearson correlation of two images in a cubic window around every voxel.
 
-    A window that reaches over the border, or out of the mask, takes its statistics from the voxels inside alone. Where
-    a variance falls below the floor, the floor takes its place: the coefficient of constant images is 0, and so is its
-    gradient.
+    Args:
+        moved: ``(batch, channel, *spatial)``, intensities of the order of 1; any offset.
+        fixed: of the same shape.
+        window: edge length in voxels, odd. At the border it takes its statistics from the voxels inside alone.
+
+    Returns:
+        ``(batch, channel, *spatial)`` in [-1, 1]; once differentiable in the images.
+
+    Raises:
+        ValueError: if shapes differ or the window is even.
+    """
+    check_images("windowed_correlation", moved, fixed)
+    return coefficient(moments(moved, fixed, box_mean(window, moved)))
+
+
+@full_precision
+def squared_correlation(moved: Tensor, fixed: Tensor, window: int, weight: Tensor | None = None) -> Tensor:
+    """Squared Pearson correlation of two images in a cubic window around every voxel.
 
     Avants et al., Symmetric diffeomorphic image registration with cross-correlation, Med. Image Anal. 2008,
     doi:10.1016/j.media.2007.06.004.
@@ -31,9 +161,8 @@ def squared_correlation(
     Args:
         moved: ``(batch, channel, *spatial)``, intensities of the order of 1; any offset.
         fixed: of the same shape.
-        window: edge length in voxels, odd.
+        window: edge length in voxels, odd. At the border it takes its statistics from the voxels inside alone.
         weight: ``(batch, 1, *spatial)``, not negative: how much a voxel counts in the statistics of its windows.
-        floor: least variance.
 
     Returns:
         ``(batch, channel, *spatial)`` in [0, 1]; once differentiable in the images and the weight.
@@ -42,28 +171,65 @@ def squared_correlation(
         ValueError: if shapes differ or the window is even.
     """
     check_images("squared_correlation", moved, fixed)
-    if window % 2 == 0:
-        msg = f"squared_correlation: the window is {window} but must be odd, to have a centre"
-        raise ValueError(msg)
-    if weight is None:
-        inside = 1 / box_sum(moved.new_ones(1, 1, *moved.shape[2:]), window, window // 2)
-    else:
-        check_weight("squared_correlation", weight, moved)
-        inside = 1 / box_sum(weight, window, window // 2).clamp(min=SMALLEST_WEIGHT)
-
-    def mean(values: Tensor) -> Tensor:
-        return box_sum(values if weight is None else values * weight, window, window // 2) * inside
-
-    # E[x²] - E[x]² loses what a common offset makes large, so the offset goes first
-    a, b = _centred(moved), _centred(fixed)
-    mean_a, mean_b = mean(a), mean(b)
-    variance_a = (mean(a * a) - mean_a * mean_a).clamp(min=floor)
-    variance_b = (mean(b * b) - mean_b * mean_b).clamp(min=floor)
-    covariance = mean(a * b) - mean_a * mean_b
-    return covariance * covariance / (variance_a * variance_b)
+    return squared_coefficient(moments(moved, fixed, box_mean(window, moved, weight)))
 
 
-def _centred(image: Tensor) -> Tensor:
-    with torch.no_grad():
-        offset = image.mean(tuple(range(2, image.dim())), keepdim=True)
-    return image - offset
+@full_precision
+def gaussian_correlation(moved: Tensor, fixed: Tensor, sigma: float) -> Tensor:
+    """Pearson correlation of two images under a Gaussian window around every voxel.
+
+    Cachier et al., Iconic feature based nonrigid registration: the PASHA algorithm, Comput. Vis. Image Underst. 2003,
+    doi:10.1016/S1077-3142(03)00002-X.
+
+    Args:
+        moved: ``(batch, channel, *spatial)``, intensities of the order of 1; any offset.
+        fixed: of the same shape.
+        sigma: standard deviation of the window in voxels, positive.
+
+    Returns:
+        ``(batch, channel, *spatial)`` in [-1, 1].
+
+    Raises:
+        ValueError: if shapes differ or ``sigma`` is not positive.
+    """
+    check_images("gaussian_correlation", moved, fixed)
+    return coefficient(moments(moved, fixed, gaussian_mean(sigma, moved)))
+
+
+@full_precision
+def global_correlation(moved: Tensor, fixed: Tensor) -> Tensor:
+    """What every voxel contributes to the Pearson correlation of two whole images.
+
+    Args:
+        moved: ``(batch, channel, *spatial)``, intensities of the order of 1; any offset.
+        fixed: of the same shape.
+
+    Returns:
+        ``(batch, channel, *spatial)``; its mean over voxels is the coefficient in [-1, 1], 0 if an image is constant.
+
+    Raises:
+        ValueError: if shapes differ.
+    """
+    check_images("global_correlation", moved, fixed)
+    axes = tuple(range(2, moved.dim()))
+    scores = []
+    for image in (moved, fixed):
+        centred = image - image.mean(axes, keepdim=True)
+        scores.append(centred * torch.rsqrt(centred.square().mean(axes, keepdim=True).clamp(min=VARIANCE_FLOOR)))
+    return scores[0] * scores[1]
+
+
+class WindowedLoss(SimilarityLoss):
+    """What losses with a cubic window share.
+
+    Args:
+        window: edge length in voxels, odd.
+    """
+
+    def __init__(self, window: int) -> None:
+        super().__init__()
+        self.window = window
+
+    def extra_repr(self) -> str:
+        """Name the window."""
+        return f"window={self.window}"

@@ -18,6 +18,9 @@ invariances    intensity changes of one image that leave the value unchanged, of
                ``monotone``
 grid           default multipliers s of the balanced regularisation weight
 raw_grid       regularisation weights λ of the papers' protocols, for ``weights: raw``
+limits         what each option may be beside of the kind of its default, as keywords of JSON Schema and ``odd``, for
+               example ``{"window": {"odd": True, "minimum": 3}}``: what the loss would not take is then refused before
+               any job. May be left out where there are no options but those that are true or false
 =============  ========================================================================================================
 """
 

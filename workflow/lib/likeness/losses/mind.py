@@ -39,6 +39,7 @@ CARD = {
     "invariances": ["offset", "scale", "inversion"],
     "grid": [0.1, 0.3, 1.0],
     "raw_grid": [0.015625, 0.03125, 0.0625, 0.125, 0.25, 0.5, 1.0, 2.0],
+    "limits": {"radius": {"minimum": 0, "maximum": 16}, "dilation": {"minimum": 1, "maximum": 16}},
 }
 
 NOISE_RATIO = 1e-3

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from likeness.losses._correlation import squared_correlation
-from likeness.losses.base import Registration, SimilarityLoss
+from likeness.losses._correlation import WindowedLoss, squared_correlation
+from likeness.losses.base import Registration
 
 CARD = {
     "title": "NCC²",
@@ -26,10 +26,11 @@ CARD = {
     "invariances": ["offset", "scale", "inversion"],
     "grid": [0.1, 0.3, 1.0],
     "raw_grid": [0.125, 0.25, 0.5, 1.0, 2.0],
+    "limits": {"window": {"odd": True, "minimum": 3, "maximum": 127}},
 }
 
 
-class Loss(SimilarityLoss):
+class Loss(WindowedLoss):
     """One minus the squared correlation in a cubic window around every voxel.
 
     Args:
@@ -37,8 +38,7 @@ class Loss(SimilarityLoss):
     """
 
     def __init__(self, *, window: int = 9) -> None:
-        super().__init__()
-        self.window = window
+        super().__init__(window)
 
     def forward(self, pair: Registration) -> Tensor:
         """Give the mean over voxels and pairs."""
@@ -47,7 +47,3 @@ class Loss(SimilarityLoss):
     def map(self, pair: Registration) -> Tensor:
         """Give one minus the squared correlation of the window around every voxel."""
         return 1 - squared_correlation(pair.moved, pair.fixed, self.window)
-
-    def extra_repr(self) -> str:
-        """Name the window."""
-        return f"window={self.window}"

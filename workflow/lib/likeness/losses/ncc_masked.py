@@ -9,8 +9,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from likeness.losses._arithmetic import full_precision, per_voxel_share
-from likeness.losses._correlation import squared_correlation
-from likeness.losses.base import Registration, SimilarityLoss, required
+from likeness.losses._correlation import WindowedLoss, squared_correlation
+from likeness.losses.base import Registration, required
 
 CARD = {
     "title": "NCC², masked",
@@ -30,6 +30,7 @@ CARD = {
     "invariances": ["offset", "scale", "inversion"],
     "grid": [0.1, 0.3, 1.0],
     "raw_grid": [0.125, 0.25, 0.5, 1.0, 2.0],
+    "limits": {"window": {"odd": True, "minimum": 3, "maximum": 127}},
 }
 
 
@@ -53,7 +54,7 @@ def masked_decorrelation(moved: Tensor, fixed: Tensor, weight: Tensor, window: i
     return per_voxel_share(1 - squared_correlation(moved, fixed, window, weight), weight)
 
 
-class Loss(SimilarityLoss):
+class Loss(WindowedLoss):
     """One minus the windowed squared correlation inside the warped moving mask times the fixed one.
 
     Args:
@@ -61,8 +62,7 @@ class Loss(SimilarityLoss):
     """
 
     def __init__(self, *, window: int = 9) -> None:
-        super().__init__()
-        self.window = window
+        super().__init__(window)
 
     def forward(self, pair: Registration) -> Tensor:
         """Give the mean inside the mask, averaged over pairs."""
@@ -72,7 +72,3 @@ class Loss(SimilarityLoss):
         """Give the weighted value of the window around every voxel."""
         mask = required("ncc_masked", "mask", pair.mask)
         return masked_decorrelation(pair.moved, pair.fixed, mask, self.window)
-
-    def extra_repr(self) -> str:
-        """Name the window."""
-        return f"window={self.window}"

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from likeness.losses._correlation import squared_correlation
-from likeness.losses.base import Registration, SimilarityLoss, required
+from likeness.losses._correlation import WindowedLoss, squared_correlation
+from likeness.losses.base import Registration, required
 from likeness.losses.mse import squared_difference
 
 CARD = {
@@ -27,10 +27,11 @@ CARD = {
     "invariances": ["offset", "scale", "inversion"],
     "grid": [0.1, 0.3, 1.0],
     "raw_grid": [0.125, 0.25, 0.5, 1.0, 2.0],
+    "limits": {"window": {"odd": True, "minimum": 3, "maximum": 127}},
 }
 
 
-class Loss(SimilarityLoss):
+class Loss(WindowedLoss):
     """Windowed squared correlation of the images plus mean squared difference of the labels, weighted 1 : 1.
 
     Args:
@@ -38,8 +39,7 @@ class Loss(SimilarityLoss):
     """
 
     def __init__(self, *, window: int = 9) -> None:
-        super().__init__()
-        self.window = window
+        super().__init__(window)
 
     def forward(self, pair: Registration) -> Tensor:
         """Give the mean over voxels, labels and pairs."""
@@ -51,7 +51,3 @@ class Loss(SimilarityLoss):
         fixed_labels = required("ncc_sup", "label", pair.fixed_labels)
         labels = squared_difference(moved_labels, fixed_labels).mean(1, keepdim=True)
         return 1 - squared_correlation(pair.moved, pair.fixed, self.window) + labels
-
-    def extra_repr(self) -> str:
-        """Name the window."""
-        return f"window={self.window}"

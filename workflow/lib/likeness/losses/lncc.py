@@ -1,0 +1,58 @@
+"""Local normalised cross-correlation under a Gaussian window.
+
+Cachier et al., Iconic feature based nonrigid registration: the PASHA algorithm, Comput. Vis. Image Underst. 2003,
+doi:10.1016/S1077-3142(03)00002-X. DGIR and the GradICON family use it on intensities and, in
+:mod:`likeness.losses._features`, on features.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from likeness.losses._correlation import gaussian_correlation
+from likeness.losses.base import Registration, SimilarityLoss
+
+CARD = {
+    "title": "LNCC, Gaussian",
+    "order": 117,
+    "colour": "#999944",
+    "marker": "2",
+    "formula": (
+        r"1-\frac{1}{|\Omega|}\sum_{x}"
+        r"\frac{\mathrm{cov}_{G_x}(m,f)}{\sqrt{\mathrm{var}_{G_x}(m)\,\mathrm{var}_{G_x}(f)}}"
+    ),
+    "range": [0, 2],
+    "doi": "10.1016/S1077-3142(03)00002-X",
+    "dimensions": [2, 3],
+    "supervision": "none",
+    "extractor": None,
+    "requires": {},
+    "invariances": ["offset", "scale"],
+    "grid": [0.1, 0.3, 1.0],
+    "raw_grid": [0.125, 0.25, 0.5, 1.0, 2.0],
+    "limits": {"sigma": {"minimum": 0.5, "maximum": 64}},
+}
+
+
+class Loss(SimilarityLoss):
+    """One minus the correlation under a Gaussian around every voxel.
+
+    Args:
+        sigma: standard deviation of the Gaussian in voxels.
+    """
+
+    def __init__(self, *, sigma: float = 3.0) -> None:
+        super().__init__()
+        self.sigma = sigma
+
+    def forward(self, pair: Registration) -> Tensor:
+        """Give the mean over voxels and pairs."""
+        return self.map(pair).mean()
+
+    def map(self, pair: Registration) -> Tensor:
+        """Give one minus the correlation around every voxel."""
+        return 1 - gaussian_correlation(pair.moved, pair.fixed, self.sigma)
+
+    def extra_repr(self) -> str:
+        """Name the width of the window."""
+        return f"sigma={self.sigma}"

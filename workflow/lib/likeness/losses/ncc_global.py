@@ -1,0 +1,40 @@
+"""Normalised cross-correlation of the whole images: intensities related by one line, with the same sign in both.
+
+Lewis, Fast normalized cross-correlation, Vision Interface 1995, there for a template as large as the image.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from likeness.losses._correlation import global_correlation
+from likeness.losses.base import Registration, SimilarityLoss
+
+CARD = {
+    "title": "NCC, global",
+    "order": 118,
+    "colour": "#5566AA",
+    "marker": "3",
+    "formula": r"1-\frac{\mathrm{cov}(m,f)}{\sqrt{\mathrm{var}(m)\,\mathrm{var}(f)}}",
+    "range": [0, 2],
+    "doi": None,
+    "dimensions": [2, 3],
+    "supervision": "none",
+    "extractor": None,
+    "requires": {},
+    "invariances": ["offset", "scale"],
+    "grid": [0.1, 0.3, 1.0],
+    "raw_grid": [0.125, 0.25, 0.5, 1.0, 2.0],
+}
+
+
+class Loss(SimilarityLoss):
+    """One minus the correlation of all voxels."""
+
+    def forward(self, pair: Registration) -> Tensor:
+        """Give the mean over pairs."""
+        return self.map(pair).mean()
+
+    def map(self, pair: Registration) -> Tensor:
+        """Give one minus what every voxel contributes to the coefficient; negative where it contributes much."""
+        return 1 - global_correlation(pair.moved, pair.fixed)

@@ -1,0 +1,49 @@
+"""Windowed normalised cross-correlation: local intensities related linearly, with the same sign in both images.
+
+Czolbe et al., Semantic similarity metrics for image registration, Med. Image Anal. 2023,
+doi:10.1016/j.media.2023.102830, there the plain form beside the squared one of :mod:`likeness.losses.ncc`.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from likeness.losses._correlation import WindowedLoss, windowed_correlation
+from likeness.losses.base import Registration
+
+CARD = {
+    "title": "NCC",
+    "order": 112,
+    "colour": "#225522",
+    "marker": "1",
+    "formula": r"1-\frac{1}{|\Omega|}\sum_{x}\frac{\mathrm{cov}_x(m,f)}{\sqrt{\mathrm{var}_x(m)\,\mathrm{var}_x(f)}}",
+    "range": [0, 2],
+    "doi": "10.1016/j.media.2023.102830",
+    "dimensions": [2, 3],
+    "supervision": "none",
+    "extractor": None,
+    "requires": {},
+    "invariances": ["offset", "scale"],
+    "grid": [0.1, 0.3, 1.0],
+    "raw_grid": [0.125, 0.25, 0.5, 1.0, 2.0],
+    "limits": {"window": {"odd": True, "minimum": 3, "maximum": 127}},
+}
+
+
+class Loss(WindowedLoss):
+    """One minus the correlation in a cubic window around every voxel.
+
+    Args:
+        window: edge length in voxels, odd.
+    """
+
+    def __init__(self, *, window: int = 9) -> None:
+        super().__init__(window)
+
+    def forward(self, pair: Registration) -> Tensor:
+        """Give the mean over voxels and pairs."""
+        return self.map(pair).mean()
+
+    def map(self, pair: Registration) -> Tensor:
+        """Give one minus the correlation of the window around every voxel."""
+        return 1 - windowed_correlation(pair.moved, pair.fixed, self.window)

@@ -1,0 +1,107 @@
+"""Normalised gradient fields: edges that run in parallel, whatever the intensities on either side.
+
+Haber and Modersitzki, Intensity gradient based registration and fusion of multi-modal images, Methods Inf. Med. 2007,
+doi:10.1160/ME9046.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from likeness.losses._arithmetic import check_images, full_precision
+from likeness.losses.base import Registration, SimilarityLoss
+
+CARD = {
+    "title": "NGF",
+    "order": 140,
+    "colour": "#994F00",
+    "marker": "4",
+    "formula": (
+        r"1-\frac{1}{|\Omega|}\sum_x\frac{\langle\nabla m,\nabla f\rangle^2}"
+        r"{\left(\|\nabla m\|^2+\eta_m^2\right)\left(\|\nabla f\|^2+\eta_f^2\right)}"
+    ),
+    "range": [0, 1],
+    "doi": "10.1160/ME9046",
+    "dimensions": [2, 3],
+    "supervision": "none",
+    "extractor": None,
+    "requires": {},
+    "invariances": ["offset", "scale", "inversion"],
+    "grid": [0.1, 0.3, 1.0],
+    "raw_grid": [0.125, 0.25, 0.5, 1.0, 2.0],
+    "limits": {"eta": {"exclusiveMinimum": 0, "maximum": 1000}},
+}
+
+SMALLEST_EDGE = 1e-4
+"""Least edge parameter, in intensities per voxel, so that constant images have a value."""
+
+
+def gradients(image: Tensor, spacing: tuple[float, ...] | None) -> Tensor:
+    """Central differences, one-sided at the border, ``(batch, channel, axis, *spatial)``, by the first spacing."""
+    steps = spacing or (1.0,) * (image.dim() - 2)
+    found = []
+    for axis, step in enumerate(steps, start=2):
+        ratio = steps[0] / step
+        found.append(torch.gradient(image, dim=axis)[0] * ratio if image.shape[axis] > 1 else torch.zeros_like(image))
+    return torch.stack(found, dim=2)
+
+
+def edge_parameter(image: Tensor, spacing: tuple[float, ...] | None, eta: float) -> Tensor:
+    """Gradient length that counts as an edge, ``(batch, channel, 1, …)``: ``eta`` times its mean over the image."""
+    length = gradients(image, spacing).square().sum(2).sqrt()
+    return (eta * length.mean(tuple(range(2, image.dim())), keepdim=True)).clamp(min=SMALLEST_EDGE)
+
+
+@full_precision
+def normalised_gradient_difference(
+    moved: Tensor, fixed: Tensor, edge_moved: Tensor, edge_fixed: Tensor, spacing: tuple[float, ...] | None = None
+) -> Tensor:
+    """One minus the squared cosine of the angle between the gradients of two images.
+
+    Haber and Modersitzki, Methods Inf. Med. 2007, doi:10.1160/ME9046.
+
+    Args:
+        moved: ``(batch, channel, *spatial)``.
+        fixed: of the same shape.
+        edge_moved: ``(batch, channel, 1, …)``, gradients well below it count as noise.
+        edge_fixed: of the same shape.
+        spacing: distance of voxels along each axis; equal if absent.
+
+    Returns:
+        ``(batch, channel, *spatial)`` in [0, 1]; 1 where an image has no edge.
+
+    Raises:
+        ValueError: if shapes differ.
+    """
+    check_images("normalised_gradient_difference", moved, fixed)
+    a, b = gradients(moved, spacing), gradients(fixed, spacing)
+    product = (a * b).sum(2)
+    squared_norms = [g.square().sum(2) + edge.square() for g, edge in ((a, edge_moved), (b, edge_fixed))]
+    return 1 - product.square() / (squared_norms[0] * squared_norms[1])
+
+
+class Loss(SimilarityLoss):
+    """One minus the squared cosine of the angle between the images' gradients.
+
+    Args:
+        eta: edge parameter, as a multiple of the mean gradient length of each image before registration.
+    """
+
+    def __init__(self, *, eta: float = 1.0) -> None:
+        super().__init__()
+        self.eta = eta
+
+    def forward(self, pair: Registration) -> Tensor:
+        """Give the mean over voxels and pairs."""
+        return self.map(pair).mean()
+
+    def map(self, pair: Registration) -> Tensor:
+        """Give one minus the squared cosine at every voxel."""
+        with torch.no_grad():
+            edges = [edge_parameter(image, pair.spacing, self.eta) for image in (pair.moving, pair.fixed)]
+        return normalised_gradient_difference(pair.moved, pair.fixed, edges[0], edges[1], pair.spacing)
+
+    def extra_repr(self) -> str:
+        """Name the edge parameter."""
+        return f"eta={self.eta}"

@@ -1,0 +1,3 @@
+use rule train as train_ncc_plain with:
+    wildcard_constraints:
+        loss="ncc_plain",
