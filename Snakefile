@@ -42,4 +42,4 @@ rule all:
 
 
 onstart:
-    check_images()
+    check_files()

@@ -36,6 +36,8 @@ COLUMNS = [
 LAMS = (0.25, 0.5, 1.0, 2.0, 4.0)
 CARD = """CARD = {{
     "title": "{title}", "order": {order}, "colour": "{colour}", "marker": "{marker}", "supervision": "{supervision}",
+    "formula": "0", "range": [0, 1], "doi": None, "dimensions": [2, 3], "extractor": None, "requires": {{}},
+    "invariances": [], "grid": [1.0], "raw_grid": [1.0],
 }}
 """
 LOSSES = {

@@ -1,22 +1,39 @@
-"""The forecast: more work costs more, and a former run tells the true cost of its trainings."""
+"""The forecast: more work costs more, records and measurements tell the true cost, and a measurement is one."""
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
+import yaml
 from builders import make_dataset
 
 from likeness.configuration import Study
-from likeness.forecast import forecast
+from likeness.data import recipes
+from likeness.forecast import Forecast, Kind, Price, Seconds, forecast, model, plan
+from likeness.prices import measured, recorded
+from likeness.provenance import code_digest
+from likeness.steps import LONGEST, SMALLEST, imitate, measure, reduced
 
+ROOT = Path(__file__).parents[1]
 BASE: dict[str, Any] = {
     "title": "t",
     "datasets": {"mni-brain": None},
     "losses": {"mse": None, "ncc": None},
     "training": {"steps": 100},
+}
+SMALL: dict[str, Any] = {
+    "datasets": {"mni-brain": {"options": {"train": 4, "val": 4, "test": 4}}},
+    "losses": {"deepsim_ae": {"grid": [0.1, 1]}},
+    "networks": {"voxelmorph": {"channels_2d": [4, 8], "norm": "none"}},
+    "training": {"steps": 100, "batch": 2, "validate_every": 50},
+    "pretraining": {"steps": 10, "batch": 2, "channels_2d": [4, 8]},
 }
 
 
@@ -29,12 +46,17 @@ def load(**changes: Any) -> Study:
     return Study.load(BASE | changes)
 
 
+def guess(**changes: Any) -> Forecast:
+    return forecast(plan(load(**changes)))
+
+
 @pytest.mark.parametrize(
     "more",
     [
         {"training": {"steps": 200}},
         {"training": {"steps": 100, "batch": 8}},
         {"training": {"steps": 100, "grid": [0.01, 0.03, 0.1, 0.3, 1, 3]}},
+        {"training": {"steps": 100, "validate_every": 10}},
         {"seeds": [1, 2]},
         {"datasets": {"mni-brain": None, "cells": None}},
         {"losses": {"mse": None, "ncc": None, "deepsim_ae": None}},
@@ -44,30 +66,219 @@ def load(**changes: Any) -> Study:
     ids=str,
 )
 def test_more_work_takes_more_time(more: dict[str, Any]) -> None:
-    assert forecast(load(**more)).core_seconds > forecast(load()).core_seconds
+    assert guess(**more).core_seconds > guess().core_seconds
 
 
-def test_kept_fields_take_space_at_the_end_and_others_only_for_a_while() -> None:
-    gone, kept = forecast(load()), forecast(load(keep_fields=True))
-    assert kept.kept_gb > gone.kept_gb
-    assert gone.peak_gb > gone.kept_gb
+def test_kept_fields_take_space_at_the_end_and_others_only_while_their_jobs_run() -> None:
+    gone, kept = guess(), guess(keep_fields=True)
+    assert kept.peak_gb(2) == kept.kept_gb > gone.kept_gb
+    extent = recipes.size("mni-brain", {})
+    fields = 2 * 4 * prod(extent.shape) * sum(extent.pairs.values()) * 3 / 1e9
+    assert gone.peak_gb(1) - gone.kept_gb == pytest.approx(fields, rel=0.1)
+    assert gone.peak_gb(2) - gone.kept_gb == pytest.approx(2 * fields, rel=0.1)
 
 
-def test_a_former_run_tells_the_cost_of_its_trainings() -> None:
-    study = load()
-    keys = ["dataset", "network", "loss", "variant", "seed"]
-    rows = [dict(zip(keys, run, strict=True)) | {"rule": "train", "cpu_seconds": 1e6} for run in study.runs()]
-    table = Path(study.results) / "tables" / "runtime.csv"
-    table.parent.mkdir(parents=True)
-    pd.DataFrame(rows).to_csv(table, index=False)
-    found = forecast(study)
-    assert found.core_seconds > 2e6
-    assert found.basis == "trainings as in the last run"
+def test_what_is_left_takes_its_share() -> None:
+    expected = guess(seeds=[1, 2, 3, 4])
+    one = expected.left({"train_mse": 1})
+    assert one.core_seconds == pytest.approx(expected.rules["train_mse"].core_seconds / 4)
+    everything = {name: rule.jobs for name, rule in expected.rules.items()}
+    assert expected.left(everything).core_seconds == pytest.approx(expected.core_seconds)
 
 
-def test_a_folder_of_ones_own_is_measured_by_its_images_and_pairs(tmp_path: Path) -> None:
+def test_the_forecast_names_the_rules_of_the_workflow() -> None:
+    rules = ROOT / "workflow" / "rules"
+    texts = [path.read_text() for path in [*rules.glob("*.smk"), *rules.glob("losses/*.smk")]]
+    known = {name for text in texts for name in re.findall(r"^(?:use rule train as|rule) (\w+)", text, re.M)} - {
+        "train"
+    }
+    named = set(guess(losses=dict.fromkeys(name.removeprefix("train_") for name in known if "train_" in name)).rules)
+    assert named == known
+
+
+def test_a_folder_of_ones_own_is_sized_by_its_images_and_pairs(tmp_path: Path) -> None:
     make_dataset(tmp_path / "small", 2, 16)
     make_dataset(tmp_path / "large", 2, 64)
-    small, large = (forecast(load(datasets={"own": {"folder": name}})) for name in ("small", "large"))
-    assert large.kept_gb == pytest.approx(16 * small.kept_gb)
-    assert large.core_seconds > small.core_seconds
+    small, large = (plan(load(datasets={"own": {"folder": name}})) for name in ("small", "large"))
+    assert large.sizes["own"].shape == (64, 64)
+    assert large.sizes["own"].images == {"train": 3, "val": 2, "test": 2}
+    assert large.sizes["own"].pairs == {"val": 2, "test": 2}
+    assert large.sizes["own"].labels == 3
+    assert forecast(large).core_seconds > forecast(small).core_seconds
+
+
+def train_records(study: Study, recipe: Mapping[str, Any] | None = None, **record: Any) -> None:
+    """Leave what a run of the study would: the sizes of its data, and of every training its recipe and record."""
+    results = Path(study.results)
+    extent = recipes.size("mni-brain", {})
+    rows = [f"{split},a,b" for split, count in extent.pairs.items() for _ in range(count)]
+    write(results / "data/mni-brain/dataset.yaml", yaml.safe_dump({"shape": list(extent.shape)}))
+    write(results / "data/mni-brain/pairs.csv", "\n".join(["split,moving,fixed", *rows]))
+    for dataset, network, loss, variant, seed in study.runs():
+        place = f"{dataset}/{network}/{loss}/{variant}/seed{seed}"
+        said = {"options": {}, "recipe": study.training(dataset, network, loss) | (recipe or {})}
+        write(results / "models" / place / "provenance.json", json.dumps(said))
+        measures = {"seconds": 1e6, "cpu_seconds": 1e6, "peak_mb": 700.0, "gpu": ""} | record
+        write(results / "runtimes/train" / f"{place}.json", json.dumps(measures))
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def trained(study: Study) -> float:
+    planned = plan(study)
+    return forecast(planned, recorded(planned)).rules["train_mse"].core_seconds
+
+
+def test_records_of_a_former_run_tell_the_cost() -> None:
+    study = load()
+    train_records(study)
+    planned = plan(study)
+    known = recorded(planned)
+    assert {price.peak_mb for price in known.values()} == {700}
+    found = forecast(planned, known)
+    assert found.core_seconds == pytest.approx(2e6, rel=1e-3)
+    assert found.sources["recorded"] == 2
+    assert found.left({"train_mse": 1}).gpu_seconds is None
+
+
+def test_a_record_of_another_seed_and_a_shorter_training_is_made_use_of() -> None:
+    train_records(load())
+    assert trained(load(seeds=[1, 2])) == pytest.approx(2e6, rel=1e-3)
+    assert trained(load(training={"steps": 300})) == pytest.approx(3e6, rel=1e-3)
+    assert trained(load(training={"steps": 100, "grid": [1]})) == pytest.approx(1e6 / 3, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"training": {"steps": 100, "batch": 1}},
+        {"networks": {"voxelmorph": {"channels_2d": [4, 8]}}},
+        {"losses": {"mse": None, "ncc": {"options": {"window": 5}}}},
+        {"datasets": {"mni-brain": {"options": {"test": 20}}}},
+    ],
+    ids=str,
+)
+def test_a_record_of_another_kind_of_step_is_not(changed: dict[str, Any]) -> None:
+    train_records(load())
+    study = load(**changed)
+    planned = plan(study)
+    assert not {who for who in recorded(planned) if "mse" not in who or "losses" not in changed}
+
+
+def test_records_from_a_gpu_give_gpu_hours() -> None:
+    study = load()
+    train_records(study, gpu="some GPU", seconds=100.0, cpu_seconds=120.0)
+    planned = plan(study)
+    found = forecast(planned, recorded(planned)).left({"train_mse": 1, "register": 1})
+    assert found.gpu_seconds == pytest.approx(100)
+    assert 120 < found.core_seconds < 140
+
+
+def test_what_was_measured_corrects_the_guess_of_what_was_not() -> None:
+    planned = plan(load())
+    first = next(kind for kind in planned.kinds if kind.rule == "train_mse")
+    known = model(first.task)
+    slow = replace(known, core=Seconds(known.core.start, 10 * known.core.unit, 10 * known.core.check))
+    without, found = forecast(planned), forecast(planned, measured={first.key: slow})
+    for rule in ("train_mse", "train_ncc"):
+        assert found.rules[rule].core_seconds > 4 * without.rules[rule].core_seconds
+    assert found.rules["score"] == without.rules["score"]
+
+
+PRICE = Price(Seconds(1.0, 2.0, 3.0), None, 4.0, 5.0, "measured")
+MEASURER = f"""
+import json, sys, time
+for number, task in enumerate(json.load(sys.stdin)):
+    with open("calls.txt", "a") as calls:
+        calls.write(task["job"] + "\\n")
+    print({json.dumps(asdict(PRICE))!r}, flush=True)
+    if number == HANGS_AFTER:
+        time.sleep(60)
+"""
+
+
+def ask(kinds: list[Kind], hangs_after: int = 99, limit: float = 30.0) -> tuple[dict[str, Price], int]:
+    """Give the prices and how many tasks were measured for them."""
+    script = Path("measurer.py")
+    script.write_text(MEASURER.replace("HANGS_AFTER", str(hangs_after)))
+    calls = Path("calls.txt")
+    calls.write_text("")
+    prices = measured(kinds, script, Path("cache.json"), limit, lambda *_: None)
+    return prices, len(calls.read_text().splitlines())
+
+
+def test_what_was_measured_once_is_remembered() -> None:
+    kinds = plan(load()).kinds
+    different = {kind.key for kind in kinds}
+    prices, calls = ask(kinds)
+    assert (prices, calls) == (dict.fromkeys(different, PRICE), len(different))
+    assert ask(kinds) == (prices, 0)
+    more = plan(load(losses={"mse": None, "ncc": None, "nmi": None})).kinds
+    assert ask(more)[1] == 1
+
+
+def test_edited_code_is_measured_anew(monkeypatch) -> None:
+    kinds = plan(load()).kinds
+    ask(kinds)
+    monkeypatch.setattr(
+        "likeness.prices.code_digest",
+        lambda script, *modules: code_digest(script, *modules) + str("likeness.losses.ncc" in modules),
+    )
+    # the digest of every task has changed; of the two trainings both
+    assert ask(kinds)[1] == len({kind.key for kind in kinds})
+
+
+def test_a_measurement_that_takes_too_long_is_ended_and_what_it_had_is_kept() -> None:
+    kinds = plan(load()).kinds
+    prices, calls = ask(kinds, hangs_after=1, limit=2.0)
+    assert (len(prices), calls) == (2, 2)
+    # what most of the study depends on is first
+    assert {kind.rule for kind in kinds if kind.key in prices} == {"train_mse", "train_ncc"}
+    assert len(ask(kinds)[0]) == len({kind.key for kind in kinds})
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_steps_of_every_kind_of_job_are_measured(tmp_path: Path, dims: int) -> None:
+    shape = [24, 32, 16][:dims]
+    for number, kind in enumerate({kind.key: kind for kind in plan(load(**SMALL)).kinds}.values()):
+        task = kind.task | {"shape": shape}
+        price = measure(task, tmp_path / str(number))
+        assert price.core.unit > 0
+        assert (price.gpu, price.source) == (None, "measured")
+        assert price.peak_mb is not None
+        assert price.peak_mb > 100
+        expected = {"train": (1e-3, 1), "pretrain": (1e-3, 1), "register": (1e-3, 1), "score": (0, 0)}[kind.job]
+        assert expected[0] <= (price.file_mb or 0) <= expected[1]
+
+
+def test_large_images_are_measured_at_a_fraction_of_their_size() -> None:
+    kind = next(kind for kind in plan(load(**SMALL)).kinds if kind.job == "train")
+    task = kind.task | {"shape": [8192, 4096]}
+    smaller = reduced(task)
+    assert smaller[0] == pytest.approx(2 * smaller[1], rel=0.01)
+    price = model(task | {"shape": list(smaller)}).core
+    assert LONGEST / 4 < price.unit + price.check <= LONGEST
+    assert reduced(kind.task) == tuple(kind.task["shape"])
+    assert all(n >= SMALLEST for n in reduced(task | {"shape": [100_000, 20, 100_000]}))
+
+
+def test_an_imitation_has_what_the_dataset_has(tmp_path: Path) -> None:
+    parts = ["field", "image", "label", "landmarks", "mask"]
+    dataset = imitate({"parts": parts, "labels": 5}, (20, 16), tmp_path)
+    assert dataset.has == set(parts)
+    assert (dataset.shape, len(dataset.labels), dataset.primary) == ((20, 16), 5, "epe")
+    subject = dataset.load("val1")
+    assert subject.image.shape == (20, 16)
+    assert subject.instances is None
+
+
+def test_measuring_runs_as_the_script_does(tmp_path: Path) -> None:
+    kinds = [kind for kind in plan(load(**SMALL)).kinds if kind.job == "score"]
+    told: list[tuple[int, int]] = []
+    script = ROOT / "workflow" / "scripts" / "measure.py"
+    prices = measured(kinds, script, tmp_path / "cache.json", 60.0, lambda *done: told.append(done))
+    assert set(prices) == {kind.key for kind in kinds}
+    assert told == [(0, 1), (1, 1)]

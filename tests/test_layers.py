@@ -11,7 +11,13 @@ LIBRARY = Path(__file__).parents[1] / "workflow" / "lib"
 ROOT = LIBRARY / "likeness"
 ROOMS = [
     "provenance",
+    "refusals",
+    "documents",
+    "schemas",
+    "leases",
+    "gpus",
     "files",
+    "jobs",
     "geometry",
     "metrics",
     "data",
@@ -25,7 +31,10 @@ ROOMS = [
     "losses",
     "configuration",
     "forecast",
+    "prices",
+    "merging",
     "registration",
+    "steps",
     "statistics",
     "figures",
 ]

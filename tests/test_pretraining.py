@@ -18,6 +18,7 @@ from likeness.data.preparation import prepare
 from likeness.data.store import Dataset
 from likeness.extractors import segmentation
 from likeness.extractors.pretraining import pretrain
+from likeness.refusals import Refusal
 from likeness.training import Outcome, Schedule, Trainer
 
 
@@ -70,7 +71,7 @@ def test_what_was_written_is_loaded_frozen_with_one_map_per_stage(name: str, dat
 def test_weights_of_another_architecture_are_refused(dataset: Dataset, tmp_path: Path) -> None:
     architecture, outcome = train("autoencoder", dataset, tmp_path / "c")
     written = save(outcome, architecture | {"channels": [4, 4]}, tmp_path)
-    told = r"w\.safetensors: these weights are of another architecture than w\.json says"
+    told = r"w\.safetensors: holds weights of another architecture than the study's; delete"
     with pytest.raises(ValueError, match=told):
         extractors.load(written)
 
@@ -113,7 +114,7 @@ def test_a_killed_pretraining_resumes_to_the_same_weights(dataset: Dataset, tmp_
 
 
 def test_a_diverged_pretraining_says_what_to_do(dataset: Dataset, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"autoencoder on tiny diverged at step \d+: lower its learning_rate"):
+    with pytest.raises(Refusal, match=r"autoencoder on tiny diverged at step \d+; lower `pretraining.learning_rate`"):
         train("autoencoder", dataset, tmp_path / "c", steps=40, rate=1e30)
 
 

@@ -18,6 +18,7 @@ from likeness.augmentation import Augmentation
 from likeness.data.preparation import prepare
 from likeness.data.store import Dataset
 from likeness.geometry import diffusion_energy, warp
+from likeness.refusals import Refusal
 from likeness.registration import Recipe, RegistrationTask, displacements, load_network, train_grid
 from likeness.training import Schedule, Trainer
 
@@ -195,7 +196,9 @@ def test_a_trained_network_predicts_the_fields_of_all_pairs(flat: Dataset, model
 def test_weights_of_another_architecture_are_refused(flat: Dataset, models: Path) -> None:
     other = {"network": "voxelmorph", "architecture": ARCHITECTURE | {"channels": [4, 4]}}
     (models / "provenance.json").write_text(json.dumps({"recipe": other}))
-    with pytest.raises(ValueError, match=r"1\.safetensors: these weights are not of the architecture in provenance"):
+    with pytest.raises(
+        Refusal, match=r"1\.safetensors: holds weights of another architecture than the study's; delete"
+    ):
         load_network(models, "1.safetensors", flat.shape)
 
 

@@ -301,7 +301,7 @@ def test_scripts_lead_from_scores_to_tables(study: Study, tmp_path: Path):
     scores, models = [], []
     for key, rows in study.metrics().groupby(["dataset", "loss"]):
         scores.append(tmp_path / f"{'-'.join(key)}.parquet")
-        rows.to_parquet(scores[-1], index=False)
+        rows.drop(columns="chosen").to_parquet(scores[-1], index=False)
     for key, rows in study.curves().groupby(["dataset", "loss"]):
         models.append(tmp_path / "-".join(key))
         models[-1].mkdir()

@@ -1,5 +1,6 @@
 """Training: a function of (seed, step), resumable, honest about divergence."""
 
+import pickle
 from collections import Counter
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from likeness.refusals import Refusal
 from likeness.training import Schedule, Trainer, generator, make_fabric, shuffled
 
 
@@ -63,6 +65,35 @@ def test_a_resumed_training_ends_like_an_undisturbed_one(tmp_path: Path, cut: in
     assert resumed.curve == whole.curve
     assert resumed.best_step == whole.best_step
     assert all(torch.equal(resumed.weights[k], v) for k, v in whole.weights.items())
+
+
+class Evil:
+    """Unpickled, it leaves a file behind."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+
+    def __reduce__(self):
+        return Path.touch, (self.place,)
+
+
+def test_a_checkpoint_that_is_none_is_refused_and_not_run(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "c"
+    with pytest.raises(Cut):
+        fit(checkpoint, cut=9)
+    whole = checkpoint.read_bytes()
+    torch.save({"model": Evil(tmp_path / "ran")}, tmp_path / "evil")
+    torch.save(nn.Linear(2, 2).state_dict(), tmp_path / "other")
+    torch.save(torch.load(checkpoint) | {"model": nn.Linear(2, 2).state_dict()}, tmp_path / "architecture")
+    broken = [b"", b"hello", whole[: len(whole) // 2], pickle.dumps(Evil(tmp_path / "ran"))]
+    for content in [*broken, *((tmp_path / name).read_bytes() for name in ("evil", "other", "architecture"))]:
+        checkpoint.write_bytes(content)
+        with pytest.raises(
+            Refusal, match=rf"^{checkpoint}: is no checkpoint of this training \(\w+\); delete it and run"
+        ):
+            fit(checkpoint)
+        assert checkpoint.read_bytes() == content
+    assert not (tmp_path / "ran").exists()
 
 
 def test_training_lowers_the_loss_and_keeps_the_best_weights(tmp_path: Path) -> None:

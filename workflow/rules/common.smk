@@ -1,5 +1,6 @@
 """Path providers, discovery, and the options of a loss and variant; no rules."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -7,22 +8,38 @@ LIB = str(Path(workflow.basedir) / "workflow" / "lib")
 if LIB not in sys.path:
     sys.path.insert(0, LIB)
 
+from likeness import jobs, leases
 from likeness import losses as cards
 from likeness.data import layout, recipes
-from likeness.configuration import ConfigurationError, Study
+from likeness.configuration import Study, check_results, read
 from likeness.provenance import code_digest
+from likeness.refusals import Refusal
 
-CONFIGFILE = str(workflow.configfiles[0]).removeprefix(f"{Path.cwd()}/")
+CONFIGFILES = [str(path).removeprefix(f"{Path.cwd()}/") for path in workflow.configfiles]
+CONFIGFILE = CONFIGFILES[0]
 try:
+    for given in CONFIGFILES if workflow.is_main_process else ():
+        # Snakemake has read it, but of two keys of one name it takes the last
+        read(given)
     STUDY = Study.load(config, CONFIGFILE)
-except ConfigurationError as error:
+except Refusal as error:
     # an exit, because Snakemake would wrap the sentence of an exception in places in its own code
     sys.exit(str(error))
 
+# Jobs end with the process that started them, and a lock that a killed Snakemake left is cleared by the next one.
+OWNER, ALONE = leases.enlist(Path(".snakemake") / ("owners" if workflow.is_main_process else "remote-owners"))
+os.environ[jobs.OWNER] = str(Path(OWNER.name).resolve())
+if workflow.is_main_process and ALONE:
+    for lock in Path(".snakemake/locks").glob("*.lock"):
+        lock.unlink()
+
 RESULTS = STUDY.results
+WORK = f"{RESULTS}/work"
 FIGURES = ("test_score", "smoothness_vs_dice", "convergence", "tuning", "img_sample")
 TABLES = ("summary", "comparisons")
 RUN = "{dataset}/{network}/{loss}/{variant}/seed{seed}"
+# Of a large study tables and figures are no group: whenever a job ends, Snakemake counts the inputs of a whole group.
+TOGETHER = "tables_and_figures" if sum(1 for _ in STUDY.runs()) < 500 else None
 
 
 wildcard_constraints:
@@ -51,24 +68,21 @@ def code(script, *modules):
     return code_digest(Path(script_path(script)), *modules)
 
 
-def loss_modules(loss):
-    extractor = cards.card(loss)["extractor"]
-    return [f"likeness.losses.{loss}"] + ([f"likeness.extractors.{extractor}"] if extractor else [])
-
-
-def raw_folder(wildcards):
+def raw_folder(wildcards, input):
     """The user's own folder, or the one that the recipe writes."""
-    own = STUDY.config["datasets"][wildcards.dataset].get("folder")
-    return own or f"{RESULTS}/raw/{wildcards.dataset}"
+    return STUDY.config["datasets"][wildcards.dataset].get("folder") or str(input[0])
 
 
 def user_tables(wildcards):
-    """The tables of a user's folder: their change reruns everything; images are checked by size and time."""
+    """The tables of a user's folder: their change reruns everything; images are checked by size and time.
+
+    They are local: where results lie in a storage that machines do not mount, the folder is read where Snakemake runs.
+    """
     own = STUDY.config["datasets"][wildcards.dataset].get("folder")
     if own is None:
         return [f"{RESULTS}/raw/{wildcards.dataset}"]
     names = ("dataset.yaml", "subjects.csv", "pairs.csv")
-    return [str(Path(own) / name) for name in names if (Path(own) / name).is_file()]
+    return [local(str(Path(own) / name)) for name in names if (Path(own) / name).is_file()]
 
 
 def image_states(wildcards):
@@ -77,11 +91,12 @@ def image_states(wildcards):
     return layout.states(Path(own)) if own else ""
 
 
-def check_images():
-    """Refuse a user's images before the first job."""
+def check_files():
+    """Refuse a folder that cannot take the results, and a user's images, before the first job."""
     try:
+        check_results(STUDY.results, CONFIGFILE)
         STUDY.check_images()
-    except ConfigurationError as error:
+    except Refusal as error:
         sys.exit(str(error))
 
 
@@ -93,10 +108,15 @@ def maybe_temp(path):
     return path if STUDY.config["keep_fields"] else temp(path)
 
 
-def extractor(wildcards):
-    """The weights of the extractor that a loss needs, pretrained on the same dataset, or nothing."""
+def extractor(wildcards, kind="safetensors"):
+    """The extractor that a loss needs, pretrained on the same dataset, or nothing: its weights or their description."""
     name = cards.card(wildcards.loss)["extractor"]
-    return f"{RESULTS}/extractors/{wildcards.dataset}/{name}/seed{wildcards.seed}.safetensors" if name else []
+    return f"{RESULTS}/extractors/{wildcards.dataset}/{name}/seed{wildcards.seed}.{kind}" if name else []
+
+
+def growing(mem_mb):
+    """Memory in MB that grows with every retry, which profiles for clusters ask for: large images need more of it."""
+    return lambda wildcards, attempt: mem_mb * attempt
 
 
 def runs(pattern, **only):

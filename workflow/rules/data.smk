@@ -6,7 +6,9 @@ rule simulate:
     conda:
         env_path("data")
     resources:
-        mem_mb=3000,
+        mem_mb=growing(3000),
+        runtime=60,
+        gpu=None,
     params:
         recipe=recipe,
         options=lambda wc: STUDY.config["datasets"][wc.dataset]["options"],
@@ -26,7 +28,9 @@ rule prepare:
     conda:
         env_path("data")
     resources:
-        mem_mb=3000,
+        mem_mb=growing(3000),
+        runtime=60,
+        gpu=None,
     params:
         folder=raw_folder,
         seed=lambda wc: STUDY.config["datasets"][wc.dataset]["seed"],
@@ -54,7 +58,9 @@ rule data_sheet:
     conda:
         env_path("score")
     resources:
-        mem_mb=3000,
+        mem_mb=growing(3000),
+        runtime=30,
+        gpu=None,
     params:
         code=code("data_sheet"),
     script:

@@ -12,10 +12,11 @@ rule pretrain:
         env_path("train")
     threads: STUDY.config["threads"]
     resources:
-        mem_mb=4000,
+        mem_mb=growing(4000),
+        runtime=1440,
     params:
         recipe=lambda wc: STUDY.pretraining(wc.dataset),
-        work=f"{RESULTS}/work",
+        work=f"{WORK}/pretrain.{{dataset}}.{{extractor}}.seed{{seed}}",
         code=lambda wc: code("pretrain", f"likeness.extractors.{wc.extractor}"),
     script:
         script_path("pretrain")

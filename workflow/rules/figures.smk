@@ -2,15 +2,19 @@ rule test_score:
     input:
         metrics=rules.collect.output.metrics,
         summary=rules.summary.output.table,
-        datasets=expand(rules.prepare.output.dataset, dataset=STUDY.datasets),
+        datasets=expand(f"{RESULTS}/data/{{dataset}}", dataset=STUDY.datasets),
     output:
         **figure("test_score"),
     log:
         f"{RESULTS}/logs/test_score.log",
+    group:
+        TOGETHER
     conda:
         env_path("plot")
     resources:
         mem_mb=4000,
+        runtime=30,
+        gpu=None,
     params:
         demonstration=STUDY.config["demonstration"],
         cards=shown(),
@@ -22,15 +26,19 @@ rule test_score:
 rule smoothness_vs_dice:
     input:
         metrics=rules.collect.output.metrics,
-        datasets=expand(rules.prepare.output.dataset, dataset=STUDY.datasets),
+        datasets=expand(f"{RESULTS}/data/{{dataset}}", dataset=STUDY.datasets),
     output:
         **figure("smoothness_vs_dice"),
     log:
         f"{RESULTS}/logs/smoothness_vs_dice.log",
+    group:
+        TOGETHER
     conda:
         env_path("plot")
     resources:
         mem_mb=4000,
+        runtime=30,
+        gpu=None,
     params:
         demonstration=STUDY.config["demonstration"],
         cards=shown(),
@@ -43,15 +51,19 @@ rule convergence:
     input:
         metrics=rules.collect.output.metrics,
         curves=rules.collect.output.curves,
-        datasets=expand(rules.prepare.output.dataset, dataset=STUDY.datasets),
+        datasets=expand(f"{RESULTS}/data/{{dataset}}", dataset=STUDY.datasets),
     output:
         **figure("convergence"),
     log:
         f"{RESULTS}/logs/convergence.log",
+    group:
+        TOGETHER
     conda:
         env_path("plot")
     resources:
         mem_mb=4000,
+        runtime=30,
+        gpu=None,
     params:
         demonstration=STUDY.config["demonstration"],
         cards=shown(),
@@ -63,15 +75,19 @@ rule convergence:
 rule tuning:
     input:
         metrics=rules.collect.output.metrics,
-        datasets=expand(rules.prepare.output.dataset, dataset=STUDY.datasets),
+        datasets=expand(f"{RESULTS}/data/{{dataset}}", dataset=STUDY.datasets),
     output:
         **figure("tuning"),
     log:
         f"{RESULTS}/logs/tuning.log",
+    group:
+        TOGETHER
     conda:
         env_path("plot")
     resources:
         mem_mb=4000,
+        runtime=30,
+        gpu=None,
     params:
         demonstration=STUDY.config["demonstration"],
         cards=shown(),
@@ -83,17 +99,22 @@ rule tuning:
 
 rule img_sample:
     input:
-        metrics=rules.collect.output.metrics,
-        datasets=expand(rules.prepare.output.dataset, dataset=STUDY.datasets),
+        # by path: beside a reference to a rule Snakemake compares every file of a long list with the whole list
+        metrics=f"{RESULTS}/metrics.parquet",
+        datasets=expand(f"{RESULTS}/data/{{dataset}}", dataset=STUDY.datasets),
         samples=runs(f"{RESULTS}/samples/{RUN}.npz"),
     output:
         **figure("img_sample"),
     log:
         f"{RESULTS}/logs/img_sample.log",
+    group:
+        TOGETHER
     conda:
         env_path("plot")
     resources:
         mem_mb=4000,
+        runtime=30,
+        gpu=None,
     params:
         demonstration=STUDY.config["demonstration"],
         cards=shown(),

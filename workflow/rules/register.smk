@@ -12,7 +12,8 @@ rule register:
         env_path("train")
     threads: STUDY.config["threads"]
     resources:
-        mem_mb=4000,
+        mem_mb=growing(4000),
+        runtime=240,
     params:
         threads=STUDY.config["threads"],
         code=lambda wc: code("register", f"likeness.networks.{wc.network}"),

@@ -10,7 +10,9 @@ rule score:
     conda:
         env_path("score")
     resources:
-        mem_mb=4000,
+        mem_mb=growing(4000),
+        runtime=240,
+        gpu=None,
     params:
         code=code("score"),
     script:
@@ -28,7 +30,9 @@ rule score_unregistered:
     conda:
         env_path("score")
     resources:
-        mem_mb=4000,
+        mem_mb=growing(4000),
+        runtime=240,
+        gpu=None,
     params:
         code=code("score"),
     script:

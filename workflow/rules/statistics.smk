@@ -11,10 +11,14 @@ rule collect:
         selection=f"{RESULTS}/tables/selection.csv",
     log:
         f"{RESULTS}/logs/collect.log",
+    group:
+        TOGETHER
     conda:
         env_path("plot")
     resources:
         mem_mb=4000,
+        runtime=60,
+        gpu=None,
     params:
         code=code("collect"),
     script:
@@ -36,6 +40,10 @@ rule runtime:
         f"{RESULTS}/logs/runtime.log",
     conda:
         env_path("plot")
+    resources:
+        mem_mb=2000,
+        runtime=30,
+        gpu=None,
     params:
         code=code("runtime"),
     script:
@@ -49,10 +57,14 @@ rule summary:
         table=f"{RESULTS}/tables/summary.csv",
     log:
         f"{RESULTS}/logs/summary.log",
+    group:
+        TOGETHER
     conda:
         env_path("plot")
     resources:
         mem_mb=4000,
+        runtime=60,
+        gpu=None,
     params:
         statistics=STUDY.config["statistics"],
         cards=ranks(),
@@ -68,10 +80,14 @@ rule comparisons:
         table=f"{RESULTS}/tables/comparisons.csv",
     log:
         f"{RESULTS}/logs/comparisons.log",
+    group:
+        TOGETHER
     conda:
         env_path("plot")
     resources:
         mem_mb=4000,
+        runtime=60,
+        gpu=None,
     params:
         statistics=STUDY.config["statistics"],
         cards=ranks(),

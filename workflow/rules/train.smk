@@ -3,6 +3,7 @@ rule train:
     input:
         dataset=rules.prepare.output.dataset,
         extractor=extractor,
+        description=lambda wc: extractor(wc, "json"),
     output:
         models=directory(f"{RESULTS}/models/{RUN}"),
         runtime=f"{RESULTS}/runtimes/train/{RUN}.json",
@@ -13,12 +14,15 @@ rule train:
     conda:
         env_path("train")
     threads: STUDY.config["threads"]
+    # no `gpu`: how many a training gets is a matter of the machine, so that the profile says it, in `default-resources`;
+    # rules that have no use for one say None, which shuts that default out
     resources:
-        mem_mb=4000,
+        mem_mb=growing(4000),
+        runtime=1440,
     params:
         recipe=lambda wc: STUDY.training(wc.dataset, wc.network, wc.loss),
         options=lambda wc: STUDY.options(wc.loss, wc.variant),
-        work=f"{RESULTS}/work",
-        code=lambda wc: code("train", f"likeness.networks.{wc.network}", *loss_modules(wc.loss)),
+        work=f"{WORK}/train.{RUN.replace(os.sep, '.')}",
+        code=lambda wc: code("train", f"likeness.networks.{wc.network}", *cards.modules(wc.loss)),
     script:
         script_path("train")

@@ -10,10 +10,18 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "workflow" / "lib"))
 
-import yaml  # noqa: E402
+from snakemake.cli import parse_config  # noqa: E402
+from snakemake.utils import update_config  # noqa: E402
+from tqdm import tqdm  # noqa: E402
 
+from likeness import configuration, gpus  # noqa: E402
 from likeness.configuration import ConfigurationError, Study  # noqa: E402
-from likeness.forecast import forecast  # noqa: E402
+from likeness.forecast import Forecast, Plan, forecast, plan  # noqa: E402
+from likeness.prices import measured, recorded  # noqa: E402
+from likeness.refusals import Refusal  # noqa: E402
+
+MEASURE_SECONDS = 60.0
+"""What `make check` takes at most to measure; the model stands in for what is left."""
 
 
 def arguments() -> argparse.Namespace:
@@ -21,6 +29,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--configfile", default="config/config.yaml", type=Path)
     parser.add_argument("--config", nargs="*", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--quick", action="store_true", help="guess instead of measuring what nobody recorded")
     return parser.parse_args()
 
 
@@ -31,28 +40,79 @@ def jobs(options: argparse.Namespace) -> dict[str, int]:
     done = subprocess.run(call, capture_output=True, text=True, check=False)
     if done.returncode:
         raise ConfigurationError((done.stderr or done.stdout).strip())
-    return {m[1]: int(m[2]) for m in re.finditer(r"^(\w+) +(\d+)$", done.stdout + done.stderr, re.M)}
+    counts = re.finditer(r"^(\w+) +(\d+)$", done.stdout + done.stderr, re.M)
+    return {m[1]: int(m[2]) for m in counts if m[1] not in ("all", "total")}
 
 
 def read(options: argparse.Namespace) -> dict:
     """Read the configuration as Snakemake does.
 
     Raises:
-        ConfigurationError: if it is not there or no YAML.
+        ConfigurationError: if it is not there or no YAML, or if what is given beside it is no pair of key and value.
     """
-    if not options.configfile.is_file():
-        msg = f"{options.configfile}: no such configuration; config/ holds those that come with the project"
-        raise ConfigurationError(msg)
+    config = configuration.read(options.configfile)
     try:
-        config = yaml.safe_load(options.configfile.read_text())
-    except yaml.YAMLError as error:
-        msg = f"{options.configfile}: {' '.join(str(error).split())}; mend the YAML there"
+        update_config(config, parse_config(options.config))
+    except ValueError as error:
+        msg = f"--config: {error}; write KEY=VALUE"
         raise ConfigurationError(msg) from None
-    if not isinstance(config, dict):
-        msg = f"{options.configfile}: holds no keys and values; start with 'title: …'"
-        raise ConfigurationError(msg)
-    given = (entry.split("=", 1) for entry in options.config)
-    return config | {key: yaml.safe_load(value) for key, value in given}
+    return config
+
+
+def priced(planned: Plan, quick: bool) -> Forecast:
+    """Forecast the study from what is recorded, and what is measured now unless it shall be quick."""
+    records = recorded(planned)
+    unknown = [kind for kind in planned.kinds if (kind.job, *kind.who) not in records]
+    if quick:
+        return forecast(planned, records)
+    script, cache = ROOT / "workflow" / "scripts" / "measure.py", ROOT / "results" / "work" / "steps.json"
+    with tqdm(desc="measuring steps, QUICK=1 skips it", leave=False, disable=None) as bar:
+
+        def told(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        return forecast(planned, records, measured(unknown, script, cache, MEASURE_SECONDS, told))
+
+
+def span(seconds: float, unit: str = "") -> str:
+    """Say a time in minutes, or in hours where there are many."""
+    minutes = max(1, round(seconds / 60))
+    return f"{minutes} {unit}minute{'s' * (minutes > 1)}" if minutes < 120 else f"{seconds / 3600:.3g} {unit}hours"
+
+
+def table(expected: Forecast, todo: dict[str, int]) -> str:
+    """List the jobs left to do by rule, with what they take."""
+    rows = [(rule, str(count), f"{expected.left({rule: count}).core_seconds / 60:.1f}") for rule, count in todo.items()]
+    head = ("rule", "jobs", "core-minutes")
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    return "\n".join(
+        f"  {rule:{widths[0]}}  {count:>{widths[1]}}  {core:>{widths[2]}}" for rule, count, core in (head, *rows)
+    )
+
+
+def summary(expected: Forecast, todo: dict[str, int]) -> str:
+    """Say what is left to do takes, the whole study, and how well that is known."""
+    left, cores, devices = expected.left(todo), os.cpu_count() or 1, len(gpus.present())
+    wall = max(left.core_seconds / cores, (left.gpu_seconds or 0.0) / max(1, devices))
+    where = f"the {cores} cores of this machine" + (f" and its {devices} GPUs" if devices else " without a GPU")
+    said = [
+        f"Left to do: about {span(left.core_seconds, 'core-')}, {span(max(wall, min(wall * cores, expected.longest)))} "
+        f"on {where}; {expected.kept_gb:.2g} GB on disk and {expected.peak_gb(cores):.2g} GB while it runs, "
+        f"up to {expected.peak_mb / 1e3:.1f} GB of memory a job.",
+        f"The whole study from nothing: about {span(expected.core_seconds, 'core-')}.",
+    ]
+    if left.gpu_seconds is None:
+        said.append("GPU-hours: unknown until jobs ran on a GPU, or `make check` where there is one.")
+    else:
+        said.append(f"Of a GPU: about {span(left.gpu_seconds, 'GPU-')}.")
+    names = {
+        "recorded": "recorded in this study",
+        "measured": "measured here",
+        "modelled": "guessed",
+    }
+    known = [f"{expected.sources[source]} {name}" for source, name in names.items() if expected.sources[source]]
+    return "\n".join([*said, f"Kinds of jobs: {', '.join(known)}."])
 
 
 def check() -> None:
@@ -73,21 +133,13 @@ def check() -> None:
     if not todo:
         print("Nothing to be done: every result is up to date.")
         return
-    width = max(map(len, todo))
-    print("\n".join(f"  {rule:{width}}  {count:5}" for rule, count in todo.items()))
-    expected = forecast(study)
-    cores = os.cpu_count() or 1
-    print(
-        f"\nThe whole study from nothing: about {expected.core_seconds / 60:.0f} core-minutes, "
-        f"{expected.core_seconds / 60 / cores:.0f} minutes on the {cores} cores of this machine without a GPU, "
-        f"{expected.kept_gb:.2g} GB on disk and {expected.peak_gb:.2g} GB while it runs "
-        f"({expected.basis})."
-    )
+    expected = priced(plan(study), options.quick)
+    print(f"{table(expected, todo)}\n\n{summary(expected, todo)}")
 
 
 if __name__ == "__main__":
     os.chdir(ROOT)
     try:
         check()
-    except ConfigurationError as error:
+    except Refusal as error:
         sys.exit(str(error))

@@ -53,7 +53,8 @@ def kind(schema: dict, entry: dict, link: str) -> str:
         return f"list of {kind(schema, resolve(schema, entry.get('items', {})), '')}"
     if types == "object":
         return "keys and values"
-    return " or ".join([types] if isinstance(types, str) else types) + limits(entry)
+    names = [types] if isinstance(types, str) else types
+    return " or ".join(name + limits(entry) * (name in ("integer", "number")) for name in names)
 
 
 def default(parent: dict, key: str, entry: dict) -> str:

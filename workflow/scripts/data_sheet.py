@@ -8,7 +8,8 @@ from likeness.data import sheet
 from likeness.data.store import Dataset
 from likeness.figures import sheet as picture
 from likeness.figures.style import save
-from likeness.files import logged, whole, write_json
+from likeness.files import whole, write_json
+from likeness.jobs import logged
 
 
 def main(dataset: Dataset, scores: pd.DataFrame, output) -> None:

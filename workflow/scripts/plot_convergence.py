@@ -4,7 +4,7 @@ import pandas as pd
 
 from likeness.data.store import Dataset
 from likeness.figures import convergence, style
-from likeness.files import logged
+from likeness.jobs import logged
 
 
 def main(snakemake) -> None:

@@ -6,7 +6,7 @@ import pandas as pd
 
 from likeness.data.store import Dataset
 from likeness.figures import img_sample, style
-from likeness.files import logged
+from likeness.jobs import logged
 
 
 def main(snakemake) -> None:

@@ -4,7 +4,7 @@ import pandas as pd
 
 from likeness.data.store import Dataset
 from likeness.figures import style, test_score
-from likeness.files import logged
+from likeness.jobs import logged
 from likeness.statistics.aggregate import read_csv
 
 

@@ -1,26 +1,26 @@
 """Pretrain one feature extractor on one dataset."""
 
 import shutil
-from pathlib import Path
 
-from likeness.files import Stopwatch, logged, whole, write_json
+from likeness import gpus
+from likeness.files import whole, work_folder, write_json
+from likeness.jobs import Stopwatch, logged
 
 
 def main(snakemake) -> None:
-    watch = Stopwatch()
     import pandas as pd
-    from safetensors.torch import save_file
 
     from likeness.data.store import Dataset
     from likeness.extractors.pretraining import pretrain
     from likeness.provenance import digest, folder_digest
-    from likeness.training import Schedule
+    from likeness.training import Schedule, save_weights
 
     recipe = dict(snakemake.params.recipe)
     name, seed = snakemake.wildcards.extractor, int(snakemake.wildcards.seed)
     budget = ("steps", "learning_rate", "validate_every", "checkpoint_every", "patience", "annealing")
     key = digest(recipe, name, seed, snakemake.params.code, folder_digest(snakemake.input.dataset))
-    work = Path(snakemake.params.work) / f"pretrain-{key}"
+    work = work_folder(snakemake.params.work, key)
+    watch = Stopwatch(work / "runtime.json")
     architecture, outcome = pretrain(
         name,
         Dataset.open(snakemake.input.dataset),
@@ -30,10 +30,10 @@ def main(snakemake) -> None:
         batch=recipe["batch"],
         seed=seed,
         threads=recipe["threads"],
-        checkpoint=work / "checkpoint.pt",
+        checkpoint=work / "unfinished.checkpoint",
+        saved=watch.save,
     )
-    with whole(snakemake.output.weights) as path:
-        save_file({k: v.contiguous().cpu() for k, v in outcome.weights.items()}, path)
+    save_weights(outcome.weights, snakemake.output.weights)
     with whole(snakemake.output.curves) as path:
         pd.DataFrame(outcome.curve).to_csv(path, index=False, float_format="%.6g")
     write_json(
@@ -49,10 +49,10 @@ def main(snakemake) -> None:
         },
     )
     who = {"rule": "pretrain", "dataset": snakemake.wildcards.dataset, "extractor": name, "seed": seed}
-    write_json(snakemake.output.runtime, watch.record(**who))
-    shutil.rmtree(work, ignore_errors=True)
+    write_json(snakemake.output.runtime, watch.record(**who, code=snakemake.params.code))
+    shutil.rmtree(work.parent, ignore_errors=True)
 
 
 if __name__ == "__main__":
-    with logged(snakemake.log[0]):
+    with logged(snakemake.log[0]), gpus.leased(getattr(snakemake.resources, "gpu", 0)):
         main(snakemake)

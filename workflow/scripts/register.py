@@ -3,7 +3,9 @@
 import json
 from pathlib import Path
 
-from likeness.files import Stopwatch, logged, whole, write_json
+from likeness import gpus
+from likeness.files import whole, write_json
+from likeness.jobs import Stopwatch, logged
 
 
 def main(snakemake) -> None:
@@ -45,9 +47,9 @@ def main(snakemake) -> None:
         )
     wildcards = snakemake.wildcards
     who = {k: getattr(wildcards, k) for k in ("dataset", "network", "loss", "variant")} | {"seed": int(wildcards.seed)}
-    write_json(snakemake.output.runtime, watch.record(rule="register", **who))
+    write_json(snakemake.output.runtime, watch.record(rule="register", **who, code=snakemake.params.code))
 
 
 if __name__ == "__main__":
-    with logged(snakemake.log[0]):
+    with logged(snakemake.log[0]), gpus.leased(getattr(snakemake.resources, "gpu", 0)):
         main(snakemake)

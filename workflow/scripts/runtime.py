@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from likeness.files import logged, whole
+from likeness.files import whole
+from likeness.jobs import logged
 
 FIRST = ["rule", "dataset", "network", "loss", "variant", "extractor", "seed", "seconds", "peak_mb"]
 

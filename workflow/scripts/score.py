@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from likeness.files import Stopwatch, logged, whole, write_json
+from likeness.files import whole, write_json
+from likeness.jobs import Stopwatch, logged
 
 
 def main(snakemake) -> None:
@@ -25,7 +26,8 @@ def main(snakemake) -> None:
     with whole(snakemake.output.scores) as path:
         scores.to_parquet(path, index=False)
     keys = ("dataset", "network", "loss", "variant", "seed")
-    write_json(snakemake.output.runtime, watch.record(rule="score", **{k: who[k] for k in keys}))
+    done = watch.record(rule="score", **{k: who[k] for k in keys}, code=snakemake.params.code)
+    write_json(snakemake.output.runtime, done)
 
 
 if __name__ == "__main__":

@@ -1,90 +1,373 @@
-"""What a study will take, roughly, before it runs.
+"""What a study will take, before it runs: core- and GPU-hours, disk and memory.
 
-The cost of a step is modelled from the network's width and the number of voxels; a former run of the same study gives
-the true cost of its jobs instead.
+Jobs of one kind cost the same. What a kind costs is known, best first, from records of such jobs of this study or from
+steps that were measured on this machine (both: :mod:`likeness.prices`), or from a rough model, which the measured kinds
+correct.
 """
 
 from __future__ import annotations
 
-import csv
-import math
-from dataclasses import dataclass
-from pathlib import Path
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import ceil, prod
+from statistics import median
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from likeness import losses
 from likeness.configuration import Study
-from likeness.data import layout, recipes
+from likeness.data import layout
 from likeness.data.images import read
-from likeness.data.pairs import complete
+from likeness.data.pairs import SPLITS, complete
+from likeness.data.recipes import Size, size
+from likeness.provenance import digest
 
-START = 7.0
-"""Core-seconds that a job takes before and after its work."""
+SUBMIT = 0.6
+"""Core-seconds that Snakemake itself needs for a job."""
+START = {"train": 4.5, "pretrain": 3.5, "register": 1.5, "score": 1.9}
+"""Core-seconds that a job takes before and after its work, mostly to import libraries."""
+OTHERS = {"simulate": 6.0, "prepare": 1.0, "data_sheet": 2.5}
+"""Core-seconds of a job for each dataset that nobody measures."""
+LAST = {
+    "collect": 0.5,
+    "runtime": 0.3,
+    "summary": 0.7,
+    "comparisons": 1.7,
+    "img_sample": 2.2,
+    "test_score": 2.2,
+    **dict.fromkeys(("convergence", "smoothness_vs_dice", "tuning"), 1.5),
+}
+"""Core-seconds of the jobs that come last, of a small study."""
+
 STEP = {2: 1.0e-6, 3: 1.2e-6}
 """Core-seconds per voxel, pair and step of a network with 16 (2D) or 8 (3D) channels in its first stage."""
 WIDTH = {2: 16, 3: 8}
-SCORE = {2: 1.5e-6, 3: 1.2e-6}
-"""Core-seconds per voxel of a field that is predicted, written and scored."""
+FIELD = {2: 3e-7, 3: 3e-7}
+"""Core-seconds per voxel of a field that is predicted and written by such a network."""
+SCORE = {2: 1.2e-6, 3: 0.9e-6}
+"""Core-seconds per voxel of a field that is scored."""
+BASE_MB, VOXEL_BYTES, CHANNEL_BYTES = 500.0, 1500.0, 30.0
+"""Memory of a training: at rest, per voxel and pair, and for each of its channels of the first stage besides."""
+COMPRESSED = 0.92
+"""What compression leaves of a displacement field."""
+RAW = 0.8
+"""Size of a simulated raw dataset beside its prepared form, which is not compressed."""
+RECORDS_MB = 0.1
+"""Scores, logs and records of one training."""
+PART_BYTES = {"image": 4, "label": 2, "instances": 4, "mask": 1, "unmatched": 1}
+
+SCHEDULE = frozenset(
+    {"steps", "learning_rate", "validate_every", "checkpoint_every", "patience", "annealing", "grid", "epochs"}
+)
+"""What a recipe says that does not decide the cost of a step."""
+JUDGES = {"train": 12, "pretrain": 16}
+"""At most so many pairs or subjects judge a training while it runs."""
+
+
+class Work(NamedTuple):
+    """How much a job does: steps or fields, and how often it is judged or how many pairs it registers or scores."""
+
+    units: float
+    checks: float = 0.0
+
+
+class Seconds(NamedTuple):
+    """What a job takes: at its start, and for each unit and each check of its :class:`Work`."""
+
+    start: float
+    unit: float = 0.0
+    check: float = 0.0
+
+    def of(self, work: Work) -> float:
+        """Give the seconds of a job."""
+        return self.start + self.unit * work.units + self.check * work.checks
+
+
+@dataclass(frozen=True)
+class Price:
+    """What one job of a kind takes.
+
+    Attributes:
+        core: of processor cores.
+        gpu: during which it has a GPU; ``None`` where it was not seen on one.
+        peak_mb: memory; ``None`` where unknown.
+        file_mb: of the weights that it keeps, or of a field that it writes; ``None`` where unknown.
+        source: ``"recorded"``, ``"measured"`` or ``"modelled"``.
+    """
+
+    core: Seconds
+    gpu: Seconds | None = None
+    peak_mb: float | None = None
+    file_mb: float | None = None
+    source: str = "modelled"
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> Price:
+        """Make one of its plain form, as :func:`dataclasses.asdict` and JSON give it."""
+        seconds = {key: Seconds(*plain[key]) if plain[key] else None for key in ("core", "gpu")}
+        return cls(**{**plain, **seconds})
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Jobs that cost the same.
+
+    Attributes:
+        rule: as Snakemake names it.
+        job: ``"train"``, ``"pretrain"``, ``"register"`` or ``"score"``.
+        who: what tells it from other kinds of the job: dataset, network, loss and variant, as far as they matter.
+        jobs: how many there are.
+        work: of each job.
+        task: everything that decides what a unit of the work costs, as plain types: what a measurement needs.
+    """
+
+    rule: str
+    job: str
+    who: tuple[str, ...]
+    jobs: int
+    work: Work
+    task: dict[str, Any]
+
+    @cached_property
+    def key(self) -> str:
+        """The same for kinds whose units cost the same."""
+        return digest(self.task)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What the jobs of one rule take together; ``gpu_seconds`` is ``None`` where no job was seen on a GPU."""
+
+    jobs: int
+    core_seconds: float
+    gpu_seconds: float | None = None
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """Core-seconds without a GPU, gigabytes on disk at the end and at most, and what the estimate is based on."""
+    """What a study takes from nothing.
 
-    core_seconds: float
+    Attributes:
+        rules: by name, in the order of the workflow.
+        longest: seconds of the longest chain of jobs that wait for one another, on one core for each.
+        kept_gb: on disk at the end.
+        fields_gb: of the fields of one training, which lie on disk until they are scored, beside what is kept.
+        peak_mb: memory of the largest job.
+        sources: how many kinds of jobs are recorded, measured or modelled.
+    """
+
+    rules: dict[str, Expected]
+    longest: float
     kept_gb: float
-    peak_gb: float
-    basis: str
+    fields_gb: float
+    peak_mb: float
+    sources: Counter[str]
+
+    @property
+    def core_seconds(self) -> float:
+        """Of the whole study."""
+        return sum(rule.core_seconds for rule in self.rules.values())
+
+    def left(self, jobs: Mapping[str, int]) -> Expected:
+        """Give what so many jobs of each rule take."""
+        core, gpu = 0.0, None
+        for name, count in jobs.items():
+            rule = self.rules.get(name)
+            if rule is not None and rule.jobs:
+                core += rule.core_seconds * count / rule.jobs
+                if rule.gpu_seconds is not None:
+                    gpu = (gpu or 0.0) + rule.gpu_seconds * count / rule.jobs
+        return Expected(sum(jobs.values()), core, gpu)
+
+    def peak_gb(self, jobs: int) -> float:
+        """Give the disk at most, where so many jobs run at once: each may hold the fields of one training."""
+        return self.kept_gb + jobs * self.fields_gb
 
 
-def _measured(study: Study) -> dict[tuple[str, ...], float]:
-    """Read the seconds of the trainings of a former run."""
-    table = Path(study.results) / "tables" / "runtime.csv"
-    if not table.is_file():
-        return {}
-    with table.open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["rule"] == "train"]
-    keys = ("dataset", "network", "loss", "variant", "seed")
-    return {tuple(row[k] for k in keys): float(row["cpu_seconds"]) for row in rows}
-
-
-def _step_seconds(dims: int, voxels: int, batch: int, width: int) -> float:
-    return STEP[dims] * voxels * batch * max(1.0, width / WIDTH[dims]) ** 1.5
-
-
-def _size(study: Study, name: str) -> tuple[tuple[int, ...], int, int]:
-    """Give the shape of a dataset's images, their number, and the number of validation and test pairs."""
-    entry = study.config["datasets"][name]
-    if "folder" not in entry:
-        return recipes.size(entry.get("recipe", name), entry["options"])
-    raw = layout.check_tables(entry["folder"])
-    first = raw.folder / str(raw.subjects["image"].iloc[0])
-    image, _ = read(first, raw.meta["spatial_dims"])
-    pairs = complete(raw.subjects, raw.pairs, raw.meta["pairs"], entry["seed"])
-    return image.shape, len(raw.subjects), int(pairs.split.isin(["val", "test"]).sum())
-
-
-def forecast(study: Study) -> Forecast:
-    """Estimate a whole study from nothing."""
-    known = _measured(study)
-    seconds = START * (3 * len(study.datasets) + 9)
-    fields = data = largest = 0.0
+def sizes(study: Study) -> dict[str, Size]:
+    """Tell how large the datasets of a study are; of a folder of one's own, the tables and one image are read."""
+    found = {}
     for name in study.datasets:
-        shape, images, pairs = _size(study, name)
-        dims, voxels = len(shape), math.prod(shape)
-        data += 8.0 * voxels * images * (3 + dims)
-        runs = [run for run in study.runs() if run[0] == name]
-        budget = study.pretraining(name)
-        step = _step_seconds(dims, voxels, budget["batch"], budget["channels"][0])
-        needed = {(e, run[4]) for run in runs if (e := losses.card(run[2])["extractor"])}
-        seconds += len(needed) * (START + budget["steps"] * step)
-        for run in runs:
-            budget = study.training(*run[:3])
-            step = _step_seconds(dims, voxels, budget["batch"], budget["architecture"]["channels"][0])
-            weights = len(budget["grid"])
-            seconds += known.get(tuple(map(str, run)), START + budget["steps"] * step * weights)
-            seconds += 2 * START + SCORE[dims] * voxels * pairs * weights
-            written = 4.0 * dims * voxels * pairs * weights
-            fields, largest = fields + written, max(largest, written)
-    kept = data + (fields if study.config["keep_fields"] else 0.0)
-    basis = "trainings as in the last run" if known else "a rough model, good to a factor of two"
-    return Forecast(seconds, kept / 1e9, (kept + 2 * largest) / 1e9, basis)
+        entry = study.config["datasets"][name]
+        if "folder" not in entry:
+            found[name] = size(entry.get("recipe", name), entry["options"])
+            continue
+        raw = layout.check_tables(entry["folder"])
+        first = raw.folder / str(raw.subjects["image"].iloc[0])
+        image, _ = read(first, raw.meta["spatial_dims"])
+        pairs = complete(raw.subjects, raw.pairs, raw.meta["pairs"], entry["seed"])
+        counts = {split: int((pairs.split == split).sum()) for split in ("val", "test")}
+        images = {split: int((raw.subjects.split == split).sum()) for split in SPLITS}
+        found[name] = Size(image.shape, images, counts, len(raw.meta["labels"]))
+    return found
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study, how large its datasets are, and the kinds of jobs whose cost depends on it, in the workflow's order."""
+
+    study: Study
+    sizes: dict[str, Size]
+    kinds: list[Kind]
+
+
+def plan(study: Study) -> Plan:
+    """List what is to be priced."""
+    extents = sizes(study)
+    return Plan(study, extents, kinds(study, extents))
+
+
+def kinds(study: Study, extents: Mapping[str, Size]) -> list[Kind]:
+    """List the kinds of jobs whose cost depends on the study, in the order of the workflow."""
+    found: list[Kind] = []
+    seeds = len(study.seeds)
+    for dataset, extent in extents.items():
+        parts = study.capabilities[dataset]["parts"]
+        scene = {"shape": list(extent.shape), "labels": extent.labels}
+        learnt = {**scene, "parts": sorted({*parts} - {"unmatched"})}
+        runs = list(dict.fromkeys(run[:4] for run in study.runs() if run[0] == dataset))
+        found += _pretrainings(study, dataset, extent, learnt, [run[2] for run in runs])
+        fields = sum(extent.pairs.values())
+        scored = {"job": "score", **scene, "parts": sorted(parts), "tested": round(extent.pairs["test"] / fields, 2)}
+        for _, network, loss, variant in runs:
+            recipe = study.training(dataset, network, loss)
+            weights = len(recipe["grid"])
+            judges = min(JUDGES["train"], extent.pairs["val"])
+            options = study.options(loss, variant)
+            task = {"job": "train", **learnt, "recipe": deciding(recipe), "loss": loss, "options": options}
+            if name := losses.card(loss)["extractor"]:
+                task["extractor"] = {"name": name, "recipe": deciding(study.pretraining(dataset))}
+            who = (dataset, network, loss, variant)
+            work = Work(weights * recipe["steps"], weights * judges * _checks(recipe))
+            found.append(Kind(f"train_{loss}", "train", who, seeds, work, task))
+            task = {"job": "register", **scene, "parts": ["image"], "recipe": deciding(recipe)}
+            found.append(Kind("register", "register", who, seeds, Work(weights * fields, fields), task))
+            found.append(Kind("score", "score", who, seeds, Work(weights * fields, fields), scored))
+        found.append(Kind("score_unregistered", "score", (dataset,), 1, Work(fields, fields), scored))
+    return found
+
+
+def _pretrainings(
+    study: Study, dataset: str, extent: Size, scene: Mapping[str, Any], used: Iterable[str]
+) -> Iterable[Kind]:
+    recipe = study.pretraining(dataset)
+    judges = min(JUDGES["pretrain"], extent.images["val"])
+    for name in dict.fromkeys(e for loss in used if (e := losses.card(loss)["extractor"])):
+        task = {"job": "pretrain", **scene, "recipe": deciding(recipe), "name": name}
+        work = Work(recipe["steps"], judges * _checks(recipe))
+        yield Kind("pretrain", "pretrain", (dataset, name), len(study.seeds), work, task)
+
+
+def _checks(recipe: Mapping[str, Any]) -> int:
+    return ceil(recipe["steps"] / recipe["validate_every"])
+
+
+def deciding(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep of a recipe what decides the cost of a step."""
+    return {key: value for key, value in recipe.items() if key not in SCHEDULE}
+
+
+def model(task: Mapping[str, Any]) -> Price:
+    """Guess what a job takes from the number of voxels and the width of the network alone."""
+    dims, voxels = len(task["shape"]), prod(task["shape"])
+    if task["job"] == "score":
+        seconds = Seconds(START["score"], SCORE[dims] * voxels)
+        return Price(seconds, peak_mb=BASE_MB)
+    recipe = task["recipe"]
+    channels = recipe.get("architecture", recipe)["channels"]
+    wider = max(1.0, channels[0] / WIDTH[dims]) ** 1.5
+    peak_mb = BASE_MB + (VOXEL_BYTES + CHANNEL_BYTES * channels[0]) * voxels * recipe["batch"] / 1e6
+    if task["job"] == "register":
+        field_mb = COMPRESSED * 4.0 * dims * voxels / 1e6
+        return Price(Seconds(START["register"], FIELD[dims] * voxels * wider), None, peak_mb, field_mb)
+    step = STEP[dims] * voxels * wider
+    weights = (
+        4.0 * 3**dims * sum(2 * a * a + 4 * a * b for a, b in zip(channels, channels[1:] or channels, strict=False))
+    )
+    return Price(Seconds(START[task["job"]], step * recipe["batch"], step / 3), None, peak_mb, weights / 1e6)
+
+
+NONE: Mapping[Any, Price] = MappingProxyType({})
+
+
+def forecast(
+    planned: Plan, records: Mapping[tuple[str, ...], Price] = NONE, measured: Mapping[str, Price] = NONE
+) -> Forecast:
+    """Estimate a whole study from nothing.
+
+    Args:
+        planned: the study.
+        records: what :func:`recorded` found.
+        measured: prices by :attr:`Kind.key`.
+    """
+    guess = _corrected(planned.kinds, measured)
+    priced = [
+        (kind, records.get((kind.job, *kind.who)) or measured.get(kind.key) or guess(kind)) for kind in planned.kinds
+    ]
+    study = planned.study
+    fields = [kind.work.units * (price.file_mb or 0.0) for kind, price in priced if kind.job == "register"]
+    chain = {kind.job: 0.0 for kind in planned.kinds}
+    for kind, price in priced:
+        chain[kind.job] = max(chain[kind.job], (price.gpu or price.core).of(kind.work))
+    kept, held = _kept_mb(planned, priced), max(fields)
+    if study.config["keep_fields"]:
+        kept, held = kept + len(study.seeds) * sum(fields), 0.0
+    return Forecast(
+        _rules(study, priced),
+        sum(chain.values()) + sum(OTHERS.values()) + sum(LAST.values()),
+        kept / 1e3,
+        held / 1e3,
+        max(price.peak_mb or 0.0 for _, price in priced),
+        Counter(price.source for _, price in priced),
+    )
+
+
+def _corrected(found: Iterable[Kind], measured: Mapping[str, Price]) -> Callable[[Kind], Price]:
+    """Give the model, times what it was found to be wrong by where kinds of the same job were measured."""
+    wrong: dict[str, list[float]] = {}
+    for kind in found:
+        if kind.key in measured:
+            wrong.setdefault(kind.job, []).append(measured[kind.key].core.unit / model(kind.task).core.unit)
+
+    def guess(kind: Kind) -> Price:
+        price = model(kind.task)
+        factor = median(wrong[kind.job]) if kind.job in wrong else 1.0
+        return replace(price, core=Seconds(price.core.start, price.core.unit * factor, price.core.check * factor))
+
+    return guess
+
+
+def _rules(study: Study, priced: Iterable[tuple[Kind, Price]]) -> dict[str, Expected]:
+    """Sum up the kinds of every rule."""
+    datasets = len(study.datasets)
+    own = sum("folder" in study.config["datasets"][name] for name in study.datasets)
+    counts = {"simulate": datasets - own, "prepare": datasets, "data_sheet": datasets}
+    rules = {name: Expected(counts[name], counts[name] * (OTHERS[name] + SUBMIT)) for name in OTHERS}
+    for kind, price in priced:
+        before = rules.get(kind.rule, Expected(0, 0.0))
+        core = kind.jobs * (price.core.of(kind.work) + SUBMIT)
+        gpu = before.gpu_seconds
+        if price.gpu is not None:
+            gpu = (gpu or 0.0) + kind.jobs * price.gpu.of(kind.work)
+        rules[kind.rule] = Expected(before.jobs + kind.jobs, before.core_seconds + core, gpu)
+    return rules | {name: Expected(1, seconds + SUBMIT) for name, seconds in LAST.items()}
+
+
+def _kept_mb(planned: Plan, priced: Iterable[tuple[Kind, Price]]) -> float:
+    """Add up what stays on disk but for fields: data, weights, a sample of each training, records."""
+    total = 0.0
+    for name, extent in planned.sizes.items():
+        dims, parts = len(extent.shape), planned.study.capabilities[name]["parts"]
+        each = sum(PART_BYTES.get(part, 0) for part in parts) + (4 * dims if "field" in parts else 0)
+        own = "folder" in planned.study.config["datasets"][name]
+        total += (1 if own else 1 + RAW) * each * prod(extent.shape) * sum(extent.images.values()) / 1e6
+    for kind, price in priced:
+        if kind.job == "pretrain":
+            total += kind.jobs * (price.file_mb or 0.0)
+        elif kind.job in ("train", "register"):
+            # a network for every weight of the grid, and a field of the pair that figures show
+            weights = len(planned.study.training(*kind.who[:3])["grid"])
+            total += kind.jobs * (weights * (price.file_mb or 0.0) + RECORDS_MB)
+    return total

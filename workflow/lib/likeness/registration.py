@@ -7,9 +7,8 @@ loss; with raw weights λ is given.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,14 +16,13 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from likeness import extractors, losses, networks
 from likeness.augmentation import Augmentation, random_affine, resample
 from likeness.data.loading import Loader
 from likeness.data.store import Dataset
-from likeness.files import whole, write_json
+from likeness.files import read_json, whole, write_json
 from likeness.geometry import diffusion_energy, to_array
 from likeness.judging import PairJudge
 from likeness.losses.base import Registration, SimilarityLoss
@@ -36,7 +34,9 @@ from likeness.training import (
     Trainer,
     channels_last,
     generator,
+    load_weights,
     make_fabric,
+    save_weights,
     shuffled,
 )
 
@@ -72,6 +72,23 @@ class Recipe:
     augmentation: Augmentation = field(default_factory=Augmentation)
     precision: Precision = "32-true"
     threads: int = 1
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> Recipe:
+        """Make one of what a study says of a training, plain types, see ``Study.training``."""
+        schedule = {entry.name: plain[entry.name] for entry in fields(Schedule)}
+        augmentation = {**plain["augmentation"], "scale": tuple(plain["augmentation"]["scale"])}
+        return cls(
+            network=plain["network"],
+            architecture=plain["architecture"],
+            schedule=Schedule(**schedule),
+            batch=plain["batch"],
+            grid=tuple(plain["grid"]),
+            weights=plain["weights"],
+            augmentation=Augmentation(**augmentation),
+            precision=plain["precision"],
+            threads=plain["threads"],
+        )
 
 
 class RegistrationTask:
@@ -160,8 +177,8 @@ class RegistrationTask:
             ratios.append(float(pulls[0] / pulls[1]))
         return float(np.median(ratios))
 
-    def train(self, lam: float, checkpoint: Path, label: str) -> Outcome:
-        """Train one network from scratch at one weight λ."""
+    def train(self, lam: float, checkpoint: Path, label: str, saved: Callable[[], object] = lambda: None) -> Outcome:
+        """Train one network from scratch, or from its checkpoint, at one weight λ."""
         torch.manual_seed(self.seed)
         network = self.build()
 
@@ -180,7 +197,8 @@ class RegistrationTask:
                 rows.append({**values, "score": scorer.primary(to_array(pair.displacement))})
             return {key: float(np.nanmean([row[key] for row in rows])) for key in rows[0]}
 
-        return Trainer(self.fabric, self.recipe.schedule, checkpoint, label, self.seed).fit(network, step, validate)
+        trainer = Trainer(self.fabric, self.recipe.schedule, checkpoint, label, self.seed, saved)
+        return trainer.fit(network, step, validate)
 
     def build(self) -> nn.Module:
         """Build the registration network for this dataset; channels last, because processors convolve that faster."""
@@ -190,7 +208,7 @@ class RegistrationTask:
 
 
 def train_grid(
-    task: RegistrationTask, work: Path, who: dict[str, Any], after: Callable[[], object] = lambda: None
+    task: RegistrationTask, work: Path, who: dict[str, Any], saved: Callable[[], object] = lambda: None
 ) -> list[Path]:
     """Train the whole grid of weights; weights that a former, interrupted run finished are not trained again.
 
@@ -198,7 +216,7 @@ def train_grid(
         task: dataset, loss and recipe.
         work: folder that survives an interruption.
         who: columns that name the training in the learning curves.
-        after: called whenever something was saved.
+        saved: called whenever something was saved.
 
     Returns:
         The finished files: ``training.json`` (λ₀; per weight its λ, best step, and the step at which it diverged or
@@ -211,10 +229,10 @@ def train_grid(
         record = work / f"{weight:g}.json"
         if not record.is_file():
             label = f"{who['dataset']} {who['loss']} {weight:g}"
-            outcome = task.train(base * weight, work / f"{weight:g}.checkpoint", label)
+            outcome = task.train(base * weight, work / f"{weight:g}.checkpoint", label, saved)
             _save(outcome, weight, base * weight, work, who)
-            after()
-        records.append(json.loads(record.read_text()))
+            saved()
+        records.append(read_json(record, record))
     write_json(work / "training.json", {"lambda_0": base, "weights": [r["training"] for r in records]})
     # the columns are named, because a training that diverged at once has no curve
     curves = pd.DataFrame([point for r in records for point in r["curve"]], columns=[*who, "lam", *Point._fields])
@@ -229,8 +247,7 @@ def _save(outcome: Outcome, weight: float, lam: float, work: Path, who: dict[str
     file = None
     if outcome.diverged_at is None:
         file = f"{weight:g}.safetensors"
-        with whole(work / file) as path:
-            save_file({k: v.contiguous().cpu() for k, v in outcome.weights.items()}, path)
+        save_weights(outcome.weights, work / file)
     training = {
         "weight": weight,
         "lambda": lam,
@@ -246,16 +263,11 @@ def load_network(models: Path, file: str, shape: Sequence[int]) -> nn.Module:
     """Load a trained network from the folder of its training.
 
     Raises:
-        ValueError: if the weights do not fit the architecture in ``provenance.json``.
+        Refusal: if a file is broken, or the weights do not fit the architecture in ``provenance.json``.
     """
-    recipe = json.loads((models / "provenance.json").read_text())["recipe"]
+    recipe = read_json(models / "provenance.json", models)["recipe"]
     network = networks.build(recipe["network"], shape, **recipe["architecture"])
-    try:
-        network.load_state_dict(load_file(models / file))
-    except RuntimeError as error:
-        msg = f"{models / file}: these weights are not of the architecture in provenance.json; train again"
-        raise ValueError(msg) from error
-    return network.eval()
+    return load_weights(network, models / file, models).eval()
 
 
 def displacements(

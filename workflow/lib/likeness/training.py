@@ -8,7 +8,9 @@ the device and runs it in the wanted precision; the loop is ours, because Lightn
 from __future__ import annotations
 
 import copy
+import io
 import math
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +20,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
+
+from likeness.files import whole
+from likeness.jobs import told_to_stop
+from likeness.refusals import Refusal
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
@@ -79,10 +85,12 @@ class Outcome:
 def make_fabric(precision: Precision = "32-true", threads: int = 1) -> Fabric:
     """Set up one device, a GPU where there is one, and deterministic arithmetic on a fixed number of threads."""
     from lightning.fabric import Fabric
+    from lightning.fabric.plugins.environments import LightningEnvironment
 
     torch.set_num_threads(threads)
     torch.backends.cudnn.benchmark = False
-    return Fabric(accelerator="auto", devices=1, precision=precision)
+    # a job is one process, also where Lightning would find a cluster's scheduler and reckon with many
+    return Fabric(accelerator="auto", devices=1, precision=precision, plugins=LightningEnvironment())
 
 
 def make_device(threads: int = 1) -> torch.device:
@@ -116,6 +124,39 @@ def shuffled(items: int, batch: int, seed: int, step: int) -> np.ndarray:
     return np.array([epochs[p // items][p % items] for p in positions])
 
 
+def save_weights(weights: dict[str, Tensor], path: str | Path) -> None:
+    """Write weights as safetensors, whole or not at all."""
+    from safetensors.torch import save
+
+    with whole(path) as temporary:
+        temporary.write_bytes(save({k: v.contiguous().cpu() for k, v in weights.items()}))
+
+
+def load_weights(module: nn.Module, path: Path, source: Path) -> nn.Module:
+    """Load weights that :func:`save_weights` wrote; nothing in the file is run.
+
+    Args:
+        module: of the architecture that the file beside the weights tells.
+        path: the weights.
+        source: the file or folder that a job made with them, for the message.
+
+    Raises:
+        Refusal: if the file is broken or its weights are of another architecture.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        module.load_state_dict(load_file(path))
+    except SafetensorError as error:
+        msg = f"{path}: holds no weights ({error}); delete {source} and run again, so that it is made anew"
+        raise Refusal(msg) from error
+    except RuntimeError as error:
+        msg = f"{path}: holds weights of another architecture than the study's; delete {source} and run again, so that "
+        raise Refusal(msg + "it is made anew") from error
+    return module
+
+
 class Trainer:
     """Trains one model; resumes from its checkpoint if there is one.
 
@@ -125,14 +166,24 @@ class Trainer:
         checkpoint: file for the state of an unfinished training; it is removed by the caller when the results are safe.
         label: shown by the progress bar.
         seed: with the step, decides what layers like dropout draw.
+        saved: called whenever a checkpoint was written.
     """
 
-    def __init__(self, fabric: Fabric, schedule: Schedule, checkpoint: Path, label: str, seed: int = 0) -> None:
+    def __init__(
+        self,
+        fabric: Fabric,
+        schedule: Schedule,
+        checkpoint: Path,
+        label: str,
+        seed: int = 0,
+        saved: Callable[[], object] = lambda: None,
+    ) -> None:
         self.fabric = fabric
         self.schedule = schedule
         self.checkpoint = checkpoint
         self.label = label
         self.seed = seed
+        self.saved = saved
 
     def fit(
         self,
@@ -146,7 +197,20 @@ class Trainer:
             model: already on the device; ``step`` and ``validate`` use it.
             step: gives the values of one training step, a function of the index; ``loss`` is minimised.
             validate: gives the values on the validation pairs; the lowest ``loss`` decides which weights are kept.
+
+        Raises:
+            SystemExit: if the process is told to stop (SIGTERM), after the step is done and the checkpoint written.
         """
+        with told_to_stop() as stop:
+            return self._fit(model, step, validate, stop)
+
+    def _fit(
+        self,
+        model: nn.Module,
+        step: Callable[[int], dict[str, Tensor]],
+        validate: Callable[[], dict[str, float]],
+        stop: threading.Event,
+    ) -> Outcome:
         optimiser = torch.optim.Adam(model.parameters(), lr=self.schedule.learning_rate)
         outcome = Outcome(copy.deepcopy(model.state_dict()))
         best, stale, first, rate = math.inf, 0, 0, self.schedule.learning_rate
@@ -172,8 +236,11 @@ class Trainer:
                     outcome.weights = copy.deepcopy(model.state_dict())
                 if self.schedule.patience and stale >= self.schedule.patience:
                     stale, rate = 0, rate * 0.1
-            if done % self.schedule.checkpoint_every == 0 and done < self.schedule.steps:
+            if (stop.is_set() or done % self.schedule.checkpoint_every == 0) and done < self.schedule.steps:
                 self._save(model, optimiser, outcome, done, best, stale, rate)
+                if stop.is_set():
+                    msg = f"{self.label}: told to stop; step {done} is saved, the next run goes on from there"
+                    raise SystemExit(msg)
         return outcome
 
     def _update(
@@ -211,19 +278,28 @@ class Trainer:
             "best_step": outcome.best_step,
             "progress": progress,
         }
-        self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.checkpoint.with_suffix(".part")
-        torch.save(state, temporary)
-        temporary.replace(self.checkpoint)
+        # in memory first: on a full disk torch ends with an error of its own that does not say so
+        content = io.BytesIO()
+        torch.save(state, content)
+        with whole(self.checkpoint) as path:
+            path.write_bytes(content.getbuffer())
+        self.saved()
 
     def _restore(
         self, model: nn.Module, optimiser: torch.optim.Optimizer, outcome: Outcome
     ) -> tuple[int, float, int, float]:
-        state = torch.load(self.checkpoint, map_location=self.fabric.device, weights_only=True)
-        model.load_state_dict(state["model"])
-        optimiser.load_state_dict(state["optimiser"])
-        outcome.weights = state["weights"]
-        outcome.curve = [Point(*p) for p in state["curve"]]
-        outcome.best_step = state["best_step"]
-        first, best, stale, rate = state["progress"]
-        return int(first), float(best), int(stale), float(rate)
+        try:
+            # only weights: nothing in the file is run
+            state = torch.load(self.checkpoint, map_location=self.fabric.device, weights_only=True)
+            model.load_state_dict(state["model"])
+            optimiser.load_state_dict(state["optimiser"])
+            outcome.weights = state["weights"]
+            outcome.curve = [Point(*p) for p in state["curve"]]
+            outcome.best_step = state["best_step"]
+            first, best, stale, rate = state["progress"]
+            return int(first), float(best), int(stale), float(rate)
+        except (OSError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:  # a broken file raises whatever it leads the reader to do
+            msg = f"{self.checkpoint}: is no checkpoint of this training ({type(error).__name__}); "
+            raise Refusal(msg + "delete it and run again, the training then starts anew") from error

@@ -7,10 +7,11 @@ first.
 
 from __future__ import annotations
 
-import json
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from likeness.files import read_json
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,19 +29,14 @@ def load(weights: str | Path) -> nn.Module:
     """Load a frozen extractor from its ``.safetensors`` file and the ``.json`` beside it.
 
     Raises:
-        ValueError: if the weights do not fit the architecture that the ``.json`` describes.
+        Refusal: if a file is broken, or the weights do not fit the architecture that the ``.json`` describes.
     """
-    from safetensors.torch import load_file
+    from likeness.training import load_weights
 
     weights = Path(weights)
-    config = json.loads(weights.with_suffix(".json").read_text())["architecture"]
+    config = read_json(weights.with_suffix(".json"), weights)["architecture"]
     extractor = import_module(f"likeness.extractors.{config['name']}").build(config)
-    try:
-        extractor.load_state_dict(load_file(weights))
-    except RuntimeError as error:
-        msg = f"{weights}: these weights are of another architecture than {weights.with_suffix('.json').name} says"
-        raise ValueError(msg) from error
-    return freeze(extractor)
+    return freeze(load_weights(extractor, weights, weights))
 
 
 def tiny(name: str, spatial_dims: int) -> nn.Module:

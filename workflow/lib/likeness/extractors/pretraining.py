@@ -5,6 +5,7 @@ Czolbe et al., Medical Image Analysis 2023, doi:10.1016/j.media.2023.102830.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from likeness.augmentation import protocol, random_affine, resample
 from likeness.data.loading import Loader
 from likeness.data.store import Dataset
 from likeness.networks.unet import UNet, stage_strides
+from likeness.refusals import Refusal
 from likeness.training import Outcome, Schedule, Trainer, channels_last, generator, make_fabric, shuffled
 
 VALIDATED = 16
@@ -57,6 +59,7 @@ def pretrain(
     seed: int,
     threads: int,
     checkpoint: Path,
+    saved: Callable[[], object] = lambda: None,
 ) -> tuple[dict[str, Any], Outcome]:
     """Train the U-Net of an extractor on the training subjects of a dataset; validation subjects only judge it.
 
@@ -64,7 +67,7 @@ def pretrain(
         The architecture, a literal, and the outcome, whose weights are those of the extractor.
 
     Raises:
-        ValueError: if the training diverges.
+        Refusal: if the training diverges.
     """
     module = import_module(f"likeness.extractors.{name}")
     config = architecture(name, dataset, channels, norm)
@@ -92,8 +95,10 @@ def pretrain(
             values.append(float(module.objective(extractor.unet(images), images, loader.labels([judge]))))
         return {"loss": sum(values) / len(values)}
 
-    outcome = Trainer(fabric, schedule, checkpoint, f"{dataset.name} {name}", seed).fit(extractor, step, validate)
+    trainer = Trainer(fabric, schedule, checkpoint, f"{dataset.name} {name}", seed, saved)
+    outcome = trainer.fit(extractor, step, validate)
     if outcome.diverged_at is not None:
-        msg = f"extractor {name} on {dataset.name} diverged at step {outcome.diverged_at}: lower its learning_rate"
-        raise ValueError(msg)
+        msg = f"extractor {name} on {dataset.name} diverged at step {outcome.diverged_at}; lower "
+        msg += "`pretraining.learning_rate`"
+        raise Refusal(msg)
     return config, outcome

@@ -35,7 +35,7 @@ def candidates(metrics: pd.DataFrame, max_folding: float = MAX_FOLDING) -> pd.Da
     trained = metrics[(metrics.split == "val") & (metrics.loss != "")]
     primary = {name: primary_metric(trained, name) for name in trained.dataset.unique()}
     keys = [*TRAINING, "lam"]
-    rows = overall(trained[trained.metric.isin([*PRIMARY, "ndv", "nda"])])
+    rows = overall(trained[trained.metric.isin(["ndv", "nda"]) | (trained.metric == trained.dataset.map(primary))])
     folding = _mean(rows[rows.metric.isin({"ndv", "nda"})], keys, skipna=False).rename("ndv")
     score = _mean(rows[rows.metric == rows.dataset.map(primary)], keys, skipna=True).rename("score")
     table = pd.concat([score, folding], axis=1).reset_index().sort_values(keys, ignore_index=True)
