@@ -1,109 +1,79 @@
-"""Each rule's conda environment has what its script imports, in the versions of requirements.lock."""
+"""Each environment file has what runs in it, and the versions of requirements.lock."""
 
 from __future__ import annotations
 
-import ast
 import re
-import sys
-from functools import cache
-from importlib.metadata import packages_distributions
-from pathlib import Path
+import tomllib
+from importlib.metadata import metadata
 
 import pytest
-import yaml
+from environments import (
+    DRIVER,
+    ENVS,
+    GENERATOR,
+    imported,
+    listed,
+    loaded,
+    parsed,
+    pinned,
+    rule_envs,
+    rules,
+    text,
+    third_party,
+)
+from packaging.specifiers import SpecifierSet
 from project import ROOT
 
-from likeness.provenance import LIBRARY, modules
+from likeness.provenance import LIBRARY
 
-SCRIPTS = ROOT / "workflow" / "scripts"
-BY_NAME = {  # scripts import these by a computed name
-    "simulate": ["likeness.data"],
-    "pretrain": ["likeness.extractors"],
-    "train": ["likeness.networks", "likeness.losses", "likeness.extractors"],
-    "register": ["likeness.networks"],
-}
-PARQUET = re.compile(r"\.(to|read)_parquet\(")
+CALLED = {"snakemake", "snakemake-executor-plugin-slurm"}  # what the driver has because people call it
+ALL = [*rule_envs(), DRIVER]
 
 
-def canonical(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
+@pytest.mark.parametrize("env", ALL)
+def test_a_file_is_what_the_lock_makes_of_its_list(env: str) -> None:
+    assert GENERATOR.written(text(env)) == text(env), "run `make envs`"
 
 
-@cache
-def lock() -> dict[str, str]:
-    lines = (ROOT / "requirements.lock").read_text().splitlines()
-    return {canonical(name): version for name, _, version in (line.partition("==") for line in lines) if version}
+def test_versions_and_what_is_needed_are_written_anew() -> None:
+    before = text("plot")
+    by_hand, mark, _ = before.partition(GENERATOR.MARK)
+    old = re.sub(r"==.*", "", by_hand, count=1).replace("numpy", "NumPy").replace("scipy==1", "scipy==0")
+    assert GENERATOR.written(old) == GENERATOR.written(old + mark + "      - no-such-thing==1\n") == before
 
 
-@cache
-def distributions() -> dict[str, list[str]]:
-    return dict(packages_distributions())
+def test_a_package_that_the_lock_lacks_is_refused() -> None:
+    with pytest.raises(KeyError, match="no-such-thing"):
+        GENERATOR.written(text("plot").replace("numpy", "no-such-thing"))
 
 
-@cache
-def packages(env: str) -> dict[str, str]:
-    entries = yaml.safe_load((ROOT / "envs" / f"{env}.yaml").read_text())["dependencies"]
-    pinned = next(entry["pip"] for entry in entries if isinstance(entry, dict))
-    return {canonical(name): version for name, _, version in (entry.partition("==") for entry in pinned)}
+@pytest.mark.parametrize("env", ALL)
+def test_python_is_the_oldest_that_the_project_allows_and_suits_every_version(env: str) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    python = GENERATOR.PYTHON.findall(text(env))
+    assert [f">={version}" for version in python] == [project["requires-python"]]
+    suits = {name: SpecifierSet(metadata(name)["Requires-Python"] or "") for name in pinned(env)}
+    assert not [name for name, versions in suits.items() if f"{python[0]}.99" not in versions]
 
 
-def jobs() -> list[tuple[str, str, str]]:
-    """Give rule, script and environment of every rule that runs a script; figures come from a function."""
-    found = []
-    for path in sorted((ROOT / "workflow" / "rules").glob("*.smk")):
-        for rule, body in re.findall(r"^rule (\w+):\n(.*?)(?=^\S|\Z)", path.read_text(), re.MULTILINE | re.DOTALL):
-            script, env = re.search(r'script_path\("(\w+)"\)', body), re.search(r'env_path\("(\w+)"\)', body)
-            assert script, f"{path.name}: rule {rule} has no script"
-            assert env, f"{path.name}: rule {rule} names no environment"
-            found.append((rule, script[1], env[1]))
-    return found
-
-
-@cache
-def sources(script: str) -> set[Path]:
-    """Find every file that a script may run: its imports, and all modules of a folder from which it picks by name."""
-    found = set(modules(SCRIPTS / f"{script}.py"))
-    for package in BY_NAME.get(script, []):
-        for path in LIBRARY.joinpath(*package.split(".")[1:]).glob("*.py"):
-            found |= modules(path)
-    return found
-
-
-@cache
-def third_party(path: Path) -> set[str]:
-    """Name the distributions that a file imports at any level, or needs for the formats it reads and writes."""
-    text = path.read_text()
-    tree = ast.parse(text)
-    typing = [node for node in ast.walk(tree) if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
-    never_run = {inner for node in typing for inner in ast.walk(node)}
-    named = set()
-    for node in set(ast.walk(tree)) - never_run:
-        if isinstance(node, ast.Import):
-            named |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            named.add(node.module)
-    tops = {name.partition(".")[0] for name in named} - set(sys.stdlib_module_names) - {"likeness"}
-    needed = {canonical(distributions()[top][0]) for top in tops}
-    return needed | ({"pyarrow"} if PARQUET.search(text) else set())
-
-
-@pytest.mark.parametrize("env", sorted({env for _, _, env in jobs()}))
-def test_versions_are_those_of_the_lock(env: str) -> None:
-    assert packages(env) == {name: lock()[name] for name in packages(env)}
-
-
-@pytest.mark.parametrize(("rule", "script", "env"), jobs(), ids=[rule for rule, _, _ in jobs()])
+@pytest.mark.parametrize(("rule", "script", "env"), rules(), ids=[rule for rule, _, _ in rules()])
 def test_an_environment_has_what_its_rule_imports(rule: str, script: str, env: str) -> None:
-    needed = {package: path.name for path in sources(script) for package in third_party(path)}
-    missing = {package: file for package, file in needed.items() if package not in packages(env)}
+    missing = {package: file for package, file in imported(script).items() if package not in listed(env)}
     assert not missing, f"rule {rule}: envs/{env}.yaml lacks {missing}"
 
 
-def test_an_environment_has_nothing_that_no_rule_needs() -> None:
-    for env in {env for _, _, env in jobs()}:
-        needed = {p for _, script, own in jobs() if own == env for path in sources(script) for p in third_party(path)}
-        assert set(packages(env)) <= needed, env
+@pytest.mark.parametrize("env", rule_envs())
+def test_an_environment_has_nothing_that_no_rule_needs(env: str) -> None:
+    assert listed(env) <= {package for _, script, own in rules() if own == env for package in imported(script)}
 
 
-def test_every_environment_file_is_named_by_a_rule() -> None:
-    assert {path.stem for path in (ROOT / "envs").glob("*.yaml")} == {env for _, _, env in jobs()}
+def test_the_driver_has_what_planning_a_study_imports_and_nothing_else() -> None:
+    imports = [line for path in parsed() for line in re.findall(r"^(?:from|import) .+", path.read_text(), re.MULTILINE)]
+    assert any("likeness.configuration" in line for line in imports)
+    # before the first job, Snakemake looks at the user's images, with what reads them
+    readers = third_party(LIBRARY / "data" / "images.py") | third_party(LIBRARY / "data" / "formats.py")
+    assert loaded("\n".join(imports)) | readers | CALLED == listed(DRIVER)
+
+
+def test_every_environment_file_is_used() -> None:
+    assert {path.stem for path in ENVS.glob("*.yaml")} == set(ALL)
