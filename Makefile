@@ -8,12 +8,18 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SNAKEMAKE = $(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG)
 ONLY = $(if $(LOSSES)$(DATASETS),--config $(if $(LOSSES),only_losses="$(LOSSES)") $(if $(DATASETS),only_datasets="$(DATASETS)"))
+# a program, and the packages of Debian's that have it
+define needs
+@command -v $(1) > /dev/null || $(if $(filter-out 0,$(shell id -u)),sudo -n) sh -c 'apt-get -qq update && \
+    DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $(2)' > /dev/null 2>&1 || \
+    { echo "make $@ needs the packages $(2): install them, or run it as root or with sudo"; exit 1; }
+endef
 
-.PHONY: help setup figures check test lint format loss lock docs clean
+.PHONY: help setup figures check test test-slurm test-kubernetes test-conda lint format loss envs lock docs clean merge bench-scale
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
 
 setup: $(READY) ## the virtual environment, pinned by requirements.lock
 
@@ -23,14 +29,32 @@ $(READY): requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	@touch $@
 
-figures: $(READY) $(CONFIG) ## run the study and draw every figure; LOSSES="ncc mind" DATASETS=cells CONFIG=… CORES=…
+figures: $(READY) ## run the study and draw every figure; LOSSES="ncc mind" DATASETS=cells CONFIG=… CORES=…
+	@$(BIN)/python workflow/scripts/preflight.py $(CONFIG)
 	$(SNAKEMAKE) $(ONLY)
 
-check: $(READY) ## validate configuration and images; print jobs per rule, disk and time to expect
-	@$(BIN)/python workflow/scripts/check.py --configfile $(CONFIG) $(ONLY)
+check: $(READY) ## validate configuration and images; print jobs, time, disk and memory to expect; QUICK=1 measures nothing
+	@$(BIN)/python workflow/scripts/check.py $(if $(QUICK),--quick) --configfile $(CONFIG) $(ONLY)
 
-test: $(READY) ## every test
+merge: $(READY) ## into the results of CONFIG those of parts that ran elsewhere: make merge FROM="results-a results-b"
+	@$(BIN)/python workflow/scripts/merge.py --configfile $(CONFIG) $(FROM)
+
+test: $(READY) ## every test that needs no more than the virtual environment
 	$(BIN)/python -m pytest
+
+test-slurm: $(READY) ## the smoke study on a Slurm of one node; what was submitted stays in .pytest_cache/d/slurm
+	$(call needs,/usr/sbin/slurmctld,slurm-wlm munge)
+	$(BIN)/python -m pytest -m slurm tests/test_slurm.py
+
+test-kubernetes: $(READY) ## jobs on a stand-in for a cluster with Kubernetes
+	$(call needs,rsync,rsync)
+	$(BIN)/python -m pytest -m kubernetes tests/test_kubernetes.py
+
+test-conda: $(READY) ## the smoke study with an environment for every rule, made by a stand-in for conda
+	$(BIN)/python -m pytest -m conda tests/test_conda.py
+
+bench-scale: $(READY) ## time the dry run of a study of ten thousand jobs, before and after it ran
+	$(BIN)/python benchmarks/dry_run.py
 
 lint: $(READY) ## ruff, mypy, snakefmt and snakemake --lint
 	$(BIN)/ruff check .
@@ -50,7 +74,10 @@ loss: $(READY) ## the two files of a new loss: make loss NAME=my_loss
 docs: $(READY) ## the tables in README.md and docs/, from the schemas and the losses' cards
 	$(BIN)/python workflow/scripts/configuration_reference.py
 
-lock: ## requirements.lock anew from pyproject.toml
+envs: $(READY) ## the versions in envs/, from requirements.lock
+	$(BIN)/python workflow/scripts/environments.py
+
+lock: ## requirements.lock anew from pyproject.toml, and the versions in envs/
 	bash workflow/scripts/lock.sh "$(PYTHON)"
 
 clean: ## remove results, keep the environment
