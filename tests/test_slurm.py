@@ -67,8 +67,12 @@ def tell_to_stop(slurm: Slurm, run: str) -> None:
 
 
 def preempt(slurm: Slurm, run: str) -> None:
-    """Take the machine from a training and whatever else runs."""
-    id_of(slurm, run)
+    """Take the machine from a training and whatever else runs.
+
+    Slurm takes seconds to do so, in which so short a training would end; it is held meanwhile. Slurm lets it go on with
+    the signal to stop.
+    """
+    slurm("scancel", "--signal=STOP", id_of(slurm, run))
     slurm("sbatch", "--partition=urgent", "--exclusive", "--output=/dev/null", "--wrap=sleep 1")
 
 
