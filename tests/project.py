@@ -29,7 +29,7 @@ class Smoke:
 def copy_project(folder: Path) -> Path:
     """Copy the project without results; its ``.venv`` is the environment that runs the tests."""
     for part in PARTS:
-        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__", "oracles"))
     for file in FILES:
         shutil.copy2(ROOT / file, folder)
     (folder / ".venv").symlink_to(sys.prefix)

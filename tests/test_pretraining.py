@@ -17,7 +17,7 @@ from likeness.data.loading import Loader
 from likeness.data.preparation import prepare
 from likeness.data.store import Dataset
 from likeness.extractors import segmentation
-from likeness.extractors.pretraining import pretrain
+from likeness.extractors.pretraining import Batch, pretrain
 from likeness.refusals import Refusal
 from likeness.training import Outcome, Schedule, Trainer
 
@@ -50,14 +50,18 @@ def train(name: str, dataset: Dataset, checkpoint: Path, steps: int = 6, rate: f
     )
 
 
-@pytest.mark.parametrize("name", extractors.PRETRAINED)
+LEARNING = [name for name in extractors.PRETRAINED if name != "untrained"]
+STAGED = [name for name in extractors.PRETRAINED if name != "denoiser"]
+
+
+@pytest.mark.parametrize("name", LEARNING)
 def test_pretraining_lowers_the_validation_loss(name: str, dataset: Dataset, tmp_path: Path) -> None:
-    _, outcome = train(name, dataset, tmp_path / "c", steps=60)
+    _, outcome = train(name, dataset, tmp_path / "c", steps=90)
     losses = [point.value for point in outcome.curve if point.quantity == "val_loss"]
     assert min(losses) < losses[0]
 
 
-@pytest.mark.parametrize("name", extractors.PRETRAINED)
+@pytest.mark.parametrize("name", STAGED)
 def test_what_was_written_is_loaded_frozen_with_one_map_per_stage(name: str, dataset: Dataset, tmp_path: Path) -> None:
     architecture, outcome = train(name, dataset, tmp_path / "c")
     loaded = extractors.load(save(outcome, architecture, tmp_path))
@@ -66,6 +70,33 @@ def test_what_was_written_is_loaded_frozen_with_one_map_per_stage(name: str, dat
     features = loaded(Loader(dataset).images([dataset.subjects.index[0]]))
     assert [maps.shape[1] for maps in features] == [4, 8]
     assert features[0].shape[2:] > features[1].shape[2:]
+
+
+def test_a_denoiser_is_loaded_and_gives_the_same_features_for_the_same_noise(dataset: Dataset, tmp_path: Path) -> None:
+    architecture, outcome = train("denoiser", dataset, tmp_path / "c")
+    loaded = extractors.load(save(outcome, architecture, tmp_path))
+    image = Loader(dataset).images([dataset.subjects.index[0]])[..., :19, :11].flatten(0, -3)[:, None]
+    features = [loaded(image, torch.Generator().manual_seed(seed), 60, ["up1", "middle"]) for seed in (1, 1, 2)]
+    assert [maps.shape for maps in features[0]] == [(len(image), 4, 20, 12), (len(image), 8, 10, 6)]
+    assert torch.equal(features[0][0], features[1][0])
+    assert not torch.equal(features[0][0], features[2][0])
+
+
+def test_an_untrained_extractor_is_a_function_of_the_seed_and_needs_no_labels(dataset: Dataset, tmp_path: Path) -> None:
+    architecture, outcome = train("untrained", dataset, tmp_path / "c")
+    _, again = train("untrained", dataset, tmp_path / "c")
+    assert architecture["classes"] == 1
+    assert not outcome.curve
+    assert all(torch.equal(again.weights[key], value) for key, value in outcome.weights.items())
+
+
+def test_half_of_the_labels_are_one_class_with_what_has_none(dataset: Dataset, tmp_path: Path) -> None:
+    architecture, _ = train("segmentation_half", dataset, tmp_path / "c")
+    assert sorted(dataset.taught + dataset.untaught) == sorted(dataset.evaluate)
+    assert len(dataset.taught) == len(dataset.evaluate) // 2 > 0
+    classes = dict(zip(sorted(dataset.labels), architecture["merged"], strict=True))
+    assert {label for label, kept in classes.items() if kept} == set(dataset.taught)
+    assert sorted(filter(None, classes.values())) == list(range(1, len(dataset.taught) + 1))
 
 
 def test_weights_of_another_architecture_are_refused(dataset: Dataset, tmp_path: Path) -> None:
@@ -124,6 +155,6 @@ def test_an_autoencoder_needs_no_labels(tmp_path: Path) -> None:
 
 
 def test_a_segmentation_says_that_it_needs_labels() -> None:
-    image = torch.zeros(1, 1, 8, 8)
+    batch = Batch(torch.zeros(1, 1, 8, 8), None, torch.Generator())
     with pytest.raises(ValueError, match="needs a label map for every training and validation subject"):
-        segmentation.objective(image, image, None)
+        segmentation.objective(extractors.tiny("segmentation", 2), batch)

@@ -14,6 +14,7 @@ from likeness.geometry import warp_labels
 from likeness.metrics import overlap
 from likeness.scoretable import COLUMNS, score_fields, score_unregistered
 from likeness.scoring import PairScorer, score_pair
+from likeness.statistics import aggregate
 
 SHAPE = (40, 48)
 
@@ -64,6 +65,7 @@ def test_every_score_has_its_unit_and_label(simulated):
     units = rows.groupby("metric").unit.unique().map(list).to_dict()
     assert units == {
         "dice": ["1"],
+        "dice_untaught": ["1"],
         "dice_instance": ["1"],
         "hd95": ["mm"],
         "epe": ["mm"],
@@ -76,7 +78,8 @@ def test_every_score_has_its_unit_and_label(simulated):
     assert set(rows.label[rows.metric.isin(["dice", "hd95"])]) == {
         simulated[0].labels[i] for i in simulated[0].evaluate
     }
-    assert set(rows.label[~rows.metric.isin(["dice", "hd95"])]) == {"all", "mean"}
+    assert set(rows.label[rows.metric == "dice_untaught"]) == {simulated[0].labels[i] for i in simulated[0].untaught}
+    assert set(rows.label[~rows.metric.isin(aggregate.PER_LABEL)]) == {"all", "mean"}
 
 
 def test_the_truth_scores_best(simulated):

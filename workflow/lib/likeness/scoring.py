@@ -2,6 +2,7 @@
 
 =====================  ================================================================================================
 ``dice``               per label; NaN where the fixed or the moving image lacks the label before warping
+``dice_untaught``      ``dice`` of those labels that the extractor ``segmentation_half`` is not taught
 ``dice_instance``      of the same instance, mean over the instances that both images have
 ``hd95``               per label, in the dataset's unit; infinite where warping lost the label, NaN as for ``dice``
 ``epe``                end-point error where content has a counterpart, in the dataset's unit
@@ -104,6 +105,8 @@ class PairScorer(PairJudge):
         moved = warp_labels(self.moving.label, displacement, OUTSIDE)
         values = self.dice(moved)
         rows = [_row("dice", value, "1", name) for name, value in zip(names, values, strict=True)]
+        scored = dict(zip(ids, rows, strict=True))
+        rows += [{**scored[label], "metric": "dice_untaught"} for label in self.dataset.untaught]
         if hd95:
             surfaces = self._surfaces(moved)
             pairs = zip(self._fixed_surfaces, surfaces, strict=True)

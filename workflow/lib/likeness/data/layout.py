@@ -152,11 +152,11 @@ def capabilities(folder: str | Path) -> dict[str, Any]:
     """Tell from the tables alone what a dataset offers, so that parsing can decide which losses apply.
 
     Returns:
-        ``spatial_dims``; ``parts``, the columns of :data:`FILES` that at least one subject has an entry in; and
-        ``partly``, those that losses learn from but that are left out of ``parts`` because entries are missing:
-        ``label`` without one for every training and validation subject, ``mask`` where not all moving, or not all
-        fixed, images of the training and validation pairs are alike in having one, since the loss of a pair would then
-        depend on the other pairs of its batch.
+        ``spatial_dims``; ``parts``, the columns of :data:`FILES` that at least one subject has an entry in, and
+        ``labels`` where several are scored; and ``partly``, those that losses learn from but that are left out of
+        ``parts`` because entries are missing: ``label`` without one for every training and validation subject, ``mask``
+        where not all moving, or not all fixed, images of the training and validation pairs are alike in having one,
+        since the loss of a pair would then depend on the other pairs of its batch.
 
     Raises:
         DatasetError: as :func:`check_tables`.
@@ -168,6 +168,7 @@ def capabilities(folder: str | Path) -> dict[str, Any]:
     partly = ["label"] if "label" in given and not given["label"][learnt].all() else []
     partly += ["mask"] if "mask" in given and not _on_whole_sides(raw, given["mask"]) else []
     parts = [part for part in given if part not in partly]
+    parts += ["labels"] if "label" in parts and len(raw.meta["evaluate"]) > 1 else []
     return {"spatial_dims": raw.meta["spatial_dims"], "parts": parts, "partly": partly}
 
 

@@ -115,7 +115,7 @@ def describe(name: str) -> dict[str, Any]:
         KeyError: if there is no such dataset.
     """
     dims, parts = _CONTENT[_known(name)]
-    return {"spatial_dims": dims, "parts": list(parts), "partly": []}
+    return {"spatial_dims": dims, "parts": [*parts, "labels"], "partly": []}
 
 
 def _known(name: str) -> str:

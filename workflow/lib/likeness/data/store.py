@@ -109,6 +109,20 @@ class Dataset:
         return [int(k) for k in self.meta["evaluate"]]
 
     @property
+    def taught(self) -> list[int]:
+        """Half of the scored labels, which the extractor ``segmentation_half`` learns; drawn, but the same ones always.
+
+        Neighbouring ids would not do: where left and right of a structure alternate, one side would teach the other.
+        """
+        ids = sorted(self.evaluate)
+        return sorted(int(k) for k in np.random.default_rng(len(ids)).permutation(ids)[: len(ids) // 2])
+
+    @property
+    def untaught(self) -> list[int]:
+        """The other scored labels; none where only one is scored."""
+        return [k for k in sorted(self.evaluate) if k not in self.taught] if self.taught else []
+
+    @property
     def axes(self) -> str:
         """How a slice is looked at: ``"ij"`` as a picture, row and column, ``"xyz"`` as canonical NIfTI axes."""
         return self.meta["axes"]

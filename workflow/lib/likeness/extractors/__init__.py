@@ -1,8 +1,10 @@
 """Feature extractors: frozen networks whose features a loss compares.
 
-A module ``extractors/<name>.py`` provides ``build(config) -> nn.Module`` from a literal configuration and, where the
-pipeline trains it, ``pretrain(...)``. The module maps images ``(batch, 1, *spatial)`` to a list of feature maps, finest
-first.
+A module ``extractors/<name>.py`` provides ``build(config) -> Extractor``, see :mod:`likeness.extractors.base`, with
+random weights, and ``TINY``, the configuration of a tiny form of the same layout. Then either the pipeline trains it:
+``architecture(dataset, channels, norm)`` gives the configuration for a dataset and ``objective(extractor, batch)`` what
+is minimised, without which it stays untrained. Or others published it: ``SOURCE``, a literal, says where and with which
+hash, and ``read(path)`` turns the file into a configuration and weights.
 """
 
 from __future__ import annotations
@@ -16,8 +18,8 @@ from likeness.files import read_json
 if TYPE_CHECKING:
     from torch import nn
 
-PRETRAINED = ("segmentation", "autoencoder")
-"""Extractors that the pipeline trains on the training subjects of each dataset."""
+PRETRAINED = ("segmentation", "segmentation_half", "autoencoder", "denoiser", "untrained")
+"""Extractors that the pipeline makes for each dataset; those that learn see its training subjects."""
 
 
 def freeze(extractor: nn.Module) -> nn.Module:
@@ -43,13 +45,13 @@ def tiny(name: str, spatial_dims: int) -> nn.Module:
     """Build a tiny random frozen extractor with the published file's layout, for tests."""
     import torch
 
-    config: dict[str, Any] = {
-        "name": name,
-        "channels": [4, 6, 8],
-        "strides": [[2] * spatial_dims] * 3,
-        "norm": "none",
-        "classes": 3,
-    }
+    module = import_module(f"likeness.extractors.{name}")
+    config: dict[str, Any] = {"name": name, **module.TINY}
+    if "strides" in config:
+        config["strides"] = [[config["strides"]] * spatial_dims] * len(config["channels"])
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return freeze(import_module(f"likeness.extractors.{name}").build(config))
+        extractor = module.build(config)
+    if hasattr(module, "tiny"):
+        module.tiny(extractor)
+    return freeze(extractor)

@@ -10,8 +10,16 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
-from likeness.extractors.pretraining import UNetExtractor
+from likeness.data.store import Dataset
+from likeness.extractors.pretraining import Batch, UNetExtractor, stages
 from likeness.networks.unet import UNet
+
+TINY = {"channels": [4, 6, 8], "strides": 2, "norm": "none"}
+
+
+def architecture(dataset: Dataset, channels: list[int], norm: str) -> dict[str, Any]:
+    """Describe the network for a dataset."""
+    return stages(dataset, channels, norm)
 
 
 def build(config: dict[str, Any]) -> UNetExtractor:
@@ -20,6 +28,6 @@ def build(config: dict[str, Any]) -> UNetExtractor:
     return UNetExtractor(UNet(1, 1, config["channels"], strides, skips=False, norm=config["norm"]))
 
 
-def objective(output: Tensor, image: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG001
+def objective(extractor: UNetExtractor, batch: Batch) -> Tensor:
     """Mean squared error of the reproduction."""
-    return F.mse_loss(output.float(), image)
+    return F.mse_loss(extractor.unet(batch.images).float(), batch.images)

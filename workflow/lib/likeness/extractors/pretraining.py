@@ -1,21 +1,23 @@
-"""What the pretrained extractors share: a U-Net trained on the training subjects with the protocol's augmentation.
+"""What the pretrained extractors share: training on the training subjects with the protocol's augmentation.
 
 Czolbe et al., Medical Image Analysis 2023, doi:10.1016/j.media.2023.102830.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from likeness.augmentation import protocol, random_affine, resample
 from likeness.data.loading import Loader
 from likeness.data.store import Dataset
+from likeness.extractors.base import Extractor, padded_to
 from likeness.networks.unet import UNet, stage_strides
 from likeness.refusals import Refusal
 from likeness.training import Outcome, Schedule, Trainer, channels_last, generator, make_fabric, shuffled
@@ -24,27 +26,38 @@ VALIDATED = 16
 """At most so many subjects judge a training while it runs."""
 
 
-class UNetExtractor(nn.Module):
+@dataclass
+class Batch:
+    """What an objective sees of a step: images ``(batch, 1, *spatial)``, and class indices like them or ``None``."""
+
+    images: Tensor
+    labels: Tensor | None
+    generator: torch.Generator
+    """Randomness as a function of seed and step."""
+
+
+class UNetExtractor(Extractor):
     """Wraps a U-Net: called, it gives the outputs of all encoder stages, finest first."""
 
     def __init__(self, unet: UNet) -> None:
         super().__init__()
         self.unet = unet
 
+    def extent(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """Give the extent in voxels that feature maps cover: the image's, padded to what the stages stride."""
+        return padded_to(self.unet.encoder.multiples, shape)
+
     def forward(self, image: Tensor) -> list[Tensor]:
         """Map ``(batch, 1, *spatial)`` to a list of ``(batch, channels, *coarser)``."""
         return self.unet.encoder(image)
 
 
-def architecture(name: str, dataset: Dataset, channels: list[int], norm: str) -> dict[str, Any]:
-    """Describe an extractor for a dataset as a literal that ``build`` understands."""
-    strides = [list(s) for s in stage_strides(dataset.shape, len(channels))]
+def stages(dataset: Dataset, channels: list[int], norm: str) -> dict[str, Any]:
+    """Describe the encoder's stages for images of a dataset."""
     return {
-        "name": name,
         "channels": channels,
-        "strides": strides,
+        "strides": [list(s) for s in stage_strides(dataset.shape, len(channels))],
         "norm": norm,
-        "classes": len(dataset.labels),
     }
 
 
@@ -61,7 +74,9 @@ def pretrain(
     checkpoint: Path,
     saved: Callable[[], object] = lambda: None,
 ) -> tuple[dict[str, Any], Outcome]:
-    """Train the U-Net of an extractor on the training subjects of a dataset; validation subjects only judge it.
+    """Train an extractor on the training subjects of a dataset; validation subjects only judge it.
+
+    One that has no objective stays as it starts.
 
     Returns:
         The architecture, a literal, and the outcome, whose weights are those of the extractor.
@@ -70,11 +85,15 @@ def pretrain(
         Refusal: if the training diverges.
     """
     module = import_module(f"likeness.extractors.{name}")
-    config = architecture(name, dataset, channels, norm)
+    config = {"name": name, **module.architecture(dataset, channels, norm)}
     fabric = make_fabric(threads=threads)
     torch.manual_seed(seed)
-    layout = channels_last(dataset.spatial_dims)
-    extractor: UNetExtractor = module.build(config).to(fabric.device, memory_format=layout)
+    extractor: Extractor = module.build(config)
+    objective = getattr(module, "objective", None)
+    if objective is None:
+        return config, Outcome(extractor.state_dict())
+    layout = channels_last(extractor.dimensions or dataset.spatial_dims)
+    extractor.to(fabric.device, memory_format=layout)  # type: ignore[call-overload]
     loader = Loader(dataset, fabric.device)
     train = sorted(dataset.subjects.index[dataset.subjects.split == "train"])
     judges = sorted(dataset.subjects.index[dataset.subjects.split == "val"])[:VALIDATED]
@@ -86,13 +105,13 @@ def pretrain(
         points = random_affine(images, augmentation, dataset.spacing, generator("cpu", seed, index))
         labels = loader.labels(names)
         images, labels = resample(points, images), None if labels is None else resample(points, labels)
-        return {"loss": module.objective(extractor.unet(images), images, labels)}
+        return {"loss": objective(extractor, Batch(images, labels, generator(fabric.device, seed, index, 1)))}
 
     def validate() -> dict[str, float]:
         values = []
-        for judge in judges:
-            images = loader.images([judge])
-            values.append(float(module.objective(extractor.unet(images), images, loader.labels([judge]))))
+        for k, judge in enumerate(judges):
+            source = generator(fabric.device, seed, k, 2)
+            values.append(float(objective(extractor, Batch(loader.images([judge]), loader.labels([judge]), source))))
         return {"loss": sum(values) / len(values)}
 
     trainer = Trainer(fabric, schedule, checkpoint, f"{dataset.name} {name}", seed, saved)

@@ -7,11 +7,22 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from likeness.extractors.pretraining import UNetExtractor
+from likeness.data.store import Dataset
+from likeness.extractors.pretraining import Batch, UNetExtractor, stages
 from likeness.networks.unet import UNet
+
+TINY = {"channels": [4, 6, 8], "strides": 2, "norm": "none", "classes": 3}
+TINY_CONTRAST = 30.0
+"""Random weights predict nearly the same everywhere; so much louder the tiny form's last layer is."""
+
+
+def architecture(dataset: Dataset, channels: list[int], norm: str) -> dict[str, Any]:
+    """Describe the network for a dataset: a class for every label."""
+    return {**stages(dataset, channels, norm), "classes": len(dataset.labels)}
 
 
 def build(config: dict[str, Any]) -> UNetExtractor:
@@ -20,9 +31,15 @@ def build(config: dict[str, Any]) -> UNetExtractor:
     return UNetExtractor(UNet(1, config["classes"], config["channels"], strides, norm=config["norm"]))
 
 
-def objective(output: Tensor, image: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG001
-    """Cross-entropy of the predicted classes; ``labels`` are class indices ``(batch, 1, *spatial)``."""
-    if labels is None:
+def tiny(extractor: UNetExtractor) -> None:
+    """Make a random network predict something."""
+    with torch.no_grad():
+        list(extractor.unet.head.parameters())[-2].mul_(TINY_CONTRAST)
+
+
+def objective(extractor: UNetExtractor, batch: Batch) -> Tensor:
+    """Cross-entropy of the predicted classes."""
+    if batch.labels is None:
         msg = "the segmentation extractor needs a label map for every training and validation subject"
         raise ValueError(msg)
-    return F.cross_entropy(output.float(), labels[:, 0].long())
+    return F.cross_entropy(extractor.unet(batch.images).float(), batch.labels[:, 0].long())

@@ -109,6 +109,7 @@ class Metric:
 
 METRICS = {
     "dice": Metric("Dice", "higher"),
+    "dice_untaught": Metric("Dice of labels untaught", "higher", "untaught Dice"),
     "dice_instance": Metric("Dice of the same instance", "higher", "instance Dice"),
     "hd95": Metric("HD95", "lower"),
     "epe": Metric("End-point error", "lower", "EPE"),

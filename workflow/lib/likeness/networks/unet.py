@@ -7,6 +7,7 @@ doi:10.1016/j.media.2023.102830. Every encoder stage is a convolution of width 4
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -77,13 +78,15 @@ class Encoder(nn.Module):
             )
             inputs = width
 
+    @property
+    def multiples(self) -> tuple[int, ...]:
+        """What the encoder strides in all along every axis."""
+        return tuple(math.prod(steps) for steps in zip(*self.strides, strict=True))
+
     def pad(self, image: Tensor) -> Tensor:
         """Repeat the border at the end of every axis up to a multiple of what the encoder strides."""
         missing: list[int] = []
-        for axis, size in enumerate(image.shape[2:]):
-            factor = 1
-            for stride in self.strides:
-                factor *= stride[axis]
+        for size, factor in zip(image.shape[2:], self.multiples, strict=True):
             missing = [0, -size % factor, *missing]
         return F.pad(image, missing, mode="replicate") if any(missing) else image
 

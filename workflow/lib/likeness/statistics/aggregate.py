@@ -1,7 +1,7 @@
 """From single scores to independent observations: labels, mirrored pairs and seeds, in this order.
 
-1. ``dice`` and ``hd95`` of one pair are averaged over labels into a row with the label ``mean``; a label that is
-   absent (NaN) does not count, an infinite distance makes the mean infinite.
+1. ``dice``, ``dice_untaught`` and ``hd95`` of one pair are averaged over labels into a row with the label ``mean``; a
+   label that is absent (NaN) does not count, an infinite distance makes the mean infinite.
 2. Mirrored pairs say the same thing twice: registrations between the same two persons, or, within one person, between
    the same two images, are averaged into one *observation*, whatever the direction.
 3. Seeds are averaged; a seed whose training diverged does not count, and ``n_seeds`` says how many did.
@@ -17,7 +17,7 @@ import pandas as pd
 from likeness import losses
 from likeness.files import whole
 
-PER_LABEL = ("dice", "hd95")
+PER_LABEL = ("dice", "dice_untaught", "hd95")
 """Metrics that are scored per label and summed up by a mean over labels."""
 
 METHOD = ["dataset", "method", "network", "loss", "variant"]

@@ -1,0 +1,143 @@
+"""What the extractors from diffusion models share: noise of a stated timestep, and features at named places.
+
+Tang et al., Emergent correspondence from image diffusion, NeurIPS 2023, arXiv:2306.03881; for registration DGIR, MICCAI
+2025.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from likeness.extractors.base import Extractor, pad, padded_to
+
+TIMESTEPS = 1000
+
+
+class _Reached(Exception):
+    """The last feature that was asked for is there; what would follow is not computed."""
+
+
+def signal_rates(steps: int = TIMESTEPS, first: float = 1e-4, last: float = 0.02) -> Tensor:
+    """Give, for every timestep, the share of the image's variance that the linear schedule leaves, ``(steps,)``.
+
+    Ho et al., Denoising diffusion probabilistic models, NeurIPS 2020, arXiv:2006.11239: the product of 1 - β up to the
+    step, with β linear between ``first`` and ``last``.
+    """
+    return (1 - torch.linspace(first, last, steps, dtype=torch.float64)).cumprod(0)
+
+
+def noised(image: Tensor, noise: Tensor, rate: Tensor | float) -> Tensor:
+    """Replace all but a share ``rate`` of an image's variance by noise: ``q_sample`` of the diffusion literature."""
+    rate = torch.as_tensor(rate, dtype=torch.float64)
+    return rate.sqrt().to(image) * image + (1 - rate).sqrt().to(image) * noise
+
+
+def features_at(network: nn.Module, places: Sequence[str], *inputs: Any, **keywords: Any) -> list[Tensor]:
+    """Run a network up to the last of several modules and give their outputs, in the order of ``places``.
+
+    Args:
+        network: called with ``inputs`` and ``keywords``.
+        places: dotted names of modules of the network, each passed once.
+
+    Raises:
+        ValueError: if the network passes none or not all of them.
+    """
+    found: dict[str, Tensor] = {}
+
+    def keep(place: str, output: Tensor) -> None:
+        found[place] = output
+        if len(found) == len(set(places)):
+            raise _Reached
+
+    hooks = [
+        network.get_submodule(place).register_forward_hook(lambda _m, _i, output, place=place: keep(place, output))
+        for place in dict.fromkeys(places)
+    ]
+    try:
+        network(*inputs, **keywords)
+    except _Reached:
+        return [found[place] for place in places]
+    finally:
+        for hook in hooks:
+            hook.remove()
+    msg = f"the network passed {sorted(found)} of {list(places)}"
+    raise ValueError(msg)
+
+
+class DiffusionExtractor(Extractor):
+    """Features of a denoising network for an image that was noised to a timestep.
+
+    Args:
+        unet: a ``diffusers.UNet2DModel``.
+        places: names that a study uses for the modules whose output may be compared.
+        channels: of the network's images; grey ones are repeated.
+        multiple: what the network strides in all.
+    """
+
+    dimensions = 2
+    rates: Tensor
+
+    def __init__(self, unet: nn.Module, places: Mapping[str, str], channels: int, multiple: int) -> None:
+        super().__init__()
+        self.unet = unet
+        self.places = dict(places)
+        self.channels = channels
+        self.multiple = multiple
+        self.register_buffer("rates", signal_rates(), persistent=False)
+
+    def extent(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """Give the extent in pixels that feature maps cover: the image's, padded to what the network strides."""
+        return padded_to([self.multiple] * len(shape), shape)
+
+    def cut(self, taps: Sequence[str]) -> None:
+        """Drop what the network has behind the last of several taps.
+
+        Raises:
+            ValueError: if there is no such tap.
+        """
+        unknown = [tap for tap in taps if tap not in self.places]
+        if unknown or not taps:
+            msg = f"taps: {list(taps)} asked for, but the extractor has {', '.join(self.places)}"
+            raise ValueError(msg)
+        cut_unet(self.unet, [self.places[tap] for tap in taps])
+
+    def forward(
+        self, image: Tensor, generator: torch.Generator | None, timestep: int, taps: Sequence[str]
+    ) -> list[Tensor]:
+        """Map ``(batch, 1, height, width)`` to the features at ``taps``.
+
+        Args:
+            image: in [0, 1].
+            generator: draws the noise, one for the whole batch.
+            timestep: from 0, almost no noise, to 999, noise alone.
+            taps: names among ``places``.
+        """
+        image = pad(2 * image - 1, self.extent(image.shape[2:])).expand(-1, self.channels, -1, -1)
+        noise = drawn(image, generator)
+        places = [self.places[tap] for tap in taps]
+        return features_at(self.unet, places, noised(image, noise, self.rates[timestep]), timestep)
+
+
+def drawn(like: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Draw noise ``(1, *like.shape[1:])``, one for the whole batch, or a loss would depend on the place in it."""
+    device = generator.device if generator is not None else like.device
+    return torch.randn(1, *like.shape[1:], generator=generator, device=device).to(like)
+
+
+def cut_unet(unet: nn.Module, places: Sequence[str]) -> None:
+    """Take the blocks behind the last of several places out of a U-Net of diffusers, with their weights."""
+    order = ["down_blocks", "mid_block", "up_blocks"]
+    last = max((place.split(".")[0] for place in places), key=order.index)
+    for name in order[order.index(last) + 1 :]:
+        setattr(unet, name, nn.ModuleList() if name.endswith("blocks") else None)
+    if last.endswith("blocks"):
+        deepest = max(int(place.split(".")[1]) for place in places if place.startswith(last))
+        setattr(unet, last, nn.ModuleList(list(unet.get_submodule(last).children())[: deepest + 1]))
+    for name in ("conv_norm_out", "conv_out"):
+        setattr(unet, name, None)
+    # new lists of blocks are born in training mode
+    unet.train(unet.training)

@@ -1,0 +1,43 @@
+"""Reading files of weights that others published."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from likeness.refusals import Refusal
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Read a dictionary of tensors, in float32, from a file that ``torch.save`` wrote; no code in it is run.
+
+    Raises:
+        Refusal: if it is anything else.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
+        msg = f"{path}: holds no weights that can be read safely ({type(error).__name__}); fetch it again"
+        raise Refusal(msg) from error
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        msg = f"{path}: holds no dictionary of tensors; fetch it again"
+        raise Refusal(msg)
+    return {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+
+
+def take(state: dict[str, Tensor], keys: Iterable[str], path: Path) -> dict[str, Tensor]:
+    """Take some entries of what was read.
+
+    Raises:
+        Refusal: if one is not there.
+    """
+    keys = list(keys)
+    missing = next((key for key in keys if key not in state), None)
+    if missing is not None:
+        msg = f"{path}: has no weights '{missing}', so it is of another network; fetch the file again"
+        raise Refusal(msg)
+    return {key: state[key] for key in keys}

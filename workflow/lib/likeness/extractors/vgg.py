@@ -1,0 +1,106 @@
+"""VGG-16, trained on ImageNet: the features of DeepSim's baseline with external pretraining.
+
+Simonyan and Zisserman, Very deep convolutional networks for large-scale image recognition, ICLR 2015, arXiv:1409.1556;
+Czolbe et al., Medical Image Analysis 2023, doi:10.1016/j.media.2023.102830. The weights are torchvision's, whose
+code is not needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from likeness.extractors.base import Extractor, pad, padded_to
+from likeness.extractors.published import read_state, take
+
+SOURCE = {
+    "file": "vgg16-397923af.pth",
+    "url": "https://download.pytorch.org/models/vgg16-397923af.pth",
+    "sha256": "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+    "bytes": None,
+    "licence": "BSD-3-Clause (torchvision); ImageNet, which it was trained on, is for research",
+    "by_hand": "follow the address in a browser",
+}
+TINY = {"widths": [4, 6, 8]}
+CONVOLUTIONS = ((0, 2), (5, 7), (10, 12, 14))
+"""Places of the convolutions of the first three stages in torchvision's ``features``."""
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of ImageNet's channels."""
+
+
+class VGG(Extractor):
+    """The outputs of relu1_2, relu2_2 and relu3_3, the rest of the network left out.
+
+    Args:
+        widths: channels of the three stages.
+
+    Attributes:
+        imagenet: whether images are normalised like those the network was trained on; the DeepSim code does not.
+    """
+
+    dimensions = 2
+    imagenet = False
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, widths: Sequence[int]) -> None:
+        super().__init__()
+        self.features = nn.ModuleDict()
+        inputs = 3
+        for places, width in zip(CONVOLUTIONS, widths, strict=True):
+            for place in places:
+                convolution = nn.Conv2d(inputs, width, 3, padding=1)
+                nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
+                self.features[str(place)] = convolution
+                inputs = width
+        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
+
+    def extent(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """Give the extent in pixels that feature maps cover: the image's, padded to what two poolings stride."""
+        return padded_to([4] * len(shape), shape)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Map ``(batch, 1, height, width)`` to the features of three stages.
+
+        In full precision also under autocast: through seven rectified layers bfloat16 puts a quarter of the gradient
+        elsewhere.
+        """
+        with torch.autocast(image.device.type, enabled=False):
+            dtype = self.mean.dtype
+            current = pad(image, self.extent(image.shape[2:])).to(dtype).expand(-1, 3, -1, -1)
+            if self.imagenet:
+                current = (current - self.mean) / self.std
+            found = []
+            for stage, places in enumerate(CONVOLUTIONS):
+                if stage:
+                    current = nn.functional.max_pool2d(current, 2)
+                for place in places:
+                    current = self.features[str(place)](current).relu()
+                found.append(current)
+        return found
+
+
+def build(config: dict[str, Any]) -> VGG:
+    """Build the extractor from its architecture, with random weights."""
+    return VGG(config["widths"])
+
+
+def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Read torchvision's file, or one of its layout with other widths.
+
+    Returns:
+        The architecture and the weights of the first three stages.
+
+    Raises:
+        Refusal: if it is no such file.
+    """
+    state = read_state(path)
+    keys = [f"features.{place}.{kind}" for places in CONVOLUTIONS for place in places for kind in ("weight", "bias")]
+    weights = take(state, keys, path)
+    widths = [len(weights[f"features.{places[0]}.bias"]) for places in CONVOLUTIONS]
+    return {"name": "vgg", "widths": widths}, weights
