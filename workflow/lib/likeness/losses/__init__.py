@@ -7,6 +7,7 @@ module, because the workflow needs them before any job and without torch.
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import lru_cache
 from importlib import import_module
@@ -43,9 +44,42 @@ def _tree(name: str) -> ast.Module:
         raise Refusal(msg) from None
 
 
+def _literal(tree: ast.Module, name: str) -> Any:
+    """Give the literal that a module assigns to a name; ``None`` where there is none or it is no literal."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and [t.id for t in node.targets if isinstance(t, ast.Name)] == [name]:
+            with suppress(ValueError):
+                return ast.literal_eval(node.value)
+    return None
+
+
+def _lineage(name: str) -> Iterator[tuple[ast.ClassDef, ast.Module]]:
+    """List the class of a loss and its bases in private modules, each with its module, from the most special on."""
+    module, wanted = name, "Loss"
+    while True:
+        tree = _tree(module)
+        found = next((n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == wanted), None)
+        if found is None:
+            return
+        yield found, tree
+        bases = [base.id for base in found.bases if isinstance(base, ast.Name)]
+        origins = {
+            alias.asname or alias.name: (node.module or "", alias.name)
+            for node in tree.body
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        }
+        origin, wanted = next((origins[base] for base in bases if base in origins), ("", ""))
+        if not origin.startswith("likeness.losses._"):
+            return
+        module = origin.removeprefix("likeness.losses.")
+
+
 @lru_cache
 def card(name: str) -> dict[str, Any]:
     """Read the card of a loss, a literal, without importing its module.
+
+    What the options may be that it has from a base class in a private module is stated there, as ``LIMITS``.
 
     Raises:
         Refusal: if there is no such loss or its module has no literal ``CARD``.
@@ -54,15 +88,16 @@ def card(name: str) -> dict[str, Any]:
     if not path.is_file():
         msg = f"{path}: there is no loss '{name}'; `make loss NAME={name}` writes one"
         raise Refusal(msg)
-    for node in _tree(name).body:
-        if isinstance(node, ast.Assign) and [t.id for t in node.targets if isinstance(t, ast.Name)] == ["CARD"]:
-            found = None
-            with suppress(ValueError):
-                found = ast.literal_eval(node.value)
-            if found is not None:
-                return _complete(path, found)
-    msg = f"{path}: no literal CARD; write `CARD = {{...}}` with constants only"
-    raise Refusal(msg)
+    found = _literal(_tree(name), "CARD")
+    if found is None:
+        msg = f"{path}: no literal CARD; write `CARD = {{...}}` with constants only"
+        raise Refusal(msg)
+    found = _complete(path, found)
+    inherited: dict[str, Any] = {}
+    for _, tree in _lineage(name):
+        inherited = (_literal(tree, "LIMITS") or {}) | inherited
+    limits = {key: value for key, value in inherited.items() if key in options(name)} | found.get("limits", {})
+    return {**found, "limits": limits} if limits else found
 
 
 def _complete(path: Path, card: Any) -> dict[str, Any]:
@@ -76,12 +111,11 @@ def _complete(path: Path, card: Any) -> dict[str, Any]:
 @lru_cache
 def options(name: str) -> dict[str, Any]:
     """Give the options of a loss with their defaults, without importing its module: the keywords of its constructor."""
-    for node in _tree(name).body:
-        if isinstance(node, ast.ClassDef) and node.name == "Loss":
-            for method in node.body:
-                if isinstance(method, ast.FunctionDef) and method.name == "__init__":
-                    pairs = zip(method.args.kwonlyargs, method.args.kw_defaults, strict=True)
-                    return {a.arg: ast.literal_eval(d) for a, d in pairs if d is not None and a.arg != "extractor"}
+    for found, _ in _lineage(name):
+        for method in found.body:
+            if isinstance(method, ast.FunctionDef) and method.name == "__init__":
+                pairs = zip(method.args.kwonlyargs, method.args.kw_defaults, strict=True)
+                return {a.arg: ast.literal_eval(d) for a, d in pairs if d is not None and a.arg != "extractor"}
     return {}
 
 

@@ -1,20 +1,44 @@
-"""The cosine dissimilarity of feature maps, shared by the DeepSim losses.
+"""The dissimilarity of feature maps, shared by all losses that compare what a frozen network makes of two images.
 
 Czolbe et al., Semantic similarity metrics for image registration, Med. Image Anal. 2023,
-doi:10.1016/j.media.2023.102830.
+doi:10.1016/j.media.2023.102830, compare by the cosine over channels; DGIR, MICCAI 2025, by the correlation around every
+position.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+import torch.nn.functional as F
+from torch import Tensor
 
+from likeness.extractors.base import Extractor, pad
+from likeness.geometry import warp
 from likeness.losses._arithmetic import check_images, full_precision
+from likeness.losses._correlation import gaussian_mean, moments
 from likeness.losses.base import Registration, SimilarityLoss
 
 SMALLEST_SQUARED_NORM = 1e-6
+SMALLEST_VARIANCE = 1e-6
+"""Added to variances and to the covariance alike, so that features constant in both images count as correlated."""
+
+Comparator = Literal["cosine", "lncc"]
+Order = Literal["after", "before"]
+
+LIMITS = {
+    "levels": {
+        "type": ["array", "null"],
+        "items": {"type": "integer", "minimum": 0},
+        "minItems": 1,
+        "uniqueItems": True,
+    },
+    "comparator": {"enum": ["cosine", "lncc"]},
+    "sigma": {"type": ["number", "null"], "minimum": 0.5, "maximum": 64},
+    "extract": {"enum": ["after", "before"]},
+}
+"""What the options that these losses share may be; see ``limits`` of a card."""
 
 
 @full_precision
@@ -43,6 +67,30 @@ def cosine_dissimilarity(moved: Tensor, fixed: Tensor, zero_mean: bool) -> Tenso
     return 1 - product * torch.rsqrt(squared_norms[0] * squared_norms[1])
 
 
+@full_precision
+def correlation_dissimilarity(moved: Tensor, fixed: Tensor, sigma: float) -> Tensor:
+    """One minus the correlation of features under a Gaussian around every position, averaged over channels.
+
+    DGIR, MICCAI 2025. Unlike there, a window that reaches over the border takes its statistics from the positions
+    inside alone, so that constant features give 0.
+
+    Args:
+        moved: ``(batch, channel, *spatial)``.
+        fixed: of the same shape.
+        sigma: standard deviation of the Gaussian in positions of the feature maps.
+
+    Returns:
+        ``(batch, 1, *spatial)`` in [0, 2]; 0 where the features of both images are constant.
+
+    Raises:
+        ValueError: if shapes differ or ``sigma`` is not positive.
+    """
+    check_images("correlation_dissimilarity", moved, fixed)
+    covariance, *variances = moments(moved, fixed, gaussian_mean(sigma, moved))
+    product = (variances[0] + SMALLEST_VARIANCE) * (variances[1] + SMALLEST_VARIANCE)
+    return 1 - ((covariance + SMALLEST_VARIANCE) * torch.rsqrt(product)).mean(1, keepdim=True)
+
+
 def spread(values: Tensor, shape: Sequence[int]) -> Tensor:
     """Resample a map to another grid over the same field of view, every new voxel the mean of the area it covers.
 
@@ -62,29 +110,63 @@ def spread(values: Tensor, shape: Sequence[int]) -> Tensor:
     return values
 
 
+def resampled(displacement: Tensor, extent: Sequence[int], shape: Sequence[int]) -> Tensor:
+    """Give a displacement on the grid of feature maps, in their positions.
+
+    Args:
+        displacement: ``(batch, dims, *spatial)`` in voxels.
+        extent: what the feature maps cover, in voxels from the first one; beyond the image the displacement goes on.
+        shape: of the feature maps.
+
+    Returns:
+        ``(batch, dims, *shape)``: the mean over what a position covers, every component in positions of its own axis.
+    """
+    pool: Any = F.adaptive_avg_pool2d if len(shape) == 2 else F.adaptive_avg_pool3d
+    coarse = pool(pad(displacement, extent), tuple(shape))
+    ratio = [new / old for new, old in zip(shape, extent, strict=True)]
+    return coarse * torch.tensor(ratio, dtype=torch.float64).to(coarse).view(1, -1, *[1] * len(shape))
+
+
 class FeatureLoss(SimilarityLoss):
-    """One minus the mean over levels, and over the positions of each, of the cosine over channels.
+    """The dissimilarity of features, averaged over the positions of each level, then over levels.
 
     Args:
         extractor: gives a list of feature maps for images ``(batch, 1, *spatial)``. It is frozen and stays in
             evaluation mode.
-        levels: which of the feature maps to compare, counted from 0; ``None`` for all.
-        zero_mean: subtract the mean over channels at every position first.
+        levels: which of the feature maps to compare, counted from 0, the finest; ``None`` for all.
+        comparator: ``"cosine"`` over the channels of a position, or ``"lncc"``, the correlation of every channel around
+            it.
+        zero_mean: for the cosine: subtract the mean over channels at every position first.
+        sigma: for the correlation: standard deviation of its Gaussian in positions of the feature maps.
+        extract: ``"after"`` extracts features of the moved image; ``"before"`` those of the moving one and warps them
+            with the displacement resampled to their grid, so that no gradient passes through the network.
 
     Raises:
         ValueError: if ``levels`` is empty.
     """
 
-    extractor: nn.Module
+    extractor: Extractor
 
-    def __init__(self, extractor: nn.Module, levels: Sequence[int] | None, zero_mean: bool) -> None:
+    def __init__(
+        self,
+        extractor: Extractor,
+        *,
+        levels: Sequence[int] | None = None,
+        comparator: Comparator = "cosine",
+        zero_mean: bool = False,
+        sigma: float = 4.0,
+        extract: Order = "after",
+    ) -> None:
         super().__init__()
         if levels is not None and not levels:
             msg = "levels: the list is empty; name at least one level, or null for all"
             raise ValueError(msg)
         self.extractor = extractor.requires_grad_(False)
         self.levels = None if levels is None else tuple(levels)
+        self.comparator = comparator
         self.zero_mean = zero_mean
+        self.sigma = sigma
+        self.extract = extract
         self.train(self.training)
 
     def train(self, mode: bool = True) -> FeatureLoss:
@@ -97,19 +179,32 @@ class FeatureLoss(SimilarityLoss):
         """Give the mean over levels, positions and pairs."""
         return torch.stack([level.mean() for level in self._dissimilarities(pair)]).mean()
 
-    def map(self, pair: Registration) -> Tensor:
+    def map(self, pair: Registration) -> Tensor | None:
         """Give the dissimilarity per voxel, every level spread over the grid of the images."""
         levels = [spread(level, pair.fixed.shape[2:]) for level in self._dissimilarities(pair)]
         return torch.stack(levels).mean(0)
 
     def _dissimilarities(self, pair: Registration) -> list[Tensor]:
         with torch.no_grad():
-            fixed = self._features(pair.fixed)
-        moved = self._features(pair.moved)
-        return [cosine_dissimilarity(a, b, self.zero_mean) for a, b in zip(moved, fixed, strict=True)]
+            fixed = self._features(pair.fixed, pair)
+        return [self.compare(a, b) for a, b in zip(self._moved_features(pair), fixed, strict=True)]
 
-    def _features(self, image: Tensor) -> list[Tensor]:
-        features = list(self.extractor(image))
+    def _moved_features(self, pair: Registration) -> list[Tensor]:
+        if self.extract == "after":
+            return self._features(pair.moved, pair)
+        with torch.no_grad():
+            moving = self._features(pair.moving, pair)
+        extent = self.extractor.extent(pair.moving.shape[2:])
+        return [warp(level, resampled(pair.displacement, extent, level.shape[2:]).to(level)) for level in moving]
+
+    def compare(self, moved: Tensor, fixed: Tensor) -> Tensor:
+        """Give the dissimilarity of two feature maps, ``(batch, 1, *spatial)``."""
+        if self.comparator == "cosine":
+            return cosine_dissimilarity(moved, fixed, self.zero_mean)
+        return correlation_dissimilarity(moved, fixed, self.sigma)
+
+    def _features(self, image: Tensor, pair: Registration) -> list[Tensor]:
+        features = self._extract(image, pair)
         if self.levels is None:
             return features
         if not all(0 <= level < len(features) for level in self.levels):
@@ -117,6 +212,10 @@ class FeatureLoss(SimilarityLoss):
             raise ValueError(msg)
         return [features[level] for level in self.levels]
 
+    def _extract(self, image: Tensor, pair: Registration) -> list[Tensor]:  # noqa: ARG002
+        return list(self.extractor(image))
+
     def extra_repr(self) -> str:
-        """Name the levels compared."""
-        return f"levels={self.levels or 'all'}, zero_mean={self.zero_mean}"
+        """Name what is compared, and how."""
+        how = f"zero_mean={self.zero_mean}" if self.comparator == "cosine" else f"sigma={self.sigma}"
+        return f"levels={self.levels or 'all'}, {self.comparator}, {how}, extract={self.extract}"

@@ -13,7 +13,8 @@ doi            of the paper the definition comes from, ``None`` for an unpublish
 dimensions     spatial dimensions it works in, of ``[2, 3]``
 supervision    ``none``, ``external``, ``in-domain`` (unlabelled images of the dataset) or ``labels``
 extractor      name of the feature extractor it needs, or ``None``
-requires       what a dataset must have, ``{"mask": "the reason, as a sentence"}``, of ``mask`` and ``label``
+requires       what a dataset must have, ``{"mask": "the reason, as a sentence"}``, of ``mask``, ``label`` and
+               ``labels``, two scored ones at least
 invariances    intensity changes of one image that leave the value unchanged, of ``offset``, ``scale``, ``inversion``,
                ``monotone``
 grid           default multipliers s of the balanced regularisation weight
@@ -35,6 +36,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from likeness.geometry import warp
+from likeness.training import seed_of
 
 if TYPE_CHECKING:
     import torch
@@ -60,7 +62,14 @@ class Registration:
     classes: int = 0
     spacing: tuple[float, ...] | None = None
     generator: torch.Generator | None = None
-    """Randomness as a function of seed and step; a loss draws from nothing else."""
+    """Randomness as a function of seed and step; a loss draws from :meth:`randomness` alone."""
+
+    def randomness(self, *key: int) -> torch.Generator:
+        """Give a source of randomness that is a function of seed, step and ``key``: the same at every call."""
+        import torch
+
+        seed, device = (7, "cpu") if self.generator is None else (self.generator.initial_seed(), self.generator.device)
+        return torch.Generator(device).manual_seed(seed_of(seed, *key))
 
     def _one_hot(self, labels: Tensor | None) -> Tensor | None:
         if labels is None:

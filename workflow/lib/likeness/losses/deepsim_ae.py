@@ -6,10 +6,6 @@ doi:10.1016/j.media.2023.102830.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from torch import nn
-
 from likeness.losses._features import FeatureLoss
 
 CARD = {
@@ -30,25 +26,8 @@ CARD = {
     "invariances": [],
     "grid": [0.1, 0.3, 1.0],
     "raw_grid": [0.125, 0.25, 0.5, 1.0, 2.0],
-    "limits": {
-        "levels": {
-            "type": ["array", "null"],
-            "items": {"type": "integer", "minimum": 0},
-            "minItems": 1,
-            "uniqueItems": True,
-        }
-    },
 }
 
 
 class Loss(FeatureLoss):
-    """Cosine dissimilarity of an autoencoder's features.
-
-    Args:
-        extractor: the network, see :class:`FeatureLoss`.
-        levels: which of its feature maps to compare, counted from 0; all by default.
-        zero_mean: subtract the mean over channels at every position first.
-    """
-
-    def __init__(self, extractor: nn.Module, *, levels: Sequence[int] | None = None, zero_mean: bool = False) -> None:
-        super().__init__(extractor, levels, zero_mean)
+    """Dissimilarity of an autoencoder's features."""

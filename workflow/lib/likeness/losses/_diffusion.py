@@ -1,0 +1,84 @@
+"""Features of a diffusion model's denoising network for images that were noised to a timestep.
+
+DGIR, MICCAI 2025; Tang et al., Emergent correspondence from image diffusion, NeurIPS 2023, arXiv:2306.03881.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from torch import Tensor
+
+from likeness.extractors.noising import DiffusionExtractor
+from likeness.losses._features import Comparator, Order
+from likeness.losses._pictures import PictureLoss
+from likeness.losses.base import Registration
+
+LIMITS = {
+    "timestep": {"type": ["integer", "null"], "minimum": 0, "maximum": 999},
+    "taps": {
+        "type": ["array", "null"],
+        "items": {"type": "string"},
+        "minItems": 1,
+        "uniqueItems": True,
+    },
+}
+PUBLISHED_TIMESTEP = {2: 60, 3: 50}
+PUBLISHED_SIGMA = {2: 4.0, 3: 5.0}
+NOISE = 2
+"""Key of the randomness that noise is drawn with."""
+
+
+class DiffusionLoss(PictureLoss):
+    """Dissimilarity of a denoising network's features.
+
+    Both images get the same noise, a function of seed and step, so that identical ones have no loss. The network is cut
+    behind the last tap.
+
+    Args:
+        extractor: the network.
+        taps: whose outputs are compared, by names that the extractor gives them; by default the published ones.
+        timestep: how much noise, from 0, almost none, to 999, noise alone; by default 60 on pictures and 50 on volumes.
+        comparator: see :class:`FeatureLoss`.
+        zero_mean: see :class:`FeatureLoss`.
+        sigma: see :class:`FeatureLoss`; by default 4 on pictures and 5 on volumes.
+        extract: see :class:`PictureLoss`.
+        slices: how many sections of a volume.
+    """
+
+    extractor: DiffusionExtractor
+    published: ClassVar[Mapping[int, Sequence[str]]]
+    """The taps by default, for images of two and of three dimensions."""
+
+    def __init__(
+        self,
+        extractor: DiffusionExtractor,
+        *,
+        taps: Sequence[str] | None = None,
+        timestep: int | None = None,
+        comparator: Comparator = "lncc",
+        zero_mean: bool = False,
+        sigma: float | None = None,
+        extract: Order = "after",
+        slices: int = 4,
+    ) -> None:
+        super().__init__(extractor, comparator=comparator, zero_mean=zero_mean, extract=extract, slices=slices)
+        self.taps = taps
+        self.timestep = timestep
+        self.sigma_by_hand = sigma
+
+    def _dissimilarities(self, pair: Registration) -> list[Tensor]:
+        dims = pair.fixed.dim() - 2
+        self.sigma = self.sigma_by_hand or PUBLISHED_SIGMA[dims]
+        self.extractor.cut(self.taps or self.published[dims])
+        return super()._dissimilarities(pair)
+
+    def _extract(self, image: Tensor, pair: Registration) -> list[Tensor]:
+        dims = pair.fixed.dim() - 2
+        timestep = PUBLISHED_TIMESTEP[dims] if self.timestep is None else self.timestep
+        return self.extractor(image, pair.randomness(NOISE), timestep, self.taps or self.published[dims])
+
+    def extra_repr(self) -> str:
+        """Name what is compared, and how."""
+        return f"taps={self.taps}, timestep={self.timestep}, {super().extra_repr()}"

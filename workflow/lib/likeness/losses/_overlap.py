@@ -1,0 +1,33 @@
+"""Soft Dice of class probabilities, shared by the controls that are scored on what they minimise."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from likeness.losses._arithmetic import check_images, full_precision
+
+SMALLEST = 1e-3
+"""Added to both sides of the fraction, in voxels: a class that neither image has counts as agreed upon."""
+
+
+@full_precision
+def soft_dice_dissimilarity(moved: Tensor, fixed: Tensor) -> Tensor:
+    """One minus the soft Dice coefficient, averaged over classes and pairs.
+
+    Milletari et al., V-Net, 3DV 2016, doi:10.1109/3DV.2016.79, with squares in the denominator.
+
+    Args:
+        moved: probabilities or one-hot labels ``(batch, classes, *spatial)``.
+        fixed: of the same shape.
+
+    Returns:
+        A scalar in [0, 1], 0 where both agree with certainty.
+
+    Raises:
+        ValueError: if shapes differ.
+    """
+    check_images("soft_dice_dissimilarity", moved, fixed)
+    axes = tuple(range(2, moved.dim()))
+    shared = (moved * fixed).sum(axes)
+    total = moved.square().sum(axes) + fixed.square().sum(axes)
+    return 1 - ((2 * shared + SMALLEST) / (total + SMALLEST)).mean()

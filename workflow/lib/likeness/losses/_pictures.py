@@ -1,0 +1,82 @@
+"""Features of networks that know pictures only: of images as they are, of volumes in random sections."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from likeness.extractors.base import Extractor
+from likeness.extractors.sections import random_axis_and_sections, sections
+from likeness.geometry import warp
+from likeness.losses._features import Comparator, FeatureLoss, Order, resampled
+from likeness.losses.base import Registration
+
+LIMITS = {"slices": {"minimum": 1, "maximum": 512}}
+SECTIONS = 1
+"""Key of the randomness that the sections are drawn with."""
+
+
+class PictureLoss(FeatureLoss):
+    """Dissimilarity of the features of pictures.
+
+    Of volumes, random sections along one random axis are compared, other ones in every step, as in DGIR (MICCAI 2025).
+
+    Args:
+        extractor: a network for pictures.
+        levels: see :class:`FeatureLoss`.
+        comparator: see :class:`FeatureLoss`.
+        zero_mean: see :class:`FeatureLoss`.
+        sigma: see :class:`FeatureLoss`.
+        extract: see :class:`FeatureLoss`; before warping, a section of the moved volume is a mixture of sections of the
+            moving one, so that all of these are extracted.
+        slices: how many sections of a volume.
+    """
+
+    def __init__(
+        self,
+        extractor: Extractor,
+        *,
+        levels: Sequence[int] | None = None,
+        comparator: Comparator = "cosine",
+        zero_mean: bool = False,
+        sigma: float = 4.0,
+        extract: Order = "after",
+        slices: int = 4,
+    ) -> None:
+        super().__init__(
+            extractor, levels=levels, comparator=comparator, zero_mean=zero_mean, sigma=sigma, extract=extract
+        )
+        self.slices = slices
+
+    def map(self, pair: Registration) -> Tensor | None:
+        """Give the dissimilarity per pixel of pictures; a few sections of a volume are no map of it."""
+        return super().map(pair) if pair.fixed.dim() == 4 else None
+
+    def _dissimilarities(self, pair: Registration) -> list[Tensor]:
+        if pair.fixed.dim() == 4:
+            return super()._dissimilarities(pair)
+        axis, positions = random_axis_and_sections(tuple(pair.fixed.shape[2:]), self.slices, pair.randomness(SECTIONS))
+        with torch.no_grad():
+            fixed = self._features(sections(pair.fixed, axis, positions), pair)
+        if self.extract == "after":
+            moved = self._features(sections(pair.moved, axis, positions), pair)
+        else:
+            moved = self._warped_sections(pair, axis, positions)
+        return [self.compare(a, b) for a, b in zip(moved, fixed, strict=True)]
+
+    def _warped_sections(self, pair: Registration, axis: int, positions: list[int]) -> list[Tensor]:
+        """Extract every section of the moving volumes, pile the features up, warp the pile and take sections of it."""
+        shape = pair.moving.shape[2:]
+        across = shape[axis]
+        with torch.no_grad():
+            levels = self._features(sections(pair.moving, axis, list(range(across))), pair)
+        within = self.extractor.extent([n for k, n in enumerate(shape) if k != axis])
+        extent = [*within[:axis], across, *within[axis:]]
+        found = []
+        for level in levels:
+            pile = level.unflatten(0, (len(pair.moving), across)).movedim(1, 2 + axis)
+            displacement = resampled(pair.displacement, extent, pile.shape[2:]).to(pile)
+            found.append(sections(warp(pile, displacement), axis, positions))
+        return found

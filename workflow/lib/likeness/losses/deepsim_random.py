@@ -1,0 +1,33 @@
+"""DeepSim with the untrained encoder that DeepSim-seg starts from: a control for what an architecture alone is worth.
+
+Czolbe et al., Semantic similarity metrics for image registration, Med. Image Anal. 2023,
+doi:10.1016/j.media.2023.102830.
+"""
+
+from __future__ import annotations
+
+from likeness.losses._features import FeatureLoss
+
+CARD = {
+    "title": "DeepSim, untrained",
+    "order": 170,
+    "colour": "#777777",
+    "marker": "h",
+    "formula": (
+        r"1-\frac{1}{|L|}\sum_{l\in L}\frac{1}{|\Omega_l|}\sum_{x\in\Omega_l}"
+        r"\frac{\langle F_l(m)(x),F_l(f)(x)\rangle}{\|F_l(m)(x)\|\,\|F_l(f)(x)\|}"
+    ),
+    "range": [0, 2],
+    "doi": "10.1016/j.media.2023.102830",
+    "dimensions": [2, 3],
+    "supervision": "none",
+    "extractor": "untrained",
+    "requires": {},
+    "invariances": [],
+    "grid": [0.1, 0.3, 1.0],
+    "raw_grid": [0.125, 0.25, 0.5, 1.0, 2.0],
+}
+
+
+class Loss(FeatureLoss):
+    """Dissimilarity of an untrained network's features."""

@@ -1,0 +1,71 @@
+"""DeepSim-VGG: the cosine between features of VGG-16, which was trained on natural images.
+
+Czolbe et al., Semantic similarity metrics for image registration, Med. Image Anal. 2023,
+doi:10.1016/j.media.2023.102830.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from likeness.extractors.vgg import VGG
+from likeness.losses._features import Comparator, Order
+from likeness.losses._pictures import PictureLoss
+
+CARD = {
+    "title": "DeepSim-VGG",
+    "order": 200,
+    "colour": "#332288",
+    "marker": "p",
+    "formula": (
+        r"1-\frac{1}{|L|}\sum_{l\in L}\frac{1}{|\Omega_l|}\sum_{x\in\Omega_l}"
+        r"\frac{\langle F_l(m)(x),F_l(f)(x)\rangle}{\|F_l(m)(x)\|\,\|F_l(f)(x)\|}"
+    ),
+    "range": [0, 2],
+    "doi": "10.1016/j.media.2023.102830",
+    "dimensions": [2, 3],
+    "supervision": "external",
+    "extractor": "vgg",
+    "requires": {},
+    "invariances": [],
+    "grid": [0.1, 0.3, 1.0],
+    "raw_grid": [0.125, 0.25, 0.5, 1.0, 2.0],
+}
+
+
+class Loss(PictureLoss):
+    """Dissimilarity of the features of relu1_2, relu2_2 and relu3_3.
+
+    Args:
+        extractor: the network.
+        levels: see :class:`FeatureLoss`.
+        comparator: see :class:`FeatureLoss`.
+        zero_mean: see :class:`FeatureLoss`.
+        sigma: see :class:`FeatureLoss`.
+        extract: see :class:`PictureLoss`.
+        slices: see :class:`PictureLoss`.
+        imagenet: whether images are normalised like those that the network was trained on; the published code does not.
+    """
+
+    def __init__(
+        self,
+        extractor: VGG,
+        *,
+        levels: Sequence[int] | None = None,
+        comparator: Comparator = "cosine",
+        zero_mean: bool = False,
+        sigma: float = 4.0,
+        extract: Order = "after",
+        slices: int = 4,
+        imagenet: bool = False,
+    ) -> None:
+        super().__init__(
+            extractor,
+            levels=levels,
+            comparator=comparator,
+            zero_mean=zero_mean,
+            sigma=sigma,
+            extract=extract,
+            slices=slices,
+        )
+        extractor.imagenet = imagenet

@@ -1,0 +1,37 @@
+"""Soft Dice of the true labels: the supervised reference, which no measure of images' likeness can be asked to beat.
+
+Milletari et al., V-Net, 3DV 2016, doi:10.1109/3DV.2016.79.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from likeness.losses._overlap import soft_dice_dissimilarity
+from likeness.losses.base import Registration, SimilarityLoss, required
+
+CARD = {
+    "title": "Dice of labels",
+    "order": 430,
+    "colour": "#225522",
+    "marker": "P",
+    "formula": r"1-\frac{1}{|L|}\sum_{l}\frac{2\sum_x m_l(x)f_l(x)}{\sum_x m_l(x)^2+f_l(x)^2}",
+    "range": [0, 1],
+    "doi": "10.1109/3DV.2016.79",
+    "dimensions": [2, 3],
+    "supervision": "labels",
+    "extractor": None,
+    "requires": {"label": "it compares the labels of the training images while training"},
+    "invariances": ["offset", "scale", "inversion", "monotone"],
+    "grid": [0.1, 0.3, 1.0],
+    "raw_grid": [0.125, 0.25, 0.5, 1.0, 2.0],
+}
+
+
+class Loss(SimilarityLoss):
+    """One minus the soft Dice of all labels, background included; it does not look at the images."""
+
+    def forward(self, pair: Registration) -> Tensor:
+        """Give the mean over labels and pairs."""
+        moved = required("dice_sup", "label", pair.moved_labels)
+        return soft_dice_dissimilarity(moved, required("dice_sup", "label", pair.fixed_labels))

@@ -1,0 +1,37 @@
+"""The likeness of features that emerge in ADM, a diffusion model of natural images.
+
+DGIR, MICCAI 2025; the network is of Dhariwal and Nichol, Diffusion models beat GANs on image synthesis, NeurIPS 2021,
+arXiv:2105.05233.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from likeness.losses._diffusion import DiffusionLoss
+
+CARD = {
+    "title": "DGIR, ADM",
+    "order": 210,
+    "colour": "#0077BB",
+    "marker": "D",
+    "formula": (
+        r"1-\frac{1}{C|\Omega|}\sum_{c,x}"
+        r"\frac{\mathrm{cov}_{G_x}(F_c(m_t),F_c(f_t))}{\sqrt{\mathrm{var}_{G_x}(F_c(m_t))\,\mathrm{var}_{G_x}(F_c(f_t))}}"
+    ),
+    "range": [0, 2],
+    "doi": None,
+    "dimensions": [2, 3],
+    "supervision": "external",
+    "extractor": "adm",
+    "requires": {},
+    "invariances": [],
+    "grid": [0.1, 0.3, 1.0],
+    "raw_grid": [0.125, 0.25, 0.5, 1.0, 2.0],
+}
+
+
+class Loss(DiffusionLoss):
+    """Dissimilarity of ADM's features: DGIR's ``output_blocks[10]`` on pictures, ``input_blocks[11]`` on volumes."""
+
+    published: ClassVar = {2: ("up",), 3: ("down",)}

@@ -1,0 +1,36 @@
+"""The likeness of features of a small diffusion model that was trained on the dataset's images, without labels.
+
+DGIR, MICCAI 2025, takes them from a model of natural images. What such training is worth, this loss cannot tell.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from likeness.losses._diffusion import DiffusionLoss
+
+CARD = {
+    "title": "Diffusion, in-domain",
+    "order": 310,
+    "colour": "#EE7733",
+    "marker": "d",
+    "formula": (
+        r"1-\frac{1}{C|\Omega|}\sum_{c,x}"
+        r"\frac{\mathrm{cov}_{G_x}(F_c(m_t),F_c(f_t))}{\sqrt{\mathrm{var}_{G_x}(F_c(m_t))\,\mathrm{var}_{G_x}(F_c(f_t))}}"
+    ),
+    "range": [0, 2],
+    "doi": None,
+    "dimensions": [2, 3],
+    "supervision": "in-domain",
+    "extractor": "denoiser",
+    "requires": {},
+    "invariances": [],
+    "grid": [0.1, 0.3, 1.0],
+    "raw_grid": [0.125, 0.25, 0.5, 1.0, 2.0],
+}
+
+
+class Loss(DiffusionLoss):
+    """Dissimilarity of the features of a denoiser's decoder, one stage above the coarsest."""
+
+    published: ClassVar = {2: ("up1",), 3: ("up1",)}

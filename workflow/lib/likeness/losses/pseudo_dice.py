@@ -1,0 +1,59 @@
+"""Soft Dice of what DeepSim-seg's network predicts: a control for whether its features tell more than its output.
+
+Milletari et al., V-Net, 3DV 2016, doi:10.1109/3DV.2016.79.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from likeness.extractors.pretraining import UNetExtractor
+from likeness.losses._overlap import soft_dice_dissimilarity
+from likeness.losses.base import Registration, SimilarityLoss
+
+CARD = {
+    "title": "Dice of predictions",
+    "order": 420,
+    "colour": "#DDCC77",
+    "marker": "v",
+    "formula": r"1-\frac{1}{|L|}\sum_{l}\frac{2\sum_x P_l(m)(x)P_l(f)(x)}{\sum_x P_l(m)(x)^2+P_l(f)(x)^2}",
+    "range": [0, 1],
+    "doi": "10.1109/3DV.2016.79",
+    "dimensions": [2, 3],
+    "supervision": "labels",
+    "extractor": "segmentation",
+    "requires": {"label": "its feature extractor learns to segment the labels of the training subjects"},
+    "invariances": [],
+    "grid": [0.1, 0.3, 1.0],
+    "raw_grid": [0.125, 0.25, 0.5, 1.0, 2.0],
+}
+
+
+class Loss(SimilarityLoss):
+    """One minus the soft Dice of the classes that a segmentation network predicts for both images.
+
+    Args:
+        extractor: the network, which is frozen and stays in evaluation mode.
+    """
+
+    def __init__(self, extractor: UNetExtractor) -> None:
+        super().__init__()
+        self.extractor = extractor.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Loss:
+        """Set the mode of this module; the network stays in evaluation mode whatever trains around it."""
+        super().train(mode)
+        self.extractor.eval()
+        return self
+
+    def forward(self, pair: Registration) -> Tensor:
+        """Give the mean over classes and pairs."""
+        with torch.no_grad():
+            fixed = self._probabilities(pair.fixed)
+        return soft_dice_dissimilarity(self._probabilities(pair.moved), fixed)
+
+    def _probabilities(self, image: Tensor) -> Tensor:
+        logits = self.extractor.unet(image)
+        return (logits if logits.dtype == torch.float64 else logits.float()).softmax(1)

@@ -1,0 +1,3 @@
+use rule train as train_dice_sup with:
+    wildcard_constraints:
+        loss="dice_sup",

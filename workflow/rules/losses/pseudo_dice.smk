@@ -1,0 +1,3 @@
+use rule train as train_pseudo_dice with:
+    wildcard_constraints:
+        loss="pseudo_dice",
