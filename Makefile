@@ -15,7 +15,7 @@ define needs
     { echo "make $@ needs the packages $(2): install them, or run it as root or with sudo"; exit 1; }
 endef
 
-.PHONY: help setup figures check test test-slurm test-kubernetes test-conda lint format loss envs lock docs clean merge bench-scale
+.PHONY: help setup figures check test test-slurm test-kubernetes test-conda lint format loss losses envs lock docs clean merge bench-scale
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -67,6 +67,9 @@ format: $(READY) ## let ruff and snakefmt format the code
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow
+
+losses: $(READY) ## every loss, what it compares and needs, and its options
+	@$(BIN)/python workflow/scripts/losses.py
 
 loss: $(READY) ## the two files of a new loss: make loss NAME=my_loss
 	@$(BIN)/python workflow/scripts/new_loss.py "$(NAME)"

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import resource
+
+# before torch is imported: on the small tensors of tests a second thread costs more than it gains, on a busy machine
+# tenfold
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 from project import Smoke, copy_project, files, snakemake

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -117,3 +119,10 @@ def test_the_example_of_a_configuration_is_one() -> None:
     (example,) = [text for language, text in blocks("docs/configuration.md") if language == "yaml"]
     with pytest.raises(ConfigurationError, match="data/mine: no such folder"):
         Study.load(yaml.safe_load(example))
+
+
+def test_make_losses_shows_every_loss_with_its_options() -> None:
+    call = [sys.executable, "workflow/scripts/losses.py"]
+    lines = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert [line.split()[0] for line in lines[2:] if not line.startswith(" ")] == losses.names()
+    assert any("mind " in line and "radius=2 dilation=2" in line for line in lines)

@@ -11,7 +11,7 @@ from likeness.losses._features import FeatureLoss
 CARD = {
     "title": "DeepSim-seg, half",
     "order": 415,
-    "colour": "#AA4499",
+    "colour": "#EE3377",
     "marker": "H",
     "formula": (
         r"1-\frac{1}{|L|}\sum_{l\in L}\frac{1}{|\Omega_l|}\sum_{x\in\Omega_l}"

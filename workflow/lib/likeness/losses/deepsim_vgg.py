@@ -15,7 +15,7 @@ from likeness.losses._pictures import PictureLoss
 CARD = {
     "title": "DeepSim-VGG",
     "order": 200,
-    "colour": "#332288",
+    "colour": "#004488",
     "marker": "p",
     "formula": (
         r"1-\frac{1}{|L|}\sum_{l\in L}\frac{1}{|\Omega_l|}\sum_{x\in\Omega_l}"

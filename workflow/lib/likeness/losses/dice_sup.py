@@ -13,8 +13,8 @@ from likeness.losses.base import Registration, SimilarityLoss, required
 CARD = {
     "title": "Dice of labels",
     "order": 430,
-    "colour": "#225522",
-    "marker": "P",
+    "colour": "#663311",
+    "marker": "x",
     "formula": r"1-\frac{1}{|L|}\sum_{l}\frac{2\sum_x m_l(x)f_l(x)}{\sum_x m_l(x)^2+f_l(x)^2}",
     "range": [0, 1],
     "doi": "10.1109/3DV.2016.79",

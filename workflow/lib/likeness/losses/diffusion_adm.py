@@ -14,7 +14,7 @@ CARD = {
     "title": "DGIR, ADM",
     "order": 210,
     "colour": "#0077BB",
-    "marker": "D",
+    "marker": ">",
     "formula": (
         r"1-\frac{1}{C|\Omega|}\sum_{c,x}"
         r"\frac{\mathrm{cov}_{G_x}(F_c(m_t),F_c(f_t))}{\sqrt{\mathrm{var}_{G_x}(F_c(m_t))\,\mathrm{var}_{G_x}(F_c(f_t))}}"

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from likeness.losses._arithmetic import check_images, full_precision
+from likeness.losses._arithmetic import SMALLEST_WEIGHT, check_images, check_weight, full_precision
 from likeness.losses.base import Registration, SimilarityLoss
 
 CARD = {
@@ -44,29 +44,38 @@ SMALLEST_PROBABILITY = 1e-5
 
 
 class _JointHistogram(torch.autograd.Function):
-    """Joint histogram of two rows of intensities; what it needs per voxel is computed twice and never stored."""
+    """Joint histogram of rows of intensities and weights; what it needs per voxel is computed twice and never stored.
+
+    Without a weight every voxel counts once.
+    """
 
     @staticmethod
-    def forward(ctx: Any, moved: Tensor, fixed: Tensor, bins: int) -> Tensor:
-        ctx.save_for_backward(moved, fixed)
+    def forward(ctx: Any, moved: Tensor, fixed: Tensor, weight: Tensor | None, bins: int) -> Tensor:
+        ctx.save_for_backward(moved, fixed, weight)
         ctx.bins = bins
         side = bins + 2 * REACH
         histogram = moved.new_zeros(moved.shape[0], side, side)
-        for row, moved_row, fixed_row in zip(histogram, moved, fixed, strict=True):
-            for part in _chunks(moved_row):
-                near, far = _Windows(moved_row[part], bins), _Windows(fixed_row[part], bins)
+        for index, row in enumerate(histogram):
+            for part in _chunks(moved[index]):
+                near, far = _Windows(moved[index, part], bins), _Windows(fixed[index, part], bins)
+                if weight is not None:
+                    far.weights *= weight[index, part]
                 weights = near.weights[:, None] * far.weights
                 row.view(-1).scatter_add_(0, _cells(near, far).view(-1), weights.view(-1))
         return histogram[:, REACH:-REACH, REACH:-REACH]
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        moved, fixed = ctx.saved_tensors
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
+        moved, fixed, weight = ctx.saved_tensors
         padded = F.pad(gradient, [REACH] * 4)
-        towards_moved = _pull(padded, moved, fixed, ctx.bins) if ctx.needs_input_grad[0] else None
-        towards_fixed = _pull(padded.mT.contiguous(), fixed, moved, ctx.bins) if ctx.needs_input_grad[1] else None
-        return towards_moved, towards_fixed, None
+        images = (padded, moved, fixed), (padded.mT.contiguous(), fixed, moved)
+        pulls: list[Tensor | None] = []
+        for wanted, (cells, image, other) in zip(ctx.needs_input_grad, images, strict=False):
+            pull = _pull(cells, image, other, ctx.bins, slope=True) if wanted else None
+            pulls.append(pull if pull is None or weight is None else pull * weight)
+        towards_weight = _pull(padded, moved, fixed, ctx.bins, slope=False) if ctx.needs_input_grad[2] else None
+        return pulls[0], pulls[1], towards_weight, None
 
 
 class _Windows:
@@ -104,15 +113,23 @@ def _chunks(row: Tensor) -> Iterator[slice]:
         yield slice(start, start + length)
 
 
-def _pull(gradient: Tensor, image: Tensor, other: Tensor, bins: int) -> Tensor:
-    """Carry the gradient of the padded histogram back to the image whose bins are its rows."""
+def _pull(gradient: Tensor, image: Tensor, other: Tensor, bins: int, slope: bool) -> Tensor:
+    """Carry the gradient of the padded histogram back to the image whose bins are its rows, or to the voxels' weights.
+
+    Args:
+        gradient: ``(batch, rows, columns)``.
+        image: ``(batch, n)``, the intensities that rows count.
+        other: those that columns count.
+        bins: of either.
+        slope: whether to the image, or else to the weights.
+    """
     result = torch.empty_like(image)
     for out, image_row, other_row, cells in zip(result, image, other, gradient, strict=True):
         for part in _chunks(image_row):
             near, far = _Windows(image_row[part], bins), _Windows(other_row[part], bins)
             index = _cells(near, far)
             felt = cells.view(-1).index_select(0, index.view(-1)).view(index.shape)
-            out[part] = ((felt * far.weights).sum(1) * near.slopes()).sum(0)
+            out[part] = ((felt * far.weights).sum(1) * (near.slopes() if slope else near.weights)).sum(0)
     return result
 
 
@@ -123,7 +140,7 @@ def _entropy(probability: Tensor) -> Tensor:
 
 
 @full_precision
-def normalised_mutual_information(moved: Tensor, fixed: Tensor, bins: int) -> Tensor:
+def normalised_mutual_information(moved: Tensor, fixed: Tensor, bins: int, weight: Tensor | None = None) -> Tensor:
     """Sum of the entropies of two images over their joint entropy, from all voxels.
 
     Studholme et al., Pattern Recognition 1999, doi:10.1016/S0031-3203(98)00091-0.
@@ -132,9 +149,11 @@ def normalised_mutual_information(moved: Tensor, fixed: Tensor, bins: int) -> Te
         moved: ``(batch, 1, *spatial)``, intensities in [0, 1]; what lies beyond counts as 0 or 1.
         fixed: of the same shape.
         bins: number of bins per image.
+        weight: ``(batch, 1, *spatial)``, not negative: how much a voxel counts.
 
     Returns:
-        ``(batch,)``, 1 for independent and at most 2 for dependent images; once differentiable in both.
+        ``(batch,)``, 1 for independent and at most 2 for dependent images; once differentiable in all three. 0
+        where nothing counts.
 
     Raises:
         ValueError: if shapes differ or there are fewer than two bins.
@@ -143,9 +162,12 @@ def normalised_mutual_information(moved: Tensor, fixed: Tensor, bins: int) -> Te
     if bins < 2:
         msg = f"normalised_mutual_information: {bins} bins cannot tell intensities apart; use at least 2"
         raise ValueError(msg)
-    histogram = _JointHistogram.apply(moved.clamp(0, 1).flatten(1), fixed.clamp(0, 1).flatten(1), bins)
-    joint = histogram / histogram.sum((1, 2), keepdim=True)
-    return (_entropy(joint.sum(2)) + _entropy(joint.sum(1))) / _entropy(joint)
+    if weight is not None:
+        check_weight("normalised_mutual_information", weight, moved)
+        weight = weight.flatten(1)
+    histogram = _JointHistogram.apply(moved.clamp(0, 1).flatten(1), fixed.clamp(0, 1).flatten(1), weight, bins)
+    joint = histogram / histogram.sum((1, 2), keepdim=True).clamp(min=SMALLEST_WEIGHT)
+    return (_entropy(joint.sum(2)) + _entropy(joint.sum(1))) / _entropy(joint).clamp(min=SMALLEST_WEIGHT)
 
 
 class Loss(SimilarityLoss):

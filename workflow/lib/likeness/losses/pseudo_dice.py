@@ -15,8 +15,8 @@ from likeness.losses.base import Registration, SimilarityLoss
 CARD = {
     "title": "Dice of predictions",
     "order": 420,
-    "colour": "#DDCC77",
-    "marker": "v",
+    "colour": "#009988",
+    "marker": "8",
     "formula": r"1-\frac{1}{|L|}\sum_{l}\frac{2\sum_x P_l(m)(x)P_l(f)(x)}{\sum_x P_l(m)(x)^2+P_l(f)(x)^2}",
     "range": [0, 1],
     "doi": "10.1109/3DV.2016.79",

@@ -1,0 +1,58 @@
+"""MIND-SSC inside the mask: content that only one image has does not count, but for what patches at the edge see of it.
+
+Heinrich et al., Towards realtime multimodal fusion for image-guided interventions using self-similarities, MICCAI 2013,
+doi:10.1007/978-3-642-40811-3_24; the mask as in Brett et al., NeuroImage 2001, doi:10.1006/nimg.2001.0845.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from likeness.losses._arithmetic import per_voxel_share
+from likeness.losses.base import Registration, SimilarityLoss, required
+from likeness.losses.mind import mind_ssc
+
+CARD = {
+    "title": "MIND-SSC, masked",
+    "order": 135,
+    "colour": "#CC99BB",
+    "marker": "+",
+    "formula": r"\frac{\sum_{x,c}w(x)\left(\mathrm{MIND}_c(m,x)-\mathrm{MIND}_c(f,x)\right)^2}{|C|\sum_x w(x)}",
+    "range": [0, 1],
+    "doi": "10.1007/978-3-642-40811-3_24",
+    "dimensions": [2, 3],
+    "supervision": "none",
+    "extractor": None,
+    "requires": {"mask": "it compares the images only where the masks say that both have content"},
+    "invariances": ["offset", "scale", "inversion"],
+    "grid": [0.1, 0.3, 1.0],
+    "raw_grid": [0.015625, 0.03125, 0.0625, 0.125, 0.25, 0.5, 1.0, 2.0],
+    "limits": {"radius": {"minimum": 0, "maximum": 16}, "dilation": {"minimum": 1, "maximum": 16}},
+}
+
+
+class Loss(SimilarityLoss):
+    """Mean squared difference of the descriptors inside the warped moving mask times the fixed one.
+
+    Args:
+        radius: a patch is ``2 * radius + 1`` voxels wide.
+        dilation: distance of the compared patches' centres from the voxel.
+    """
+
+    def __init__(self, *, radius: int = 2, dilation: int = 2) -> None:
+        super().__init__()
+        self.radius, self.dilation = radius, dilation
+
+    def forward(self, pair: Registration) -> Tensor:
+        """Give the mean inside the mask, averaged over pairs."""
+        return self.map(pair).mean()
+
+    def map(self, pair: Registration) -> Tensor:
+        """Give the weighted squared difference of the descriptors, averaged over their entries."""
+        moved, fixed = (mind_ssc(image, self.radius, self.dilation) for image in (pair.moved, pair.fixed))
+        difference = (moved - fixed).square().mean(1, keepdim=True)
+        return per_voxel_share(difference, required("mind_masked", "mask", pair.mask).to(difference))
+
+    def extra_repr(self) -> str:
+        """Name the patch."""
+        return f"radius={self.radius}, dilation={self.dilation}"

@@ -1,0 +1,51 @@
+"""Normalised mutual information inside the mask: content that only one image has does not count.
+
+Studholme et al., An overlap invariant entropy measure of 3D medical image alignment, Pattern Recognition 1999,
+doi:10.1016/S0031-3203(98)00091-0; the mask as in Brett et al., NeuroImage 2001, doi:10.1006/nimg.2001.0845.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from likeness.losses.base import Registration, SimilarityLoss, required
+from likeness.losses.nmi import normalised_mutual_information
+
+CARD = {
+    "title": "NMI, masked",
+    "order": 125,
+    "colour": "#EECC66",
+    "marker": "|",
+    "formula": r"-\frac{H_w(m)+H_w(f)}{H_w(m,f)}",
+    "range": [-2, 0],
+    "doi": "10.1016/S0031-3203(98)00091-0",
+    "dimensions": [2, 3],
+    "supervision": "none",
+    "extractor": None,
+    "requires": {"mask": "it counts voxels only where the masks say that both images have content"},
+    "invariances": ["inversion"],
+    "grid": [0.1, 0.3, 1.0],
+    "raw_grid": [0.125, 0.25, 0.5, 1.0, 2.0],
+    "limits": {"bins": {"minimum": 2, "maximum": 1024}},
+}
+
+
+class Loss(SimilarityLoss):
+    """Negative normalised mutual information of the voxels in the warped moving mask times the fixed one.
+
+    Args:
+        bins: number of bins per image.
+    """
+
+    def __init__(self, *, bins: int = 64) -> None:
+        super().__init__()
+        self.bins = bins
+
+    def forward(self, pair: Registration) -> Tensor:
+        """Give the negative mean over pairs; 0 of one whose masks do not meet."""
+        weight = required("nmi_masked", "mask", pair.mask)
+        return -normalised_mutual_information(pair.moved, pair.fixed, self.bins, weight).mean()
+
+    def extra_repr(self) -> str:
+        """Name the bins."""
+        return f"bins={self.bins}"

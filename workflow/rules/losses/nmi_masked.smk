@@ -1,0 +1,3 @@
+use rule train as train_nmi_masked with:
+    wildcard_constraints:
+        loss="nmi_masked",
