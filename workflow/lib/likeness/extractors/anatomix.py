@@ -1,0 +1,120 @@
+"""Anatomix: a 3D U-Net, trained on synthetic volumes to give a place the same features in any contrast.
+
+Dey et al., Learning general-purpose biomedical volume representations using randomized synthesis, ICLR 2025,
+arXiv:2411.02372. As published: a volume is scaled to [0, 1] by its own minimum and maximum, and the features are the 16
+channels of the last layer, at full resolution, without a norm or an activation behind it. The authors extract them
+once, before the volume is warped, and in overlapping windows of 128 voxels; here a volume is seen whole.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from likeness.extractors import layout
+from likeness.extractors.base import Extractor, pad, padded_to
+from likeness.extractors.published import read_state
+
+SOURCE = {
+    "file": "anatomix.pth",
+    "url": "https://github.com/neel-dey/anatomix/raw/a29b8a8e17b8667554014cf6003520587ef4af6f/model-weights/anatomix.pth",
+    "sha256": None,
+    "bytes": None,
+    "licence": "MIT",
+    "by_hand": "download model-weights/anatomix.pth of the repository neel-dey/anatomix on GitHub, or anatomix.pth of "
+    "the model neeldey/anatomix on the Hugging Face hub",
+}
+FULL = {"width": 16, "downs": 4, "features": 16}
+TINY = {"width": 4, "downs": 2, "features": 6}
+COMPILED = "_orig_mod."
+"""What ``torch.compile`` writes before every name."""
+DEEPEST = 8
+"""More poolings than any volume takes."""
+SMALLEST_RANGE = 1e-3
+"""A volume whose intensities differ by less is constant: what differs is not blown up to the full range."""
+
+
+class Anatomix(Extractor):
+    """The U-Net, its modules in one sequence, as they are numbered in the published file.
+
+    Args:
+        width: channels of the finest stage; every coarser one has twice as many.
+        downs: number of poolings.
+        features: channels of the last layer.
+    """
+
+    dimensions = 3
+
+    def __init__(self, width: int, downs: int, features: int) -> None:
+        super().__init__()
+        self.stride = 2**downs
+        widths = [width * 2**stage for stage in range(downs + 1)]
+        modules = _convolved(1, width)
+        for stage in range(downs):
+            modules += _convolved(widths[max(stage - 1, 0)], widths[stage], widths[stage])
+            modules.append(nn.MaxPool3d(2))
+        modules += _convolved(widths[-2], widths[-1], widths[-1])
+        for stage in reversed(range(downs)):
+            modules.append(nn.Upsample(scale_factor=2, mode="nearest"))
+            modules += _convolved(widths[stage + 1] + widths[stage], widths[stage], widths[stage])
+        modules.append(_convolution(width, features))
+        self.model = nn.Sequential(*modules)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Map ``(batch, 1, *spatial)`` to ``[(batch, features, *spatial)]``.
+
+        In full precision also under autocast, as the authors run it.
+        """
+        spatial = image.shape[2:]
+        # a border can be reflected only where the coarsest grid has two voxels
+        shape = [max(2 * self.stride, size) for size in padded_to([self.stride] * 3, spatial)]
+        with torch.autocast(image.device.type, enabled=False):
+            current = pad(_unit_range(image.to(next(self.parameters()).dtype)), shape)
+            skips = []
+            for module in self.model:
+                if isinstance(module, nn.MaxPool3d):
+                    skips.append(current)
+                current = module(current)
+                if isinstance(module, nn.Upsample):
+                    current = torch.cat((skips.pop(), current), dim=1)
+        return [current[:, :, : spatial[0], : spatial[1], : spatial[2]]]
+
+
+def _convolution(inputs: int, outputs: int) -> nn.Module:
+    return nn.Conv3d(inputs, outputs, 3, padding="same", padding_mode="reflect", bias=False)
+
+
+def _convolved(*channels: int) -> list[nn.Module]:
+    """One convolution with its norm and activation after the other."""
+    return [m for a, b in pairwise(channels) for m in (_convolution(a, b), nn.BatchNorm3d(b), nn.ReLU())]
+
+
+def _unit_range(image: Tensor) -> Tensor:
+    axes = tuple(range(1, image.dim()))
+    low, high = image.amin(axes, keepdim=True), image.amax(axes, keepdim=True)
+    return (image - low) / (high - low).clamp(min=SMALLEST_RANGE)
+
+
+def build(config: dict[str, Any]) -> Anatomix:
+    """Build the extractor from its architecture, with random weights."""
+    return Anatomix(config["width"], config["downs"], config["features"])
+
+
+def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Read the authors' file, or one of its layout with another width and depth.
+
+    Raises:
+        Refusal: if it is no such file.
+    """
+    state = {key.removeprefix(COMPILED): value for key, value in read_state(path).items()}
+    width = layout.shape(state, "model.0.weight", 5, path)[0]
+    kernels = [value for value in state.values() if value.dim() == 5]
+    # one before the first stage, two at every stage of either side, two at the bottom, and the last layer
+    downs = min(max(len(kernels) // 4 - 1, 1), DEEPEST)
+    config = {"width": width, "downs": downs, "features": len(kernels[-1])}
+    layout.check(state, lambda: build(config), path)
+    return {"name": "anatomix", **config}, state

@@ -1,0 +1,180 @@
+"""DINOv2 ViT-S/14: a vision transformer, trained without labels on 142 million natural pictures.
+
+Oquab et al., DINOv2: Learning robust visual features without supervision, TMLR 2024, arXiv:2304.07193; in registration
+Song et al., DINO-Reg, MICCAI 2024. The features are the patch tokens behind a block, normalised by the network's last
+norm, one for every 14 by 14 pixels. A picture is padded to whole patches, not resized to them: its pixels keep their
+values and every size its scale, so that a shift by a patch shifts the features by one. Grey is repeated to RGB and
+normalised like the pictures that the network was trained on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from likeness.extractors import layout
+from likeness.extractors.base import Extractor, pad, padded_to
+from likeness.extractors.published import read_state
+
+SOURCE = {
+    "file": "dinov2_vits14_pretrain.pth",
+    "url": "https://dl.fbaipublicfiles.com/dinov2/dinov2_vits14/dinov2_vits14_pretrain.pth",
+    "sha256": "b938bf1bc15cd2ec0feacfe3a1bb553fe8ea9ca46a7e1d8d00217f29aef60cd9",
+    "bytes": 88283115,
+    "licence": "Apache-2.0",
+    "by_hand": "follow the address in a browser",
+}
+FULL = {"width": 384, "depth": 12, "heads": 6, "patch": 14, "grid": 37}
+TINY = {"width": 128, "depth": 3, "heads": 2, "patch": 4, "grid": 5}
+HEAD = 64
+"""Channels of an attention head, in every DINOv2."""
+OFFSET = 0.1
+"""Added to the patches that the grid of positions is scaled to: the published code's guard against rounding moves every
+position a little, and the weights are used to it."""
+UNUSED = "mask_token"
+"""Stands in for hidden patches in training only."""
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of ImageNet's channels."""
+
+
+class Attention(nn.Module):
+    """Every token reads from all others."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.proj = nn.Linear(width, width)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Map ``(batch, tokens, width)`` to the same shape."""
+        query, key, value = self.qkv(tokens).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        return self.proj(F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2))
+
+
+class Block(nn.Module):
+    """Attention and a perceptron, each behind a norm and scaled per channel."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(width, eps=1e-6)
+        self.attn = Attention(width, heads)
+        self.ls1 = nn.ParameterDict({"gamma": torch.ones(width)})
+        self.norm2 = nn.LayerNorm(width, eps=1e-6)
+        self.mlp = nn.ModuleDict({"fc1": nn.Linear(width, 4 * width), "fc2": nn.Linear(4 * width, width)})
+        self.ls2 = nn.ParameterDict({"gamma": torch.ones(width)})
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Map ``(batch, tokens, width)`` to the same shape."""
+        tokens = tokens + self.ls1["gamma"] * self.attn(self.norm1(tokens))
+        return tokens + self.ls2["gamma"] * self.mlp["fc2"](F.gelu(self.mlp["fc1"](self.norm2(tokens))))
+
+
+class DINOv2(Extractor):
+    """The vision transformer, its parameters named as in the published file.
+
+    Args:
+        width: channels of a token.
+        depth: number of blocks.
+        heads: number of attention heads.
+        patch: edge of a patch, in pixels.
+        grid: edge of the grid of learned positions, in patches.
+
+    Attributes:
+        taps: the blocks whose tokens are compared, counted from 0.
+    """
+
+    dimensions = 2
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, width: int, depth: int, heads: int, patch: int, grid: int) -> None:
+        super().__init__()
+        self.patch = patch
+        self.taps: tuple[int, ...] = (depth - 1,)
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
+        self.pos_embed = nn.Parameter(0.02 * torch.randn(1, 1 + grid**2, width))
+        self.patch_embed = nn.ModuleDict({"proj": nn.Conv2d(3, width, patch, stride=patch)})
+        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
+        self.norm = nn.LayerNorm(width, eps=1e-6)
+        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
+
+    def extent(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """Give the extent in pixels that feature maps cover: whole patches."""
+        return padded_to([self.patch] * len(shape), shape)
+
+    def cut(self, taps: Sequence[int] | None) -> None:
+        """Choose the blocks whose tokens are compared, the last by default, and drop those behind the last of them.
+
+        Raises:
+            ValueError: if there is no such block.
+        """
+        depth = len(self.blocks)
+        taps = (depth - 1,) if taps is None else tuple(taps)
+        if not taps or not all(0 <= tap < depth for tap in taps):
+            msg = f"taps: {list(taps)} asked for, but the extractor has blocks 0 to {depth - 1}"
+            raise ValueError(msg)
+        self.taps = taps
+        self.blocks = self.blocks[: max(taps) + 1]
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Map ``(batch, 1, height, width)`` to maps ``(batch, width, rows, columns)`` of tokens, one for every tap.
+
+        In full precision also under autocast, see :class:`likeness.extractors.vgg.VGG`.
+        """
+        with torch.autocast(image.device.type, enabled=False):
+            image = pad(image, self.extent(image.shape[2:])).to(self.mean.dtype).expand(-1, 3, -1, -1)
+            patches = self.patch_embed["proj"]((image - self.mean) / self.std)
+            rows, columns = patches.shape[2:]
+            tokens = torch.cat((self.cls_token.expand(len(image), -1, -1), patches.flatten(2).transpose(1, 2)), dim=1)
+            tokens = tokens + self._positions(rows, columns)
+            found: dict[int, Tensor] = {}
+            for index, block in enumerate(self.blocks):
+                tokens = block(tokens)
+                if index in self.taps:
+                    found[index] = self.norm(tokens)[:, 1:].transpose(1, 2).unflatten(2, (rows, columns))
+        return [found[tap] for tap in self.taps]
+
+    def _positions(self, rows: int, columns: int) -> Tensor:
+        """Give the learned positions for a grid of patches, ``(1, 1 + rows * columns, width)``."""
+        edge = math.isqrt(self.pos_embed.shape[1] - 1)
+        if rows == columns == edge:
+            return self.pos_embed
+        learned = self.pos_embed[:, 1:].unflatten(1, (edge, edge)).permute(0, 3, 1, 2)
+        # by factors, not to a size: both are the same number of patches, but the factors place them
+        factors = ((rows + OFFSET) / edge, (columns + OFFSET) / edge)
+        scaled = F.interpolate(learned, scale_factor=factors, mode="bicubic", align_corners=False)
+        return torch.cat((self.pos_embed[:, :1], scaled.flatten(2).transpose(1, 2)), dim=1)
+
+
+def build(config: dict[str, Any]) -> DINOv2:
+    """Build the extractor from its architecture, with random weights."""
+    return DINOv2(config["width"], config["depth"], config["heads"], config["patch"], config["grid"])
+
+
+def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Read the authors' file of a network without registers, of any width and depth.
+
+    Raises:
+        Refusal: if it is no such file.
+    """
+    state = read_state(path)
+    state.pop(UNUSED, None)
+    width, _, _, patch = layout.shape(state, "patch_embed.proj.weight", 4, path)
+    tokens = layout.shape(state, "pos_embed", 3, path)[1]
+    config = {
+        "width": width,
+        "depth": len({key.split(".")[1] for key in state if key.startswith("blocks.")}),
+        "heads": max(width // HEAD, 1),
+        "patch": patch,
+        "grid": math.isqrt(max(tokens - 1, 0)),
+    }
+    layout.check(state, lambda: build(config), path)
+    return {"name": "dinov2", **config}, state
