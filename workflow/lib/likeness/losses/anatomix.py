@@ -1,0 +1,53 @@
+"""The likeness of features of Anatomix, a network for volumes that was trained on synthetic ones of every contrast.
+
+Dey et al., Learning general-purpose biomedical volume representations using randomized synthesis, ICLR 2025,
+arXiv:2411.02372.
+"""
+
+from __future__ import annotations
+
+from likeness.extractors.anatomix import Anatomix
+from likeness.losses._features import Comparator, FeatureLoss, Order
+
+CARD = {
+    "title": "Anatomix",
+    "order": 240,
+    "colour": "#DD1144",
+    "marker": 5,
+    "formula": (
+        r"1-\frac{1}{|\Omega|}\sum_{x\in\Omega}"
+        r"\frac{\langle F(m)(\phi(x)),F(f)(x)\rangle}{\|F(m)(\phi(x))\|\,\|F(f)(x)\|}"
+    ),
+    "range": [0, 2],
+    "doi": "10.48550/arXiv.2411.02372",
+    "dimensions": [3],
+    "supervision": "external",
+    "extractor": "anatomix",
+    "requires": {},
+    "invariances": ["offset", "scale"],
+    "grid": [0.1, 0.3, 1.0],
+    "raw_grid": [0.125, 0.25, 0.5, 1.0, 2.0],
+}
+
+
+class Loss(FeatureLoss):
+    """Dissimilarity of Anatomix's features.
+
+    Args:
+        extractor: the network.
+        comparator: see :class:`FeatureLoss`.
+        zero_mean: see :class:`FeatureLoss`.
+        sigma: see :class:`FeatureLoss`.
+        extract: see :class:`FeatureLoss`; the authors extract before warping.
+    """
+
+    def __init__(
+        self,
+        extractor: Anatomix,
+        *,
+        comparator: Comparator = "cosine",
+        zero_mean: bool = False,
+        sigma: float = 4.0,
+        extract: Order = "before",
+    ) -> None:
+        super().__init__(extractor, comparator=comparator, zero_mean=zero_mean, sigma=sigma, extract=extract)

@@ -1,0 +1,70 @@
+"""The likeness of features of DINOv2, a vision transformer that was trained on natural pictures without labels.
+
+Oquab et al., DINOv2: Learning robust visual features without supervision, TMLR 2024, arXiv:2304.07193.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from likeness.extractors.dinov2 import DINOv2
+from likeness.losses._features import Comparator, Order
+from likeness.losses._pictures import PictureLoss
+
+CARD = {
+    "title": "DINOv2",
+    "order": 250,
+    "colour": "#1F1FE0",
+    "marker": 6,
+    "formula": (
+        r"1-\frac{1}{|L|}\sum_{l\in L}\frac{1}{|\Omega_l|}\sum_{x\in\Omega_l}"
+        r"\frac{\langle F_l(m)(x),F_l(f)(x)\rangle}{\|F_l(m)(x)\|\,\|F_l(f)(x)\|}"
+    ),
+    "range": [0, 2],
+    "doi": "10.48550/arXiv.2304.07193",
+    "dimensions": [2, 3],
+    "supervision": "external",
+    "extractor": "dinov2",
+    "requires": {},
+    "invariances": [],
+    "grid": [0.1, 0.3, 1.0],
+    "raw_grid": [0.125, 0.25, 0.5, 1.0, 2.0],
+    "limits": {
+        "taps": {
+            "type": ["array", "null"],
+            "items": {"type": "integer", "minimum": 0},
+            "minItems": 1,
+            "uniqueItems": True,
+        }
+    },
+}
+
+
+class Loss(PictureLoss):
+    """Dissimilarity of DINOv2's patch tokens.
+
+    Args:
+        extractor: the network.
+        taps: the blocks whose tokens are compared, counted from 0; the last by default.
+        comparator: see :class:`FeatureLoss`.
+        zero_mean: see :class:`FeatureLoss`.
+        sigma: see :class:`FeatureLoss`; a position is a patch of 14 pixels.
+        extract: see :class:`PictureLoss`.
+        slices: see :class:`PictureLoss`.
+    """
+
+    def __init__(
+        self,
+        extractor: DINOv2,
+        *,
+        taps: Sequence[int] | None = None,
+        comparator: Comparator = "cosine",
+        zero_mean: bool = False,
+        sigma: float = 1.0,
+        extract: Order = "after",
+        slices: int = 4,
+    ) -> None:
+        super().__init__(
+            extractor, comparator=comparator, zero_mean=zero_mean, sigma=sigma, extract=extract, slices=slices
+        )
+        extractor.cut(taps)

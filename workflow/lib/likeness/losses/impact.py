@@ -1,0 +1,63 @@
+"""IMPACT: the likeness of the layers of a network that segments whole bodies.
+
+Boussot et al., IMPACT: A generic semantic loss for multimodal image registration, arXiv:2503.24121.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from likeness.extractors.impact import Impact
+from likeness.losses._features import Comparator, FeatureLoss, Order
+
+CARD = {
+    "title": "IMPACT",
+    "order": 260,
+    "colour": "#22BB22",
+    "marker": 7,
+    "formula": (
+        r"1-\frac{1}{|L|}\sum_{l\in L}\frac{1}{|\Omega_l|}\sum_{x\in\Omega_l}"
+        r"\frac{\langle F_l(m)(x),F_l(f)(x)\rangle}{\|F_l(m)(x)\|\,\|F_l(f)(x)\|}"
+    ),
+    "range": [0, 2],
+    "doi": "10.48550/arXiv.2503.24121",
+    "dimensions": [3],
+    "supervision": "external",
+    "extractor": "impact",
+    "requires": {},
+    "invariances": ["offset", "scale"],
+    "grid": [0.1, 0.3, 1.0],
+    "raw_grid": [0.125, 0.25, 0.5, 1.0, 2.0],
+}
+RECOMMENDED = (1,)
+"""The layers that the authors compare on images of like contrast; the deepest, their choice for MR and CT, is 6."""
+
+
+class Loss(FeatureLoss):
+    """Dissimilarity of the layers of a program of IMPACT.
+
+    Args:
+        extractor: the program.
+        levels: which of its layers to compare, counted from 0; by default the second alone, as the authors recommend.
+            What follows the last one of them is not computed.
+        comparator: see :class:`FeatureLoss`.
+        zero_mean: see :class:`FeatureLoss`.
+        sigma: see :class:`FeatureLoss`.
+        extract: see :class:`FeatureLoss`; the authors call after warping the Jacobian, and before it the static mode.
+    """
+
+    def __init__(
+        self,
+        extractor: Impact,
+        *,
+        levels: Sequence[int] | None = None,
+        comparator: Comparator = "cosine",
+        zero_mean: bool = False,
+        sigma: float = 4.0,
+        extract: Order = "after",
+    ) -> None:
+        levels = RECOMMENDED if levels is None else levels
+        super().__init__(
+            extractor, levels=levels, comparator=comparator, zero_mean=zero_mean, sigma=sigma, extract=extract
+        )
+        extractor.cut(max(levels) + 1)

@@ -1,0 +1,3 @@
+use rule train as train_anatomix with:
+    wildcard_constraints:
+        loss="anatomix",

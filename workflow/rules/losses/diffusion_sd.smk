@@ -1,0 +1,3 @@
+use rule train as train_diffusion_sd with:
+    wildcard_constraints:
+        loss="diffusion_sd",

@@ -1,0 +1,3 @@
+use rule train as train_dinov2 with:
+    wildcard_constraints:
+        loss="dinov2",

@@ -1,0 +1,3 @@
+use rule train as train_impact with:
+    wildcard_constraints:
+        loss="impact",
