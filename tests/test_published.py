@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from likeness import extractors, losses
@@ -211,6 +211,14 @@ def test_refuses_a_file_of_something_else(name: str, fault: str, tmp_path: Path)
         torch.save(contents[fault], path)
     with pytest.raises(Refusal, match=f"^{path}: .*fetch (it|the file) again$"):
         module(name).read(path)
+
+
+def test_the_published_networks_have_their_size() -> None:
+    with torch.device("meta"):
+        sizes = [sum(p.numel() for p in m.build(m.FULL).parameters()) for m in (anatomix, dinov2)]
+    assert sizes[0] == pytest.approx(6e6, rel=0.05)
+    # the file has names and zeros beside the weights in float32
+    assert 0 < dinov2.SOURCE["bytes"] - 4 * sizes[1] < 1e5
 
 
 def test_anatomix_computes_what_the_authors_code_does() -> None:
@@ -411,6 +419,21 @@ def test_stable_diffusion_computes_what_diffusers_does(folder: Path) -> None:
     unet.up_blocks[1].register_forward_hook(lambda _module, _inputs, output: kept.append(output))
     unet(latent, 261, encoder_hidden_states=state["prompt"])
     torch.testing.assert_close(found, kept[0], rtol=1e-4, atol=1e-5)
+
+
+def test_reads_the_names_that_older_versions_of_diffusers_gave(folder: Path) -> None:
+    """Those of the published autoencoders."""
+    config, state = stable_diffusion.read(folder)
+    path = folder / "vae" / "diffusion_pytorch_model.safetensors"
+    older = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+    renamed = {}
+    for key, value in load_file(path).items():
+        new = next((n for n in older if f"attentions.0.{n}." in key), None)
+        renamed[key.replace(new, older[new]) if new else key] = value
+    save_file(renamed, path)
+    found = stable_diffusion.read(folder)
+    assert found[0] == config
+    assert all(torch.equal(value, found[1][key]) for key, value in state.items())
 
 
 @pytest.mark.parametrize(("schedule", "root"), [("linear", False), ("scaled_linear", True)])

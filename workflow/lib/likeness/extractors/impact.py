@@ -156,10 +156,11 @@ def load(content: bytes) -> torch.jit.ScriptModule:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             # of all methods this one is run by the loading itself
-            restored = any(b"__setstate__" in archive.read(n) for n in archive.namelist() if n.endswith(".py"))
+            code = [entry for entry in archive.infolist() if entry.filename.endswith(".py")]
+            restored = any(b"__setstate__" in archive.read(entry) for entry in code)
         with _undeprecated():
             network = None if restored else torch.jit.load(io.BytesIO(content), map_location="cpu")
-    except (zipfile.BadZipFile, RuntimeError, OSError) as error:
+    except Exception as error:  # a broken file raises whatever it leads the readers to do
         msg = f"is no TorchScript program ({type(error).__name__})"
         raise ValueError(msg) from error
     if network is None:
