@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from likeness import losses
 from likeness.losses._correlation import gaussian_mean, moments
+from likeness.losses._features import correlation_dissimilarity, cosine_dissimilarity
 from likeness.losses.base import Registration
 
 ORACLES = Path(__file__).parent / "oracles" / "losses.npz"
@@ -205,6 +206,24 @@ def test_deepsim_agrees_with_the_reference(name: str, suffix: str, options: dict
     loss = losses.build(name, extractor=Looked(dims, moved), **options)
     expected = oracle(f"{dims}.deepsim_cosine{suffix}.value")
     assert torch.abs(loss(registered(moved, fixed)) - expected) < 1e-5 * expected
+
+
+def test_features_compared_by_correlation_agree_with_dgir() -> None:
+    """Its windows see zeros beyond the border; with zeros put there by hand, ours see the same."""
+    moved, fixed = oracle("2d.features_moved0"), oracle("2d.features_fixed0")
+    expected = oracle("2d.dgir_feature_lncc_sigma4.value")
+    reach = 8
+    extended = (F.pad(image, [reach] * 4) for image in (moved, fixed))
+    theirs = interior(correlation_dissimilarity(*extended, 4.0), reach).mean()
+    assert torch.abs(theirs - expected) < 1e-4 * expected
+    constant = torch.full((1, 4, 16, 20), 0.5)
+    assert correlation_dissimilarity(constant, constant, 4.0).abs().max() < 1e-6
+
+
+def test_features_compared_by_the_cosine_agree_with_dgir() -> None:
+    moved, fixed = oracle("2d.features_moved0"), oracle("2d.features_fixed0")
+    expected = 1 - oracle("2d.dgir_feature_cosine.value")
+    assert torch.abs(cosine_dissimilarity(moved, fixed, False).mean() - expected) < 1e-5 * expected
 
 
 # What the reference codes get wrong, and we must not.
