@@ -1,6 +1,6 @@
 """The likeness of features that emerge in ADM, a diffusion model of natural images.
 
-DGIR, MICCAI 2025; the network is of Dhariwal and Nichol, Diffusion models beat GANs on image synthesis, NeurIPS 2021,
+DGIR, MICCAI 2025, arXiv:2506.02419; the network is of Dhariwal and Nichol, Diffusion models beat GANs on image synthesis, NeurIPS 2021,
 arXiv:2105.05233.
 """
 
@@ -20,14 +20,14 @@ CARD = {
         r"\frac{\mathrm{cov}_{G_x}(F_c(m_t),F_c(f_t))}{\sqrt{\mathrm{var}_{G_x}(F_c(m_t))\,\mathrm{var}_{G_x}(F_c(f_t))}}"
     ),
     "range": [0, 2],
-    "doi": None,
+    "doi": "10.48550/arXiv.2506.02419",
     "dimensions": [2, 3],
     "supervision": "external",
     "extractor": "adm",
     "requires": {},
     "invariances": [],
     "grid": [0.1, 0.3, 1.0],
-    "raw_grid": [0.125, 0.25, 0.5, 1.0, 2.0],
+    "raw_grid": [0.5, 1.0, 1.5, 2.0, 4.0],
 }
 
 
