@@ -10,10 +10,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import matplotlib.markers
 import pytest
 import torch
 import torch.nn.functional as F
+from matplotlib.markers import MarkerStyle
 from matplotlib.mathtext import MathTextParser
 from torch import Tensor
 
@@ -285,7 +285,7 @@ def test_card_is_complete(name: str) -> None:
     assert "$" not in card["formula"]
     MathTextParser("path").parse(f"${card['formula']}$")
     assert re.fullmatch(r"#[0-9A-F]{6}", card["colour"])
-    assert card["marker"] in matplotlib.markers.MarkerStyle.markers
+    MarkerStyle(card["marker"])
     assert card["doi"] is None or re.fullmatch(r"10\.\d{4,}/\S+", card["doi"])
     assert set(card["dimensions"]) <= {2, 3}
     assert set(card["requires"]) <= {"mask", "label", "labels"}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "lib"))
 
-from likeness import losses  # noqa: E402
+from likeness import losses
 
 HEADS = ("loss", "in figures", "learns from", "in", "range", "unchanged by", "needs", "options and defaults")
 NARROWEST = 30

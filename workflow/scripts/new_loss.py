@@ -1,6 +1,7 @@
 """Write the two files of a new loss: its rule and its module. Called by `make loss NAME=my_loss`."""
 
 import colorsys
+import json
 import keyword
 import re
 import sys
@@ -14,8 +15,10 @@ from likeness import losses  # noqa: E402
 
 RULES = ROOT / "rules" / "losses"
 RESERVED = {"base", "default", "unregistered"}
-MARKERS = ">pdh8H1234+x|_"
-"""What matplotlib has beside the markers of the first losses, filled ones first."""
+STARS = [(corners, 1, 0) for corners in range(3, 13)] + [(corners, 0, 180 / corners) for corners in range(3, 9)]
+MARKERS = [*">pdh8H1234+x|_", *STARS]
+"""What matplotlib has beside the markers of the first losses, filled ones first; then stars and polygons that stand on a
+corner."""
 COLOURS = [colorsys.hls_to_rgb(hue / 24, light, 0.6) for light in (0.35, 0.45, 0.25) for hue in range(24)]
 """Colours, red, green and blue in [0, 1], that are dark enough on white."""
 
@@ -39,7 +42,7 @@ CARD = {{
     "title": "{title}",
     "order": {order},
     "colour": "{colour}",
-    "marker": "{marker}",
+    "marker": {marker},
     "formula": r"\\frac{{1}}{{|\\Omega|}}\\sum_{{x\\in\\Omega}}\\left|m(x)-f(x)\\right|",
     "range": [0, 1],
     "doi": None,
@@ -90,9 +93,9 @@ def cards() -> list[dict[str, Any]]:
     return [losses.card(name) for name in losses.names()]
 
 
-def free_markers(cards: list[dict[str, Any]]) -> str:
+def free_markers(cards: list[dict[str, Any]]) -> list[Any]:
     """Give the markers that no loss has."""
-    return "".join(marker for marker in MARKERS if marker not in {card["marker"] for card in cards})
+    return [marker for marker in MARKERS if marker not in {card["marker"] for card in cards}]
 
 
 def place(cards: list[dict[str, Any]]) -> int:
@@ -121,7 +124,7 @@ def module(name: str) -> str:
         title=name if title in {card["title"] for card in others} else title,
         order=place(others),
         colour=colour(others),
-        marker=free_markers(others)[0],
+        marker=json.dumps(first) if isinstance(first := free_markers(others)[0], str) else first,
         grid=others[0]["grid"],
     )
 

@@ -6,7 +6,7 @@ The card, a literal dictionary ``CARD`` at the top of the module:
 title          display name, as figures and tables show it
 order          place in figures and tables; 100 steps between groups
 colour         hex colour, the same in every figure
-marker         matplotlib marker, so that colour is never the only cue
+marker         matplotlib marker, a string or a tuple, so that colour is never the only cue
 formula        LaTeX, without dollar signs
 range          ``[lowest, highest]`` value, ``None`` where unbounded
 doi            of the paper the definition comes from, ``None`` for an unpublished one

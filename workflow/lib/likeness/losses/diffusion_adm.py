@@ -1,7 +1,7 @@
 """The likeness of features that emerge in ADM, a diffusion model of natural images.
 
-DGIR, MICCAI 2025, arXiv:2506.02419; the network is of Dhariwal and Nichol, Diffusion models beat GANs on image synthesis, NeurIPS 2021,
-arXiv:2105.05233.
+DGIR, MICCAI 2025, arXiv:2506.02419; the network is of Dhariwal and Nichol, Diffusion models beat GANs on image
+synthesis, NeurIPS 2021, arXiv:2105.05233.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ CARD = {
     "title": "DGIR, ADM",
     "order": 210,
     "colour": "#0077BB",
-    "marker": ">",
+    "marker": (6, 1, 0),
     "formula": (
         r"1-\frac{1}{C|\Omega|}\sum_{c,x}"
         r"\frac{\mathrm{cov}_{G_x}(F_c(m_t),F_c(f_t))}{\sqrt{\mathrm{var}_{G_x}(F_c(m_t))\,\mathrm{var}_{G_x}(F_c(f_t))}}"
