@@ -17,7 +17,7 @@ RULES = ROOT / "rules" / "losses"
 RESERVED = {"base", "default", "unregistered"}
 STARS = [(corners, 1, 0) for corners in range(3, 13)] + [(corners, 0, 180 / corners) for corners in range(3, 9)]
 MARKERS = [*">pdh8H1234+x|_", *STARS]
-"""What matplotlib has beside the markers of the first losses, filled ones first; then stars, and polygons on a corner."""
+"""What matplotlib has beside the first losses' markers, filled ones first; then stars, and polygons on a corner."""
 COLOURS = [colorsys.hls_to_rgb(hue / 24, light, 0.6) for light in (0.35, 0.45, 0.25) for hue in range(24)]
 """Colours, red, green and blue in [0, 1], that are dark enough on white."""
 
