@@ -13,7 +13,7 @@ def main(snakemake) -> None:
     from likeness.data.store import Dataset
     from likeness.extractors.pretraining import pretrain
     from likeness.provenance import digest, folder_digest
-    from likeness.training import Schedule, save_weights
+    from likeness.training import Point, Schedule, save_weights
 
     recipe = dict(snakemake.params.recipe)
     name, seed = snakemake.wildcards.extractor, int(snakemake.wildcards.seed)
@@ -35,7 +35,7 @@ def main(snakemake) -> None:
     )
     save_weights(outcome.weights, snakemake.output.weights)
     with whole(snakemake.output.curves) as path:
-        pd.DataFrame(outcome.curve).to_csv(path, index=False, float_format="%.6g")
+        pd.DataFrame(outcome.curve, columns=Point._fields).to_csv(path, index=False, float_format="%.6g")
     write_json(
         snakemake.output.description,
         {

@@ -31,6 +31,9 @@ CARD = {
 
 
 class Loss(DiffusionLoss):
-    """Dissimilarity of the features of a denoiser's decoder, one stage above the coarsest."""
+    """Dissimilarity of the features of the coarsest stage of a denoiser's decoder.
 
-    published: ClassVar = {2: ("up1",), 3: ("up1",)}
+    Of a network of three stages it is at a quarter of the resolution, like DGIR's on pictures.
+    """
+
+    published: ClassVar = {2: ("up0",), 3: ("up0",)}
