@@ -26,6 +26,7 @@ for loss in STUDY.losses:
 include: "workflow/rules/register.smk"
 include: "workflow/rules/score.smk"
 include: "workflow/rules/statistics.smk"
+include: "workflow/rules/landscape.smk"
 include: "workflow/rules/figures.smk"
 
 
@@ -39,6 +40,7 @@ rule all:
         f"{RESULTS}/tables/runtime.csv",
         # the leaves too: an aggregate that already exists would hide a new job whose input is missing
         runs(f"{RESULTS}/scores/{RUN}.parquet"),
+        expand(f"{RESULTS}/landscape/{{loss}}.csv", loss=PROBED),
 
 
 onstart:

@@ -2,7 +2,9 @@
 
 import os
 import sys
+from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 LIB = str(Path(workflow.basedir) / "workflow" / "lib")
 if LIB not in sys.path:
@@ -35,11 +37,12 @@ if workflow.is_main_process and ALONE:
 
 RESULTS = STUDY.results
 WORK = f"{RESULTS}/work"
-FIGURES = ("test_score", "smoothness_vs_dice", "convergence", "tuning", "img_sample")
-TABLES = ("summary", "comparisons")
+FIGURES = ("test_score", "smoothness_vs_dice", "convergence", "tuning", "img_sample", "landscape")
+TABLES = ("summary", "comparisons", "landscape")
 RUN = "{dataset}/{network}/{loss}/{variant}/seed{seed}"
 # Of a large study tables and figures are no group: whenever a job ends, Snakemake counts the inputs of a whole group.
 TOGETHER = "tables_and_figures" if sum(1 for _ in STUDY.runs()) < 500 else None
+PROBED = [loss for loss in STUDY.losses if any(STUDY.inapplicable(dataset, loss) is None for dataset in STUDY.datasets)]
 
 
 wildcard_constraints:
@@ -130,6 +133,42 @@ def pretrainings(pattern):
     """Expand a pattern over every extractor that a training of the study needs."""
     needed = {(d, e, s): None for d, _, loss, _, s in STUDY.runs() if (e := cards.card(loss)["extractor"])}
     return [pattern.format(dataset=d, extractor=e, seed=s) for d, e, s in needed]
+
+
+@cache
+def probes(loss):
+    """What a loss is probed on: every dataset that it applies to, in every variant, with extractors of the first seed."""
+    weights, found = probed_extractors(loss), []
+    for dataset, variant in probed(loss):
+        needed = extractor(probed_as(loss, dataset, variant))
+        found.append(
+            {
+                "dataset": dataset,
+                "variant": variant,
+                "options": STUDY.options(loss, variant),
+                "sampling": STUDY.landscape(dataset),
+                "weights": weights.index(needed) if needed else None,
+            }
+        )
+    return found
+
+
+def probed(loss):
+    """The datasets and variants that a loss is probed on."""
+    datasets = [dataset for dataset in STUDY.datasets if STUDY.inapplicable(dataset, loss) is None]
+    return [(dataset, variant) for dataset in datasets for variant in STUDY.variants(loss)]
+
+
+def probed_as(loss, dataset, variant):
+    """The wildcards that the first training of a loss and variant has."""
+    first = {"network": STUDY.networks[0], "seed": STUDY.seeds[0]}
+    return SimpleNamespace(dataset=dataset, loss=loss, variant=variant, **first)
+
+
+def probed_extractors(loss, kind="safetensors"):
+    """The extractors that a loss is probed with, each once: their weights or their descriptions."""
+    needed = [extractor(probed_as(loss, *where), kind) for where in probed(loss)]
+    return list(dict.fromkeys(path for path in needed if path))
 
 
 def figure(name):

@@ -33,6 +33,7 @@ rule runtime:
             *runs(f"{RESULTS}/runtimes/train/{RUN}.json"),
             *runs(f"{RESULTS}/runtimes/register/{RUN}.json"),
             *runs(f"{RESULTS}/runtimes/score/{RUN}.json"),
+            *expand(f"{RESULTS}/runtimes/probe/{{loss}}.json", loss=PROBED),
         ],
     output:
         runtime=f"{RESULTS}/tables/runtime.csv",

@@ -21,6 +21,8 @@ from likeness.data import layout, recipes
 from likeness.files import probe
 from likeness.refusals import Refusal, plain, sentence, suggest
 
+OVERLAID = ("training", "pretraining", "landscape")
+"""The blocks of a study in which a dataset may differ."""
 SCHEMA = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
 
 
@@ -129,7 +131,7 @@ class Study:
         full["results"] = str(Path(full["results"]))
         for name, entry in full["datasets"].items():
             # what a dataset changes is laid over the study's budget; defaults filled in here would hide that budget
-            entry.update({kind: raw["datasets"][name].get(kind, {}) for kind in ("training", "pretraining")})
+            entry.update({kind: raw["datasets"][name].get(kind, {}) for kind in OVERLAID})
         for name in full["only_losses"].split():
             # a new loss is tried on a study that does not know it, with the loss's defaults
             full["losses"].setdefault(name, _complete({}, schema()["$defs"]["loss"]))
@@ -320,3 +322,7 @@ class Study:
         entry = self.config["datasets"][dataset]
         budget = self._architecture(_overlay(self.config["pretraining"], entry["pretraining"], "pretraining"), dataset)
         return {**budget, "threads": self.config["threads"]}
+
+    def landscape(self, dataset: str) -> dict[str, Any]:
+        """Give how densely losses are sampled around the truth of a dataset."""
+        return _overlay(self.config["landscape"], self.config["datasets"][dataset]["landscape"], "landscape")

@@ -93,17 +93,20 @@ def distinctiveness(profiles: np.ndarray, step: float, k: int) -> float:
 def capture_range(profiles: np.ndarray, step: float) -> float:
     """Give the smallest distance, over all lines, at which the way back to the optimum stops to fall.
 
-    That is the nearest crest, ``minₙ ‖x(n, o(n)) − x(n, c(n))‖`` with c(n) the local maximum next to o(n): beyond it a
-    descent ends elsewhere. A plateau is no way back either. Where a line rises to both of its ends it is the length of
-    its shorter arm: at least so much.
+    That is the nearest crest, ``minₙ ‖x(n, o(n)) − x(n, c(n))‖`` with c(n) the local maximum next to o(n), on either
+    side: beyond it a descent ends elsewhere. A plateau is no way back either. A line that rises to both of its ends
+    counts with half its length: its crest is at least that far.
     """
-    return min(_reach(line, best) for line, best in zip(profiles, optimum(profiles), strict=True)) * step
+    return min(_crest(line, best) for line, best in zip(profiles, optimum(profiles), strict=True)) * step
 
 
-def _reach(line: np.ndarray, best: int) -> int:
-    arms = [arm for arm in (line[best::-1], line[best:]) if len(arm) > 1]
-    stops = [np.append(np.diff(arm) <= SAME, True).argmax() for arm in arms]
-    return int(min(stops))
+def _crest(line: np.ndarray, best: int) -> int:
+    """Count the steps from the optimum to the nearest crest, half the line if there is none."""
+    found = [len(line) // 2]
+    for arm in (line[best::-1], line[best:]):
+        stops = np.flatnonzero(np.diff(arm) <= SAME)
+        found += stops[:1].tolist()
+    return int(min(found))
 
 
 def minima(profiles: np.ndarray, k: int) -> float:
@@ -150,9 +153,9 @@ def measure(profiles: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         The columns :data:`COLUMNS`: ``pairs`` and ``lines`` count what was measured, ``accuracy``, ``capture_range``,
-        ``radius`` (r of the distinctiveness) and ``reach`` (the end of the lines) are in ``unit``, ``distinctiveness``
-        and ``risk`` in 1/``unit``. Of lines that differ in their reach it is the mean. Measures are NaN where the loss
-        was not finite at a point.
+        ``radius`` (r of the distinctiveness, the mean over pairs) and ``reach`` (half the length of the shortest
+        line; a capture range of so much is at least that) are in ``unit``, ``distinctiveness`` and ``risk`` in
+        1/``unit``. Measures are NaN where the loss was not finite at a point.
     """
     groups = profiles.groupby(METHOD, sort=False)
     return pd.DataFrame([row for key, table in groups for row in _measured(key, table)], columns=COLUMNS)
@@ -179,7 +182,8 @@ def _measured(key: tuple[str, ...], table: pd.DataFrame) -> Iterator[dict[str, o
         # every kind of every pair has as many lines, so that the mean of means is the mean over lines
         summary = dict(zip(names, chosen.mean((0, 1)), strict=True))
         summary["accuracy"] = np.sqrt(np.square(chosen[..., names.index("accuracy")]).mean())
-        summary["capture_range"] = chosen[..., names.index("capture_range")].min()
+        for name in ("capture_range", "reach"):
+            summary[name] = chosen[..., names.index(name)].min()
         counts = {"pairs": pairs, "lines": pairs * lines * (kinds if transform == ALL else 1)}
         first = table.iloc[0]
         yield {**who, "transform": transform, "gold": first.gold, **counts, **summary, "unit": first.unit}

@@ -1,0 +1,38 @@
+"""Sample a loss around the truth of every dataset of the study, in each of its variants; nothing is trained."""
+
+from pathlib import Path
+
+from likeness import gpus
+from likeness.files import whole, write_json
+from likeness.jobs import Stopwatch, logged
+
+
+def main(snakemake) -> None:
+    watch = Stopwatch()
+    import pandas as pd
+
+    from likeness import extractors, losses
+    from likeness.data.store import Dataset
+    from likeness.landscape import Sampling, probe
+    from likeness.training import make_device
+
+    name, params = snakemake.wildcards.loss, snakemake.params
+    device = make_device(params.threads)
+    datasets = {Path(folder).name: folder for folder in snakemake.input.datasets}
+    rows = []
+    for case in params.cases:
+        weights = case["weights"]
+        features = {} if weights is None else {"extractor": extractors.load(snakemake.input.extractors[weights])}
+        loss = losses.build(name, **case["options"], **features).to(device)
+        dataset, sampling = Dataset.open(datasets[case["dataset"]]), Sampling.of(case["sampling"])
+        who = {"dataset": case["dataset"], "loss": name, "variant": case["variant"]}
+        rows += [{**who, **row} for row in probe(dataset, loss, sampling, params.seed, device)]
+    with whole(snakemake.output.profiles) as path:
+        # nine digits tell single-precision numbers apart
+        pd.DataFrame(rows).to_csv(path, index=False, float_format="%.9g", lineterminator="\n")
+    write_json(snakemake.output.runtime, watch.record(rule="probe", loss=name, code=params.code))
+
+
+if __name__ == "__main__":
+    with logged(snakemake.log[0]), gpus.leased(getattr(snakemake.resources, "gpu", 0)):
+        main(snakemake)

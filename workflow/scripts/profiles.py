@@ -1,0 +1,22 @@
+"""Collect the profiles of every loss around the truth, and measure them."""
+
+import pandas as pd
+
+from likeness.files import whole
+from likeness.jobs import logged
+from likeness.statistics.aggregate import write_csv
+from likeness.statistics.landscape import measure
+
+
+def main(snakemake) -> None:
+    text = {"dataset": str, "loss": str, "variant": str, "pair": str, "unit": str}
+    read = [pd.read_csv(path, dtype=text, float_precision="round_trip") for path in snakemake.input.profiles]
+    profiles = pd.concat(read, ignore_index=True)
+    with whole(snakemake.output.profiles) as path:
+        profiles.to_parquet(path, index=False)
+    write_csv(measure(profiles), snakemake.output.table)
+
+
+if __name__ == "__main__":
+    with logged(snakemake.log[0]):
+        main(snakemake)
