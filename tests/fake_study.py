@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,8 @@ COLUMNS = [
     "unit",
     "chosen",
 ]
+PROFILES = ["dataset", "loss", "variant", "gold", "pair", "transform", "line", "distance", "value", "unit"]
+KINDS = ("translation", "rotation", "scaling", "deformation")
 LAMS = (0.25, 0.5, 1.0, 2.0, 4.0)
 CARD = """CARD = {{
     "title": "{title}", "order": {order}, "colour": "{colour}", "marker": "{marker}", "supervision": "{supervision}",
@@ -154,6 +157,23 @@ class Study:
         return pd.DataFrame(
             rows, columns=["dataset", "network", "loss", "variant", "seed", "lam", "step", "quantity", "value"]
         )
+
+
+def profiles(study: Study) -> pd.DataFrame:
+    """Make up profiles of every loss around the truth: valleys of different width, some with a second minimum."""
+    rows = []
+    for made in study.datasets:
+        methods = dict.fromkeys((loss, variant) for _, loss, variant, _ in study.trainings(made))
+        for place, (loss, variant) in enumerate(methods):
+            for pair, kind, line in product(("a>b", "c>d"), KINDS, range(2)):
+                for step in range(-4, 5):
+                    value = 1 - np.exp(-((step / (2 + 0.3 * place)) ** 2)) + 0.1 * (place % 3 == 2) * (step % 2)
+                    if loss in made.diverged and line:
+                        value = np.nan
+                    rows.append(
+                        (made.name, loss, variant, "true field", pair, kind, line, 2.5 * step, value, made.unit)
+                    )
+    return pd.DataFrame(rows, columns=PROFILES)
 
 
 def persons(made: Made, split: str) -> list[str]:

@@ -12,14 +12,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from fake_study import DATASETS, LOSSES, Made, Study, persons, write_cards
+from fake_study import DATASETS, LOSSES, Made, Study, persons, profiles, write_cards
 from matplotlib.colors import same_color
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from likeness import losses
 from likeness.data.store import Dataset
-from likeness.figures import convergence, img_sample, smoothness_vs_dice, style, test_score, tuning
+from likeness.figures import convergence, img_sample, landscape, smoothness_vs_dice, style, test_score, tuning
+from likeness.statistics.landscape import measure
 from likeness.statistics.selection import candidates, choose, mark
 from likeness.statistics.summary import summarise
 
@@ -30,7 +31,7 @@ MANY = Study(
     variants={"mind": ("dilation-3", "radius-1"), "deepsim_seg": ("stage-1", "stage-2"), "ncc": ("window-5",)},
     seeds=(0, 1),
 )
-NAMES = ("test_score", "smoothness_vs_dice", "tuning", "convergence")
+NAMES = ("test_score", "smoothness_vs_dice", "tuning", "convergence", "landscape")
 
 
 @pytest.fixture(autouse=True)
@@ -67,6 +68,7 @@ def draw(name: str, study: Study, metrics: pd.DataFrame) -> Figure:
         "smoothness_vs_dice": lambda: smoothness_vs_dice.draw(metrics, study.metas()),
         "tuning": lambda: tuning.draw(metrics, study.metas()),
         "convergence": lambda: convergence.draw(study.curves(), metrics, study.metas()),
+        "landscape": lambda: landscape.draw(profiles(study), measure(profiles(study)), study.metas()),
     }
     figure = calls[name]()
     style.stamp(figure)
@@ -134,6 +136,20 @@ def test_what_does_not_apply_and_what_diverged_is_said():
     assert "diverged" in words(drawn("tuning", LARGE))
     assert "folds too much" in words(drawn("tuning", LARGE))
     assert "diverged" in words(drawn("convergence", LARGE))
+
+
+def test_the_table_of_measures_says_what_is_unknown():
+    said = words(drawn("landscape", LARGE)).split("\n")
+    # two losses on one dataset, one loss that is not finite on another, five measures each
+    assert (said.count("n/a"), said.count("–")) == (10, 5)
+    assert "≥10" in said
+
+
+@pytest.mark.parametrize("value", [0, 0.001, 0.02, 0.0949, 0.0951, 0.5, 9.949, 9.951, 99.6, 5000])
+def test_numbers_of_the_table_are_short(value: float):
+    said = landscape.short(value)
+    assert len(said) <= 4
+    assert said == "<.01" or abs(float(said) - value) <= 0.5
 
 
 def test_a_single_validation_is_drawn_and_no_offset_stands_in_the_head():

@@ -34,6 +34,7 @@ ROOMS = [
     "prices",
     "merging",
     "registration",
+    "landscape",
     "steps",
     "statistics",
     "figures",

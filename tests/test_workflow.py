@@ -20,13 +20,19 @@ import yaml
 from builders import make_dataset
 from project import Smoke, copy_project, files, same_everywhere, snakemake
 
-FIGURES = ("test_score", "smoothness_vs_dice", "convergence", "tuning", "img_sample")
-AFTER_SCORES = {"collect": 1, "runtime": 1, "summary": 1, "comparisons": 1, **dict.fromkeys(FIGURES, 1), "all": 1}
+TRAINED = ("test_score", "smoothness_vs_dice", "convergence", "tuning", "img_sample")
+FIGURES = (*TRAINED, "landscape")
+AFTER_SCORES = {"collect": 1, "runtime": 1, "summary": 1, "comparisons": 1, **dict.fromkeys(TRAINED, 1), "all": 1}
+AFTER_PROBES = {"profiles": 1, "landscape": 1}
 SUMMARY = (
     "dataset,method,network,loss,variant,supervision,metric,label,unit,n_pairs,n_subjects,n_seeds,"
     "mean,sd,median,ci_low,ci_high"
 )
 COMPARISONS = "dataset,network,metric,a,b,n_pairs,n_subjects,p,p_holm,effect,effect_low,effect_high,note"
+LANDSCAPE = (
+    "dataset,loss,variant,transform,gold,pairs,lines,accuracy,distinctiveness,capture_range,minima,risk,"
+    "radius,reach,unit"
+)
 METRICS = (
     "dataset split method network loss variant lam seed pair moving fixed moving_person fixed_person "
     "metric label value unit chosen"
@@ -100,6 +106,7 @@ def test_the_smoke_study_gives_every_result(smoke_study: Smoke, capsys: pytest.C
         assert (results / "datasets" / f"{dataset}.json").is_file()
     assert (results / "tables" / "summary.csv").read_text().startswith(SUMMARY + "\n")
     assert (results / "tables" / "comparisons.csv").read_text().startswith(COMPARISONS + "\n")
+    assert (results / "tables" / "landscape.csv").read_text().startswith(LANDSCAPE + "\n")
     assert not (results / "fields").exists() or not files(results / "fields")
     assert not files(results / "work")
     table = cost(smoke)
@@ -128,8 +135,18 @@ def test_the_tables_of_the_smoke_study_hold_every_method_on_every_dataset(smoke:
     assert set(metrics[metrics.loss != ""].lam) == {0.1, 1.0}
     chosen = metrics[metrics.chosen & (metrics.loss != "")]
     assert len(chosen[["dataset", "loss", "lam"]].drop_duplicates()) == 6
+    landscape = pd.read_csv(results / "tables" / "landscape.csv")
+    assert len(landscape) == 2 * 3 * 5
+    assert set(landscape.gold) == {"true field"}
+    assert landscape[["accuracy", "distinctiveness", "capture_range", "minima", "risk"]].notna().all(axis=None)
     runtime = pd.read_csv(results / "tables" / "runtime.csv")
-    assert runtime.rule.value_counts().to_dict() == {"score": 8, "train": 6, "register": 6, "pretrain": 2}
+    assert runtime.rule.value_counts().to_dict() == {
+        "score": 8,
+        "train": 6,
+        "register": 6,
+        "probe": 3,
+        "pretrain": 2,
+    }
     assert (runtime.peak_mb < 4000).all()
 
 
@@ -155,20 +172,22 @@ def test_comments_and_docstrings_rerun_nothing(smoke: Path) -> None:
 @pytest.mark.slow
 def test_an_edited_loss_reruns_what_depends_on_it(smoke: Path) -> None:
     with edited(library(smoke) / "losses" / "ncc.py"):
-        assert todo(smoke) == {"train_ncc": 2, "register": 2, "score": 2, **AFTER_SCORES}
+        jobs = {"train_ncc": 2, "register": 2, "score": 2, "probe": 1}
+        assert todo(smoke) == {**jobs, **AFTER_SCORES, **AFTER_PROBES}
 
 
 @pytest.mark.slow
 def test_an_edited_extractor_reruns_its_pretraining_and_its_losses(smoke: Path) -> None:
     with edited(library(smoke) / "extractors" / "autoencoder.py"):
-        assert todo(smoke) == {"pretrain": 2, "train_deepsim_ae": 2, "register": 2, "score": 2, **AFTER_SCORES}
+        jobs = {"pretrain": 2, "train_deepsim_ae": 2, "register": 2, "score": 2, "probe": 1}
+        assert todo(smoke) == {**jobs, **AFTER_SCORES, **AFTER_PROBES}
 
 
 @pytest.mark.slow
 def test_an_edited_trainer_reruns_every_training(smoke: Path) -> None:
     trainings = {"pretrain": 2, "train_mse": 2, "train_ncc": 2, "train_deepsim_ae": 2}
     with edited(library(smoke) / "training.py"):
-        assert todo(smoke) == {**trainings, "register": 6, "score": 6, **AFTER_SCORES}
+        assert todo(smoke) == {**trainings, "register": 6, "score": 6, "probe": 3, **AFTER_SCORES, **AFTER_PROBES}
 
 
 @pytest.mark.slow
@@ -183,6 +202,20 @@ def test_an_edited_metric_scores_anew_and_trains_nothing(smoke: Path) -> None:
 def test_an_edited_plot_redraws_one_figure(smoke: Path) -> None:
     with edited(library(smoke) / "figures" / "tuning.py"):
         assert todo(smoke) == {"tuning": 1, "all": 1}
+
+
+@pytest.mark.slow
+def test_an_edited_measure_probes_and_trains_nothing(smoke: Path) -> None:
+    with edited(library(smoke) / "statistics" / "landscape.py"):
+        assert todo(smoke) == {**AFTER_PROBES, "all": 1}
+
+
+@pytest.mark.slow
+def test_another_sampling_of_a_dataset_trains_nothing(smoke: Path) -> None:
+    config = yaml.safe_load((smoke / "config" / "smoke.yaml").read_text())
+    config["datasets"]["mni-brain"]["landscape"] = {"steps": 3}
+    write_config(smoke, "denser", config)
+    assert todo(smoke, "denser") == {"probe": 3, "runtime": 1, **AFTER_PROBES, "all": 1}
 
 
 @pytest.mark.slow
@@ -208,7 +241,8 @@ def test_a_further_loss_runs_alone(smoke: Path) -> None:
     """Tables and figures exist already; the new loss runs all the same."""
     config = yaml.safe_load((smoke / "config" / "smoke.yaml").read_text())
     write_config(smoke, "further", config | {"losses": config["losses"] | {"mind": None}})
-    assert todo(smoke, "further") == {"train_mind": 2, "register": 2, "score": 2, **AFTER_SCORES}
+    jobs = {"train_mind": 2, "register": 2, "score": 2, "probe": 1}
+    assert todo(smoke, "further") == {**jobs, **AFTER_SCORES, **AFTER_PROBES}
 
 
 @pytest.mark.slow

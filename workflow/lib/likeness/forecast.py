@@ -26,7 +26,7 @@ from likeness.provenance import digest
 
 SUBMIT = 0.6
 """Core-seconds that Snakemake itself needs for a job."""
-START = {"train": 4.5, "pretrain": 3.5, "register": 1.5, "score": 1.9}
+START = {"train": 4.5, "pretrain": 3.5, "register": 1.5, "score": 1.9, "probe": 2.3}
 """Core-seconds that a job takes before and after its work, mostly to import libraries."""
 OTHERS = {"simulate": 6.0, "prepare": 1.0, "data_sheet": 2.5}
 """Core-seconds of a job for each dataset that nobody measures."""
@@ -35,6 +35,8 @@ LAST = {
     "runtime": 0.3,
     "summary": 0.7,
     "comparisons": 1.7,
+    "profiles": 1.2,
+    "landscape": 2.5,
     "img_sample": 2.2,
     "test_score": 2.2,
     **dict.fromkeys(("convergence", "smoothness_vs_dice", "tuning"), 1.5),
@@ -48,6 +50,8 @@ FIELD = {2: 3e-7, 3: 3e-7}
 """Core-seconds per voxel of a field that is predicted and written by such a network."""
 SCORE = {2: 1.2e-6, 3: 0.9e-6}
 """Core-seconds per voxel of a field that is scored."""
+PROBE = 1.6e-7
+"""Core-seconds per voxel of a loss that is evaluated once; of an extractor as wide as that of such a network."""
 BASE_MB, VOXEL_BYTES, CHANNEL_BYTES = 500.0, 1500.0, 30.0
 """Memory of a training: at rest, per voxel and pair, and for each of its channels of the first stage besides."""
 COMPRESSED = 0.92
@@ -56,6 +60,8 @@ RAW = 0.8
 """Size of a simulated raw dataset beside its prepared form, which is not compressed."""
 RECORDS_MB = 0.1
 """Scores, logs and records of one training."""
+KINDS = 4
+"""Kinds of lines along which a loss is probed: translations, rotations, scalings and deformations."""
 PART_BYTES = {"image": 4, "label": 2, "instances": 4, "mask": 1, "unmatched": 1}
 
 SCHEDULE = frozenset(
@@ -315,7 +321,7 @@ def forecast(
     if study.config["keep_fields"]:
         kept, held = kept + len(study.seeds) * sum(fields), 0.0
     return Forecast(
-        _rules(study, priced),
+        _rules(planned, priced),
         sum(chain.values()) + sum(OTHERS.values()) + sum(LAST.values()),
         kept / 1e3,
         held / 1e3,
@@ -339,8 +345,9 @@ def _corrected(found: Iterable[Kind], measured: Mapping[str, Price]) -> Callable
     return guess
 
 
-def _rules(study: Study, priced: Iterable[tuple[Kind, Price]]) -> dict[str, Expected]:
+def _rules(planned: Plan, priced: Iterable[tuple[Kind, Price]]) -> dict[str, Expected]:
     """Sum up the kinds of every rule."""
+    study = planned.study
     datasets = len(study.datasets)
     own = sum("folder" in study.config["datasets"][name] for name in study.datasets)
     counts = {"simulate": datasets - own, "prepare": datasets, "data_sheet": datasets}
@@ -352,7 +359,23 @@ def _rules(study: Study, priced: Iterable[tuple[Kind, Price]]) -> dict[str, Expe
         if price.gpu is not None:
             gpu = (gpu or 0.0) + kind.jobs * price.gpu.of(kind.work)
         rules[kind.rule] = Expected(before.jobs + kind.jobs, before.core_seconds + core, gpu)
+    rules["probe"] = _probes(study, planned.sizes)
     return rules | {name: Expected(1, seconds + SUBMIT) for name, seconds in LAST.items()}
+
+
+def _probes(study: Study, extents: Mapping[str, Size]) -> Expected:
+    """Reckon the probing of every loss around the truth, one job for each loss; nobody measures it beforehand."""
+    seconds = {loss: START["probe"] + SUBMIT for _, _, loss, _, _ in study.runs()}
+    # networks and seeds share what was probed
+    for dataset, loss, _ in dict.fromkeys((run[0], run[2], run[3]) for run in study.runs()):
+        sampling, extent = study.landscape(dataset), extents[dataset]
+        pairs = min(sampling["pairs"], extent.pairs["test"])
+        values = pairs * (KINDS * sampling["lines"] * 2 * sampling["steps"] + 1)
+        wider = 1.0
+        if losses.card(loss)["extractor"]:
+            wider = max(1.0, study.pretraining(dataset)["channels"][0] / WIDTH[len(extent.shape)]) ** 1.5
+        seconds[loss] += PROBE * values * prod(extent.shape) * wider
+    return Expected(len(seconds), sum(seconds.values()))
 
 
 def _kept_mb(planned: Plan, priced: Iterable[tuple[Kind, Price]]) -> float:

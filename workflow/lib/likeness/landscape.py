@@ -1,10 +1,10 @@
 """What a loss says around the truth: its values along lines through a known registration, without training anything.
 
 After Škerl, Likar and Pernuš, A protocol for evaluation of similarity measures for rigid registration, IEEE TMI 2006,
-doi:10.1109/TMI.2006.874963. There a line runs through the gold standard in the space of rigid parameters, normalised so
-that a unit of each moves the image alike. Here it runs through the true displacement u of a pair in the space of
-displacements, ``u + d · p``, where p is a translation, a rotation, a scaling or a smooth deformation whose mean length is
-1 in the dataset's unit: the distance d from the gold standard is the mean end-point error, for every kind of line.
+doi:10.1109/TMI.2006.874963. There a line runs through the gold standard in the space of rigid parameters, normalised
+so that a unit of each moves the image alike. Here it runs through the true displacement u of a pair in the space of
+displacements, ``u + d · p``, where p is a translation, a rotation, a scaling or a smooth deformation whose mean length
+is 1 in the dataset's unit: the distance d from the gold standard is the mean end-point error, for every kind of line.
 
 What the measures make of the values is in :mod:`likeness.statistics.landscape`.
 """

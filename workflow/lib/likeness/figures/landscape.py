@@ -53,7 +53,7 @@ def draw(profiles: pd.DataFrame, table: pd.DataFrame, datasets: Mapping[str, Map
     bands = [shown[i : i + ABREAST] for i in range(0, len(shown), ABREAST)]
     heights = [PROFILES * len(shown), *[HEAD + LINE * len(entries)] * len(bands)]
     figure = Figure(figsize=(style.WIDTH, sum(heights) + 0.2), layout="constrained")
-    parts = np.atleast_1d(figure.subfigures(len(heights), 1, height_ratios=heights))
+    parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
     grid = parts[0].subplots(len(shown), len(set(table["transform"]) - {ALL}), squeeze=False, sharey=True)
     for name, row in zip(shown, grid, strict=True):
         _profiles(row, entries, profiles[profiles.dataset == name], table[table.dataset == name], datasets[name])
@@ -93,12 +93,12 @@ def _profiles(
     row[0].set_ylabel("Loss, scaled")
     title = row[0].set_title(str(first.dataset))
     lines = table.lines[table["transform"] != ALL].max()
-    said = [f"gold standard: {first.gold}", _count(first.pairs, "pair"), f"{_count(lines, 'line')} each"]
+    said = [f"gold standard: {first.gold}", _count(first.pairs, "pair"), f"{_count(lines, 'line')} of each kind"]
     style.beside(title, ", ".join([*said, *["stress test"] * bool(meta.get("stress_test"))]))
 
 
 def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'s' * (number != 1)}"
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _means(profiles: pd.DataFrame) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -122,7 +122,7 @@ def _measures(part: SubFigure, entries: Sequence[Entry], table: pd.DataFrame, ba
     axes.set(xlim=(0, total), ylim=(len(entries), -HEAD / LINE))
     axes.axis("off")
     for place, entry in enumerate(entries):
-        _name(axes, entry, place + 0.5, left)
+        _name(axes, entry, place + 0.5)
     for start, name in zip(left + (len(MEASURES) + 0.35) * np.arange(len(band)), band, strict=False):
         rows = table[table.dataset == name]
         axes.text(start, -HEAD / LINE + 0.6, name, fontweight="bold", va="center")
@@ -133,7 +133,7 @@ def _measures(part: SubFigure, entries: Sequence[Entry], table: pd.DataFrame, ba
             _column(axes, start + column, entries, rows.assign(shown=rows[key] * factor, reach=reach), better)
 
 
-def _name(axes: Axes, entry: Entry, y: float, left: float) -> None:
+def _name(axes: Axes, entry: Entry, y: float) -> None:
     key = {"color": entry.colour, "linestyle": entry.linestyle, "marker": entry.marker, "markeredgewidth": 0}
     axes.add_line(Line2D([0.1, 0.7, 1.3], [y, y, y], markersize=3.6, markevery=[1], clip_on=False, **key))
     axes.text(1.6, y, entry.title, va="center", fontsize=style.SMALL)

@@ -4,7 +4,7 @@
 doi:10.1109/TMI.2006.874963, turned upside down: there a similarity has maxima, here a dissimilarity has minima.
 
 Profiles are ``(lines, points)``: the values of a loss at points δ apart along lines, the gold standard in the middle.
-They are scaled to [0, 1], by the lowest and the highest value over all lines of a pair and kind of line, so that neither
+They are scaled to [0, 1] by the lowest and the highest value over all lines of a pair and kind of line, so that neither
 offset nor scale of a loss matters. v(n, m) is the scaled value of point m on line n of N, o(n) the point of the lowest
 value, the optimum, and r = k δ a distance. What lies beyond the end of a line does not count.
 """
@@ -157,8 +157,8 @@ def measure(profiles: pd.DataFrame) -> pd.DataFrame:
         line; a capture range of so much is at least that) are in ``unit``, ``distinctiveness`` and ``risk`` in
         1/``unit``. Measures are NaN where the loss was not finite at a point.
     """
-    groups = profiles.groupby(METHOD, sort=False)
-    return pd.DataFrame([row for key, table in groups for row in _measured(key, table)], columns=COLUMNS)
+    groups = [table for _, table in profiles.groupby(METHOD, sort=False)]
+    return pd.DataFrame([row for table in groups for row in _measured(table)], columns=COLUMNS)
 
 
 def block(table: pd.DataFrame, column: str) -> np.ndarray:
@@ -167,7 +167,7 @@ def block(table: pd.DataFrame, column: str) -> np.ndarray:
     return table[column].to_numpy().reshape(*sizes, -1)
 
 
-def _measured(key: tuple[str, ...], table: pd.DataFrame) -> Iterator[dict[str, object]]:
+def _measured(table: pd.DataFrame) -> Iterator[dict[str, object]]:
     values, distances = block(table, "value"), block(table, "distance")
     pairs, kinds, lines, _ = values.shape
     measured = [
@@ -176,7 +176,7 @@ def _measured(key: tuple[str, ...], table: pd.DataFrame) -> Iterator[dict[str, o
     ]
     found = np.array([[list(measures.values()) for measures in row] for row in measured])
     names = list(measured[0][0])
-    who = dict(zip(METHOD, key, strict=True))
+    first = table.iloc[0]
     for place, transform in enumerate([*dict.fromkeys(table["transform"]), ALL]):
         chosen = found[:, [place]] if transform != ALL else found
         # every kind of every pair has as many lines, so that the mean of means is the mean over lines
@@ -185,8 +185,8 @@ def _measured(key: tuple[str, ...], table: pd.DataFrame) -> Iterator[dict[str, o
         for name in ("capture_range", "reach"):
             summary[name] = chosen[..., names.index(name)].min()
         counts = {"pairs": pairs, "lines": pairs * lines * (kinds if transform == ALL else 1)}
-        first = table.iloc[0]
-        yield {**who, "transform": transform, "gold": first.gold, **counts, **summary, "unit": first.unit}
+        who = {**first[METHOD], "transform": transform, "gold": first.gold}
+        yield {**who, **counts, **summary, "unit": first.unit}
 
 
 def _measures(values: np.ndarray, distances: np.ndarray) -> dict[str, float]:
