@@ -65,7 +65,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def same_everywhere(name: str) -> bool:
     """Tell whether a result must have the same bytes in every run: all but times, logs and what figures embed."""
-    kept = ("data/", "extractors/", "models/", "samples/", "scores/", "metrics.", "curves.", "tables/", "raw/")
+    kept = ("data/", "extractors/", "models/", "samples/", "scores/", "metrics.", "curves.", "tables/", "landscape", "raw/")
     return name.startswith(kept) and name != "tables/runtime.csv"
 
 
