@@ -33,7 +33,7 @@ NAMES = 1.75
 """Inches for the names of the losses."""
 LINE = 0.165
 """Inches for a line of the table."""
-HEAD = 1.7
+HEAD = 1.62
 """Inches for the heads of its columns."""
 PROFILES = 1.42
 """Inches for the profiles of a dataset."""
