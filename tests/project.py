@@ -65,7 +65,8 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def same_everywhere(name: str) -> bool:
     """Tell whether a result must have the same bytes in every run: all but times, logs and what figures embed."""
-    kept = ("data/", "extractors/", "models/", "samples/", "scores/", "metrics.", "curves.", "tables/", "landscape", "raw/")
+    kept = ("raw/", "data/", "extractors/", "models/", "samples/", "scores/", "landscape/", "tables/")
+    kept += ("metrics.", "curves.", "landscape.")
     return name.startswith(kept) and name != "tables/runtime.csv"
 
 
