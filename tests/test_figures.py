@@ -191,6 +191,12 @@ def test_entries_are_in_the_order_of_the_cards_and_variants_differ_by_line():
     assert len({str(e.linestyle) for e in mind}) == 3
 
 
+def test_a_marker_without_a_face_has_an_edge():
+    entry = style.entries(SMALL.metrics())[0]
+    assert entry.edge == 0
+    assert replace(entry, marker="1").edge > 0
+
+
 def test_each_network_has_its_panels():
     study = Study([Made("a")], ["mse"], networks=("transmorph", "voxelmorph"))
     shown = style.panels(study.metrics(), study.metas())

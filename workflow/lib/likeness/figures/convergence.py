@@ -64,7 +64,7 @@ def _line(axes: Axes, entry: Entry, rows: pd.DataFrame) -> None:
         color=entry.colour,
         linestyle=entry.linestyle,
         marker=entry.marker,
-        markeredgewidth=0,
+        markeredgewidth=entry.edge,
         # spaced along the line where points would crowd; a single point has no length to space them along
         markevery=(0.05, 0.18) if len(finite) > CROWDED else 1,
         markersize=4,

@@ -80,7 +80,7 @@ def _profiles(
                 linewidth=0.9,
                 marker=entry.marker,
                 markersize=2.6,
-                markeredgewidth=0,
+                markeredgewidth=entry.edge,
                 # a marker on either side, at another place for every loss, so that they do not cover each other
                 markevery=(1 + place % (len(values) // 2), len(values) // 2),
             )
@@ -134,7 +134,7 @@ def _measures(part: SubFigure, entries: Sequence[Entry], table: pd.DataFrame, ba
 
 
 def _name(axes: Axes, entry: Entry, y: float) -> None:
-    key = {"color": entry.colour, "linestyle": entry.linestyle, "marker": entry.marker, "markeredgewidth": 0}
+    key = {"color": entry.colour, "linestyle": entry.linestyle, "marker": entry.marker, "markeredgewidth": entry.edge}
     axes.add_line(Line2D([0.1, 0.7, 1.3], [y, y, y], markersize=3.6, markevery=[1], clip_on=False, **key))
     axes.text(1.6, y, entry.title, va="center", fontsize=style.SMALL)
 

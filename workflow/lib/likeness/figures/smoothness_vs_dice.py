@@ -71,7 +71,7 @@ def _panel(axes: Axes, panel: Panel, metric: str, unit: str, points: pd.DataFram
             linestyle=entry.linestyle,
             marker=entry.marker,
             markersize=3.6,
-            markeredgewidth=0,
+            markeredgewidth=entry.edge,
             alpha=0.9,
         )
         best = line[line.chosen]
@@ -82,7 +82,7 @@ def _panel(axes: Axes, panel: Panel, metric: str, unit: str, points: pd.DataFram
             marker=entry.marker,
             markersize=5.5,
             linestyle="",
-            markeredgewidth=0,
+            markeredgewidth=entry.edge,
             zorder=3,
         )
         axes.plot(best.sdlogj, best[metric], marker="o", markersize=7.5, zorder=4, **RING)

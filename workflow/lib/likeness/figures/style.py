@@ -138,6 +138,11 @@ class Entry:
     linestyle: Any
     supervision: str
 
+    @property
+    def edge(self) -> float:
+        """Width of the marker's edge: none of filled markers, while others are nothing but edge."""
+        return 0.0 if self.marker in Line2D.filled_markers else 0.9
+
     def rows(self, table: pd.DataFrame) -> pd.DataFrame:
         """Give the rows of a table that belong to this entry."""
         return table[(table.loss == self.loss) & (table.variant == self.variant)]
@@ -218,7 +223,7 @@ def grid(count: int, panel: tuple[float, float], extra: float = 0.0) -> tuple[Fi
 def legend(figure: Figure, shown: Sequence[Entry], *others: Line2D) -> None:
     """Explain colours, markers and lines below the panels, in the order of the cards."""
     handles = [
-        Line2D([], [], color=e.colour, marker=e.marker, linestyle=e.linestyle, markeredgewidth=0, label=e.title)
+        Line2D([], [], color=e.colour, marker=e.marker, linestyle=e.linestyle, markeredgewidth=e.edge, label=e.title)
         for e in shown
     ]
     handles += others

@@ -81,7 +81,7 @@ def _line(axes: Axes, entry: Entry, line: pd.DataFrame) -> None:
     shape: dict[str, Any] = {"color": entry.colour, "marker": entry.marker}
     axes.plot(line.lam, line.score, color=entry.colour, linestyle=entry.linestyle)
     good, bad, best = line[line.feasible], line[~line.feasible], line[line.chosen]
-    axes.plot(good.lam, good.score, **shape, linestyle="", markeredgewidth=0, zorder=3)
+    axes.plot(good.lam, good.score, **shape, linestyle="", markeredgewidth=entry.edge, zorder=3)
     axes.plot(bad.lam, bad.score, **shape, linestyle="", markerfacecolor="white", markeredgewidth=0.9, zorder=3)
     axes.plot(best.lam, best.score, marker="o", markersize=7.5, zorder=4, **RING)
 
