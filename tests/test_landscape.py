@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from likeness import losses
+from likeness import extractors, losses
 from likeness.data.preparation import prepare
 from likeness.data.store import Dataset
 from likeness.forecast import KINDS
@@ -258,6 +258,19 @@ def test_squared_differences_find_the_identity(tmp_path: Path, dims: int) -> Non
 
 def test_squared_differences_find_the_true_field(simulated: Dataset) -> None:
     assert (measure(profiles(simulated, losses.build("mse"))).accuracy < 1).all()
+
+
+@pytest.fixture(scope="module")
+def complete(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Dataset]:
+    return {dims: prepared(tmp_path_factory.mktemp(f"{dims}d"), dims, with_mask=True) for dims in (2, 3)}
+
+
+@pytest.mark.parametrize(("name", "dims"), [(n, d) for n in losses.names() for d in losses.card(n)["dimensions"]])
+def test_every_loss_has_profiles(complete: dict[int, Dataset], name: str, dims: int) -> None:
+    wanted = losses.card(name)["extractor"]
+    loss = losses.build(name, **({} if wanted is None else {"extractor": extractors.tiny(wanted, dims)}))
+    found = measure(profiles(complete[dims], loss, Sampling(pairs=1, lines=1, steps=1, extent=0.2)))
+    assert found.notna().all(axis=None)
 
 
 class Noisy(SimilarityLoss):
