@@ -145,6 +145,11 @@ def test_the_table_of_measures_says_what_is_unknown():
     assert "≥10" in said
 
 
+def test_a_study_without_any_gold_standard_says_so():
+    nothing = profiles(SMALL)[:0]
+    assert "No test pair" in words(landscape.draw(nothing, measure(nothing), SMALL.metas()))
+
+
 @pytest.mark.parametrize("value", [0, 0.001, 0.02, 0.0949, 0.0951, 0.5, 9.949, 9.951, 99.6, 5000])
 def test_numbers_of_the_table_are_short(value: float):
     said = landscape.short(value)

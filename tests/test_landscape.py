@@ -18,6 +18,7 @@ from likeness import extractors, losses
 from likeness.data.preparation import prepare
 from likeness.data.store import Dataset
 from likeness.forecast import KINDS
+from likeness.landscape import COLUMNS as ROW
 from likeness.landscape import (
     SAME_IMAGE,
     SAME_PERSON,
@@ -271,6 +272,14 @@ def test_every_loss_has_profiles(complete: dict[int, Dataset], name: str, dims: 
     loss = losses.build(name, **({} if wanted is None else {"extractor": extractors.tiny(wanted, dims)}))
     found = measure(profiles(complete[dims], loss, Sampling(pairs=1, lines=1, steps=1, extent=0.2)))
     assert found.notna().all(axis=None)
+
+
+@pytest.mark.parametrize("needs", [["mask"], ["mask", "label"]])
+def test_pairs_without_what_a_loss_needs_are_left_out(real: Dataset, complete: dict[int, Dataset], needs: list) -> None:
+    loss = losses.build("mse_masked")
+    assert not list(probe(real, loss, SAMPLING, 1, needs))
+    rows = next(probe(complete[2], loss, SAMPLING, 1, needs))
+    assert list(rows) == ROW
 
 
 class Noisy(SimilarityLoss):

@@ -13,23 +13,25 @@ def main(snakemake) -> None:
 
     from likeness import extractors, losses
     from likeness.data.store import Dataset
-    from likeness.landscape import Sampling, probe
+    from likeness.landscape import COLUMNS, Sampling, probe
     from likeness.training import make_device
 
     name, params = snakemake.wildcards.loss, snakemake.params
     device = make_device(params.threads)
     datasets = {Path(folder).name: folder for folder in snakemake.input.datasets}
-    rows = []
+    rows, needs = [], losses.card(name)["requires"]
     for case in params.cases:
         weights = case["weights"]
         features = {} if weights is None else {"extractor": extractors.load(snakemake.input.extractors[weights])}
         loss = losses.build(name, **case["options"], **features).to(device)
         dataset, sampling = Dataset.open(datasets[case["dataset"]]), Sampling.of(case["sampling"])
         who = {"dataset": case["dataset"], "loss": name, "variant": case["variant"]}
-        rows += [{**who, **row} for row in probe(dataset, loss, sampling, params.seed, device)]
+        rows += [{**who, **row} for row in probe(dataset, loss, sampling, params.seed, needs, device)]
     with whole(snakemake.output.profiles) as path:
         # nine digits tell single-precision numbers apart
-        pd.DataFrame(rows).to_csv(path, index=False, float_format="%.9g", lineterminator="\n")
+        # the columns are named, because a loss that no pair has enough for has no profile
+        columns = ["dataset", "loss", "variant", *COLUMNS]
+        pd.DataFrame(rows, columns=columns).to_csv(path, index=False, float_format="%.9g", lineterminator="\n")
     write_json(snakemake.output.runtime, watch.record(rule="probe", loss=name, code=params.code))
 
 

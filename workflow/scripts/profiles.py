@@ -11,7 +11,7 @@ from likeness.statistics.landscape import measure
 def main(snakemake) -> None:
     text = {"dataset": str, "loss": str, "variant": str, "pair": str, "unit": str}
     read = [pd.read_csv(path, dtype=text, float_precision="round_trip") for path in snakemake.input.profiles]
-    profiles = pd.concat(read, ignore_index=True)
+    profiles = pd.concat([table for table in read if len(table)] or read, ignore_index=True)
     with whole(snakemake.output.profiles) as path:
         profiles.to_parquet(path, index=False)
     write_csv(measure(profiles), snakemake.output.table)

@@ -12,7 +12,7 @@ What the measures make of the values is in :mod:`likeness.statistics.landscape`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -33,6 +33,8 @@ SAME_PERSON = "same person"
 SAME_IMAGE = "same image"
 NOISE = 0.02
 """Standard deviation of the noise that tells an image from itself, where nothing better is known."""
+COLUMNS = ["gold", "pair", "transform", "line", "distance", "value", "unit"]
+"""What a point of a line is described by."""
 WAVES = 0.4
 """Width of the Gaussian that smooths a deformation, relative to the size of the content; see :func:`content_size`."""
 
@@ -247,6 +249,11 @@ def registration(loader: Loader, gold: Gold, seed: int) -> Registration:
     )
 
 
+def _complete(pair: Registration, needs: Collection[str]) -> bool:
+    labelled = pair.moving_label_map is not None and pair.fixed_label_map is not None
+    return (labelled or not {"label", "labels"} & {*needs}) and (pair.mask is not None or "mask" not in needs)
+
+
 def value(loss: SimilarityLoss, pair: Registration, displacement: Tensor, seed: int) -> float:
     """Give a loss at a displacement; the same seed gives a loss that draws the same noise."""
     device = pair.moving.device
@@ -255,7 +262,14 @@ def value(loss: SimilarityLoss, pair: Registration, displacement: Tensor, seed: 
         return float(loss(moved))
 
 
-def probe(dataset: Dataset, loss: SimilarityLoss, sampling: Sampling, seed: int, device: Any = "cpu") -> Iterator[dict]:
+def probe(
+    dataset: Dataset,
+    loss: SimilarityLoss,
+    sampling: Sampling,
+    seed: int,
+    needs: Collection[str] = (),
+    device: Any = "cpu",
+) -> Iterator[dict[str, Any]]:
     """Sample a loss along lines through the gold standards of a dataset.
 
     The lines depend on dataset, sampling and seed alone, so that every loss is seen along the same ones.
@@ -265,15 +279,19 @@ def probe(dataset: Dataset, loss: SimilarityLoss, sampling: Sampling, seed: int,
         loss: to be evaluated, on ``device``.
         sampling: how densely.
         seed: of lines and noise.
+        needs: what the loss requires of a pair, of ``mask``, ``label`` and ``labels``; a pair without it is left out.
+            Losses are offered datasets by what training and validation images have.
         device: where to compute.
 
     Yields:
-        A row per point of a line: ``gold``, ``pair``, ``transform``, ``line`` (counted for each pair and transform),
-        ``distance`` (in ``unit``, its sign tells the side), ``value``.
+        A row per point of a line, :data:`COLUMNS`: ``line`` is counted for each pair and transform, ``distance`` is in
+        ``unit``, and its sign tells the side.
     """
     loader = Loader(dataset, device)
     for number, gold in enumerate(gold_standards(dataset, sampling.pairs)):
         pair = registration(loader, gold, seed)
+        if not _complete(pair, needs):
+            continue
         directions = Directions(gold.content, dataset.spacing)
         side = np.arange(1, sampling.steps + 1) * (sampling.extent * directions.size / sampling.steps)
         centre = value(loss, pair, gold.displacement, seed)

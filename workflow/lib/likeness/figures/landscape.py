@@ -50,6 +50,10 @@ def draw(profiles: pd.DataFrame, table: pd.DataFrame, datasets: Mapping[str, Map
     """
     shown = [name for name in datasets if name in set(table.dataset)]
     entries = style.entries(table)
+    if not shown:
+        figure = Figure(figsize=(style.WIDTH, 1))
+        figure.text(0.5, 0.4, "No test pair has what the losses need.", ha="center")
+        return figure
     bands = [shown[i : i + ABREAST] for i in range(0, len(shown), ABREAST)]
     heights = [PROFILES * len(shown), *[HEAD + LINE * len(entries)] * len(bands)]
     figure = Figure(figsize=(style.WIDTH, sum(heights) + 0.2), layout="constrained")
