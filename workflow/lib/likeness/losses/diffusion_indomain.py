@@ -10,7 +10,7 @@ from typing import ClassVar
 from likeness.losses._diffusion import DiffusionLoss
 
 CARD = {
-    "title": "Diffusion, in-domain",
+    "title": "In-domain DDPM",
     "order": 310,
     "colour": "#EE7733",
     "marker": "d",
