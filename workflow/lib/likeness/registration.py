@@ -39,6 +39,7 @@ from likeness.training import (
     save_weights,
     shuffled,
 )
+from likeness.weights import TRAINED_ON
 
 VALIDATED = 12
 """At most so many validation pairs judge a training while it runs; all of them judge λ afterwards."""
@@ -97,7 +98,8 @@ class RegistrationTask:
     Args:
         dataset: the prepared dataset.
         loss: name of the loss.
-        options: of the loss; what is not named keeps its default.
+        options: of the loss; what is not named keeps its default. ``trained_on`` is not the loss's: it has decided
+            which weights are given.
         extractor: weights of the extractor the loss needs, or ``None``.
         recipe: everything else that decides the training.
         seed: of initial weights, batches, augmentation and noise.
@@ -119,7 +121,8 @@ class RegistrationTask:
         self.device = self.fabric.device
         self.loader = Loader(dataset, self.device)
         features = {} if extractor is None else {"extractor": extractors.load(extractor)}
-        self.loss: SimilarityLoss = losses.build(loss, **options, **features).to(self.device)
+        own = {key: value for key, value in options.items() if key != TRAINED_ON}
+        self.loss: SimilarityLoss = losses.build(loss, **own, **features).to(self.device)
         self.pairs = dataset.pairs_of("train")
         judges = dataset.pairs_of("val")
         spread = np.linspace(0, len(judges) - 1, min(VALIDATED, len(judges))).round().astype(int)
