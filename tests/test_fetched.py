@@ -235,3 +235,29 @@ def test_a_hash_that_the_project_does_not_know_is_stated_by_the_study(project: P
     snakemake(project, "borrowed", "--cores", "1", CONVERTED)
     # all of it had arrived
     assert server.asked == [""]
+
+
+@pytest.mark.slow
+def test_an_extractor_of_another_dataset_goes_through_the_same_jobs(tmp_path: Path) -> None:
+    folder = copy_project(tmp_path / "project")
+    for name in ("here", "there"):
+        make_dataset(folder / "own" / name, 2, 32, with_field=True, seed=len(name))
+    variants = {"moved": {"trained_on": "there"}}
+    pretraining = {"steps": 4, "batch": 1, "validate_every": 2, "channels_2d": [4, 8]}
+    configure(
+        folder,
+        datasets={name: {"folder": f"own/{name}"} for name in ("here", "there")},
+        losses={"deepsim_ae": {"variants": variants}},
+        pretraining=pretraining,
+        statistics={"resamples": 200},
+    )
+    moved = "results/borrowed/models/here/voxelmorph/deepsim_ae/moved/seed1"
+    said = snakemake(folder, "borrowed", "--dry-run", moved).stdout
+    [inputs] = re.findall(r"rule train_deepsim_ae:\n    input: (.*)\n", said)
+    weights = "results/borrowed/extractors/there/autoencoder/seed1"
+    assert inputs == f"results/borrowed/data/here, {weights}.safetensors, {weights}.json"
+    # on the dataset that it is of there is no such variant
+    assert todo(folder)["train_deepsim_ae"] == 3
+    assert todo(folder, "--config", "only_datasets=here")["train_deepsim_ae"] == 2
+    snakemake(folder, "borrowed", "--cores", "1", moved)
+    assert json.loads((folder / moved / "provenance.json").read_text())["options"] == {"trained_on": "there"}
