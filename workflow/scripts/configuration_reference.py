@@ -1,4 +1,4 @@
-"""Write what documentation repeats: tables of keys from the schemas, the table of losses from their cards.
+"""Write what documentation repeats: tables of keys from the schemas, of losses from their cards, of published weights.
 
 Each stands between two comments in a page that is otherwise written by hand. Called by `make docs`.
 """
@@ -15,7 +15,8 @@ import yaml
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "workflow" / "lib"))
 
-from likeness import losses  # noqa: E402
+from likeness import losses, weights  # noqa: E402
+from likeness.fetching import megabytes  # noqa: E402
 
 PAGES = ("README.md", "docs/configuration.md", "docs/dataset.md")
 BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(\n<!-- end -->)", re.DOTALL)
@@ -120,9 +121,20 @@ def table_of_losses() -> str:
     return "\n".join(rows)
 
 
+def table_of_weights() -> str:
+    """List every file that an extractor needs from elsewhere."""
+    rows = ["| extractor | file | size | licence |", "|---|---|---|---|"]
+    for found in filter(None, map(weights.source, sorted(path.stem for path in weights.FOLDER.glob("*.py")))):
+        for file in found.files:
+            size = megabytes(file.size) if file.size else ""
+            rows.append(f"| `{found.extractor}` | [{file.name}]({file.url}) | {size} | {found.licence} |")
+    return "\n".join(rows)
+
+
 def generated(what: str) -> str:
     """Give what stands between the two comments."""
-    return table_of_losses() if what == "losses" else "\n\n".join(tables(what))
+    written = {"losses": table_of_losses, "weights": table_of_weights}
+    return written[what]() if what in written else "\n\n".join(tables(what))
 
 
 def page(path: Path) -> str:

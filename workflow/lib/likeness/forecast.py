@@ -54,8 +54,8 @@ COMPRESSED = 0.92
 """What compression leaves of a displacement field."""
 RAW = 0.8
 """Size of a simulated raw dataset beside its prepared form, which is not compressed."""
-CONVERTED = {"fetch": 1.0, "convert": 5.0}
-"""Core-seconds of the jobs that bring published weights, whatever the network takes."""
+PUBLISHED = {"fetch": 0.2, "convert": 1.7}
+"""Core-seconds of the jobs that bring published weights of a few MB; how long they wait for the network is unknown."""
 RECORDS_MB = 0.1
 """Scores, logs and records of one training."""
 PART_BYTES = {"image": 4, "label": 2, "instances": 4, "mask": 1, "unmatched": 1}
@@ -348,8 +348,8 @@ def _rules(study: Study, priced: Iterable[tuple[Kind, Price]]) -> dict[str, Expe
     prepared = len(study.prepared)
     own = sum("folder" in study.config["datasets"][name] for name in study.prepared)
     counts = {"simulate": prepared - own, "prepare": prepared, "data_sheet": len(study.datasets)}
-    counts |= dict.fromkeys(CONVERTED, len(study.published))
-    each = OTHERS | CONVERTED
+    counts |= dict.fromkeys(PUBLISHED, len(study.published))
+    each = OTHERS | PUBLISHED
     rules = {name: Expected(counts[name], counts[name] * (each[name] + SUBMIT)) for name in each}
     for kind, price in priced:
         before = rules.get(kind.rule, Expected(0, 0.0))
