@@ -10,12 +10,12 @@ from likeness.jobs import Stopwatch, logged
 def main(snakemake) -> None:
     from likeness import extractors
     from likeness.training import save_weights
-    from likeness.weights import source, verify
+    from likeness.weights import obtain, source
 
     watch = Stopwatch()
     name, said = snakemake.wildcards.extractor, snakemake.config["weights"]
     wanted = source(name).pinned(said["hashes"])
-    files = verify(wanted, Path(said["folder"]))
+    files = obtain(wanted, Path(said["folder"]))
     architecture, state = import_module(f"likeness.extractors.{name}").read(files)
     save_weights(state, snakemake.output.weights)
     del state

@@ -137,8 +137,11 @@ def _how_to_state(wanted: Source, file: File, digest: str) -> str:
     return f"state it in the configuration: `weights: {{hashes: {{{wanted.extractor}: {value}}}}}`"
 
 
-def obtain(wanted: Source, folder: Path) -> None:
-    """Fetch every file that is not there, and verify those that are.
+def obtain(wanted: Source, folder: Path) -> Path:
+    """Fetch every file that is not there, and hold those that are against their hash.
+
+    Returns:
+        What the extractor's ``read`` is called with.
 
     Raises:
         Refusal: if a file cannot be fetched, or is not the published one; what a person put there stays.
@@ -166,6 +169,7 @@ def obtain(wanted: Source, folder: Path) -> None:
         if file.sha256 is None:
             _refuse_unknown(wanted, file, fetching.partial(path), digest)
         _hold_against(wanted, file, path, digest)
+    return wanted.place(folder)
 
 
 def _by_hand(wanted: Source, file: File, path: Path) -> str:
@@ -174,24 +178,6 @@ def _by_hand(wanted: Source, file: File, path: Path) -> str:
         f"fetch it on another machine ({wanted.by_hand}) and put it at {path}; {digest}licence: {wanted.licence}"
         f"{_to_be_stated(wanted, file)}"
     )
-
-
-def verify(wanted: Source, folder: Path) -> Path:
-    """Hold every file against its hash, before anything is loaded from it.
-
-    Returns:
-        What the extractor's ``read`` is called with.
-
-    Raises:
-        Refusal: if one is not there, or is another.
-    """
-    for file in wanted.files:
-        path = wanted.path(file, folder)
-        if not path.exists():
-            msg = f"{path}: missing; {_by_hand(wanted, file, path)}"
-            raise Refusal(msg)
-        _verify(wanted, file, path)
-    return wanted.place(folder)
 
 
 def _verify(wanted: Source, file: File, path: Path) -> None:
