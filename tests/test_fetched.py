@@ -164,7 +164,8 @@ def test_a_study_with_published_weights_fetches_them_once_and_trains(project: Pa
     assert (project / FILE).read_bytes() == server.content
     described = json.loads((project / CONVERTED).with_suffix(".json").read_text())
     assert described["architecture"] == {"name": "borrowed", "channels": 4}
-    assert [file["sha256"] for file in described["source"]["files"]] == [digest]
+    assert described["hashes"] == {"borrowed.pth": digest}
+    assert described["source"] == {"files": {"borrowed.pth": server.url}, "licence": "MIT"}
     assert (project / MODEL / "training.json").is_file()
     # the file served its purpose; and an address, a licence or a comment that changes makes nothing anew
     (project / FILE).unlink()

@@ -202,13 +202,14 @@ def test_a_redirect_is_followed(server: Served, path: Path) -> None:
         "http://localhost.example.org/weights.pth",
         "ftp://localhost/weights.pth",
         "file:///etc/hostname",
+        "https://[",
     ],
 )
 def test_nothing_but_https_is_asked(server: Served, path: Path, location: str) -> None:
-    with pytest.raises(NotFetchedError, match="is not HTTPS"):
+    with pytest.raises(NotFetchedError, match=r"is not HTTPS|is no address"):
         fetch(location, path, DIGEST)
     server.statuses, server.location = [302], location
-    with pytest.raises(NotFetchedError, match=r"is not HTTPS|is not allowed"):
+    with pytest.raises(NotFetchedError, match=r"is not HTTPS|is not allowed|is no address"):
         fetch(server.url, path, DIGEST)
     assert not path.exists()
 

@@ -43,7 +43,7 @@ rule fetch:
         gpu=None,
     params:
         # the folder is none: files that were moved are the same
-        hashes=lambda wc: [file.sha256 for file in STUDY.source(wc.extractor).files],
+        hashes=lambda wc: STUDY.source(wc.extractor).hashes,
     script:
         script_path("fetch")
 

@@ -19,7 +19,7 @@ def main(snakemake) -> None:
     architecture, state = import_module(f"likeness.extractors.{name}").read(files)
     save_weights(state, snakemake.output.weights)
     del state
-    description = {"architecture": {**architecture, "name": name}, "source": wanted.plain()}
+    description = {"architecture": {**architecture, "name": name}, "hashes": wanted.hashes, "source": wanted.plain()}
     write_json(snakemake.output.description, {**description, "code": snakemake.params.code})
     # what does not fit is told here, rather than by every training
     extractors.load(snakemake.output.weights)

@@ -12,7 +12,7 @@ def main(snakemake) -> None:
     said = snakemake.config["weights"]
     wanted = source(snakemake.wildcards.extractor).pinned(said["hashes"])
     obtain(wanted, Path(said["folder"]))
-    write_json(snakemake.output.record, wanted.plain())
+    write_json(snakemake.output.record, {"hashes": wanted.hashes, "source": wanted.plain()})
 
 
 if __name__ == "__main__":

@@ -163,8 +163,8 @@ def _receive(url: str, part: Path, size: int | None) -> None:
             msg = "the server has less of the file than has arrived"
             raise _DroppedError(msg)
         start = _first_byte(answer, start, part)
-        length = answer.headers.get("Content-Length")
-        total = size if length is None else start + int(length)
+        length = answer.headers.get("Content-Length", "")
+        total = start + int(length) if length.isdecimal() else size
         if size is not None and total != size:
             msg = f"the file there has {total} bytes, not {size}"
             raise WrongContentError(msg)
@@ -174,18 +174,21 @@ def _receive(url: str, part: Path, size: int | None) -> None:
 
 def _ask(url: str, start: int) -> Any:
     """Give the answer of a server that is asked for a file from a byte on, also that there is no such byte."""
-    _check_url(url)
     headers = {"User-Agent": "likeness", "Accept-Encoding": "identity"}
     if start:
         headers["Range"] = f"bytes={start}-"
     opener = urllib.request.build_opener(_SafeRedirects)
     try:
+        _check_url(url)
         return opener.open(urllib.request.Request(url, headers=headers), timeout=TIMEOUT_SECONDS)
     except urllib.error.HTTPError as error:
         if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and start:
             return error
         msg = f"the server answers {error.code} {error.reason}"
         raise (_DroppedError if error.code in PASSING else NotFetchedError)(msg) from None
+    except ValueError as error:
+        msg = f"{url}, or where it leads, is no address ({error})"
+        raise NotFetchedError(msg) from None
     except (OSError, http.client.HTTPException) as error:
         _explain(error)
 

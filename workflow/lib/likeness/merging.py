@@ -116,7 +116,7 @@ def _pretraining(study: Study, dataset: str, extractor: str, seed: int) -> Job:
 def _conversion(study: Study, extractor: str) -> Job:
     # the record of the files too, without which the workflow would fetch them again
     made = (f"extractors/{extractor}.safetensors", f"extractors/{extractor}.json", f"weights/{extractor}.json")
-    said = (made[1], {"source": study.source(extractor).plain()})
+    said = (made[1], {"hashes": study.source(extractor).hashes})
     return Job("convert", extractor, made, (f"likeness.extractors.{extractor}",), None, said)
 
 

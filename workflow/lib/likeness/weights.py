@@ -83,8 +83,12 @@ class Source:
 
     def plain(self) -> dict[str, Any]:
         """Say what the files are, as plain types, for the record of what was made from them."""
-        files = [{"file": file.name, "url": file.url, "sha256": file.sha256} for file in self.files]
-        return {"files": files, "licence": self.licence}
+        return {"files": {file.name: file.url for file in self.files}, "licence": self.licence}
+
+    @property
+    def hashes(self) -> dict[str, str | None]:
+        """The SHA-256 of every file, which decides what is made from them, wherever they come from."""
+        return {file.name: file.sha256 for file in self.files}
 
 
 @lru_cache
