@@ -28,10 +28,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from likeness.extractors.base import Extractor
+
 SOURCE = {source}
 
 
-class Blurred(nn.Module):
+class Blurred(Extractor):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.first = nn.Conv2d(1, channels, 3, padding=1)
@@ -50,8 +52,6 @@ def read(path: Path) -> tuple[dict, dict[str, Tensor]]:
     return {{"channels": len(state["bias"])}}, {{f"first.{{key}}": value for key, value in state.items()}}
 '''
 LOSS = '''"""Borrowed: features that somebody published."""
-
-from torch import nn
 
 from likeness.losses._features import FeatureLoss
 
@@ -74,8 +74,7 @@ CARD = {
 
 
 class Loss(FeatureLoss):
-    def __init__(self, extractor: nn.Module) -> None:
-        super().__init__(extractor, None, False)
+    """Cosine of its features."""
 '''
 RULE = """use rule train as train_borrowed with:
     wildcard_constraints:
