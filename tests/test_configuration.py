@@ -103,6 +103,10 @@ def test_an_extractor_of_another_dataset_is_a_variant() -> None:
     study = transfer("cells", seeds=[1, 2])
     moved = [dataset for dataset, _, _, variant, seed in study.runs() if variant == "moved" and seed == 1]
     assert moved == ["mni-brain"]
+    assert [bool(study.left_out(dataset, "deepsim_ae", "moved")) for dataset in THREE] == [False, True, True]
+    assert study.left_out("mni-brain-3d", "deepsim_ae", "moved") == (
+        "The extractor of the variant is of cells, which has images in 2D."
+    )
     assert study.trained_extractor("mni-brain", "deepsim_ae", "moved") == ("cells", "autoencoder")
     assert study.trained_extractor("mni-brain", "deepsim_ae", "default") == ("mni-brain", "autoencoder")
     assert set(study.pretrainings()) == {(dataset, "autoencoder", seed) for dataset in THREE for seed in (1, 2)}

@@ -17,10 +17,12 @@ from builders import make_dataset
 from likeness import weights
 from likeness.configuration import Study
 from likeness.data import recipes
+from likeness.extractors import autoencoder
 from likeness.forecast import Forecast, Kind, Price, Seconds, forecast, model, plan
 from likeness.prices import measured, recorded
 from likeness.provenance import code_digest
 from likeness.steps import LONGEST, SMALLEST, imitate, measure, reduced
+from likeness.training import save_weights
 from likeness.weights import File, Source
 
 ROOT = Path(__file__).parents[1]
@@ -132,8 +134,14 @@ def test_steps_with_published_weights_are_measured_at_their_size(tmp_path: Path,
     full = {"name": "autoencoder", "channels": [4, 8], "strides": [[2, 2], [2, 2]], "norm": "none", "classes": 2}
     monkeypatch.setattr("likeness.extractors.autoencoder.FULL", full, raising=False)
     [kind] = [kind for kind in plan(load(**SMALL)).kinds if kind.job == "train"]
-    assert kind.task["extractor"] == {"name": "autoencoder"}
-    assert measure(kind.task | {"shape": [24, 32]}, tmp_path).core.unit > 0
+    assert kind.task["extractor"] == {"name": "autoencoder", "weights": None}
+    assert measure(kind.task | {"shape": [24, 32]}, tmp_path / "random").core.unit > 0
+    converted = Path("results/extractors/autoencoder.safetensors")
+    save_weights(autoencoder.build(full).state_dict(), converted)
+    write(converted.with_suffix(".json"), json.dumps({"architecture": full}))
+    monkeypatch.delattr("likeness.extractors.autoencoder.FULL")
+    [kind] = [kind for kind in plan(load(**SMALL)).kinds if kind.job == "train"]
+    assert measure(kind.task | {"shape": [24, 32]}, tmp_path / "converted").core.unit > 0
 
 
 def test_an_extractor_of_a_dataset_that_is_not_run_is_trained_there() -> None:

@@ -229,7 +229,7 @@ class Study:
                 if reason := self.inapplicable(name, loss):
                     self._refuse(key, f"no extractor can be trained on '{name}': {reason}; name another dataset")
                 dims = self.capabilities[name]["spatial_dims"]
-                if not any(self._fits(dataset, loss, variant) for dataset in self.datasets):
+                if all(self.left_out(dataset, loss, variant) for dataset in self.datasets):
                     said = f"no dataset that is run but '{name}' itself has images in {dims}D, as it has"
                     self._refuse(key, f"{said}; name another, or leave the variant out")
 
@@ -348,17 +348,20 @@ class Study:
                 for loss in self.losses:
                     if self.inapplicable(dataset, loss) is None:
                         for variant in self.variants(loss):
-                            if self._fits(dataset, loss, variant):
+                            if self.left_out(dataset, loss, variant) is None:
                                 for seed in self.seeds:
                                     yield dataset, network, loss, variant, seed
 
-    def _fits(self, dataset: str, loss: str, variant: str) -> bool:
-        """Tell whether a variant applies to a dataset: taken from itself, an extractor is the one of the default."""
+    def left_out(self, dataset: str, loss: str, variant: str) -> str | None:
+        """Say in a sentence why a variant with another dataset's extractor leaves a dataset out; ``None`` otherwise."""
         name = self.options(loss, variant).get(TRAINED_ON)
         if name is None:
-            return True
-        alike = self.capabilities[name]["spatial_dims"] == self.capabilities[dataset]["spatial_dims"]
-        return alike and name != dataset
+            return None
+        if name == dataset:
+            return "The extractor of the variant is of this dataset, as that of the default is."
+        dims = self.capabilities[name]["spatial_dims"]
+        alike = dims == self.capabilities[dataset]["spatial_dims"]
+        return None if alike else f"The extractor of the variant is of {name}, which has images in {dims}D."
 
     def trained_extractor(self, dataset: str, loss: str, variant: str) -> tuple[str, str] | None:
         """Give the dataset and the name of the extractor that a training needs, if the workflow trains it."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import ceil, prod
+from pathlib import Path
 from statistics import median
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -244,7 +245,8 @@ def kinds(study: Study, extents: Mapping[str, Size]) -> list[Kind]:
             if source := study.trained_extractor(dataset, loss, variant):
                 task["extractor"] = {"name": source[1], "recipe": deciding(study.pretraining(source[0]))}
             elif name := losses.card(loss)["extractor"]:
-                task["extractor"] = {"name": name}
+                converted = Path(study.results) / "extractors" / f"{name}.safetensors"
+                task["extractor"] = {"name": name, "weights": str(converted) if converted.exists() else None}
             who = (dataset, network, loss, variant)
             work = Work(weights * recipe["steps"], weights * judges * _checks(recipe))
             found.append(Kind(f"train_{loss}", "train", who, seeds, work, task))

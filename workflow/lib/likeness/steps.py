@@ -174,14 +174,18 @@ def _extractor(name: str, recipe: Mapping[str, Any], dataset: Dataset, steps: in
 
 
 def _weights(needs: Mapping[str, Any], dataset: Dataset, scratch: Path) -> Path:
-    """Write weights for the extractor that a loss needs, trained for a step or of the size of the published ones."""
+    """Give weights for the extractor that a loss needs: trained for a step, the published ones or some of their size."""
     if "recipe" in needs:
         return _extractor(needs["name"], needs["recipe"], dataset, 1, scratch)
-    return _published(needs["name"], scratch)
+    return Path(needs["weights"]) if needs["weights"] else _published(needs["name"], scratch)
 
 
 def _published(name: str, scratch: Path) -> Path:
-    """Write random weights for an extractor of the published size, which its module states as ``FULL``."""
+    """Write random weights for an extractor of the published size.
+
+    Raises:
+        AttributeError: if its module does not state that as ``FULL``; then the training's cost is guessed.
+    """
     module = import_module(f"likeness.extractors.{name}")
     weights = scratch / f"{name}.safetensors"
     save_weights(module.build(module.FULL).state_dict(), weights)
