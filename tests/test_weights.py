@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from file_server import Served, serving
@@ -142,7 +141,7 @@ def test_a_hash_that_nobody_knows_has_to_be_stated(server: Served, tmp_path: Pat
     [said] = missing(unknown, tmp_path)
     assert said.endswith("`weights: {hashes: {vgg: …}}`")
     how = rf"state it in the configuration: `weights: {{hashes: {{vgg: {DIGEST}}}}}`"
-    said = rf"has the sha256 {DIGEST}, and the project does not know .* and {how}"
+    said = rf"a.pth: the project does not know which sha256 was published of a.pth; .* \(see x.org\) and {how}"
     with pytest.raises(Refusal, match=said):
         obtain(unknown, tmp_path)
     assert not (tmp_path / "a.pth").exists()
@@ -152,13 +151,26 @@ def test_a_hash_that_nobody_knows_has_to_be_stated(server: Served, tmp_path: Pat
         obtain(unknown, tmp_path)
 
 
-def test_hashes_of_several_files_are_stated_by_name_and_none_replaces_a_known_one() -> None:
-    two = several("https://x.org")
-    unknown = Source("sd", (two.files[0], File("config.json", "https://x.org", None, None)), "sd", "MIT", "see x.org")
-    stated: dict[str, Any] = {"sd": {"config.json": "1" * 64, "unet/model.safetensors": "2" * 64}, "vgg": "3" * 64}
-    assert [file.sha256 for file in unknown.pinned(stated).files] == [DIGEST, "1" * 64]
-    with pytest.raises(Refusal, match=r"`weights: \{hashes: \{sd: \{config.json: "):
-        weights._hold_against(unknown, unknown.files[1], Path("x"), "4" * 64)
+def test_hashes_of_several_files_are_stated_at_once_and_none_replaces_a_known_one(
+    server: Served, tmp_path: Path
+) -> None:
+    names = ("model.safetensors", "config.json", "unet/config.json")
+    files = tuple(File(name, server.url, DIGEST if name == names[0] else None, None) for name in names)
+    wanted = Source("sd", files, "sd", "MIT", "see x.org")
+    (tmp_path / "sd" / "unet").mkdir(parents=True)
+    (tmp_path / "sd" / "unet" / "config.json").write_bytes(b"mine")
+    found = hashlib.sha256(b"mine").hexdigest()
+    how = f"`weights: {{hashes: {{sd: {{config.json: {DIGEST}, unet/config.json: {found}}}}}}}`"
+    with pytest.raises(Refusal) as refusal:
+        obtain(wanted, tmp_path)
+    assert str(refusal.value).endswith(
+        f"published of config.json, unet/config.json; compare what is there with what its "
+        f"publisher says (see x.org) and state it in the configuration: {how}"
+    )
+    stated = wanted.pinned({"sd": {"config.json": DIGEST, "unet/config.json": found, names[0]: "2" * 64}})
+    assert stated.hashes == {"model.safetensors": DIGEST, "config.json": DIGEST, "unet/config.json": found}
+    assert obtain(stated, tmp_path) == tmp_path / "sd"
+    assert len(server.asked) == 2
 
 
 def test_a_folder_that_cannot_be_written_to_is_told(server: Served, tmp_path: Path) -> None:

@@ -122,12 +122,15 @@ def table_of_losses() -> str:
 
 
 def table_of_weights() -> str:
-    """List every file that an extractor needs from elsewhere."""
-    rows = ["| extractor | file | size | licence |", "|---|---|---|---|"]
+    """List what extractors need from elsewhere."""
+    rows = ["| extractor | files | size | sha256 known | licence |", "|---|---|---|---|---|"]
     for found in filter(None, map(weights.source, sorted(path.stem for path in weights.FOLDER.glob("*.py")))):
-        for file in found.files:
-            size = megabytes(file.size) if file.size else ""
-            rows.append(f"| `{found.extractor}` | [{file.name}]({file.url}) | {size} | {found.licence} |")
+        first, *others = found.files
+        links = f"[{first.name}]({first.url})" + f" and {len(others)} more" * bool(others)
+        sizes = [file.size for file in found.files]
+        size = megabytes(sum(filter(None, sizes))) if all(sizes) else ""
+        known = "yes" if all(found.hashes.values()) else "not of all" if any(found.hashes.values()) else "no"
+        rows.append(f"| `{found.extractor}` | {links} | {size} | {known} | {found.licence} |")
     return "\n".join(rows)
 
 

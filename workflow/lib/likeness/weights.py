@@ -23,7 +23,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from likeness import fetching
 from likeness.fetching import megabytes
@@ -133,11 +133,14 @@ def missing(wanted: Source, folder: Path) -> list[str]:
 
 
 def _to_be_stated(wanted: Source, file: File) -> str:
-    return "" if file.sha256 else f"; its sha256 is not known to the project, {_how_to_state(wanted, file, '…')}"
+    if file.sha256:
+        return ""
+    return f"; its sha256 is not known to the project, {_how_to_state(wanted, {file.name: '…'})}"
 
 
-def _how_to_state(wanted: Source, file: File, digest: str) -> str:
-    value = f"{{{file.name}: {digest}}}" if wanted.folder else digest
+def _how_to_state(wanted: Source, digests: Mapping[str, str]) -> str:
+    entries = ", ".join(f"{name}: {digest}" for name, digest in digests.items())
+    value = f"{{{entries}}}" if wanted.folder else next(iter(digests.values()))
     return f"state it in the configuration: `weights: {{hashes: {{{wanted.extractor}: {value}}}}}`"
 
 
@@ -148,32 +151,48 @@ def obtain(wanted: Source, folder: Path) -> Path:
         What the extractor's ``read`` is called with.
 
     Raises:
-        Refusal: if a file cannot be fetched, or is not the published one; what a person put there stays.
+        Refusal: if a file cannot be fetched, is not the published one, or nobody says what is; what a person put there
+            stays.
     """
+    unknown = {}
     for file in wanted.files:
         path = wanted.path(file, folder)
-        if path.exists():
-            _verify(wanted, file, path)
-            continue
-        known = f"{megabytes(file.size)}, " if file.size else ""
-        print(f"{file.name}: fetching it from {file.url} ({known}licence: {wanted.licence})")
-        try:
-            digest = fetching.fetch(file.url, path, file.sha256, file.size)
-        except fetching.WrongContentError as error:
-            msg = (
-                f"{file.name}: what {file.url} gives is not the published file: {error}; {_by_hand(wanted, file, path)}"
-            )
-            raise Refusal(msg) from error
-        except fetching.NotFetchedError as error:
-            msg = f"{file.name}: cannot be fetched from {file.url} ({error}); {_by_hand(wanted, file, path)}"
-            raise Refusal(msg) from error
-        except OSError as error:
-            msg = f"{error.filename or path}: cannot be written ({error.strerror}); mend that, or name another folder "
-            raise Refusal(msg + "with `weights.folder`") from error
+        digest = _digest(path) if path.exists() else _fetch(wanted, file, path)
         if file.sha256 is None:
-            _refuse_unknown(wanted, file, fetching.partial(path), digest)
-        _hold_against(wanted, file, path, digest)
+            unknown[file.name] = digest
+        elif digest != file.sha256:
+            msg = f"{path}: is not the published file: its sha256 is {digest}, not {file.sha256}; move it away, so that it "
+            raise Refusal(msg + f"is fetched from {file.url}, or put the right one there: {wanted.by_hand}")
+    if unknown:
+        msg = f"{wanted.place(folder)}: the project does not know which sha256 was published of {', '.join(unknown)}; "
+        msg += f"compare what is there with what its publisher says ({wanted.by_hand}) and "
+        raise Refusal(msg + _how_to_state(wanted, unknown))
     return wanted.place(folder)
+
+
+def _digest(path: Path) -> str:
+    try:
+        return fetching.sha256(path)
+    except OSError as error:
+        msg = f"{path}: cannot be read ({error.strerror}); mend that, or put the file there again"
+        raise Refusal(msg) from error
+
+
+def _fetch(wanted: Source, file: File, path: Path) -> str:
+    """Fetch a file; one whose hash nobody knows is kept, but not under its name."""
+    known = f"{megabytes(file.size)}, " if file.size else ""
+    print(f"{file.name}: fetching it from {file.url} ({known}licence: {wanted.licence})")
+    try:
+        return fetching.fetch(file.url, path, file.sha256, file.size)
+    except fetching.WrongContentError as error:
+        msg = f"{file.name}: what {file.url} gives is not the published file: {error}; {_by_hand(wanted, file, path)}"
+        raise Refusal(msg) from error
+    except fetching.NotFetchedError as error:
+        msg = f"{file.name}: cannot be fetched from {file.url} ({error}); {_by_hand(wanted, file, path)}"
+        raise Refusal(msg) from error
+    except OSError as error:
+        msg = f"{error.filename or path}: cannot be written ({error.strerror}); mend that, or name another folder "
+        raise Refusal(msg + "with `weights.folder`") from error
 
 
 def _by_hand(wanted: Source, file: File, path: Path) -> str:
@@ -182,25 +201,3 @@ def _by_hand(wanted: Source, file: File, path: Path) -> str:
         f"fetch it on another machine ({wanted.by_hand}) and put it at {path}; {digest}licence: {wanted.licence}"
         f"{_to_be_stated(wanted, file)}"
     )
-
-
-def _verify(wanted: Source, file: File, path: Path) -> None:
-    try:
-        digest = fetching.sha256(path)
-    except OSError as error:
-        msg = f"{path}: cannot be read ({error.strerror}); mend that, or put the file there again"
-        raise Refusal(msg) from error
-    _hold_against(wanted, file, path, digest)
-
-
-def _hold_against(wanted: Source, file: File, path: Path, digest: str) -> None:
-    if file.sha256 is None:
-        _refuse_unknown(wanted, file, path, digest)
-    if digest != file.sha256:
-        msg = f"{path}: is not the published file: its sha256 is {digest}, not {file.sha256}; move it away, so that it "
-        raise Refusal(msg + f"is fetched from {file.url}, or put the right one there: {wanted.by_hand}")
-
-
-def _refuse_unknown(wanted: Source, file: File, path: Path, digest: str) -> NoReturn:
-    msg = f"{path}: has the sha256 {digest}, and the project does not know which one was published; compare it with "
-    raise Refusal(msg + f"what its publisher says ({wanted.by_hand}) and {_how_to_state(wanted, file, digest)}")
