@@ -174,7 +174,7 @@ def _extractor(name: str, recipe: Mapping[str, Any], dataset: Dataset, steps: in
 
 
 def _weights(needs: Mapping[str, Any], dataset: Dataset, scratch: Path) -> Path:
-    """Give weights for the extractor that a loss needs: trained for a step, the published ones or some of their size."""
+    """Give weights for the extractor that a loss needs: trained for a step, published, or random ones of that size."""
     if "recipe" in needs:
         return _extractor(needs["name"], needs["recipe"], dataset, 1, scratch)
     return Path(needs["weights"]) if needs["weights"] else _published(needs["name"], scratch)
