@@ -161,8 +161,8 @@ def obtain(wanted: Source, folder: Path) -> Path:
         if file.sha256 is None:
             unknown[file.name] = digest
         elif digest != file.sha256:
-            msg = f"{path}: is not the published file: its sha256 is {digest}, not {file.sha256}; move it away, so that "
-            raise Refusal(msg + f"it is fetched from {file.url}, or put the right one there: {wanted.by_hand}")
+            msg = f"{path}: is not the published file: its sha256 is {digest}, not {file.sha256}; move it away, so "
+            raise Refusal(msg + f"that it is fetched from {file.url}, or put the right one there: {wanted.by_hand}")
     if unknown:
         msg = f"{wanted.place(folder)}: the project does not know which sha256 was published of {', '.join(unknown)}; "
         msg += f"compare what is there with what its publisher says ({wanted.by_hand}) and "
