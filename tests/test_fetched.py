@@ -159,7 +159,7 @@ def test_a_study_with_published_weights_fetches_them_once_and_trains(project: Pa
     assert todo(project, MODEL) == {"fetch": 1, "convert": 1, "prepare": 1, "train_borrowed": 1}
     said = snakemake(project, "borrowed", "--cores", "1", MODEL).stderr
     digest = hashlib.sha256(server.content).hexdigest()
-    assert f"{FILE}: will be fetched from {server.url} (4 MB; licence: MIT); without a network put it there" in said
+    assert f"borrowed.pth: will be fetched from {server.url} (4 MB; licence: MIT) into data/weights; without a" in said
     assert (project / FILE).read_bytes() == server.content
     described = json.loads((project / CONVERTED).with_suffix(".json").read_text())
     assert described["architecture"] == {"name": "borrowed", "channels": 4}

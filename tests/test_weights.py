@@ -90,10 +90,12 @@ def test_every_source_of_the_project_is_complete_and_over_https() -> None:
 
 def test_files_are_fetched_once_and_verified(server: Served, tmp_path: Path) -> None:
     wanted = several(server.url)
-    assert len(missing(wanted, tmp_path)) == 2
+    said = missing(wanted, tmp_path) or ""
+    assert said.startswith(f"unet/model.safetensors, config.json: will be fetched from {server.url} and 1 more (")
+    assert f"(size unknown; licence: MIT) into {tmp_path / 'sd'}; without a network put what is missing there" in said
     for _ in range(2):
         assert obtain(wanted, tmp_path) == tmp_path / "sd"
-    assert missing(wanted, tmp_path) == []
+    assert missing(wanted, tmp_path) is None
     assert (tmp_path / "sd" / "unet" / "model.safetensors").read_bytes() == CONTENT
     assert len(server.asked) == 2
 
@@ -125,8 +127,10 @@ def test_without_a_network_it_is_said_what_to_put_where(tmp_path: Path) -> None:
         f"a.pth: cannot be fetched from {url} (no connection: Connection refused, 5 times in a row); fetch it on "
         f"another machine (see x.org) and put it at {tmp_path}/a.pth; sha256 {DIGEST}; licence: MIT"
     )
-    [said] = missing(single(url, size=528_000_000), tmp_path)
-    assert said.startswith(f"{tmp_path}/a.pth: will be fetched from {url} (528 MB; licence: MIT); without a network")
+    said = missing(single(url, size=528_000_000), tmp_path) or ""
+    assert said.startswith(
+        f"a.pth: will be fetched from {url} (528 MB; licence: MIT) into {tmp_path}; without a network"
+    )
 
 
 def test_what_the_server_gives_in_place_of_the_file_is_not_kept(server: Served, tmp_path: Path) -> None:
@@ -138,8 +142,7 @@ def test_what_the_server_gives_in_place_of_the_file_is_not_kept(server: Served, 
 
 def test_a_hash_that_nobody_knows_has_to_be_stated(server: Served, tmp_path: Path) -> None:
     unknown = single(server.url, None)
-    [said] = missing(unknown, tmp_path)
-    assert said.endswith("`weights: {hashes: {vgg: …}}`")
+    assert (missing(unknown, tmp_path) or "").endswith("`weights: {hashes: {vgg: …}}`")
     how = rf"state it in the configuration: `weights: {{hashes: {{vgg: {DIGEST}}}}}`"
     said = rf"a.pth: the project does not know which sha256 was published of a.pth; .* \(see x.org\) and {how}"
     with pytest.raises(Refusal, match=said):
@@ -151,9 +154,16 @@ def test_a_hash_that_nobody_knows_has_to_be_stated(server: Served, tmp_path: Pat
         obtain(unknown, tmp_path)
 
 
-def test_hashes_of_several_files_are_stated_at_once_and_none_replaces_a_known_one(
-    server: Served, tmp_path: Path
-) -> None:
+def test_a_study_may_state_the_hash_of_another_file_which_it_has(server: Served, tmp_path: Path) -> None:
+    mine = single(server.url, size=7000).pinned({"vgg": hashlib.sha256(b"mine").hexdigest()})
+    with pytest.raises(Refusal, match=r"what http.* gives is not the published file: the file there has the sha256 "):
+        obtain(mine, tmp_path)
+    (tmp_path / "a.pth").write_bytes(b"mine")
+    assert obtain(mine, tmp_path) == tmp_path / "a.pth"
+    assert single(server.url, size=7000).pinned({"vgg": DIGEST}).files[0].size == 7000
+
+
+def test_hashes_of_several_files_are_stated_at_once(server: Served, tmp_path: Path) -> None:
     names = ("model.safetensors", "config.json", "unet/config.json")
     files = tuple(File(name, server.url, DIGEST if name == names[0] else None, None) for name in names)
     wanted = Source("sd", files, "sd", "MIT", "see x.org")
@@ -167,7 +177,7 @@ def test_hashes_of_several_files_are_stated_at_once_and_none_replaces_a_known_on
         f"published of config.json, unet/config.json; compare what is there with what its "
         f"publisher says (see x.org) and state it in the configuration: {how}"
     )
-    stated = wanted.pinned({"sd": {"config.json": DIGEST, "unet/config.json": found, names[0]: "2" * 64}})
+    stated = wanted.pinned({"sd": {"config.json": DIGEST, "unet/config.json": found}})
     assert stated.hashes == {"model.safetensors": DIGEST, "config.json": DIGEST, "unet/config.json": found}
     assert obtain(stated, tmp_path) == tmp_path / "sd"
     assert len(server.asked) == 2

@@ -234,18 +234,16 @@ class Study:
                     self._refuse(key, f"{said}; name another, or leave the variant out")
 
     def _check_hashes(self) -> None:
-        """Refuse a hash that is of nothing, or that would replace the published one."""
+        """Refuse a hash that is of nothing."""
         for name, stated in self.config["weights"]["hashes"].items():
             key = f"weights.hashes.{plain(name)}"
             found = weights.source(name)
             if found is None:
                 self._refuse(key, f"there is no extractor '{plain(name)}' with published weights; take the key away")
-            files = {file.name: file for file in found.files}
-            for file in [next(iter(files))] if isinstance(stated, str) else stated:
+            files = list(found.hashes)
+            for file in [] if isinstance(stated, str) else stated:
                 if file not in files:
                     self._refuse(key, f"{name} has no file '{plain(file)}'; {suggest(file, files)}")
-                if files[file].sha256 is not None:
-                    self._refuse(key, f"the hash of {file} is known, {files[file].sha256}; take the key away")
             if isinstance(stated, str) and len(files) > 1:
                 self._refuse(key, f"{name} has {len(files)} files; give a block with the hash of each")
 
@@ -396,13 +394,10 @@ class Study:
         return Path(self.config["weights"]["folder"])
 
     def missing_weights(self) -> list[str]:
-        """Say in a sentence of every published file that has yet to be fetched what it is and where it goes."""
-        return [
-            said
-            for name in self.published
-            if not (Path(self.results) / "extractors" / f"{name}.safetensors").exists()
-            for said in weights.missing(self.source(name), self.weights_folder)
-        ]
+        """Say in a sentence of every extractor whose files have yet to be fetched what they are and where they go."""
+        converted = Path(self.results) / "extractors"
+        unmade = [name for name in self.published if not (converted / f"{name}.safetensors").exists()]
+        return [said for name in unmade if (said := weights.missing(self.source(name), self.weights_folder))]
 
     def _architecture(self, entry: Mapping[str, Any], dataset: str) -> dict[str, Any]:
         dims = self.capabilities[dataset]["spatial_dims"]

@@ -71,15 +71,14 @@ class Source:
         return folder / self.folder / file.name
 
     def pinned(self, hashes: Mapping[str, str | Mapping[str, str]]) -> Source:
-        """Fill in the hashes that the project does not know.
+        """Give the files with the hashes that a study states: of those that the project does not know, or of others.
 
         Args:
-            hashes: those that a study states, by extractor; of several files by their names.
+            hashes: by extractor; of several files by their names.
         """
         given = hashes.get(self.extractor, {})
         stated = {self.files[0].name: given} if isinstance(given, str) else given
-        known = {name: digest.lower() for name, digest in stated.items()}
-        return replace(self, files=tuple(replace(f, sha256=f.sha256 or known.get(f.name)) for f in self.files))
+        return replace(self, files=tuple(_pinned(file, stated.get(file.name, "").lower()) for file in self.files))
 
     def plain(self) -> dict[str, Any]:
         """Say what the files are, as plain types, for the record of what was made from them."""
@@ -89,6 +88,13 @@ class Source:
     def hashes(self) -> dict[str, str | None]:
         """The SHA-256 of every file, which decides what is made from them, wherever they come from."""
         return {file.name: file.sha256 for file in self.files}
+
+
+def _pinned(file: File, digest: str) -> File:
+    if digest in ("", file.sha256):
+        return file
+    # of another file than the project knows, its size is another too
+    return replace(file, sha256=digest, size=None if file.sha256 else file.size)
 
 
 @lru_cache
@@ -121,21 +127,29 @@ def _source(extractor: str, said: Mapping[str, Any]) -> Source:
     return Source(extractor, files, extractor if "files" in said else "", said["licence"], said["by_hand"])
 
 
-def missing(wanted: Source, folder: Path) -> list[str]:
-    """Say of every file that is not there where it would be fetched from, its size, and where to put it by hand."""
-    return [
-        f"{wanted.path(file, folder)}: will be fetched from {file.url} "
-        f"({megabytes(file.size) if file.size else 'size unknown'}; licence: {wanted.licence}); "
-        f"without a network put it there by hand: {wanted.by_hand}{_to_be_stated(wanted, file)}"
-        for file in wanted.files
-        if not wanted.path(file, folder).exists()
-    ]
+def missing(wanted: Source, folder: Path) -> str | None:
+    """Say of the files that are not there where they would be fetched from, their size, and where to put them by hand.
+
+    Returns:
+        A sentence, or ``None`` where all are there.
+    """
+    files = [file for file in wanted.files if not wanted.path(file, folder).exists()]
+    if not files:
+        return None
+    names = ", ".join(file.name for file in files)
+    sizes = [file.size or 0 for file in files]
+    size = f"{megabytes(sum(sizes))}{'' if all(sizes) else ' and more'}" if any(sizes) else "size unknown"
+    first = f"{files[0].url}{f' and {len(files) - 1} more' if len(files) > 1 else ''}"
+    unknown = {file.name: "…" for file in files if not file.sha256}
+    return (
+        f"{names}: will be fetched from {first} ({size}; licence: {wanted.licence}) into {folder / wanted.folder}; "
+        f"without a network put what is missing there by hand: {wanted.by_hand}"
+        f"{f'; the sha256 is not known to the project, {_how_to_state(wanted, unknown)}' if unknown else ''}"
+    )
 
 
 def _to_be_stated(wanted: Source, file: File) -> str:
-    if file.sha256:
-        return ""
-    return f"; its sha256 is not known to the project, {_how_to_state(wanted, {file.name: '…'})}"
+    return "" if file.sha256 else f"; its sha256 is not known, {_how_to_state(wanted, {file.name: '…'})}"
 
 
 def _how_to_state(wanted: Source, digests: Mapping[str, str]) -> str:
