@@ -193,3 +193,8 @@ def test_hashes_of_nothing_are_refused(
         assert study.source("known").hashes == {"a.pth": "c" * 64}
     finally:
         weights.source.cache_clear()
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "smoke.yaml"])
+def test_no_default_study_needs_published_weights(name: str) -> None:
+    assert Study.load(yaml.safe_load((CONFIG / name).read_text())).published == []
