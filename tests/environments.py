@@ -20,6 +20,7 @@ DRIVER = "driver"
 SCRIPTS = ROOT / "workflow" / "scripts"
 BY_NAME = {  # scripts import these by a computed name
     "simulate": ["likeness.data"],
+    "convert": ["likeness.extractors"],
     "pretrain": ["likeness.extractors"],
     "train": ["likeness.networks", "likeness.losses", "likeness.extractors"],
     "register": ["likeness.networks"],

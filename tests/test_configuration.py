@@ -9,7 +9,7 @@ import pytest
 import yaml
 from builders import make_dataset
 
-from likeness import losses
+from likeness import losses, weights
 from likeness.configuration import ConfigurationError, Study
 
 CONFIG = Path(__file__).parents[1] / "config"
@@ -89,3 +89,112 @@ def test_refuses_in_one_sentence(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigurationError) as refusal:
         Study.load(SMALL | change, "c.yaml")
     assert str(refusal.value) == message
+
+
+THREE: dict[str, Any] = {"mni-brain": None, "cells": None, "mni-brain-3d": None}
+
+
+def transfer(source: Any, **changes: Any) -> Study:
+    variant = {"deepsim_ae": {"variants": {"moved": {"trained_on": source, "zero_mean": True}}}}
+    return Study.load(SMALL | {"datasets": THREE, "losses": variant} | changes, "c.yaml")
+
+
+def test_an_extractor_of_another_dataset_is_a_variant() -> None:
+    study = transfer("cells", seeds=[1, 2])
+    moved = [dataset for dataset, _, _, variant, seed in study.runs() if variant == "moved" and seed == 1]
+    assert moved == ["mni-brain"]
+    assert [bool(study.left_out(dataset, "deepsim_ae", "moved")) for dataset in THREE] == [False, True, True]
+    assert study.left_out("mni-brain-3d", "deepsim_ae", "moved") == (
+        "The extractor of the variant is of cells, which has images in 2D."
+    )
+    assert study.trained_extractor("mni-brain", "deepsim_ae", "moved") == ("cells", "autoencoder")
+    assert study.trained_extractor("mni-brain", "deepsim_ae", "default") == ("mni-brain", "autoencoder")
+    assert set(study.pretrainings()) == {(dataset, "autoencoder", seed) for dataset in THREE for seed in (1, 2)}
+
+
+def test_an_extractor_is_taken_from_a_dataset_that_is_left_out_of_the_run() -> None:
+    study = transfer("cells", only_datasets="mni-brain")
+    assert (study.datasets, study.prepared) == (["mni-brain"], ["mni-brain", "cells"])
+    assert list(study.pretrainings()) == [("mni-brain", "autoencoder", 1), ("cells", "autoencoder", 1)]
+    assert study.pretraining("cells")["channels"]
+
+
+@pytest.mark.parametrize(
+    ("source", "changes", "message"),
+    [
+        ("cell", {}, "the study has no dataset 'cell'; did you mean 'cells'?"),
+        (3, {}, "3 is not a text or null; give that, the default is null"),
+        (
+            "mni-brain-3d",
+            {},
+            "no dataset that is run but 'mni-brain-3d' itself has images in 3D, as it has; name another",
+        ),
+        ("cells", {"only_datasets": "cells"}, "no dataset that is run but 'cells' itself has images in 2D"),
+        ("cells", {"only_datasets": "mni-brain-3d"}, "no dataset that is run but 'cells' itself has images in 2D"),
+    ],
+    ids=str,
+)
+def test_an_extractor_that_cannot_be_taken_is_refused(source: Any, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError) as refusal:
+        transfer(source, **changes)
+    assert str(refusal.value).startswith(f"c.yaml: key 'losses.deepsim_ae.variants.moved.trained_on': {message}")
+
+
+def test_an_extractor_is_not_taken_from_where_none_can_be_trained(tmp_path: Path) -> None:
+    make_dataset(tmp_path / "bare", 2, 16, with_label=False, labels=None, evaluate=None, with_landmarks=True)
+    datasets = {"mni-brain": None, "bare": {"folder": str(tmp_path / "bare")}}
+    losses = {"deepsim_seg": {"variants": {"moved": {"trained_on": "bare"}}}}
+    with pytest.raises(ConfigurationError, match="no extractor can be trained on 'bare': its feature extractor learns"):
+        Study.load(SMALL | {"datasets": datasets, "losses": losses})
+
+
+@pytest.mark.parametrize(
+    ("losses", "message"),
+    [
+        ({"ncc": {"variants": {"moved": {"trained_on": "cells"}}}}, "loss 'ncc' has no such option; use one of window"),
+        ({"deepsim_ae": {"options": {"trained_on": "cells"}}}, "loss 'deepsim_ae' has no such option; use one of"),
+    ],
+    ids=str,
+)
+def test_only_variants_of_losses_whose_extractor_is_trained_take_another(losses: dict, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        Study.load(SMALL | {"datasets": THREE, "losses": losses})
+
+
+@pytest.mark.parametrize(
+    ("hashes", "message"),
+    [
+        ({"vgg": "abc"}, "key 'weights.hashes.vgg': 'abc' has characters that cannot stand here; use 64 hexadecimal"),
+        ({"vgg": {"a.pth": "abc"}}, "key 'weights.hashes.vgg.a.pth': 'abc' has characters that cannot stand here"),
+        ({"nothing": "a" * 64}, "key 'weights.hashes.nothing': there is no extractor 'nothing' with published weights"),
+        ({"open": "a" * 64}, "key 'weights.hashes.open': open has 2 files; give a block with the hash of each"),
+        ({"open": {"c.pth": "a" * 64}}, "key 'weights.hashes.open': open has no file 'c.pth'; did you mean '"),
+    ],
+    ids=str,
+)
+def test_hashes_of_nothing_are_refused(
+    hashes: dict[str, Any], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file: dict[str, Any] = {"file": "a.pth", "url": "https://x.org/a.pth", "sha256": "1" * 64, "bytes": None}
+    more = {"licence": "MIT", "by_hand": "see x.org"}
+    unknown = [file | {"sha256": None}, file | {"file": "b.pth", "sha256": None}]
+    (tmp_path / "known.py").write_text(f"SOURCE = {file | more}")
+    (tmp_path / "open.py").write_text(f"SOURCE = {more | {'files': unknown}}")
+    (tmp_path / "vgg.py").write_text(f"SOURCE = {file | more | {'sha256': None}}")
+    monkeypatch.setattr(weights, "FOLDER", tmp_path)
+    weights.source.cache_clear()
+    try:
+        with pytest.raises(ConfigurationError) as refusal:
+            Study.load(SMALL | {"weights": {"hashes": hashes}}, "c.yaml")
+        assert str(refusal.value).startswith(f"c.yaml: {message}")
+        stated = {"open": {"a.pth": "A" * 64}, "vgg": "b" * 64, "known": "c" * 64}
+        study = Study.load(SMALL | {"weights": {"hashes": stated}})
+        assert study.source("open").hashes == {"a.pth": "a" * 64, "b.pth": None}
+        assert study.source("known").hashes == {"a.pth": "c" * 64}
+    finally:
+        weights.source.cache_clear()
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "smoke.yaml"])
+def test_no_default_study_needs_published_weights(name: str) -> None:
+    assert Study.load(yaml.safe_load((CONFIG / name).read_text())).published == []

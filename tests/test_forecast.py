@@ -14,12 +14,16 @@ import pytest
 import yaml
 from builders import make_dataset
 
+from likeness import weights
 from likeness.configuration import Study
 from likeness.data import recipes
+from likeness.extractors import autoencoder
 from likeness.forecast import Forecast, Kind, Price, Seconds, forecast, model, plan
 from likeness.prices import measured, recorded
 from likeness.provenance import code_digest
 from likeness.steps import LONGEST, SMALLEST, imitate, measure, reduced
+from likeness.training import save_weights
+from likeness.weights import File, Source
 
 ROOT = Path(__file__).parents[1]
 BASE: dict[str, Any] = {
@@ -107,6 +111,47 @@ def test_a_folder_of_ones_own_is_sized_by_its_images_and_pairs(tmp_path: Path) -
     assert large.sizes["own"].pairs == {"val": 2, "test": 2}
     assert large.sizes["own"].labels == 3
     assert forecast(large).core_seconds > forecast(small).core_seconds
+
+
+PUBLISHED = Source("autoencoder", (File("a.pth", "https://x.org", "1" * 64, 3_000_000_000),), "", "MIT", "see x.org")
+"""What the autoencoder would be, had somebody published it."""
+
+
+@pytest.fixture
+def published(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights, "source", lambda name: PUBLISHED if name == "autoencoder" else None)
+
+
+@pytest.mark.usefixtures("published")
+def test_published_weights_are_fetched_once_and_take_space() -> None:
+    without, found = guess(), guess(losses={"mse": None, "ncc": None, "deepsim_ae": None}, seeds=[1, 2])
+    assert [found.rules[name].jobs for name in ("fetch", "convert", "train_deepsim_ae")] == [1, 1, 2]
+    assert "pretrain" not in found.rules
+    assert without.rules["fetch"].jobs == 0
+    assert found.kept_gb - without.kept_gb == pytest.approx(6, rel=0.1)
+
+
+@pytest.mark.usefixtures("published")
+def test_steps_with_published_weights_are_measured_at_their_size(tmp_path: Path, monkeypatch) -> None:
+    full = {"name": "autoencoder", "channels": [4, 8], "strides": [[2, 2], [2, 2]], "norm": "none", "classes": 2}
+    monkeypatch.setattr("likeness.extractors.autoencoder.FULL", full, raising=False)
+    [kind] = [kind for kind in plan(load(**SMALL)).kinds if kind.job == "train"]
+    assert kind.task["extractor"] == {"name": "autoencoder", "weights": None}
+    assert measure(kind.task | {"shape": [24, 32]}, tmp_path / "random").core.unit > 0
+    converted = Path("results/extractors/autoencoder.safetensors")
+    save_weights(autoencoder.build(full).state_dict(), converted)
+    write(converted.with_suffix(".json"), json.dumps({"architecture": full}))
+    monkeypatch.delattr("likeness.extractors.autoencoder.FULL")
+    [kind] = [kind for kind in plan(load(**SMALL)).kinds if kind.job == "train"]
+    assert measure(kind.task | {"shape": [24, 32]}, tmp_path / "converted").core.unit > 0
+
+
+def test_an_extractor_of_a_dataset_that_is_not_run_is_trained_there() -> None:
+    variant = {"deepsim_ae": {"variants": {"moved": {"trained_on": "cells"}}}}
+    datasets = {"mni-brain": None, "cells": None}
+    found = guess(losses=variant, datasets=datasets, only_datasets="mni-brain")
+    names = ("simulate", "prepare", "data_sheet", "pretrain", "train_deepsim_ae", "score_unregistered")
+    assert [found.rules[name].jobs for name in names] == [2, 2, 1, 2, 2, 1]
 
 
 def train_records(study: Study, recipe: Mapping[str, Any] | None = None, **record: Any) -> None:

@@ -17,6 +17,8 @@ ROOMS = [
     "leases",
     "gpus",
     "files",
+    "fetching",
+    "weights",
     "jobs",
     "geometry",
     "metrics",

@@ -17,10 +17,12 @@ import yaml
 from builders import make_dataset
 from project import ROOT, copy_project, files, run, snakemake
 
+from likeness import weights
 from likeness.configuration import Study
 from likeness.merging import check_data, jobs, parts, take
 from likeness.provenance import code_digest
 from likeness.refusals import Refusal
+from likeness.weights import File, Source
 
 STUDY: dict[str, Any] = {
     "title": "A study in parts",
@@ -238,3 +240,23 @@ def test_merging_says_what_is_missing_in_one_sentence(tmp_path: Path) -> None:
     ):
         done = subprocess.run([*call, *sources], capture_output=True, text=True, check=False)
         assert (done.returncode, done.stdout, done.stderr.strip()) == (1, "", said)
+
+
+def test_published_weights_and_extractors_of_other_datasets_are_taken_with_what_builds_on_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = Source("autoencoder", (File("a.pth", "https://x.org", "1" * 64, None),), "", "MIT", "see x.org")
+    datasets = {"mni-brain": None, "cells": None}
+    moved = {"deepsim_ae": {"variants": {"moved": {"trained_on": "cells"}}}}
+    study = Study.load(STUDY | {"datasets": datasets, "losses": moved, "only_datasets": "mni-brain"})
+    found = {job.place: job for job in jobs(study) if job.rule == "train"}
+    assert [job.after.place for job in found.values() if job.after] == [
+        "mni-brain/autoencoder/seed1",
+        "cells/autoencoder/seed1",
+    ]
+    monkeypatch.setattr(weights, "source", lambda name: made if name == "autoencoder" else None)
+    study = Study.load(STUDY | {"datasets": datasets, "losses": {"deepsim_ae": None}})
+    first, *others = jobs(study)
+    assert (first.rule, first.place, first.record) == ("convert", "autoencoder", "runtimes/convert/autoencoder.json")
+    assert {"extractors/autoencoder.safetensors", "weights/autoencoder.json"} < set(first.made)
+    assert [job.after for job in others if job.rule == "train"] == [first, first]

@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 from project import copy_project
 from snakemake.common.configfile import load_configfile
 
-from likeness import configuration
+from likeness import configuration, weights
 from likeness.configuration import ConfigurationError, Study
 from likeness.data import contents, formats, images, layout
 from likeness.data.layout import DatasetError
@@ -35,6 +35,7 @@ from likeness.data.preparation import prepare
 from likeness.data.store import Dataset
 from likeness.forecast import forecast, plan
 from likeness.scoretable import score_unregistered
+from likeness.weights import File, Source
 
 ASKED = "MUTATIONS" in os.environ
 EXAMPLES = int(os.environ.get("MUTATIONS", "150"))
@@ -67,7 +68,8 @@ CONFIG: dict[str, Any] = {
         "ncc": {"options": {"window": 7}, "variants": {"wide": {"window": 15}}},
         "mind": {"options": {"radius": 1, "dilation": 1}},
         "nmi": {"variants": {"few": {"bins": 16}}},
-        "deepsim_seg": {"options": {"levels": [0, 1], "zero_mean": True}},
+        "deepsim_seg": {"options": {"levels": [0, 1]}, "variants": {"moved": {"trained_on": "cells"}}},
+        "deepsim_vgg": None,
         "ncc_sup": {},
     },
     "networks": {"voxelmorph": {"channels_2d": [8, 16], "channels_3d": [4, 8], "norm": "none", "dropout": 0.1}},
@@ -83,8 +85,12 @@ CONFIG: dict[str, Any] = {
         "precision": "32-true",
     },
     "pretraining": {"steps": 10, "channels_2d": [8, 16, 16], "norm": "batch"},
+    "weights": {"folder": "data/weights", "hashes": {"vgg": {"b.pth": "b" * 64}}},
     "statistics": {"resamples": 500, "confidence": 0.95},
 }
+FILES = (File("a.pth", "https://x.org/a", "a" * 64, 5), File("b.pth", "https://x.org/b", None, None))
+UNKNOWN = Source("vgg", FILES, "vgg", "MIT", "see x.org")
+"""Published weights of which the project does not know every hash."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -94,9 +100,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     parts = {f"with_{part}": True for part in ("mask", "instances", "unmatched", "field", "landmarks")}
     make_dataset(folder / "own", size=16, subjects={"train": 3, "val": 3, "test": 3}, **parts)
     complete(folder / "own")
-    before = Path.cwd()
+    before, known = Path.cwd(), weights.source
     os.chdir(folder)
-    yield folder
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(weights, "source", lambda name: UNKNOWN if name == "vgg" else known(name))
+        yield folder
     os.chdir(before)
 
 
@@ -134,7 +142,9 @@ def run(path: Path) -> Study | None:
     assert repr(load_configfile(path)) == repr(config), "Snakemake reads another configuration"
     for dataset, network, loss, variant, _ in study.runs():
         json.dumps([study.training(dataset, network, loss), study.options(loss, variant)], allow_nan=False)
-    for dataset in study.datasets:
+    assert all(said.isprintable() for said in study.missing_weights())
+    json.dumps([study.source(name).plain() for name in study.published])
+    for dataset in study.prepared:
         json.dumps(study.pretraining(dataset), allow_nan=False)
         for loss in study.losses:
             assert study.inapplicable(dataset, loss) is None or study.inapplicable(dataset, loss)
@@ -258,6 +268,11 @@ def test_mutated_configurations_that_are_taken_become_a_plan(tmp_path_factory: p
     """Snakemake plans the jobs of every one that ``Study.load`` takes."""
     project = copy_project(tmp_path_factory.mktemp("plans") / "project")
     shutil.copytree("own", project / "own")
+    # read, not imported
+    module = project / "workflow" / "lib" / "likeness" / "extractors" / "vgg.py"
+    files = [{"file": file.name, "url": file.url, "sha256": file.sha256, "bytes": file.size} for file in FILES]
+    source = {"files": files, "licence": UNKNOWN.licence, "by_hand": UNKNOWN.by_hand}
+    module.write_text(f"SOURCE = {source}\n{module.read_text()}")
     planned = []
 
     @settings(mutated, max_examples=max(3, EXAMPLES // 200))

@@ -37,9 +37,13 @@ if workflow.is_main_process and ALONE:
 
 RESULTS = STUDY.results
 WORK = f"{RESULTS}/work"
+# with the defaults filled in, because scripts that fetch or read published weights ask it where these lie
+config["weights"] = STUDY.config["weights"]
 FIGURES = ("test_score", "smoothness_vs_dice", "convergence", "tuning", "img_sample", "landscape")
 TABLES = ("summary", "comparisons", "landscape")
 RUN = "{dataset}/{network}/{loss}/{variant}/seed{seed}"
+# Extractors whose weights others published; the rest is trained.
+PUBLISHED = "|".join(STUDY.published) or "(?!)"
 # Of a large study tables and figures are no group: whenever a job ends, Snakemake counts the inputs of a whole group.
 TOGETHER = "tables_and_figures" if sum(1 for _ in STUDY.runs()) < 500 else None
 PROBED = [loss for loss in STUDY.losses if any(STUDY.inapplicable(dataset, loss) is None for dataset in STUDY.datasets)]
@@ -95,10 +99,12 @@ def image_states(wildcards):
 
 
 def check_files():
-    """Refuse a folder that cannot take the results, and a user's images, before the first job."""
+    """Refuse a folder that cannot take the results, and a user's images, before the first job; tell what is fetched."""
     try:
         check_results(STUDY.results, CONFIGFILE)
         STUDY.check_images()
+        for said in STUDY.missing_weights():
+            print(said, file=sys.stderr)
     except Refusal as error:
         sys.exit(str(error))
 
@@ -112,9 +118,15 @@ def maybe_temp(path):
 
 
 def extractor(wildcards, kind="safetensors"):
-    """The extractor that a loss needs, pretrained on the same dataset, or nothing: its weights or their description."""
+    """The extractor that a loss needs, or nothing: its weights or their description.
+
+    It was published, or pretrained on the same dataset, or on that from which a variant takes it.
+    """
     name = cards.card(wildcards.loss)["extractor"]
-    return f"{RESULTS}/extractors/{wildcards.dataset}/{name}/seed{wildcards.seed}.{kind}" if name else []
+    if name in STUDY.published:
+        return f"{RESULTS}/extractors/{name}.{kind}"
+    learnt = STUDY.trained_extractor(wildcards.dataset, wildcards.loss, wildcards.variant)
+    return f"{RESULTS}/extractors/{'/'.join(learnt)}/seed{wildcards.seed}.{kind}" if learnt else []
 
 
 def growing(mem_mb):
@@ -130,9 +142,8 @@ def runs(pattern, **only):
 
 
 def pretrainings(pattern):
-    """Expand a pattern over every extractor that a training of the study needs."""
-    needed = {(d, e, s): None for d, _, loss, _, s in STUDY.runs() if (e := cards.card(loss)["extractor"])}
-    return [pattern.format(dataset=d, extractor=e, seed=s) for d, e, s in needed]
+    """Expand a pattern over every extractor that the workflow trains."""
+    return [pattern.format(dataset=d, extractor=e, seed=s) for d, e, s in STUDY.pretrainings()]
 
 
 @cache
@@ -153,10 +164,10 @@ def probes(loss):
     return found
 
 
+@cache
 def probed(loss):
-    """The datasets and variants that a loss is probed on."""
-    datasets = [dataset for dataset in STUDY.datasets if STUDY.inapplicable(dataset, loss) is None]
-    return [(dataset, variant) for dataset in datasets for variant in STUDY.variants(loss)]
+    """The datasets and variants that a loss is probed on: those that it is trained on."""
+    return list(dict.fromkeys((run[0], run[3]) for run in STUDY.runs() if run[2] == loss))
 
 
 def probed_as(loss, dataset, variant):

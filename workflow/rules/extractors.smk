@@ -20,3 +20,54 @@ rule pretrain:
         code=lambda wc: code("pretrain", f"likeness.extractors.{wc.extractor}"),
     script:
         script_path("pretrain")
+
+
+# Published weights. The files themselves are no output: Snakemake deletes outputs before a job and when one fails, which
+# would cost what a person put there, or 2 GB that had nearly arrived. The record says which files are meant and that
+# they are there. Both rules run where Snakemake does: that machine sees the folder, and if any reaches the network it is
+# that one. What fails is not tried again by Snakemake, because the script has done so.
+rule fetch:
+    output:
+        record=f"{RESULTS}/weights/{{extractor}}.json",
+    log:
+        f"{RESULTS}/logs/fetch/{{extractor}}.log",
+    wildcard_constraints:
+        extractor=PUBLISHED,
+    retries: 0
+    localrule: True
+    conda:
+        env_path("train")
+    resources:
+        mem_mb=1000,
+        runtime=1440,
+        gpu=None,
+    params:
+        # the folder is none: files that were moved are the same
+        hashes=lambda wc: STUDY.source(wc.extractor).hashes,
+    script:
+        script_path("fetch")
+
+
+rule convert:
+    input:
+        record=rules.fetch.output.record,
+    output:
+        weights=f"{RESULTS}/extractors/{{extractor}}.safetensors",
+        description=f"{RESULTS}/extractors/{{extractor}}.json",
+        runtime=f"{RESULTS}/runtimes/convert/{{extractor}}.json",
+    log:
+        f"{RESULTS}/logs/convert/{{extractor}}.log",
+    wildcard_constraints:
+        extractor=PUBLISHED,
+    retries: 0
+    localrule: True
+    conda:
+        env_path("train")
+    resources:
+        mem_mb=growing(8000),
+        runtime=60,
+        gpu=None,
+    params:
+        code=lambda wc: code("convert", f"likeness.extractors.{wc.extractor}"),
+    script:
+        script_path("convert")

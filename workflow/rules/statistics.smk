@@ -29,6 +29,7 @@ rule runtime:
     input:
         records=[
             *pretrainings(f"{RESULTS}/runtimes/pretrain/{{dataset}}/{{extractor}}/seed{{seed}}.json"),
+            *expand(f"{RESULTS}/runtimes/convert/{{extractor}}.json", extractor=STUDY.published),
             *expand(f"{RESULTS}/runtimes/score/{{dataset}}/unregistered.json", dataset=STUDY.datasets),
             *runs(f"{RESULTS}/runtimes/train/{RUN}.json"),
             *runs(f"{RESULTS}/runtimes/register/{RUN}.json"),

@@ -129,6 +129,12 @@ def check() -> None:
         for loss in study.losses:
             if reason := study.inapplicable(name, loss):
                 print(f"  {loss} is left out on {name}: {reason}")
+                continue
+            for variant in study.variants(loss):
+                if reason := study.left_out(name, loss, variant):
+                    print(f"  {loss}, {variant}, is left out on {name}: {reason}")
+    for said in study.missing_weights():
+        print(f"  {said}")
     todo = jobs(options)
     if not todo:
         print("Nothing to be done: every result is up to date.")

@@ -1,4 +1,4 @@
-"""Write what documentation repeats: tables of keys from the schemas, the table of losses from their cards.
+"""Write what documentation repeats: tables of keys from the schemas, of losses from their cards, of published weights.
 
 Each stands between two comments in a page that is otherwise written by hand. Called by `make docs`.
 """
@@ -15,7 +15,8 @@ import yaml
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "workflow" / "lib"))
 
-from likeness import losses  # noqa: E402
+from likeness import losses, weights  # noqa: E402
+from likeness.fetching import megabytes  # noqa: E402
 
 PAGES = ("README.md", "docs/configuration.md", "docs/dataset.md")
 BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(\n<!-- end -->)", re.DOTALL)
@@ -120,9 +121,23 @@ def table_of_losses() -> str:
     return "\n".join(rows)
 
 
+def table_of_weights() -> str:
+    """List what extractors need from elsewhere."""
+    rows = ["| extractor | files | size | sha256 known | licence |", "|---|---|---|---|---|"]
+    for found in filter(None, map(weights.source, sorted(path.stem for path in weights.FOLDER.glob("*.py")))):
+        first, *others = found.files
+        links = f"[{first.name}]({first.url})" + f" and {len(others)} more" * bool(others)
+        sizes = [file.size for file in found.files]
+        size = megabytes(sum(filter(None, sizes))) if all(sizes) else ""
+        known = "yes" if all(found.hashes.values()) else "not of all" if any(found.hashes.values()) else "no"
+        rows.append(f"| `{found.extractor}` | {links} | {size} | {known} | {found.licence} |")
+    return "\n".join(rows)
+
+
 def generated(what: str) -> str:
     """Give what stands between the two comments."""
-    return table_of_losses() if what == "losses" else "\n\n".join(tables(what))
+    written = {"losses": table_of_losses, "weights": table_of_weights}
+    return written[what]() if what in written else "\n\n".join(tables(what))
 
 
 def page(path: Path) -> str:

@@ -11,13 +11,14 @@ from likeness.jobs import Stopwatch, logged
 def main(snakemake) -> None:
     wildcards = snakemake.wildcards
     who = {k: getattr(wildcards, k) for k in ("dataset", "network", "loss", "variant")} | {"seed": int(wildcards.seed)}
+    from likeness import fetching
     from likeness.data.store import Dataset
     from likeness.provenance import digest, folder_digest
     from likeness.registration import Recipe, RegistrationTask, train_grid
 
     weights = Path(str(snakemake.input.extractor)) if snakemake.input.extractor else None
     plain, options = dict(snakemake.params.recipe), dict(snakemake.params.options)
-    inputs = [folder_digest(snakemake.input.dataset), digest(weights.read_bytes().hex()) if weights else ""]
+    inputs = [folder_digest(snakemake.input.dataset), fetching.sha256(weights) if weights else ""]
     work = work_folder(snakemake.params.work, digest(who, plain, options, snakemake.params.code, inputs))
     watch = Stopwatch(work / "runtime.json")
     task = RegistrationTask(

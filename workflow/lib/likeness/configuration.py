@@ -16,10 +16,11 @@ from typing import Any, NoReturn
 
 import yaml
 
-from likeness import documents, extractors, losses, schemas
+from likeness import documents, extractors, losses, schemas, weights
 from likeness.data import layout, recipes
 from likeness.files import probe
 from likeness.refusals import Refusal, plain, sentence, suggest
+from likeness.weights import TRAINED_ON, Source
 
 OVERLAID = ("training", "pretraining", "landscape")
 """The blocks of a study in which a dataset may differ."""
@@ -111,7 +112,7 @@ class Study:
     config: dict[str, Any]
     file: str
     capabilities: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Spatial dims and parts of every dataset of the study, by name."""
+    """Spatial dims and parts of every dataset of the study, and of those that extractors are taken from, by name."""
 
     @classmethod
     def load(cls, config: Mapping[str, Any], file: str = "the configuration") -> Study:
@@ -139,6 +140,8 @@ class Study:
         study._check_results()
         study._check_losses()
         study._check_datasets()
+        study._check_transfers()
+        study._check_hashes()
         study._check_applicable()
         study._check_levels()
         return study
@@ -164,8 +167,10 @@ class Study:
                 self._refuse(f"losses.{name}.variants.default", "the name is taken by the variant without `variants`")
             for key, options in {"options": entry["options"], **entry["variants"]}.items():
                 place = f"losses.{name}.{key if key == 'options' else f'variants.{key}'}"
-                limits = losses.card(name).get("limits", {})
-                self._check_options(place, f"loss '{name}'", options, losses.options(name), limits)
+                own, limits = losses.options(name), losses.card(name).get("limits", {})
+                if key != "options" and self._trains_extractor(name):
+                    own, limits = {**own, TRAINED_ON: None}, {**limits, TRAINED_ON: {"type": ["string", "null"]}}
+                self._check_options(place, f"loss '{name}'", options, own, limits)
 
     def _check_options(
         self, key: str, owner: str, options: Mapping[str, Any], known: Mapping[str, Any], limits: Mapping[str, Any]
@@ -186,9 +191,15 @@ class Study:
             if name not in known:
                 self._refuse(key, f"the study has no '{plain(name)}'; {suggest(name, known)}")
 
+    @staticmethod
+    def _trains_extractor(loss: str) -> bool:
+        """Tell whether the workflow trains the extractor of a loss."""
+        name = losses.card(loss)["extractor"]
+        return name is not None and weights.source(name) is None
+
     def _check_datasets(self) -> None:
         self._check_subset("only_datasets", list(self.config["datasets"]))
-        for name in self.datasets:
+        for name in self.prepared:
             entry = self.config["datasets"][name]
             if "folder" in entry and "recipe" in entry:
                 self._refuse(f"datasets.{name}", "give either `folder` or `recipe`, not both")
@@ -207,6 +218,37 @@ class Study:
                 self._check_options(f"datasets.{name}.options", owner, entry["options"], known, recipes.limits(recipe))
                 self.capabilities[name] = recipes.describe(recipe)
 
+    def _check_transfers(self) -> None:
+        """Refuse to take an extractor from a dataset where none could be trained, or none that fits another dataset."""
+        for loss in self.losses:
+            for variant in self.variants(loss):
+                name = self.options(loss, variant).get(TRAINED_ON)
+                if name is None:
+                    continue
+                key = f"losses.{loss}.variants.{variant}.{TRAINED_ON}"
+                if name not in self.config["datasets"]:
+                    self._refuse(key, f"the study has no dataset '{name}'; {suggest(name, self.config['datasets'])}")
+                if reason := self.inapplicable(name, loss):
+                    self._refuse(key, f"no extractor can be trained on '{name}': {reason}; name another dataset")
+                dims = self.capabilities[name]["spatial_dims"]
+                if all(self.left_out(dataset, loss, variant) for dataset in self.datasets):
+                    said = f"no dataset that is run but '{name}' itself has images in {dims}D, as it has"
+                    self._refuse(key, f"{said}; name another, or leave the variant out")
+
+    def _check_hashes(self) -> None:
+        """Refuse a hash that is of nothing."""
+        for name, stated in self.config["weights"]["hashes"].items():
+            key = f"weights.hashes.{plain(name)}"
+            found = weights.source(name)
+            if found is None:
+                self._refuse(key, f"there is no extractor '{plain(name)}' with published weights; take the key away")
+            files = list(found.hashes)
+            for file in [] if isinstance(stated, str) else stated:
+                if file not in files:
+                    self._refuse(key, f"{name} has no file '{plain(file)}'; {suggest(file, files)}")
+            if isinstance(stated, str) and len(files) > 1:
+                self._refuse(key, f"{name} has {len(files)} files; give a block with the hash of each")
+
     def _check_applicable(self) -> None:
         """Refuse a study of which nothing would be trained."""
         if next(self.runs(), None) is None:
@@ -219,12 +261,11 @@ class Study:
         for dataset, _, loss, variant, _ in self.runs():
             levels = self.options(loss, variant).get("levels")
             if levels and losses.card(loss)["extractor"] in extractors.PRETRAINED:
-                stages = len(self.pretraining(dataset)["channels"])
+                learnt = self.options(loss, variant).get(TRAINED_ON) or dataset
+                stages = len(self.pretraining(learnt)["channels"])
                 if max(levels) >= stages:
                     key = "options" if variant == "default" else f"variants.{variant}"
-                    said = (
-                        f"{levels} goes beyond the {stages} levels of the extractor on '{dataset}', 0 to {stages - 1}"
-                    )
+                    said = f"{levels} goes beyond the {stages} levels of the extractor on '{learnt}', 0 to {stages - 1}"
                     self._refuse(f"losses.{loss}.{key}.levels", f"{said}; name others or add stages to `pretraining`")
 
     def check_images(self) -> None:
@@ -233,7 +274,7 @@ class Study:
         Raises:
             ConfigurationError: at the first image that does not fit.
         """
-        for name in self.datasets:
+        for name in self.prepared:
             if folder := self.config["datasets"][name].get("folder"):
                 try:
                     layout.check_images(folder, Path(self.results) / "work" / "checked.json")
@@ -265,6 +306,13 @@ class Study:
         return self._chosen("datasets")
 
     @cached_property
+    def prepared(self) -> list[str]:
+        """Datasets that are prepared: those of the study, and any other that an extractor is trained on."""
+        taken = [self.options(loss, variant).get(TRAINED_ON) for loss in self.losses for variant in self.variants(loss)]
+        others = [str(name) for name in taken if name in self.config["datasets"]]
+        return list(dict.fromkeys([*self.datasets, *others]))
+
+    @cached_property
     def losses(self) -> list[str]:
         """Losses of the study, in the order of figures and tables."""
         chosen = self._chosen("losses")
@@ -275,7 +323,10 @@ class Study:
         return ["default", *self.config["losses"][loss]["variants"]]
 
     def options(self, loss: str, variant: str) -> dict[str, Any]:
-        """Options of a variant: its own over those of the variant ``default``."""
+        """Options of a variant: its own over those of the variant ``default``.
+
+        Beside keywords of the loss there may be ``trained_on``: the dataset whose extractor it takes.
+        """
         entry = self.config["losses"][loss]
         return {**entry["options"], **({} if variant == "default" else entry["variants"][variant])}
 
@@ -297,8 +348,58 @@ class Study:
                 for loss in self.losses:
                     if self.inapplicable(dataset, loss) is None:
                         for variant in self.variants(loss):
-                            for seed in self.seeds:
-                                yield dataset, network, loss, variant, seed
+                            if self.left_out(dataset, loss, variant) is None:
+                                for seed in self.seeds:
+                                    yield dataset, network, loss, variant, seed
+
+    def left_out(self, dataset: str, loss: str, variant: str) -> str | None:
+        """Say in a sentence why a variant with another dataset's extractor leaves a dataset out; ``None`` otherwise."""
+        name = self.options(loss, variant).get(TRAINED_ON)
+        if name is None:
+            return None
+        if name == dataset:
+            return "The extractor of the variant is of this dataset, as that of the default is."
+        dims = self.capabilities[name]["spatial_dims"]
+        alike = dims == self.capabilities[dataset]["spatial_dims"]
+        return None if alike else f"The extractor of the variant is of {name}, which has images in {dims}D."
+
+    def trained_extractor(self, dataset: str, loss: str, variant: str) -> tuple[str, str] | None:
+        """Give the dataset and the name of the extractor that a training needs, if the workflow trains it."""
+        if not self._trains_extractor(loss):
+            return None
+        return self.options(loss, variant).get(TRAINED_ON) or dataset, losses.card(loss)["extractor"]
+
+    def pretrainings(self) -> Iterator[tuple[str, str, int]]:
+        """List every extractor that the workflow trains: dataset, extractor, seed."""
+        found = {
+            (*learnt, seed): None
+            for dataset, _, loss, variant, seed in self.runs()
+            if (learnt := self.trained_extractor(dataset, loss, variant))
+        }
+        yield from found
+
+    def source(self, extractor: str) -> Source:
+        """Give the files of an extractor whose weights are published, with the hashes that the study states."""
+        found = weights.source(extractor)
+        assert found is not None, f"{extractor} has no published weights"
+        return found.pinned(self.config["weights"]["hashes"])
+
+    @cached_property
+    def published(self) -> list[str]:
+        """Extractors with published weights that a training needs."""
+        needed = dict.fromkeys(losses.card(loss)["extractor"] for _, _, loss, _, _ in self.runs())
+        return [name for name in needed if name and weights.source(name)]
+
+    @property
+    def weights_folder(self) -> Path:
+        """Where published weights lie."""
+        return Path(self.config["weights"]["folder"])
+
+    def missing_weights(self) -> list[str]:
+        """Say in a sentence of every extractor whose files have yet to be fetched what they are and where they go."""
+        converted = Path(self.results) / "extractors"
+        unmade = [name for name in self.published if not (converted / f"{name}.safetensors").exists()]
+        return [said for name in unmade if (said := weights.missing(self.source(name), self.weights_folder))]
 
     def _architecture(self, entry: Mapping[str, Any], dataset: str) -> dict[str, Any]:
         dims = self.capabilities[dataset]["spatial_dims"]

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import ceil, prod
+from pathlib import Path
 from statistics import median
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -58,6 +59,8 @@ COMPRESSED = 0.92
 """What compression leaves of a displacement field."""
 RAW = 0.8
 """Size of a simulated raw dataset beside its prepared form, which is not compressed."""
+PUBLISHED = {"fetch": 0.2, "convert": 1.7}
+"""Core-seconds of the jobs that bring published weights of a few MB; how long they wait for the network is unknown."""
 RECORDS_MB = 0.1
 """Scores, logs and records of one training."""
 KINDS = 4
@@ -195,7 +198,7 @@ class Forecast:
 def sizes(study: Study) -> dict[str, Size]:
     """Tell how large the datasets of a study are; of a folder of one's own, the tables and one image are read."""
     found = {}
-    for name in study.datasets:
+    for name in study.prepared:
         entry = study.config["datasets"][name]
         if "folder" not in entry:
             found[name] = size(entry.get("recipe", name), entry["options"])
@@ -234,7 +237,9 @@ def kinds(study: Study, extents: Mapping[str, Size]) -> list[Kind]:
         scene = {"shape": list(extent.shape), "labels": extent.labels}
         learnt = {**scene, "parts": sorted({*parts} - {"unmatched"})}
         runs = list(dict.fromkeys(run[:4] for run in study.runs() if run[0] == dataset))
-        found += _pretrainings(study, dataset, extent, learnt, [run[2] for run in runs])
+        found += _pretrainings(study, dataset, extent, learnt)
+        if dataset not in study.datasets:
+            continue
         fields = sum(extent.pairs.values())
         scored = {"job": "score", **scene, "parts": sorted(parts), "tested": round(extent.pairs["test"] / fields, 2)}
         for _, network, loss, variant in runs:
@@ -243,8 +248,11 @@ def kinds(study: Study, extents: Mapping[str, Size]) -> list[Kind]:
             judges = min(JUDGES["train"], extent.pairs["val"])
             options = study.options(loss, variant)
             task = {"job": "train", **learnt, "recipe": deciding(recipe), "loss": loss, "options": options}
-            if name := losses.card(loss)["extractor"]:
-                task["extractor"] = {"name": name, "recipe": deciding(study.pretraining(dataset))}
+            if source := study.trained_extractor(dataset, loss, variant):
+                task["extractor"] = {"name": source[1], "recipe": deciding(study.pretraining(source[0]))}
+            elif name := losses.card(loss)["extractor"]:
+                converted = Path(study.results) / "extractors" / f"{name}.safetensors"
+                task["extractor"] = {"name": name, "weights": str(converted) if converted.exists() else None}
             who = (dataset, network, loss, variant)
             work = Work(weights * recipe["steps"], weights * judges * _checks(recipe))
             found.append(Kind(f"train_{loss}", "train", who, seeds, work, task))
@@ -255,12 +263,10 @@ def kinds(study: Study, extents: Mapping[str, Size]) -> list[Kind]:
     return found
 
 
-def _pretrainings(
-    study: Study, dataset: str, extent: Size, scene: Mapping[str, Any], used: Iterable[str]
-) -> Iterable[Kind]:
+def _pretrainings(study: Study, dataset: str, extent: Size, scene: Mapping[str, Any]) -> Iterable[Kind]:
     recipe = study.pretraining(dataset)
     judges = min(JUDGES["pretrain"], extent.images["val"])
-    for name in dict.fromkeys(e for loss in used if (e := losses.card(loss)["extractor"])):
+    for name in dict.fromkeys(name for where, name, _ in study.pretrainings() if where == dataset):
         task = {"job": "pretrain", **scene, "recipe": deciding(recipe), "name": name}
         work = Work(recipe["steps"], judges * _checks(recipe))
         yield Kind("pretrain", "pretrain", (dataset, name), len(study.seeds), work, task)
@@ -348,10 +354,12 @@ def _corrected(found: Iterable[Kind], measured: Mapping[str, Price]) -> Callable
 def _rules(planned: Plan, priced: Iterable[tuple[Kind, Price]]) -> dict[str, Expected]:
     """Sum up the kinds of every rule."""
     study = planned.study
-    datasets = len(study.datasets)
-    own = sum("folder" in study.config["datasets"][name] for name in study.datasets)
-    counts = {"simulate": datasets - own, "prepare": datasets, "data_sheet": datasets}
-    rules = {name: Expected(counts[name], counts[name] * (OTHERS[name] + SUBMIT)) for name in OTHERS}
+    prepared = len(study.prepared)
+    own = sum("folder" in study.config["datasets"][name] for name in study.prepared)
+    counts = {"simulate": prepared - own, "prepare": prepared, "data_sheet": len(study.datasets)}
+    counts |= dict.fromkeys(PUBLISHED, len(study.published))
+    each = OTHERS | PUBLISHED
+    rules = {name: Expected(counts[name], counts[name] * (each[name] + SUBMIT)) for name in each}
     for kind, price in priced:
         before = rules.get(kind.rule, Expected(0, 0.0))
         core = kind.jobs * (price.core.of(kind.work) + SUBMIT)
@@ -379,8 +387,12 @@ def _probes(study: Study, extents: Mapping[str, Size]) -> Expected:
 
 
 def _kept_mb(planned: Plan, priced: Iterable[tuple[Kind, Price]]) -> float:
-    """Add up what stays on disk but for fields: data, weights, a sample of each training, records."""
-    total = 0.0
+    """Add up what stays on disk but for fields: data, weights, a sample of each training, records.
+
+    Published weights count twice, as fetched and as converted; those whose size the project does not know are left out.
+    """
+    files = [file for name in planned.study.published for file in planned.study.source(name).files]
+    total = sum(2 * (file.size or 0) / 1e6 for file in files)
     for name, extent in planned.sizes.items():
         dims, parts = len(extent.shape), planned.study.capabilities[name]["parts"]
         each = sum(PART_BYTES.get(part, 0) for part in parts) + (4 * dims if "field" in parts else 0)

@@ -77,12 +77,12 @@ class Parts:
 
 def jobs(study: Study) -> list[Job]:
     """List the jobs whose results can be taken, each after those that it builds upon."""
-    extractors: dict[tuple[str, str, int], Job] = {}
+    published = {name: _conversion(study, name) for name in study.published}
+    trained = {learnt: _pretraining(study, *learnt) for learnt in study.pretrainings()}
     chains = []
     for dataset, network, loss, variant, seed in study.runs():
-        name = losses.card(loss)["extractor"]
-        if name and (dataset, name, seed) not in extractors:
-            extractors[dataset, name, seed] = _pretraining(study, dataset, name, seed)
+        learnt = study.trained_extractor(dataset, loss, variant)
+        extractor = trained[*learnt, seed] if learnt else published.get(losses.card(loss)["extractor"])
         place = f"{dataset}/{network}/{loss}/{variant}/seed{seed}"
         net = f"likeness.networks.{network}"
         made = {"options": study.options(loss, variant), "recipe": study.training(dataset, network, loss)}
@@ -91,14 +91,19 @@ def jobs(study: Study) -> list[Job]:
             place,
             (f"models/{place}",),
             (net, *losses.modules(loss)),
-            extractors[dataset, name, seed] if name else None,
+            extractor,
             (f"models/{place}/provenance.json", made),
         )
         fields = (f"fields/{place}",) if study.config["keep_fields"] else ()
         register = Job("register", place, (f"samples/{place}.npz", *fields), (net,), train)
         chains.append((train, register, Job("score", place, (f"scores/{place}.parquet",), (), register)))
     alone = [Job("score", f"{d}/unregistered", (f"scores/{d}/unregistered.parquet",)) for d in study.datasets]
-    return [*extractors.values(), *alone, *(job for stage in zip(*chains, strict=True) for job in stage)]
+    return [
+        *published.values(),
+        *trained.values(),
+        *alone,
+        *(job for stage in zip(*chains, strict=True) for job in stage),
+    ]
 
 
 def _pretraining(study: Study, dataset: str, extractor: str, seed: int) -> Job:
@@ -106,6 +111,13 @@ def _pretraining(study: Study, dataset: str, extractor: str, seed: int) -> Job:
     made = tuple(f"extractors/{place}.{suffix}" for suffix in ("safetensors", "json", "csv"))
     said = (made[1], {"recipe": study.pretraining(dataset)})
     return Job("pretrain", place, made, (f"likeness.extractors.{extractor}",), None, said)
+
+
+def _conversion(study: Study, extractor: str) -> Job:
+    # the record of the files too, without which the workflow would fetch them again
+    made = (f"extractors/{extractor}.safetensors", f"extractors/{extractor}.json", f"weights/{extractor}.json")
+    said = (made[1], {"hashes": study.source(extractor).hashes})
+    return Job("convert", extractor, made, (f"likeness.extractors.{extractor}",), None, said)
 
 
 def parts(study: Study, sources: Sequence[Path]) -> Parts:

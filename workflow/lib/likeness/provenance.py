@@ -14,15 +14,15 @@ PACKAGE = LIBRARY.name
 
 
 class _Bare(ast.NodeTransformer):
-    """Drops what does not run, docstrings, other bare strings and imports for type checking, and the card of a loss,
-    whose readers name it.
+    """Drops what does not run, docstrings, other bare strings and imports for type checking, and the card of a loss and
+    the source of an extractor, whose readers name them.
     """
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
         return None if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str) else node
 
     def visit_Assign(self, node: ast.Assign) -> ast.AST | None:
-        return None if [ast.unparse(t) for t in node.targets] == ["CARD"] else node
+        return None if [ast.unparse(t) for t in node.targets] in (["CARD"], ["SOURCE"]) else node
 
     def visit_If(self, node: ast.If) -> ast.AST | None:
         return None if ast.unparse(node.test) == "TYPE_CHECKING" else self.generic_visit(node)

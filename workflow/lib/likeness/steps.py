@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -172,6 +173,26 @@ def _extractor(name: str, recipe: Mapping[str, Any], dataset: Dataset, steps: in
     return weights
 
 
+def _weights(needs: Mapping[str, Any], dataset: Dataset, scratch: Path) -> Path:
+    """Give weights for the extractor that a loss needs: trained for a step, published, or random ones of that size."""
+    if "recipe" in needs:
+        return _extractor(needs["name"], needs["recipe"], dataset, 1, scratch)
+    return Path(needs["weights"]) if needs["weights"] else _published(needs["name"], scratch)
+
+
+def _published(name: str, scratch: Path) -> Path:
+    """Write random weights for an extractor of the published size.
+
+    Raises:
+        AttributeError: if its module does not state that as ``FULL``; then the training's cost is guessed.
+    """
+    module = import_module(f"likeness.extractors.{name}")
+    weights = scratch / f"{name}.safetensors"
+    save_weights(module.build(module.FULL).state_dict(), weights)
+    write_json(weights.with_suffix(".json"), {"architecture": {**module.FULL, "name": name}})
+    return weights
+
+
 def _pretrain(task: Mapping[str, Any], dataset: Dataset, scratch: Path) -> _Took:
     name, recipe = task["name"], task["recipe"]
     weights = _extractor(name, recipe, dataset, 1, scratch)
@@ -185,7 +206,7 @@ def _pretrain(task: Mapping[str, Any], dataset: Dataset, scratch: Path) -> _Took
 def _train(task: Mapping[str, Any], dataset: Dataset, scratch: Path) -> _Took:
     recipe = Recipe.of({**task["recipe"], "grid": [1.0], **vars(_schedule(1))})
     needs = task.get("extractor")
-    weights = _extractor(needs["name"], needs["recipe"], dataset, 1, scratch) if needs else None
+    weights = _weights(needs, dataset, scratch) if needs else None
     loss = RegistrationTask(dataset, task["loss"], task["options"], weights, recipe, seed=1)
 
     def run(steps: int) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from likeness.refusals import Refusal
+from likeness.weights import TRAINED_ON
 
 if TYPE_CHECKING:
     from likeness.losses.base import SimilarityLoss
@@ -128,11 +129,14 @@ def modules(name: str) -> list[str]:
 def build(name: str, **options: Any) -> SimilarityLoss:
     """Build a loss with the options of a variant; what it does not name keeps the loss's default.
 
+    ``trained_on`` among them is not the loss's: it has decided which extractor is given.
+
     Raises:
         Refusal: if the loss does not take them.
     """
+    own = {key: value for key, value in options.items() if key != TRAINED_ON}
     try:
-        return import_module(f"likeness.losses.{name}").Loss(**options)
+        return import_module(f"likeness.losses.{name}").Loss(**own)
     except (TypeError, ValueError) as error:
         given = {key: value for key, value in options.items() if key != "extractor"}
         msg = f"{FOLDER / f'{name}.py'}: cannot be built with the options {given}: {error}; "

@@ -1,0 +1,263 @@
+"""Studies with published weights, from a server on this machine: fetched, resumed, put there by hand, trained with."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from builders import make_dataset
+from file_server import Served, serving
+from project import command, copy_project, environment, snakemake
+
+EXTRACTOR = '''"""An extractor that somebody published."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from likeness.extractors.base import Extractor
+
+SOURCE = {source}
+
+
+class Blurred(Extractor):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(1, channels, 3, padding=1)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        return [self.first(image.to(self.first.weight.dtype)).relu()]
+
+
+def build(config: dict) -> Blurred:
+    return Blurred(config["channels"])
+
+
+def read(path: Path) -> tuple[dict, dict[str, Tensor]]:
+    state = torch.load(path, weights_only=True)
+    del state["padding"]
+    return {{"channels": len(state["bias"])}}, {{f"first.{{key}}": value for key, value in state.items()}}
+'''
+LOSS = '''"""Borrowed: features that somebody published."""
+
+from likeness.losses._features import FeatureLoss
+
+CARD = {
+    "title": "Borrowed",
+    "order": 299,
+    "colour": "#123456",
+    "marker": "x",
+    "formula": "0",
+    "range": [0, 2],
+    "doi": None,
+    "dimensions": [2],
+    "supervision": "external",
+    "extractor": "borrowed",
+    "requires": {},
+    "invariances": [],
+    "grid": [1.0],
+    "raw_grid": [1.0],
+}
+
+
+class Loss(FeatureLoss):
+    """Cosine of its features."""
+'''
+RULE = """use rule train as train_borrowed with:
+    wildcard_constraints:
+        loss="borrowed",
+"""
+STUDY: dict[str, Any] = {
+    "title": "Published weights",
+    "results": "results/borrowed",
+    "datasets": {"flat": {"folder": "own/flat"}},
+    "losses": {"borrowed": None},
+    "networks": {"voxelmorph": {"channels_2d": [4, 8], "norm": "none"}},
+    "training": {"steps": 4, "batch": 1, "validate_every": 2, "grid": [0.5]},
+}
+RECORD = "results/borrowed/weights/borrowed.json"
+CONVERTED = "results/borrowed/extractors/borrowed.safetensors"
+MODEL = "results/borrowed/models/flat/voxelmorph/borrowed/default/seed1"
+FILE = "data/weights/borrowed.pth"
+
+
+def published() -> bytes:
+    """Give a file of weights that is not too small to be interrupted."""
+    torch.manual_seed(0)
+    buffer = io.BytesIO()
+    torch.save({"weight": torch.randn(4, 1, 3, 3), "bias": torch.randn(4), "padding": torch.randn(1_000_000)}, buffer)
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Served]:
+    with serving(published()) as served:
+        yield served
+
+
+@pytest.fixture
+def project(server: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The project with an extractor and a loss more, and a study of them; nothing is fetched yet."""
+    monkeypatch.setenv("no_proxy", "*")
+    server.asked.clear()
+    server.drops, server.pause, server.statuses = [], 0.0, []
+    folder = copy_project(tmp_path / "project")
+    write_extractor(folder, server)
+    library = folder / "workflow" / "lib" / "likeness"
+    (library / "losses" / "borrowed.py").write_text(LOSS)
+    (folder / "workflow" / "rules" / "losses" / "borrowed.smk").write_text(RULE)
+    make_dataset(folder / "own" / "flat", 2, 32, with_field=True)
+    configure(folder)
+    return folder
+
+
+def write_extractor(folder: Path, server: Served, digest: str | None = "", url: str = "") -> None:
+    source = {
+        "file": "borrowed.pth",
+        "url": url or server.url,
+        "sha256": hashlib.sha256(server.content).hexdigest() if digest == "" else digest,
+        "bytes": len(server.content),
+        "licence": "MIT",
+        "by_hand": "follow the address in a browser",
+    }
+    path = folder / "workflow" / "lib" / "likeness" / "extractors" / "borrowed.py"
+    path.write_text(EXTRACTOR.format(source=source))
+
+
+def configure(folder: Path, **changes: Any) -> None:
+    (folder / "config" / "borrowed.yaml").write_text(yaml.safe_dump(STUDY | changes))
+
+
+def fails(folder: Path, *arguments: str) -> str:
+    """Run Snakemake, which has to fail, and give what it printed."""
+    call = command("borrowed", *arguments)
+    done = subprocess.run(call, cwd=folder, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode
+    return done.stdout + done.stderr
+
+
+def todo(folder: Path, *targets: str) -> dict[str, int]:
+    said = snakemake(folder, "borrowed", "--quiet", "rules", "--dry-run", *targets).stdout
+    return {m[1]: int(m[2]) for m in re.finditer(r"^(\w+) +(\d+)$", said, re.M) if m[1] != "total"}
+
+
+@pytest.mark.slow
+def test_a_study_with_published_weights_fetches_them_once_and_trains(project: Path, server: Served) -> None:
+    assert todo(project, MODEL) == {"fetch": 1, "convert": 1, "prepare": 1, "train_borrowed": 1}
+    said = snakemake(project, "borrowed", "--cores", "1", MODEL).stderr
+    digest = hashlib.sha256(server.content).hexdigest()
+    assert f"borrowed.pth: will be fetched from {server.url} (4 MB; licence: MIT) into data/weights; without a" in said
+    assert (project / FILE).read_bytes() == server.content
+    described = json.loads((project / CONVERTED).with_suffix(".json").read_text())
+    assert described["architecture"] == {"name": "borrowed", "channels": 4}
+    assert described["hashes"] == {"borrowed.pth": digest}
+    assert described["source"] == {"files": {"borrowed.pth": server.url}, "licence": "MIT"}
+    assert (project / MODEL / "training.json").is_file()
+    # the file served its purpose; and an address, a licence or a comment that changes makes nothing anew
+    (project / FILE).unlink()
+    configure(project, weights={"folder": "elsewhere"})
+    write_extractor(project, server, url="https://example.org/b.pth")
+    assert todo(project, MODEL) == {}
+    # another study has the file already
+    (project / "elsewhere").mkdir()
+    (project / "elsewhere" / "borrowed.pth").write_bytes(server.content)
+    configure(project, weights={"folder": "elsewhere"}, results="results/other")
+    snakemake(project, "borrowed", "--cores", "1", CONVERTED.replace("borrowed/", "other/", 1))
+    assert len(server.asked) == 1
+
+
+@pytest.mark.slow
+def test_a_fetch_that_is_killed_is_gone_on_with(project: Path, server: Served) -> None:
+    server.pause = 0.1
+    part = project / f"{FILE}.part"
+    call = command("borrowed", "--cores", "1", RECORD)
+    with subprocess.Popen(call, cwd=project, env=environment(), start_new_session=True) as process:
+        while not part.exists() or part.stat().st_size < 500_000:
+            assert process.poll() is None
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGKILL)
+    server.pause = 0.0
+    length = part.stat().st_size
+    assert not (project / FILE).exists()
+    snakemake(project, "borrowed", "--cores", "1", RECORD)
+    assert server.asked[0] == ""
+    first = int(server.asked[-1].removeprefix("bytes=").removesuffix("-"))
+    assert first >= length
+    assert (project / FILE).read_bytes() == server.content
+    assert not part.exists()
+
+
+@pytest.mark.slow
+def test_without_a_network_the_file_is_put_there_by_hand_and_stays(project: Path, server: Served) -> None:
+    digest = hashlib.sha256(server.content).hexdigest()
+    write_extractor(project, server, url="https://localhost:9/borrowed.pth")
+    said = fails(project, "--cores", "1", CONVERTED)
+    assert (
+        f"fetch it on another machine (follow the address in a browser) and put it at {FILE}; sha256 {digest}" in said
+    )
+    file = project / FILE
+    file.write_bytes(b"something else")
+    for _ in range(2):
+        said = fails(project, "--cores", "1", CONVERTED)
+        assert f"{FILE}: is not the published file: its sha256 is " in said
+        assert file.read_bytes() == b"something else"
+    file.write_bytes(server.content)
+    before = file.stat()
+    snakemake(project, "borrowed", "--cores", "1", CONVERTED)
+    # whatever is forced or starts over, the file of a person is not touched
+    snakemake(project, "borrowed", "--cores", "1", "--forceall", CONVERTED)
+    snakemake(project, "borrowed", "--delete-all-output", CONVERTED)
+    assert file.stat().st_mtime_ns == before.st_mtime_ns
+    assert file.stat().st_ino == before.st_ino
+
+
+@pytest.mark.slow
+def test_a_hash_that_the_project_does_not_know_is_stated_by_the_study(project: Path, server: Served) -> None:
+    write_extractor(project, server, digest=None)
+    digest = hashlib.sha256(server.content).hexdigest()
+    stated = f"`weights: {{hashes: {{borrowed: {digest}}}}}`"
+    assert f"state it in the configuration: {stated}" in fails(project, "--cores", "1", CONVERTED)
+    assert not (project / FILE).exists()
+    configure(project, weights={"hashes": {"borrowed": digest}})
+    snakemake(project, "borrowed", "--cores", "1", CONVERTED)
+    # all of it had arrived
+    assert server.asked == [""]
+
+
+@pytest.mark.slow
+def test_an_extractor_of_another_dataset_goes_through_the_same_jobs(tmp_path: Path) -> None:
+    folder = copy_project(tmp_path / "project")
+    for name in ("here", "there"):
+        make_dataset(folder / "own" / name, 2, 32, with_field=True, seed=len(name))
+    variants = {"moved": {"trained_on": "there"}}
+    pretraining = {"steps": 4, "batch": 1, "validate_every": 2, "channels_2d": [4, 8]}
+    configure(
+        folder,
+        datasets={name: {"folder": f"own/{name}"} for name in ("here", "there")},
+        losses={"deepsim_ae": {"variants": variants}},
+        pretraining=pretraining,
+        statistics={"resamples": 200},
+    )
+    moved = "results/borrowed/models/here/voxelmorph/deepsim_ae/moved/seed1"
+    said = snakemake(folder, "borrowed", "--dry-run", moved).stdout
+    [inputs] = re.findall(r"rule train_deepsim_ae:\n    input: (.*)\n", said)
+    weights = "results/borrowed/extractors/there/autoencoder/seed1"
+    assert inputs == f"results/borrowed/data/here, {weights}.safetensors, {weights}.json"
+    # on the dataset that it is of there is no such variant
+    assert todo(folder)["train_deepsim_ae"] == 3
+    assert todo(folder, "--config", "only_datasets=here")["train_deepsim_ae"] == 2
+    snakemake(folder, "borrowed", "--cores", "1", moved)
+    assert json.loads((folder / moved / "provenance.json").read_text())["options"] == {"trained_on": "there"}

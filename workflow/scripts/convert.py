@@ -1,0 +1,31 @@
+"""Turn the published weights of an extractor into the form that every extractor has here."""
+
+from importlib import import_module
+from pathlib import Path
+
+from likeness.files import write_json
+from likeness.jobs import Stopwatch, logged
+
+
+def main(snakemake) -> None:
+    from likeness import extractors
+    from likeness.training import save_weights
+    from likeness.weights import obtain, source
+
+    watch = Stopwatch()
+    name, said = snakemake.wildcards.extractor, snakemake.config["weights"]
+    wanted = source(name).pinned(said["hashes"])
+    files = obtain(wanted, Path(said["folder"]))
+    architecture, state = import_module(f"likeness.extractors.{name}").read(files)
+    save_weights(state, snakemake.output.weights)
+    del state
+    description = {"architecture": {**architecture, "name": name}, "hashes": wanted.hashes, "source": wanted.plain()}
+    write_json(snakemake.output.description, {**description, "code": snakemake.params.code})
+    # what does not fit is told here, rather than by every training
+    extractors.load(snakemake.output.weights)
+    write_json(snakemake.output.runtime, watch.record(rule="convert", extractor=name, code=snakemake.params.code))
+
+
+if __name__ == "__main__":
+    with logged(snakemake.log[0]):
+        main(snakemake)
