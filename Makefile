@@ -6,6 +6,8 @@ CONFIG ?= config/config.yaml
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# packages that only the benchmark compares with, beside the environment and not in it
+PEERS := .peers
 SNAKEMAKE = $(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG)
 ONLY = $(if $(LOSSES)$(DATASETS),--config $(if $(LOSSES),only_losses="$(LOSSES)") $(if $(DATASETS),only_datasets="$(DATASETS)"))
 # a program, and the packages of Debian's that have it
@@ -15,7 +17,7 @@ define needs
     { echo "make $@ needs the packages $(2): install them, or run it as root or with sudo"; exit 1; }
 endef
 
-.PHONY: help setup figures check test test-slurm test-kubernetes test-conda lint format loss losses envs lock docs clean merge bench-scale
+.PHONY: help setup figures check test test-slurm test-kubernetes test-conda lint format loss losses envs lock docs clean merge bench bench-scale
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -52,6 +54,14 @@ test-kubernetes: $(READY) ## jobs on a stand-in for a cluster with Kubernetes
 
 test-conda: $(READY) ## the smoke study with an environment for every rule, made by a stand-in for conda
 	$(BIN)/python -m pytest -m conda tests/test_conda.py
+
+bench: $(READY) $(PEERS)/.ready ## speed and memory of every loss beside other libraries'; LOSSES="ncc mind" OPTIONS="--rounds 1"
+	$(BIN)/python benchmarks/losses.py $(if $(LOSSES),--losses $(LOSSES)) $(OPTIONS)
+
+$(PEERS)/.ready: benchmarks/requirements.txt $(READY)
+	rm -rf $(PEERS)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(PEERS) -r $<
+	@touch $@
 
 bench-scale: $(READY) ## time the dry run of a study of ten thousand jobs, before and after it ran
 	$(BIN)/python benchmarks/dry_run.py
