@@ -10,20 +10,24 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+import pandas as pd
 import torch
 import torch.nn.functional as F
 import yaml
 from torch import Tensor, nn
 
 from likeness import extractors, losses
+from likeness.data.store import Dataset
+from likeness.files import read_json
 from likeness.losses.base import Registration
 from likeness.training import generator
 
 ROOT = Path(__file__).parents[1]
 CLASSES = 4
+LARGEST = 1e8
+"""Weights of the largest network that is measured on a CPU."""
 SMALL = 32
 """Voxels along an axis on which gradients are compared."""
 
@@ -78,46 +82,62 @@ def contestant(loss: str, library: str, dims: int, device: str = "cpu") -> tuple
     """
     if library not in ("likeness", "naive"):
         function = PEERS[loss][library](losses.options(loss), dims)
-        return partial(_peer, function.to(device) if isinstance(function, nn.Module) else function), ""
+        return partial(_peer, function.to(device) if isinstance(function, nn.Module) else function, loss), ""
     wanted, said, network = losses.card(loss)["extractor"], "", {}
     if wanted is not None:
-        network["extractor"], said = extractor(wanted, dims)
+        network["extractor"], said = extractor(wanted, dims, device)
     module = losses.build(loss, **network).to(device)
     # what is frozen stays so in our form; the naive one gives every weight a gradient
     return partial(_ours, module.requires_grad_(library == "naive"), library == "naive", loss), said
 
 
 def _ours(module: nn.Module, naive: bool, loss: str, moved: Tensor, fixed: Tensor) -> Ready:
-    """Get a loss of ours ready, the mask and the labels with it where it asks for them.
-
-    In a training the displacement carries gradients to all that is warped: to the moved image, labels and mask.
-    """
-    leaves = {"moved": moved.clone(), "displacement": moved.new_zeros(len(moved), moved.dim() - 2, *moved.shape[2:])}
-    moving, fixed = moved.clone(), fixed.clone()
-    if naive:
-        leaves |= {"moving": moving, "fixed": fixed}
-    requires = losses.card(loss)["requires"]
-    more: dict[str, Any] = {}
-    if "label" in requires:
-        quarters = [(image.clamp(0, 0.99) * CLASSES).long() for image in (moved, fixed)]
-        more |= {"moving_label_map": quarters[0], "fixed_label_map": quarters[1], "classes": CLASSES}
-    if "mask" in requires:
-        more |= {"moving_mask": (moved > 0.3).to(moved), "fixed_mask": (fixed > 0.3).to(fixed)}
-    spacing, source = (1.0,) * (moved.dim() - 2), generator(moved.device, 0)
-    pair = Registration(moving, fixed, leaves["displacement"], **more, spacing=spacing, generator=source)
-    for part in ("moved_labels", "mask"):
-        if (given := getattr(pair, part)) is not None:
-            leaves[part] = given
-    for leaf in leaves.values():
-        leaf.requires_grad_()
-    _ = pair.moving_labels, pair.fixed_labels
-    pair.__dict__["moved"] = leaves["moved"]
+    """Get a loss of ours ready."""
+    pair, leaves = registration(loss, moved, fixed, naive)
 
     def forward() -> Tensor:
         with gradients_everywhere() if naive else nullcontext():
             return module(pair)
 
     return Ready(forward, leaves, module)
+
+
+def _peer(function: Callable[[Tensor, Tensor], Tensor], loss: str, moved: Tensor, fixed: Tensor) -> Ready:
+    """Get a peer ready; one that compares labels gets the one-hot ones."""
+    pair, leaves = registration(loss, moved, fixed)
+    of = "moved" if pair.moved_labels is None else "moved_labels"
+    return Ready(lambda: function(getattr(pair, of), getattr(pair, of.replace("moved", "fixed"))), {of: leaves[of]})
+
+
+def registration(
+    loss: str, moved: Tensor, fixed: Tensor, naive: bool = False
+) -> tuple[Registration, dict[str, Tensor]]:
+    """Make a registration whose moved image is given, with labels and masks where a loss asks for them.
+
+    In a training the displacement carries gradients to all that is warped: to the moved image, its labels and the mask.
+
+    Returns:
+        The registration, and the tensors that get gradients: those, the displacement and, in the naive form, both
+        images before registration.
+    """
+    requires, spacing = losses.card(loss)["requires"], (1.0,) * (moved.dim() - 2)
+    still = moved.new_zeros(len(moved), len(spacing), *moved.shape[2:])
+    more: dict[str, Any] = {}
+    if {"label", "labels"} & set(requires):
+        quarters = [(image.clamp(0, 0.99) * CLASSES).long() for image in (moved, fixed)]
+        more |= {"moving_label_map": quarters[0], "fixed_label_map": quarters[1], "classes": CLASSES}
+    if "mask" in requires:
+        more |= {"moving_mask": (moved > 0.3).to(moved), "fixed_mask": (fixed > 0.3).to(fixed)}
+    source = generator(moved.device, 0)
+    pair = Registration(moved.clone(), fixed.clone(), still, **more, spacing=spacing, generator=source)
+    given = {part: getattr(pair, part) for part in ("moved", "moved_labels", "mask", "fixed_labels")}
+    leaves = {part: value for part, value in given.items() if value is not None and part != "fixed_labels"}
+    leaves["displacement"] = still
+    if naive:
+        leaves |= {"moving": pair.moving, "fixed": pair.fixed}
+    for leaf in leaves.values():
+        leaf.requires_grad_()
+    return pair, leaves
 
 
 @contextmanager
@@ -132,30 +152,37 @@ def gradients_everywhere() -> Iterator[None]:
         torch.no_grad.__enter__, torch.no_grad.__exit__ = enter, leave  # type: ignore[method-assign]
 
 
-def extractor(name: str, dims: int) -> tuple[nn.Module, str]:
-    """Build a frozen extractor: as the default study trains it, or as published where its weights are converted.
+def extractor(name: str, dims: int, device: str = "cpu") -> tuple[nn.Module, str]:
+    """Build a frozen extractor with random weights: as the default study trains it, or as it was published.
 
     Returns:
         The network, and a word on it where it is not what a study has.
     """
     module = import_module(f"likeness.extractors.{name}")
-    weights = ROOT / "results" / "extractors" / f"{name}.safetensors"
-    if weights.exists():
-        return extractors.load(weights), ""
-    if not hasattr(module, "architecture"):
-        return extractors.tiny(
-            name, dims
-        ), f"{name}: a tiny random network, since {weights.relative_to(ROOT)} is absent"
-    study = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())["pretraining"]
-    dataset = SimpleNamespace(spatial_dims=dims, shape=(96,) * dims, labels=dict.fromkeys(range(CLASSES)))
+    config = _architecture(name, dims)
+    if config is None:
+        return extractors.tiny(name, dims), f"the extractor {name} is a tiny one, for want of its architecture"
+    with torch.device("meta"):
+        weights = sum(parameter.numel() for parameter in module.build(config).parameters())
+    if device == "cpu" and weights > LARGEST:
+        return extractors.tiny(name, dims), f"the extractor {name} is a tiny one: {weights / 1e6:.0f} million weights"
     torch.manual_seed(0)
-    config = module.architecture(dataset, study[f"channels_{dims}d"], study.get("norm", "batch"))
     return extractors.freeze(module.build(config)), ""
 
 
-def _peer(function: Callable[[Tensor, Tensor], Tensor], moved: Tensor, fixed: Tensor) -> Ready:
-    moved, fixed = moved.clone().requires_grad_(), fixed.clone()
-    return Ready(lambda: function(moved, fixed), {"moved": moved})
+def _architecture(name: str, dims: int) -> dict[str, Any] | None:
+    """Give the configuration of an extractor in its real size, of a published one if it says or was converted."""
+    module = import_module(f"likeness.extractors.{name}")
+    if hasattr(module, "architecture"):
+        study = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())["pretraining"]
+        labels = dict.fromkeys(range(CLASSES), "")
+        meta = {"spatial_dims": dims, "shape": (96,) * dims, "labels": labels, "evaluate": list(labels)[1:]}
+        dataset = Dataset(ROOT, meta, pd.DataFrame(), pd.DataFrame())
+        return {"name": name, **module.architecture(dataset, study[f"channels_{dims}d"], study.get("norm", "batch"))}
+    converted = ROOT / "results" / "extractors" / f"{name}.json"
+    if converted.exists():
+        return read_json(converted, converted)["architecture"]
+    return {"name": name, **module.FULL} if hasattr(module, "FULL") else None
 
 
 def _monai_ncc(options: dict[str, Any], dims: int) -> nn.Module:
@@ -194,19 +221,32 @@ def _neurite_mse(options: dict[str, Any], dims: int) -> nn.Module:  # noqa: ARG0
     return MSE()
 
 
+def _monai_dice(options: dict[str, Any], dims: int) -> nn.Module:  # noqa: ARG001
+    from monai.losses import DiceLoss
+
+    return DiceLoss(squared_pred=True)
+
+
+def _neurite_dice(options: dict[str, Any], dims: int) -> Callable[[Tensor, Tensor], Tensor]:  # noqa: ARG001
+    from neurite.nn.functional import dice
+
+    return lambda moved, fixed: 1 - dice(moved, fixed).mean()
+
+
 PEERS: dict[str, dict[str, Callable[[dict[str, Any], int], Callable[[Tensor, Tensor], Tensor]]]] = {
     "mse": {"torch": _torch_mse, "neurite": _neurite_mse},
     "ncc": {"monai": _monai_ncc, "neurite": _neurite_ncc},
     "nmi": {"monai": _monai_nmi, "kornia": _kornia_nmi},
+    "dice_sup": {"monai": _monai_dice, "neurite": _neurite_dice},
 }
 """What other libraries offer for a loss of ours. MONAI has mutual information without the normalisation."""
 
 
 def gradient(build: Contestant, moved: Tensor, fixed: Tensor) -> Tensor | None:
-    """Give the gradient of a contestant by the moved image, or by the displacement if it warps itself."""
+    """Give the gradient of a contestant by what it compares: the moved image or labels, or the displacement."""
     ready = build(moved, fixed)
     ready.forward().backward()
-    grads = [ready.leaves[name].grad for name in ("moved", "displacement") if name in ready.leaves]
+    grads = [ready.leaves[name].grad for name in ("moved", "moved_labels", "displacement") if name in ready.leaves]
     return next((grad for grad in grads if grad is not None), None)
 
 

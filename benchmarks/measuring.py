@@ -18,9 +18,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "lib"))
 # behind everything else, so that no package of theirs replaces one of .venv
 sys.path.append(str(Path(__file__).parents[1] / ".peers"))
 
-import torch  # noqa: E402
-from contestants import Contestant, Ready, agreement, autocast, contestant, images  # noqa: E402
-from torch import Tensor  # noqa: E402
+import torch
+from contestants import Contestant, Ready, agreement, autocast, contestant, images
+from torch import Tensor
 
 MEGABYTE = 2**20
 FEWEST, SECONDS = 3, 0.5
