@@ -105,7 +105,7 @@ def test_medians_ratios_and_what_is_left_out() -> None:
 def test_targets_are_of_losses_that_exist() -> None:
     for target in targets.TARGETS:
         assert {target.loss, target.rival} - {"*"} <= set(losses.names())
-    assert set(contestants.PEERS) - {"dice_sup"} <= set(losses.names())
+    assert set(contestants.PEERS) <= set(losses.names())
 
 
 def test_pins_are_exact_and_bring_no_torch() -> None:
