@@ -130,6 +130,7 @@ def registration(
         more |= {"moving_mask": (moved > 0.3).to(moved), "fixed_mask": (fixed > 0.3).to(fixed)}
     source = generator(moved.device, 0)
     pair = Registration(moved.clone(), fixed.clone(), still, **more, spacing=spacing, generator=source)
+    pair.__dict__["moved"] = moved.clone()
     given = {part: getattr(pair, part) for part in ("moved", "moved_labels", "mask", "fixed_labels")}
     leaves = {part: value for part, value in given.items() if value is not None and part != "fixed_labels"}
     leaves["displacement"] = still

@@ -88,6 +88,8 @@ def measured(case: Case, threads: int) -> dict[str, Any]:
     if done.returncode == 0:
         return json.loads(done.stdout.splitlines()[-1])
     why = done.stderr.strip().splitlines()
+    if why and why[-1].startswith("ModuleNotFoundError"):
+        return {"failed": f"{why[-1]}; `make bench` installs it"}
     return {"failed": why[-1] if why else f"ended by signal {-done.returncode}, as for want of memory"}
 
 
