@@ -183,7 +183,7 @@ def options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--losses", nargs="+", metavar="LOSS", help="these alone; all by default")
     parser.add_argument("--shapes", nargs="+", metavar="BxCxN…", help=f"default {' '.join(ON_CPU)}; GPU {ON_CUDA[0]}")
-    parser.add_argument("--rounds", type=int, default=5, help="fresh processes per row, default 5")
+    parser.add_argument("--rounds", type=int, default=3, help="fresh processes per row, default %(default)s")
     parser.add_argument("--threads", type=int, default=targets.THREADS, help="of the CPU, default %(default)s")
     parser.add_argument("--device", choices=["cpu", "cuda"], help="default: the CPU, and a GPU where there is one")
     parser.add_argument("--dtype", nargs="+", choices=["float32", "bfloat16"], help="bfloat16 is autocast")

@@ -23,8 +23,8 @@ from contestants import Contestant, Ready, agreement, autocast, contestant, imag
 from torch import Tensor
 
 MEGABYTE = 2**20
-FEWEST, SECONDS = 3, 0.5
-"""Passes are repeated for so long, and so often at least."""
+FEWEST, SHORTEST, LONGEST = 3, 0.5, 5.0
+"""Passes are repeated so often and for so many seconds at least, but no more once they took the longest."""
 
 
 class Device:
@@ -114,7 +114,7 @@ def measure(task: dict) -> dict:
     one_pass(build, tiny, device, task["dtype"])
     grown = one_pass(build, pair, device, task["dtype"])[1]
     seconds: list[float] = []
-    while len(seconds) < FEWEST or sum(seconds) < SECONDS:
+    while sum(seconds) < (SHORTEST if len(seconds) >= FEWEST else LONGEST):
         seconds.append(one_pass(build, pair, device, task["dtype"])[0])
     alike = None
     if task["library"] != "likeness":
