@@ -47,7 +47,7 @@ def test_the_refusal_of_a_missing_folder_names_file_key_and_mend(tmp_path: Path,
 def test_what_claims_rest_on_compares_every_first_loss(name: str) -> None:
     nine = {"mse", "mse_masked", "ncc", "ncc_masked", "ncc_sup", "nmi", "mind", "deepsim_ae", "deepsim_seg"}
     config = yaml.safe_load((CONFIG / name).read_text())
-    assert set(config["losses"]) == nine
+    assert nine <= set(config["losses"])
     assert not config.get("demonstration")
 
 

@@ -183,7 +183,7 @@ def prepared(folder: Path) -> bool:
         holds(str(error), str(folder))
         return False
     able = layout.capabilities(folder)
-    assert set(able["parts"]) | set(able["partly"]) <= set(layout.FILES)
+    assert set(able["parts"]) | set(able["partly"]) <= {*layout.FILES, "labels"}
     layout.states(folder)
     shutil.rmtree("prepared", ignore_errors=True)
     prepare(folder, "prepared", 1, "own")
