@@ -25,6 +25,7 @@ SOURCE = {
     "licence": "BSD-3-Clause (torchvision); ImageNet, which it was trained on, is for research",
     "by_hand": "follow the address in a browser",
 }
+FULL = {"widths": [64, 128, 256]}
 TINY = {"widths": [4, 6, 8]}
 CONVOLUTIONS = ((0, 2), (5, 7), (10, 12, 14))
 """Places of the convolutions of the first three stages in torchvision's ``features``."""
