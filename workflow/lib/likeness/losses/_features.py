@@ -13,6 +13,7 @@ from typing import Any, Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from likeness.extractors.base import Extractor, pad
 from likeness.geometry import warp
@@ -20,7 +21,7 @@ from likeness.losses._arithmetic import check_images, full_precision
 from likeness.losses._correlation import gaussian_mean, moments
 from likeness.losses.base import Registration, SimilarityLoss
 
-SMALLEST_SQUARED_NORM = 1e-6
+SMALLEST_NORM = 1e-3
 SMALLEST_VARIANCE = 1e-6
 """Added to variances and to the covariance alike, so that features constant in both images count as correlated."""
 
@@ -62,9 +63,36 @@ def cosine_dissimilarity(moved: Tensor, fixed: Tensor, zero_mean: bool) -> Tenso
     if zero_mean:
         moved = moved - moved.mean(1, keepdim=True)
         fixed = fixed - fixed.mean(1, keepdim=True)
-    product = (moved * fixed).sum(1, keepdim=True)
-    squared_norms = [f.square().sum(1, keepdim=True).clamp(min=SMALLEST_SQUARED_NORM) for f in (moved, fixed)]
-    return 1 - product * torch.rsqrt(squared_norms[0] * squared_norms[1])
+    return 1 - _Cosine.apply(moved, fixed)
+
+
+class _Cosine(torch.autograd.Function):
+    """Cosine over channels of all positions.
+
+    Its gradient is written out, because on the finest features, which make the peak of a step's memory, it then needs
+    one tensor of their size and not several.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, moved: Tensor, fixed: Tensor) -> Tensor:
+        norms = [torch.linalg.vector_norm(f, dim=1, keepdim=True) for f in (moved, fixed)]
+        inverse = [norm.clamp(min=SMALLEST_NORM).reciprocal_() for norm in norms]
+        cosine = (moved * fixed).sum(1, keepdim=True).mul_(inverse[0]).mul_(inverse[1])
+        ctx.save_for_backward(moved, fixed, cosine, *inverse, *(norm >= SMALLEST_NORM for norm in norms))
+        return cosine
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        moved, fixed, cosine, *rest = ctx.saved_tensors
+        inverse, free = rest[:2], rest[2:]
+        across = gradient * inverse[0] * inverse[1]
+        found: list[Tensor | None] = []
+        for k, (own, other) in enumerate(((moved, fixed), (fixed, moved))):
+            # a norm that is kept from falling further is a constant
+            along = -gradient * cosine * inverse[k].square() * free[k]
+            found.append((other * across).addcmul_(own, along) if ctx.needs_input_grad[k] else None)
+        return tuple(found)
 
 
 @full_precision
