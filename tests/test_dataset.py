@@ -57,7 +57,7 @@ def test_a_complete_dataset_passes(tmp_path, dims):
     raw = layout.check(make_dataset(tmp_path, dims=dims, size=20, **parts))
     assert raw.meta["background"] == 0
     assert raw.meta["intensity"] == {"rule": "quantile", "low": 0.001, "high": 0.999}
-    assert layout.capabilities(tmp_path) == {"spatial_dims": dims, "parts": list(layout.FILES), "partly": []}
+    assert layout.capabilities(tmp_path) == {"spatial_dims": dims, "parts": [*layout.FILES, "labels"], "partly": []}
 
 
 def test_unknown_columns_are_kept(folder):
@@ -77,7 +77,7 @@ def test_labels_count_only_where_all_that_train_have_one(tmp_path):
 
 def test_an_empty_column_is_no_capability(folder):
     edit_table(folder / "subjects.csv", 0, "mask", "")
-    assert layout.capabilities(folder)["parts"] == ["image", "label"]
+    assert layout.capabilities(folder)["parts"] == ["image", "label", "labels"]
 
 
 @pytest.mark.parametrize("name", ["dataset.yaml", "subjects.csv"])
