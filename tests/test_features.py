@@ -128,7 +128,8 @@ def test_noise_is_a_function_of_seed_and_step(name: str, dims: int) -> None:
 def test_timestep_and_comparator_change_the_value(name: str, dims: int) -> None:
     shape = (32, 40) if dims == 2 else (16, 20, 12)
     pair = pair_of(smooth(*shape), smooth(*shape, seed=1))
-    options: list[dict[str, Any]] = [{}, {"timestep": 500}, {"comparator": "cosine"}, {"sigma": 1.0}]
+    options: list[dict[str, Any]] = [{}, {"timestep": 500}, {"sigma": 1.0}]
+    options = [{"comparator": "lncc", **chosen} for chosen in options] + [{"comparator": "cosine"}]
     assert len({float(build(name, dims, **chosen)(pair)) for chosen in options}) == len(options)
 
 

@@ -21,4 +21,4 @@ def test_gpus_of_a_profile_go_to_those_that_run_networks(rules: dict[str, Needs]
     trainings = {rule for rule in rules if rule.startswith("train_")}
     assert trainings
     # no job is run for `all`
-    assert {rule for rule, needs in rules.items() if needs.gpus} == {"pretrain", "register", "all", *trainings}
+    assert {rule for rule, needs in rules.items() if needs.gpus} == {"pretrain", "register", "probe", "all", *trainings}
