@@ -12,6 +12,7 @@ import io
 import math
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -82,12 +83,32 @@ class Outcome:
     diverged_at: int | None = None
 
 
-def make_fabric(precision: Precision = "32-true", threads: int = 1) -> Fabric:
+class Processor:
+    """Stands in for Fabric where there is nothing for it to do: one process, on the CPU, in single precision.
+
+    To import Lightning takes as long as a short training.
+    """
+
+    device = torch.device("cpu")
+
+    @staticmethod
+    def autocast() -> AbstractContextManager[None]:
+        """Change nothing."""
+        return nullcontext()
+
+    @staticmethod
+    def backward(loss: Tensor) -> None:
+        """Compute the gradients of a loss."""
+        loss.backward()
+
+
+def make_fabric(precision: Precision = "32-true", threads: int = 1) -> Fabric | Processor:
     """Set up one device, a GPU where there is one, and deterministic arithmetic on a fixed number of threads."""
+    if make_device(threads).type == "cpu" and precision == "32-true":
+        return Processor()
     from lightning.fabric import Fabric
     from lightning.fabric.plugins.environments import LightningEnvironment
 
-    torch.set_num_threads(threads)
     torch.backends.cudnn.benchmark = False
     # a job is one process, also where Lightning would find a cluster's scheduler and reckon with many
     return Fabric(accelerator="auto", devices=1, precision=precision, plugins=LightningEnvironment())
@@ -171,7 +192,7 @@ class Trainer:
 
     def __init__(
         self,
-        fabric: Fabric,
+        fabric: Fabric | Processor,
         schedule: Schedule,
         checkpoint: Path,
         label: str,
