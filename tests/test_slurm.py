@@ -167,8 +167,9 @@ def test_every_job_gets_what_its_rule_states(on_slurm: Run) -> None:
     assert {rules[rule].gpus for rule in ("pretrain", "train_mse", "register")} == {1}
 
 
-def test_tables_and_figures_are_one_job(on_slurm: Run) -> None:
-    (job,) = on_slurm.of("tables_and_figures_.*")
+def test_tables_and_figures_are_two_jobs_of_scores_and_of_landscapes(on_slurm: Run) -> None:
+    (landscapes,) = on_slurm.of("tables_and_figures_landscape_profiles")
+    (job,) = [job for job in on_slurm.of("tables_and_figures_.*") if job != landscapes]
     together = {rule: needs for rule, needs in planned(on_slurm.log).items() if not on_slurm.of(rule)}
     assert {"collect", "summary", "comparisons", "test_score", "img_sample"} <= set(together)
     assert max(needs.mem_mb for needs in together.values()) < granted(job).mem_mb
