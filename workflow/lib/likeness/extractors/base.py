@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
+
+from likeness.networks.unet import pad, padded_to
+
+__all__ = ["Extractor", "pad", "padded_to"]
 
 
 class Extractor(nn.Module):
@@ -22,16 +25,3 @@ class Extractor(nn.Module):
     def extent(self, shape: Sequence[int]) -> tuple[int, ...]:
         """Give the extent, in voxels from the first one, that every feature map of an image of ``shape`` covers."""
         return tuple(shape)
-
-
-def padded_to(multiples: Sequence[int], shape: Sequence[int]) -> tuple[int, ...]:
-    """Give the smallest shape not below ``shape`` of which every axis is a multiple."""
-    return tuple(-(-size // multiple) * multiple for size, multiple in zip(shape, multiples, strict=True))
-
-
-def pad(image: Tensor, shape: Sequence[int]) -> Tensor:
-    """Repeat the border of ``(batch, channel, *spatial)`` at the end of every axis up to ``shape``."""
-    missing: list[int] = []
-    for size, wanted in zip(image.shape[2:], shape, strict=True):
-        missing = [0, wanted - size, *missing]
-    return F.pad(image, missing, mode="replicate") if any(missing) else image

@@ -26,6 +26,19 @@ def stage_strides(shape: Sequence[int], stages: int) -> list[tuple[int, ...]]:
     return [tuple(1 if n <= SMALL_AXIS and stage >= 2 else 2 for n in shape) for stage in range(stages)]
 
 
+def padded_to(multiples: Sequence[int], shape: Sequence[int]) -> tuple[int, ...]:
+    """Give the smallest shape not below ``shape`` of which every axis is a multiple."""
+    return tuple(-(-size // multiple) * multiple for size, multiple in zip(shape, multiples, strict=True))
+
+
+def pad(image: Tensor, shape: Sequence[int]) -> Tensor:
+    """Repeat the border of ``(batch, channel, *spatial)`` at the end of every axis up to ``shape``."""
+    missing: list[int] = []
+    for size, wanted in zip(image.shape[2:], shape, strict=True):
+        missing = [0, wanted - size, *missing]
+    return F.pad(image, missing, mode="replicate") if any(missing) else image
+
+
 def _conv(dims: int) -> type[nn.Module]:
     return nn.Conv2d if dims == 2 else nn.Conv3d
 
@@ -85,10 +98,7 @@ class Encoder(nn.Module):
 
     def pad(self, image: Tensor) -> Tensor:
         """Repeat the border at the end of every axis up to a multiple of what the encoder strides."""
-        missing: list[int] = []
-        for size, factor in zip(image.shape[2:], self.multiples, strict=True):
-            missing = [0, -size % factor, *missing]
-        return F.pad(image, missing, mode="replicate") if any(missing) else image
+        return pad(image, padded_to(self.multiples, image.shape[2:]))
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Give the output of every stage, finest first, of an image ``(batch, channel, *spatial)``."""
