@@ -1,10 +1,9 @@
 """Register all validation and test pairs with every network of a training, one per regularisation weight."""
 
-import json
 from pathlib import Path
 
 from likeness import gpus
-from likeness.files import whole, write_json
+from likeness.files import read_json, whole, write_json
 from likeness.jobs import Stopwatch, logged
 
 
@@ -20,7 +19,8 @@ def main(snakemake) -> None:
     dataset = Dataset.open(snakemake.input.dataset)
     models = Path(snakemake.input.models)
     loader = Loader(dataset, make_device(snakemake.params.threads))
-    trained = json.loads((models / "training.json").read_text())["weights"]
+    trained = read_json(models / "training.json", models)["weights"]
+    batch = read_json(models / "provenance.json", models)["recipe"]["batch"]
     splits = {split: dataset.pairs_of(split) for split in ("val", "test")}
     shown = splits["test"][len(splits["test"]) // 2]
     samples = {}
@@ -32,7 +32,7 @@ def main(snakemake) -> None:
             for split, pairs in splits.items():
                 place = folder / f"{entry['weight']:g}" / split
                 place.mkdir(parents=True, exist_ok=True)
-                for (moving, fixed), field in displacements(loader, network, pairs):
+                for (moving, fixed), field in displacements(loader, network, pairs, batch):
                     np.savez_compressed(place / f"{moving}__{fixed}.npz", displacement=field)
                     if split == "test" and (moving, fixed) == shown:
                         samples[entry["weight"]] = field
