@@ -119,9 +119,9 @@ def _end_with(owner: str | None) -> None:
 
 
 def _keep_memory() -> None:
-    """Keep freed memory for the next step: to give it back and be given it anew, zeroed, takes up to a sixth of a training of volumes.
+    """Keep freed memory for the next step; only glibc's allocator can be told so.
 
-    It is the allocator of glibc that can be told so; others are left as they are.
+    To give it back and be given it anew, zeroed, took up to a sixth of a training of volumes.
     """
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
