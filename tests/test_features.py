@@ -14,7 +14,7 @@ from torch import Tensor
 from likeness import extractors, losses
 from likeness.extractors.base import Extractor, pad, padded_to
 from likeness.extractors.sections import random_axis_and_sections, sections
-from likeness.losses._features import resampled
+from likeness.losses._features import correlation_dissimilarity, resampled
 from likeness.losses.base import Registration
 
 DIFFUSION = [name for name in losses.names() if "timestep" in losses.options(name)]
@@ -84,6 +84,45 @@ def test_features_extracted_before_warping_move_like_the_image(cell: tuple[int, 
         # the last cell is not full, and at the other end of the axis the border is repeated by the voxel or by the cell
         inside = tuple(slice(2 * c, n - 2 * c) for c, n in zip(cell, shape, strict=True))
         torch.testing.assert_close(after[(..., *inside)], before[(..., *inside)], rtol=1e-4, atol=1e-5)
+
+
+def test_what_is_repeated_beyond_the_border_does_not_count() -> None:
+    """A cell of which a quarter lies inside the image counts a quarter; the map puts it where it belongs."""
+    image = torch.full((1, 1, 18, 16), 0.2)
+    other = image.clone()
+    other[:, :, 16:] = 0.9
+    loss = losses.build("deepsim_ae", extractor=Averages((8, 8)))
+    found = loss.map(pair_of(other, image))
+    differs = found[0, 0, 16, 0]
+    assert differs > 0.1
+    expected = torch.zeros(18, 16)
+    expected[16:] = differs
+    torch.testing.assert_close(found[0, 0], expected)
+    torch.testing.assert_close(loss(pair_of(other, image)), expected.mean())
+
+
+@pytest.mark.parametrize("axis", [2, 3])
+def test_windows_do_not_see_the_padding(axis: int) -> None:
+    moved, fixed = smooth(14, 11), smooth(14, 11, seed=1)
+    sides = [torch.ones(14), torch.ones(11)]
+    sides[axis - 2][-4:] = 0
+    kept = [image.narrow(axis, 0, image.shape[axis] - 4) for image in (moved, fixed)]
+    padded = correlation_dissimilarity(moved, fixed, 1.5, sides).narrow(axis, 0, kept[0].shape[axis])
+    torch.testing.assert_close(padded, correlation_dissimilarity(*kept, 1.5), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["deepsim_ae", "deepsim_vgg", "diffusion_indomain", "dinov2"])
+def test_the_map_shows_a_difference_where_it_is(name: str) -> None:
+    """On a picture that these networks need padded; others attend to the whole picture, and so does their map."""
+    fixed = smooth(66, 70)
+    moved = fixed.clone()
+    moved[:, :, 46:60, 46:60] = smooth(14, 14, seed=1)
+    loss = build(name, 2)
+    # what the noise of a network of random weights makes of the rest is seen without a difference, too
+    seen = loss.map(pair_of(moved, fixed)) - loss.map(pair_of(fixed, fixed))
+    weight = seen[0, 0].abs()
+    centre = [float((weight.sum(1 - k) * torch.arange(n)).sum() / weight.sum()) for k, n in enumerate((66, 70))]
+    assert all(abs(at - 53) < 5 for at in centre), centre
 
 
 def test_a_displacement_is_rescaled_for_every_axis_and_goes_on_beyond_the_image() -> None:

@@ -34,6 +34,26 @@ TRANSFORMS = {
 }
 
 every_loss = pytest.mark.parametrize(("name", "dims"), CASES, ids=[f"{n}-{d}d" for n, d in CASES])
+
+
+def forms(name: str) -> list[dict[str, Any]]:
+    """Give the options that make another function of a loss of features; no options for the others."""
+    options = losses.options(name)
+    if not {"comparator", "extract"} <= set(options):
+        return [{}]
+    asked = [
+        {"comparator": "cosine", "extract": "after"},
+        {"comparator": "lncc", "extract": "after"},
+        {"comparator": "cosine", "extract": "before"},
+        {"comparator": "lncc", "extract": "before"},
+    ]
+    return [form for form in asked if any(form[key] != options[key] for key in form)] + [{}]
+
+
+FORMS = [(name, dims, form) for name, dims in CASES for form in forms(name)]
+every_form = pytest.mark.parametrize(
+    ("name", "dims", "form"), FORMS, ids=["-".join([n, f"{d}d", *form.values()]) for n, d, form in FORMS]
+)
 every_card = pytest.mark.parametrize("name", losses.names())
 
 
@@ -42,9 +62,13 @@ def build_with(name: str, dims: int, **options: Any) -> SimilarityLoss:
     return losses.build(name, **options, **({} if wanted is None else {"extractor": extractors.tiny(wanted, dims)}))
 
 
+def build(name: str, dims: int, form: dict[str, Any] | None = None) -> SimilarityLoss:
+    return _built(name, dims, tuple((form or {}).items()))
+
+
 @cache
-def build(name: str, dims: int) -> SimilarityLoss:
-    return build_with(name, dims)
+def _built(name: str, dims: int, form: tuple[tuple[str, Any], ...]) -> SimilarityLoss:
+    return build_with(name, dims, **dict(form))
 
 
 def texture(shape: tuple[int, ...], seed: int, batch: int = 1) -> Tensor:
@@ -99,10 +123,10 @@ def value_and_gradient(loss: SimilarityLoss, pair: Registration) -> tuple[Tensor
     return value.detach(), displacement.grad
 
 
-@every_loss
-def test_has_a_local_minimum_at_identity_under_shifts(name: str, dims: int) -> None:
+@every_form
+def test_has_a_local_minimum_at_identity_under_shifts(name: str, dims: int, form: dict[str, Any]) -> None:
     image = texture(SHAPES[dims], 0)
-    loss = build(name, dims)
+    loss = build(name, dims, form)
     still = loss(registration(image, image))
     for axis, voxels in product(range(dims), (-2, -1, 1, 2)):
         shift = torch.zeros(1, dims, *SHAPES[dims])
@@ -144,15 +168,15 @@ def test_empty_masks_and_absent_labels_are_no_error(name: str, dims: int) -> Non
     assert gradient.isfinite().all()
 
 
-@every_loss
-def test_gradient_agrees_with_finite_differences(name: str, dims: int) -> None:
+@every_form
+def test_gradient_agrees_with_finite_differences(name: str, dims: int, form: dict[str, Any]) -> None:
     shape = (13, 11, 12)[:dims]
     pair = different(dims, shape=shape)
     pair = replace(
         pair,
         **{k: getattr(pair, k).double() for k in ("moving", "fixed", "displacement", "moving_mask", "fixed_mask")},
     )
-    loss = build(name, dims).double()
+    loss = build(name, dims, form).double()
     try:
         value, gradient = value_and_gradient(loss, pair)
         assert value.dtype == torch.float64
@@ -191,10 +215,10 @@ def test_same_seed_and_step_give_the_same_bits(name: str, dims: int) -> None:
     assert torch.equal(first[1], again[1])
 
 
-@every_loss
-def test_survives_bfloat16_autocast(name: str, dims: int) -> None:
+@every_form
+def test_survives_bfloat16_autocast(name: str, dims: int, form: dict[str, Any]) -> None:
     """Within 2 % of float32, gradients within 10 %: only extractors may lose precision, no arithmetic of a loss."""
-    pair, loss = different(dims), build(name, dims)
+    pair, loss = different(dims), build(name, dims, form)
     value, gradient = value_and_gradient(loss, pair)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         rough, rough_gradient = value_and_gradient(loss, pair)

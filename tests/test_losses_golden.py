@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from likeness import losses
+from likeness.extractors.base import Extractor
 from likeness.losses._correlation import gaussian_mean, moments
 from likeness.losses._features import correlation_dissimilarity, cosine_dissimilarity
 from likeness.losses.base import Registration
@@ -179,7 +180,7 @@ def test_mind_differs_from_the_reference_in_what_lies_beyond_the_border(dims: st
     assert_gradient_agrees(interior(gradient, 8), interior(theirs[1], 8))
 
 
-class Looked(nn.Module):
+class Looked(Extractor):
     """An extractor that looks the oracle's features up."""
 
     def __init__(self, dims: str, moved: Tensor) -> None:

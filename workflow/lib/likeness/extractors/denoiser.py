@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from likeness.data.store import Dataset
+from likeness.extractors.base import pad
 from likeness.extractors.noising import TIMESTEPS, DiffusionExtractor, noised, signal_rates
 from likeness.extractors.pretraining import Batch
 from likeness.extractors.sections import random_sections
@@ -59,8 +60,7 @@ def objective(extractor: DiffusionExtractor, batch: Batch) -> Tensor:
     images = batch.images
     if images.dim() == 5:
         images = random_sections(images, SECTIONS, batch.generator)
-    images = 2 * images - 1
-    images = F.pad(images, [0, -images.shape[3] % extractor.multiple, 0, -images.shape[2] % extractor.multiple])
+    images = pad(2 * images - 1, extractor.extent(images.shape[2:]))
     source = batch.generator
     steps = torch.randint(TIMESTEPS, (len(images),), generator=source, device=source.device).to(images.device)
     noise = torch.randn(images.shape, generator=source, device=source.device).to(images)

@@ -80,12 +80,13 @@ def box_mean(window: int, image: Tensor, weight: Tensor | None = None) -> Callab
     return lambda values: box_sum(values * weight, window, window // 2) * inside
 
 
-def gaussian_mean(sigma: float, image: Tensor) -> Callable[[Tensor], Tensor]:
+def gaussian_mean(sigma: float, image: Tensor, shares: Sequence[Tensor] | None = None) -> Callable[[Tensor], Tensor]:
     """Give the mean under a Gaussian around every voxel, cut at two standard deviations and at the border.
 
     Args:
         sigma: standard deviation in voxels, positive.
         image: ``(batch, channel, *spatial)``, an image of those to come.
+        shares: along every axis, not negative, how much a voxel counts; their product is that of a voxel.
 
     Raises:
         ValueError: if ``sigma`` is not positive.
@@ -93,7 +94,8 @@ def gaussian_mean(sigma: float, image: Tensor) -> Callable[[Tensor], Tensor]:
     if sigma <= 0:
         msg = f"gaussian_mean: sigma is {sigma} but must be positive"
         raise ValueError(msg)
-    weights = [_gaussian_matrix(n, sigma, image) for n in image.shape[2:]]
+    ones = [image.new_ones(n) for n in image.shape[2:]]
+    weights = [_gaussian_matrix(share.to(image), sigma) for share in shares or ones]
     return lambda values: _SeparableProduct.apply(values, *weights)
 
 
@@ -121,15 +123,15 @@ class _SeparableProduct(torch.autograd.Function):
         )
 
 
-def _gaussian_matrix(length: int, sigma: float, like: Tensor) -> Tensor:
+def _gaussian_matrix(counts: Tensor, sigma: float) -> Tensor:
     """Weights ``(length, length)`` of all voxels of a line in the mean around each; rows sum to one.
 
     A product with a dense matrix of a few hundred rows takes less time than a convolution with a kernel of seventeen.
     """
-    at = torch.arange(length, dtype=like.dtype, device=like.device)
+    at = torch.arange(len(counts), dtype=counts.dtype, device=counts.device)
     distance = (at[:, None] - at).abs()
-    weights = torch.exp(-0.5 * (distance / sigma).square()) * (distance <= math.ceil(REACH * sigma))
-    return weights / weights.sum(1, keepdim=True)
+    weights = torch.exp(-0.5 * (distance / sigma).square()) * (distance <= math.ceil(REACH * sigma)) * counts
+    return weights / weights.sum(1, keepdim=True).clamp(min=SMALLEST_WEIGHT)
 
 
 @full_precision

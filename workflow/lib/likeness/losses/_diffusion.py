@@ -11,7 +11,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from likeness.extractors.noising import DiffusionExtractor
-from likeness.losses._features import Comparator, Order
+from likeness.losses._features import Comparator, Level, Order
 from likeness.losses._pictures import PictureLoss
 from likeness.losses.base import Registration
 
@@ -68,7 +68,7 @@ class DiffusionLoss(PictureLoss):
         self.timestep = timestep
         self.sigma_by_hand = sigma
 
-    def _dissimilarities(self, pair: Registration) -> list[Tensor]:
+    def _dissimilarities(self, pair: Registration) -> list[Level]:
         dims = pair.fixed.dim() - 2
         self.sigma = self.sigma_by_hand or PUBLISHED_SIGMA[dims]
         self.extractor.cut(self.taps or self.published[dims])

@@ -8,7 +8,7 @@ position.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -96,7 +96,9 @@ class _Cosine(torch.autograd.Function):
 
 
 @full_precision
-def correlation_dissimilarity(moved: Tensor, fixed: Tensor, sigma: float) -> Tensor:
+def correlation_dissimilarity(
+    moved: Tensor, fixed: Tensor, sigma: float, shares: Sequence[Tensor] | None = None
+) -> Tensor:
     """One minus the correlation of features under a Gaussian around every position, averaged over channels.
 
     DGIR, MICCAI 2025. Unlike there, a window that reaches over the border takes its statistics from the positions
@@ -106,6 +108,7 @@ def correlation_dissimilarity(moved: Tensor, fixed: Tensor, sigma: float) -> Ten
         moved: ``(batch, channel, *spatial)``.
         fixed: of the same shape.
         sigma: standard deviation of the Gaussian in positions of the feature maps.
+        shares: along every axis, how much of a position lies inside the image, see :func:`inside`; it counts as much.
 
     Returns:
         ``(batch, 1, *spatial)`` in [0, 2]; 0 where the features of both images are constant.
@@ -114,9 +117,48 @@ def correlation_dissimilarity(moved: Tensor, fixed: Tensor, sigma: float) -> Ten
         ValueError: if shapes differ or ``sigma`` is not positive.
     """
     check_images("correlation_dissimilarity", moved, fixed)
-    covariance, *variances = moments(moved, fixed, gaussian_mean(sigma, moved))
+    covariance, *variances = moments(moved, fixed, gaussian_mean(sigma, moved, shares))
     product = (variances[0] + SMALLEST_VARIANCE) * (variances[1] + SMALLEST_VARIANCE)
     return 1 - ((covariance + SMALLEST_VARIANCE) * torch.rsqrt(product)).mean(1, keepdim=True)
+
+
+def inside(like: Tensor, extent: Sequence[int], shape: Sequence[int]) -> list[Tensor] | None:
+    """Tell how much of every position of a feature map lies inside the image, the rest being padding.
+
+    Args:
+        like: the feature map, ``(batch, channel, *spatial)``.
+        extent: what it covers, in voxels from the first one.
+        shape: of the image.
+
+    Returns:
+        Along every axis the shares in [0, 1], ``(positions,)``, whose product is that of a position; ``None`` where
+        nothing was padded.
+    """
+    if tuple(extent) == tuple(shape):
+        return None
+    found = []
+    for positions, covered, size in zip(like.shape[2:], extent, shape, strict=True):
+        at = torch.arange(positions, device=like.device, dtype=torch.promote_types(like.dtype, torch.float32))
+        found.append((size * positions / covered - at).clamp(0, 1))
+    return found
+
+
+class Level(NamedTuple):
+    """The dissimilarity of two feature maps."""
+
+    values: Tensor
+    """``(batch, 1, *spatial)``."""
+    shares: list[Tensor] | None
+    """See :func:`inside`."""
+
+    def mean(self) -> Tensor:
+        """Give the mean over the image: what lies in the padding does not count."""
+        if self.shares is None:
+            return self.values.mean()
+        weighted = self.values
+        for axis, share in enumerate(self.shares, start=2):
+            weighted = weighted * (share / share.mean()).view([-1 if k == axis else 1 for k in range(weighted.dim())])
+        return weighted.mean()
 
 
 def spread(values: Tensor, shape: Sequence[int]) -> Tensor:
@@ -157,6 +199,9 @@ def resampled(displacement: Tensor, extent: Sequence[int], shape: Sequence[int])
 
 class FeatureLoss(SimilarityLoss):
     """The dissimilarity of features, averaged over the positions of each level, then over levels.
+
+    A position counts by the share of it that lies inside the image: the far border, which is repeated where a network
+    needs padding, would count several times otherwise.
 
     Args:
         extractor: gives a list of feature maps for images ``(batch, 1, *spatial)``. It is frozen and stays in
@@ -209,13 +254,14 @@ class FeatureLoss(SimilarityLoss):
 
     def map(self, pair: Registration) -> Tensor | None:
         """Give the dissimilarity per voxel, every level spread over the grid of the images."""
-        levels = [spread(level, pair.fixed.shape[2:]) for level in self._dissimilarities(pair)]
-        return torch.stack(levels).mean(0)
+        shape = pair.fixed.shape[2:]
+        levels = [spread(level.values, self.extractor.extent(shape)) for level in self._dissimilarities(pair)]
+        return torch.stack(levels).mean(0)[(..., *map(slice, shape))]
 
-    def _dissimilarities(self, pair: Registration) -> list[Tensor]:
+    def _dissimilarities(self, pair: Registration) -> list[Level]:
         with torch.no_grad():
             fixed = self._features(pair.fixed, pair)
-        return [self.compare(a, b) for a, b in zip(self._moved_features(pair), fixed, strict=True)]
+        return self._compared(self._moved_features(pair), fixed, pair.fixed.shape[2:])
 
     def _moved_features(self, pair: Registration) -> list[Tensor]:
         if self.extract == "after":
@@ -223,13 +269,18 @@ class FeatureLoss(SimilarityLoss):
         with torch.no_grad():
             moving = self._features(pair.moving, pair)
         extent = self.extractor.extent(pair.moving.shape[2:])
-        return [warp(level, resampled(pair.displacement, extent, level.shape[2:]).to(level)) for level in moving]
+        return [warp(level, resampled(pair.displacement, extent, level.shape[2:])) for level in moving]
 
-    def compare(self, moved: Tensor, fixed: Tensor) -> Tensor:
-        """Give the dissimilarity of two feature maps, ``(batch, 1, *spatial)``."""
+    def _compared(self, moved: Sequence[Tensor], fixed: Sequence[Tensor], shape: Sequence[int]) -> list[Level]:
+        """Compare the feature maps of images of ``shape``."""
+        extent = self.extractor.extent(shape)
+        shares = [inside(level, extent, shape) for level in fixed]
+        return [Level(self._compare(*pair), pair[2]) for pair in zip(moved, fixed, shares, strict=True)]
+
+    def _compare(self, moved: Tensor, fixed: Tensor, shares: list[Tensor] | None) -> Tensor:
         if self.comparator == "cosine":
             return cosine_dissimilarity(moved, fixed, self.zero_mean)
-        return correlation_dissimilarity(moved, fixed, self.sigma)
+        return correlation_dissimilarity(moved, fixed, self.sigma, shares)
 
     def _features(self, image: Tensor, pair: Registration) -> list[Tensor]:
         features = self._extract(image, pair)

@@ -10,7 +10,7 @@ from torch import Tensor
 from likeness.extractors.base import Extractor
 from likeness.extractors.sections import random_axis_and_sections, sections
 from likeness.geometry import warp
-from likeness.losses._features import Comparator, FeatureLoss, Order, resampled
+from likeness.losses._features import Comparator, FeatureLoss, Level, Order, resampled
 from likeness.losses.base import Registration
 
 LIMITS = {"slices": {"minimum": 1, "maximum": 512}}
@@ -54,7 +54,7 @@ class PictureLoss(FeatureLoss):
         """Give the dissimilarity per pixel of pictures; a few sections of a volume are no map of it."""
         return super().map(pair) if pair.fixed.dim() == 4 else None
 
-    def _dissimilarities(self, pair: Registration) -> list[Tensor]:
+    def _dissimilarities(self, pair: Registration) -> list[Level]:
         if pair.fixed.dim() == 4:
             return super()._dissimilarities(pair)
         axis, positions = random_axis_and_sections(tuple(pair.fixed.shape[2:]), self.slices, pair.randomness(SECTIONS))
@@ -64,7 +64,7 @@ class PictureLoss(FeatureLoss):
             moved = self._features(sections(pair.moved, axis, positions), pair)
         else:
             moved = self._warped_sections(pair, axis, positions)
-        return [self.compare(a, b) for a, b in zip(moved, fixed, strict=True)]
+        return self._compared(moved, fixed, within(pair.fixed.shape[2:], axis))
 
     def _warped_sections(self, pair: Registration, axis: int, positions: list[int]) -> list[Tensor]:
         """Extract every section of the moving volumes, pile the features up, warp the pile and take sections of it."""
@@ -72,11 +72,16 @@ class PictureLoss(FeatureLoss):
         across = shape[axis]
         with torch.no_grad():
             levels = self._features(sections(pair.moving, axis, list(range(across))), pair)
-        within = self.extractor.extent([n for k, n in enumerate(shape) if k != axis])
-        extent = [*within[:axis], across, *within[axis:]]
+        covered = self.extractor.extent(within(shape, axis))
+        extent = [*covered[:axis], across, *covered[axis:]]
         found = []
         for level in levels:
             pile = level.unflatten(0, (len(pair.moving), across)).movedim(1, 2 + axis)
-            displacement = resampled(pair.displacement, extent, pile.shape[2:]).to(pile)
+            displacement = resampled(pair.displacement, extent, pile.shape[2:])
             found.append(sections(warp(pile, displacement), axis, positions))
         return found
+
+
+def within(shape: Sequence[int], axis: int) -> list[int]:
+    """Give the shape of a section of a volume across ``axis``."""
+    return [size for k, size in enumerate(shape) if k != axis]
