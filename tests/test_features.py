@@ -19,6 +19,7 @@ from likeness.losses.base import Registration
 
 DIFFUSION = [name for name in losses.names() if "timestep" in losses.options(name)]
 PICTURES = [name for name in losses.names() if "slices" in losses.options(name)]
+FEATURES = [name for name in losses.names() if "comparator" in losses.options(name)]
 BEFORE = [name for name in losses.names() if "extract" in losses.options(name)]
 
 
@@ -152,6 +153,13 @@ def test_identical_images_have_no_loss_because_they_share_the_noise(name: str, d
         for timestep in (0, 60, 900):
             loss = build(name, dims, comparator=comparator, timestep=timestep)
             assert loss(pair_of(image, image)).abs() < 1e-5
+
+
+@pytest.mark.parametrize("comparator", ["cosine", "lncc"])
+@pytest.mark.parametrize(("name", "dims"), dimensions(FEATURES))
+def test_identical_images_have_no_loss(name: str, dims: int, comparator: str) -> None:
+    image = smooth(*((33, 42) if dims == 2 else (17, 22, 13)))
+    assert build(name, dims, comparator=comparator)(pair_of(image, image)).abs() < 1e-5
 
 
 @pytest.mark.parametrize(("name", "dims"), dimensions(DIFFUSION))

@@ -30,6 +30,7 @@ SOURCE = {
 }
 FULL = {"width": 16, "downs": 4, "features": 16}
 TINY = {"width": 4, "downs": 2, "features": 6}
+TINY_CONTRAST = 5000.0
 COMPILED = "_orig_mod."
 """What ``torch.compile`` writes before every name."""
 DEEPEST = 8
@@ -102,6 +103,12 @@ def _unit_range(image: Tensor) -> Tensor:
 def build(config: dict[str, Any]) -> Anatomix:
     """Build the extractor from its architecture, with random weights."""
     return Anatomix(config["width"], config["downs"], config["features"])
+
+
+def tiny(extractor: Anatomix) -> None:
+    """Make the features of a random network as large as those of a trained one, not next to nothing."""
+    with torch.no_grad():
+        extractor.model[-1].weight.mul_(TINY_CONTRAST)
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -91,6 +91,14 @@ def build(config: dict[str, Any]) -> VGG:
     return VGG(config["widths"])
 
 
+def tiny(extractor: VGG) -> None:
+    """Let every position of a few random channels have a feature that is not rectified away."""
+    for convolution in extractor.features.values():
+        assert isinstance(convolution, nn.Conv2d)
+        assert convolution.bias is not None
+        nn.init.constant_(convolution.bias, 0.2)
+
+
 def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Read torchvision's file, or one of its layout with other widths.
 
