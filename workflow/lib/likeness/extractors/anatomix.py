@@ -108,7 +108,7 @@ def build(config: dict[str, Any]) -> Anatomix:
 def tiny(extractor: Anatomix) -> None:
     """Make the features of a random network as large as those of a trained one, not next to nothing."""
     with torch.no_grad():
-        extractor.model[-1].weight.mul_(TINY_CONTRAST)
+        list(extractor.parameters())[-1].mul_(TINY_CONTRAST)
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
