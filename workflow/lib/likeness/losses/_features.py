@@ -256,8 +256,8 @@ class FeatureLoss(SimilarityLoss):
         """Give the dissimilarity per voxel, every level spread over the grid of the images."""
         shape = pair.fixed.shape[2:]
         levels = [spread(level.values, self.extractor.extent(shape)) for level in self._dissimilarities(pair)]
-        within = tuple(slice(size) for size in shape)
-        return torch.stack(levels).mean(0)[(..., *within)]
+        within: tuple[Any, ...] = (..., *(slice(size) for size in shape))
+        return torch.stack(levels).mean(0)[within]
 
     def _dissimilarities(self, pair: Registration) -> list[Level]:
         with torch.no_grad():
