@@ -195,6 +195,20 @@ def test_hashes_of_nothing_are_refused(
         weights.source.cache_clear()
 
 
+def test_taps_are_those_of_the_stages_that_a_dataset_pretrains() -> None:
+    """Counted for its dimension, and where a variant takes another dataset's extractor on that one."""
+    deeper = {"pretraining": {"channels_2d": [8] * 4}}
+    options = {"options": {"taps": ["middle", "up0"]}, "variants": {"fine": {"taps": ["up3"]}}}
+    study = {"datasets": {"cells": deeper}, "losses": {"diffusion_indomain": options}}
+    assert list(Study.load(SMALL | study).runs())
+    with pytest.raises(ConfigurationError, match=r"variants\.fine\.taps': the extractor on 'mni-brain-3d' has no 'up3'"):
+        Study.load(SMALL | study | {"datasets": {"cells": deeper, "mni-brain-3d": deeper}})
+    options["variants"]["fine"]["trained_on"] = "cells"
+    with pytest.raises(ConfigurationError, match=r"no dataset that is run but 'cells'"):
+        Study.load(SMALL | study)
+    assert list(Study.load(SMALL | study | {"datasets": {"cells": deeper, "mni-brain": None}}).runs())
+
+
 @pytest.mark.parametrize("name", ["config.yaml", "smoke.yaml"])
 def test_no_default_study_needs_published_weights(name: str) -> None:
     assert Study.load(yaml.safe_load((CONFIG / name).read_text())).published == []

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from likeness import extractors, losses
-from likeness.extractors import anatomix, dinov2, impact, stable_diffusion
+from likeness.extractors import adm, anatomix, dinov2, impact, stable_diffusion, vgg
 from likeness.files import write_json
 from likeness.losses.base import Registration
 from likeness.refusals import Refusal
@@ -222,6 +222,18 @@ def test_the_published_networks_have_their_size() -> None:
     assert sizes[0] == pytest.approx(6e6, rel=0.05)
     # the file has names and zeros beside the weights in float32
     assert 0 < dinov2.SOURCE["bytes"] - 4 * sizes[1] < 1e5
+
+
+def test_cards_name_the_levels_and_taps_that_the_published_networks_have() -> None:
+    def entries(loss: str, option: str) -> dict[str, Any]:
+        return losses.card(loss)["limits"][option]["items"]
+
+    assert entries("diffusion_adm", "taps")["enum"] == list(adm.PLACES)
+    assert entries("deepsim_vgg", "levels")["maximum"] == len(vgg.CONVOLUTIONS) - 1
+    assert entries("dinov2", "taps")["maximum"] == dinov2.FULL["depth"] - 1
+    # the tiny network has a stage less than the published one
+    tiny = extractors.tiny("stable_diffusion", 2)
+    assert entries("diffusion_sd", "taps")["enum"] == [*tiny.places, "up3"]
 
 
 def test_anatomix_computes_what_the_authors_code_does() -> None:

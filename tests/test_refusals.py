@@ -187,6 +187,27 @@ def refusal(change: dict[str, Any]) -> str:
             "'mni-brain', 0 to 2; name others or add stages to `pretraining`",
         ),
         (
+            {"losses": {"deepsim_vgg": {"options": {"levels": [0, 3]}}}},
+            "key 'losses.deepsim_vgg.options.levels': 3 is too large; give at most 2, the default is null",
+        ),
+        (
+            {"losses": {"dinov2": {"options": {"taps": [12]}}}},
+            "key 'losses.dinov2.options.taps': 12 is too large; give at most 11, the default is null",
+        ),
+        (
+            {"losses": {"diffusion_adm": {"variants": {"both": {"taps": ["down", "side"]}}}}},
+            "key 'losses.diffusion_adm.variants.both.taps': there is no 'side'; use one of down, up, the default is",
+        ),
+        (
+            {"losses": {"diffusion_sd": {"options": {"taps": ["up4"]}}}},
+            "key 'losses.diffusion_sd.options.taps': there is no 'up4'; did you mean 'up3'?, the default is null",
+        ),
+        (
+            {"losses": {"diffusion_indomain": {"options": {"taps": ["up2", "up3"]}}}},
+            "key 'losses.diffusion_indomain.options.taps': the extractor on 'mni-brain' has no 'up3' but middle, up0, "
+            "up1, up2; name one of these or add stages to `pretraining`",
+        ),
+        (
             {"losses": {"mse_masked": None}, "datasets": {"cells": None}},
             "key 'losses': none applies to any dataset, 'mse_masked' not to 'cells': it compares the images only where",
         ),

@@ -257,16 +257,22 @@ class Study:
             self._refuse("losses", f"none applies to any dataset, '{loss}' not to '{dataset}': {reason}; add another")
 
     def _check_levels(self) -> None:
-        """Refuse a level that the extractor which the study pretrains does not have."""
+        """Refuse a level or a tap that the extractor which the study pretrains does not have."""
         for dataset, _, loss, variant, _ in self.runs():
-            levels = self.options(loss, variant).get("levels")
-            if levels and losses.card(loss)["extractor"] in extractors.PRETRAINED:
-                learnt = self.options(loss, variant).get(TRAINED_ON) or dataset
+            options = self.options(loss, variant)
+            levels, taps = options.get("levels"), options.get("taps")
+            if (levels or taps) and losses.card(loss)["extractor"] in extractors.PRETRAINED:
+                learnt = options.get(TRAINED_ON) or dataset
                 stages = len(self.pretraining(learnt)["channels"])
-                if max(levels) >= stages:
-                    key = "options" if variant == "default" else f"variants.{variant}"
+                key = f"losses.{loss}.{'options' if variant == 'default' else f'variants.{variant}'}"
+                if levels and max(levels) >= stages:
                     said = f"{levels} goes beyond the {stages} levels of the extractor on '{learnt}', 0 to {stages - 1}"
-                    self._refuse(f"losses.{loss}.{key}.levels", f"{said}; name others or add stages to `pretraining`")
+                    self._refuse(f"{key}.levels", f"{said}; name others or add stages to `pretraining`")
+                possible = ["middle", *(f"up{stage}" for stage in range(stages))]
+                unknown = next((tap for tap in taps or [] if tap not in possible), None)
+                if unknown is not None:
+                    said = f"the extractor on '{learnt}' has no '{plain(unknown)}' but {', '.join(possible)}"
+                    self._refuse(f"{key}.taps", f"{said}; name one of these or add stages to `pretraining`")
 
     def check_images(self) -> None:
         """Check every image of the user's own datasets; a good verdict is remembered until a file changes.

@@ -30,6 +30,14 @@ CARD = {
     "invariances": [],
     "grid": [0.1, 0.3, 1.0],
     "raw_grid": [0.125, 0.25, 0.5, 1.0, 2.0],
+    "limits": {
+        "levels": {
+            "type": ["array", "null"],
+            "items": {"type": "integer", "minimum": 0, "maximum": 2},
+            "minItems": 1,
+            "uniqueItems": True,
+        }
+    },
 }
 
 

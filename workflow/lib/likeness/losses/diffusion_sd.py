@@ -31,7 +31,16 @@ CARD = {
     "invariances": [],
     "grid": [0.1, 0.3, 1.0],
     "raw_grid": [0.125, 0.25, 0.5, 1.0, 2.0],
-    "limits": {"timestep": {"minimum": 0, "maximum": 999}, "sigma": {"minimum": 0.5, "maximum": 64}},
+    "limits": {
+        "taps": {
+            "type": ["array", "null"],
+            "items": {"enum": ["middle", "up0", "up1", "up2", "up3"]},
+            "minItems": 1,
+            "uniqueItems": True,
+        },
+        "timestep": {"minimum": 0, "maximum": 999},
+        "sigma": {"minimum": 0.5, "maximum": 64},
+    },
 }
 
 

@@ -32,7 +32,7 @@ CARD = {
     "limits": {
         "taps": {
             "type": ["array", "null"],
-            "items": {"type": "integer", "minimum": 0},
+            "items": {"type": "integer", "minimum": 0, "maximum": 11},
             "minItems": 1,
             "uniqueItems": True,
         }
