@@ -187,6 +187,10 @@ def refusal(change: dict[str, Any]) -> str:
             "'mni-brain', 0 to 2; name others or add stages to `pretraining`",
         ),
         (
+            {"losses": {"deepsim_ae": {"options": {"comparator": "lncc", "sigma": None}}}},
+            "key 'losses.deepsim_ae.options.sigma': it is empty; give a number, the default is 4.0",
+        ),
+        (
             {"losses": {"deepsim_vgg": {"options": {"levels": [0, 3]}}}},
             "key 'losses.deepsim_vgg.options.levels': 3 is too large; give at most 2, the default is null",
         ),

@@ -36,7 +36,7 @@ LIMITS = {
         "uniqueItems": True,
     },
     "comparator": {"enum": ["cosine", "lncc"]},
-    "sigma": {"type": ["number", "null"], "minimum": 0.5, "maximum": 64},
+    "sigma": {"minimum": 0.5, "maximum": 64},
     "extract": {"enum": ["after", "before"]},
 }
 """What the options that these losses share may be; see ``limits`` of a card."""
