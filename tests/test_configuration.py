@@ -201,12 +201,38 @@ def test_taps_are_those_of_the_stages_that_a_dataset_pretrains() -> None:
     options = {"options": {"taps": ["middle", "up0"]}, "variants": {"fine": {"taps": ["up3"]}}}
     study = {"datasets": {"cells": deeper}, "losses": {"diffusion_indomain": options}}
     assert list(Study.load(SMALL | study).runs())
-    with pytest.raises(ConfigurationError, match=r"variants\.fine\.taps': the extractor on 'mni-brain-3d' has no 'up3'"):
+    with pytest.raises(ConfigurationError, match=r"fine\.taps': the extractor on 'mni-brain-3d' has no 'up3'"):
         Study.load(SMALL | study | {"datasets": {"cells": deeper, "mni-brain-3d": deeper}})
     options["variants"]["fine"]["trained_on"] = "cells"
     with pytest.raises(ConfigurationError, match=r"no dataset that is run but 'cells'"):
         Study.load(SMALL | study)
     assert list(Study.load(SMALL | study | {"datasets": {"cells": deeper, "mni-brain": None}}).runs())
+
+
+LNCC: dict[str, Any] = {"comparator": "lncc"}
+
+
+@pytest.mark.parametrize(
+    ("entry", "refused"),
+    [
+        ({"options": {**LNCC, "sigma": 2.0}, "variants": {"cosine": {"comparator": "cosine"}}}, ""),
+        ({"options": {"sigma": 2.0}, "variants": {"lncc": LNCC}}, ""),
+        ({"options": {"sigma": 2.0}, "variants": {"lncc": {**LNCC, "sigma": 3.0}}}, "options.sigma"),
+        ({"options": LNCC, "variants": {"wide": {"sigma": 8.0}}}, ""),
+        ({"options": LNCC, "variants": {"zero": {"zero_mean": True}}}, "variants.zero.zero_mean"),
+        ({"options": {**LNCC, "zero_mean": False}, "variants": {"cosine": {"comparator": "cosine", "sigma": 4.0}}}, ""),
+        ({"options": {"zero_mean": True}, "variants": {"l": {**LNCC, "zero_mean": True}}}, "variants.l.zero_mean"),
+    ],
+    ids=str,
+)
+def test_an_option_is_refused_where_it_changes_nothing(entry: dict[str, Any], refused: str) -> None:
+    """What is inherited, and what the default is anyway, may stay idle."""
+    study = SMALL | {"losses": {"deepsim_ae": entry}}
+    if not refused:
+        assert list(Study.load(study).runs())
+        return
+    with pytest.raises(ConfigurationError, match=f"'losses.deepsim_ae.{refused}': has no effect where `comparator` is"):
+        Study.load(study)
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "smoke.yaml"])

@@ -191,6 +191,15 @@ def refusal(change: dict[str, Any]) -> str:
             "key 'losses.deepsim_ae.options.sigma': it is empty; give a number, the default is 4.0",
         ),
         (
+            {"losses": {"deepsim_ae": {"variants": {"wide": {"sigma": 8.0}}}}},
+            "key 'losses.deepsim_ae.variants.wide.sigma': has no effect where `comparator` is 'cosine'; make that "
+            "'lncc', or take the key away",
+        ),
+        (
+            {"losses": {"diffusion_adm": {"options": {"zero_mean": True}}}},
+            "key 'losses.diffusion_adm.options.zero_mean': has no effect where `comparator` is 'lncc'; make that",
+        ),
+        (
             {"losses": {"deepsim_vgg": {"options": {"levels": [0, 3]}}}},
             "key 'losses.deepsim_vgg.options.levels': 3 is too large; give at most 2, the default is null",
         ),

@@ -171,6 +171,7 @@ class Study:
                 if key != "options" and self._trains_extractor(name):
                     own, limits = {**own, TRAINED_ON: None}, {**limits, TRAINED_ON: {"type": ["string", "null"]}}
                 self._check_options(place, f"loss '{name}'", options, own, limits)
+            self._check_effects(name)
 
     def _check_options(
         self, key: str, owner: str, options: Mapping[str, Any], known: Mapping[str, Any], limits: Mapping[str, Any]
@@ -185,6 +186,23 @@ class Study:
             if said := schemas.fault(value, rule):
                 default = yaml.safe_dump(known[option]).split("\n")[0]
                 self._refuse(where, f"{said}, the default is {default}")
+
+    def _check_effects(self, loss: str) -> None:
+        """Refuse an option that changes nothing beside the others: what it is to be compared with would be the same."""
+        own, limits, entry = losses.options(loss), losses.card(loss).get("limits", {}), self.config["losses"][loss]
+        for stated_in in ["options", *entry["variants"]]:
+            stated = entry["options"] if stated_in == "options" else entry["variants"][stated_in]
+            for option in (key for key, value in stated.items() if key in limits and value != own[key]):
+                takers = [stated_in]
+                if stated_in == "options":
+                    # it may be meant for variants, which inherit it and choose another partner
+                    takers = ["default", *(name for name, over in entry["variants"].items() if option not in over)]
+                for partner, wanted in limits[option].get("with", {}).items():
+                    found = [{**own, **self.options(loss, taker)}[partner] for taker in takers]
+                    if wanted not in found:
+                        key = stated_in if stated_in == "options" else f"variants.{stated_in}"
+                        said = f"has no effect where `{partner}` is '{found[0]}'; make that '{wanted}'"
+                        self._refuse(f"losses.{loss}.{key}.{option}", f"{said}, or take the key away")
 
     def _check_subset(self, key: str, known: list[str]) -> None:
         for name in self.config[key].split():

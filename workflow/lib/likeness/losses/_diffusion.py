@@ -23,7 +23,7 @@ LIMITS = {
         "minItems": 1,
         "uniqueItems": True,
     },
-    "sigma": {"type": ["number", "null"], "minimum": 0.5, "maximum": 64},
+    "sigma": {"type": ["number", "null"], "minimum": 0.5, "maximum": 64, "with": {"comparator": "lncc"}},
 }
 PUBLISHED_TIMESTEP = {2: 60, 3: 50}
 PUBLISHED_SIGMA = {2: 4.0, 3: 5.0}

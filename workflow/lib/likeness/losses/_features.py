@@ -36,7 +36,8 @@ LIMITS = {
         "uniqueItems": True,
     },
     "comparator": {"enum": ["cosine", "lncc"]},
-    "sigma": {"minimum": 0.5, "maximum": 64},
+    "zero_mean": {"with": {"comparator": "cosine"}},
+    "sigma": {"minimum": 0.5, "maximum": 64, "with": {"comparator": "lncc"}},
     "extract": {"enum": ["after", "before"]},
 }
 """What the options that these losses share may be; see ``limits`` of a card."""

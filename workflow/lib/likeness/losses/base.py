@@ -21,7 +21,8 @@ grid           default multipliers s of the balanced regularisation weight
 raw_grid       regularisation weights λ of the papers' protocols, for ``weights: raw``
 limits         what each option may be beside of the kind of its default, as keywords of JSON Schema and ``odd``, for
                example ``{"window": {"odd": True, "minimum": 3}}``: what the loss would not take is then refused before
-               any job. May be left out where there are no options but those that are true or false
+               any job; ``with`` names what another option has to be for this one to have an effect. May be left out
+               where there are no options but those that are true or false
 =============  ========================================================================================================
 """
 

@@ -39,7 +39,7 @@ CARD = {
             "uniqueItems": True,
         },
         "timestep": {"minimum": 0, "maximum": 999},
-        "sigma": {"minimum": 0.5, "maximum": 64},
+        "sigma": {"minimum": 0.5, "maximum": 64, "with": {"comparator": "lncc"}},
     },
 }
 
