@@ -84,6 +84,20 @@ def test_a_loss_that_sees_nothing_leads_nowhere() -> None:
     assert not scaled(np.full((2, 5), 7.0)).any()
 
 
+@pytest.mark.parametrize("turn", [1, -1])
+def test_a_loss_that_falls_away_from_the_truth_captures_nothing(turn: int) -> None:
+    """Neither along the whole of a line nor behind a crest; a step from the end, there is a well again."""
+    falling, behind = np.linspace([1], [0], 9, axis=1), np.array([[0.4, 0.3, 0.2, 0.1, 0.05, 0.1, 0.5, 1, 0]])
+    for line in (falling, behind):
+        line = line[:, ::turn]
+        assert accuracy(line, STEP) == 4 * STEP
+        assert capture_range(line, STEP) == 0
+    assert (minima(falling, 4), risk(falling, STEP, 4)) == (0, 0)
+    assert capture_range(np.concatenate([PARABOLA, falling]), STEP) == 0
+    well = np.array([[1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0, 0.1]])[:, ::turn]
+    assert capture_range(well, STEP) == 4 * STEP
+
+
 def test_a_plateau_is_no_way_back_and_one_minimum() -> None:
     plateau = np.array([[1, 0.5, 0.5, 0.3, 0, 0.3, 0.6, 0.8, 1]])
     assert capture_range(plateau, STEP) == 2 * STEP

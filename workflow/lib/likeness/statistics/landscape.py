@@ -95,13 +95,19 @@ def capture_range(profiles: np.ndarray, step: float) -> float:
 
     That is the nearest crest, ``minₙ ‖x(n, o(n)) − x(n, c(n))‖`` with c(n) the local maximum next to o(n), on either
     side: beyond it a descent ends elsewhere. A plateau is no way back either. A line that rises to both of its ends
-    counts with half its length: its crest is at least that far.
+    counts with half its length: its crest is at least that far. A line that is lowest at one of its ends counts 0: its
+    values go on falling there, so that it has no optimum that a descent would find.
     """
     return min(_crest(line, best) for line, best in zip(profiles, optimum(profiles), strict=True)) * step
 
 
 def _crest(line: np.ndarray, best: int) -> int:
-    """Count the steps from the optimum to the nearest crest, half the line if there is none."""
+    """Count the steps from the optimum to the nearest crest, half the line if there is none.
+
+    None at all from an end of the line, where nothing shows that the values rise again.
+    """
+    if best in (0, len(line) - 1):
+        return 0
     found = [len(line) // 2]
     for arm in (line[best::-1], line[best:]):
         stops = np.flatnonzero(np.diff(arm) <= SAME)
@@ -112,7 +118,8 @@ def _crest(line: np.ndarray, best: int) -> int:
 def minima(profiles: np.ndarray, k: int) -> float:
     """Give the mean number of local minima of a line, other than the optimum, within distance r = k δ of it.
 
-    A run of equal values counts once; the end of a line is no minimum.
+    Škerl et al. count the minima of a similarity, which upside down are the crests of a loss. Here the further wells
+    are counted, in which a descent may end. A run of equal values counts once; the end of a line is no minimum.
     """
     found = []
     for line, best in zip(profiles, optimum(profiles), strict=True):
