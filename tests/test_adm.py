@@ -88,8 +88,33 @@ def test_a_tap_that_is_not_there_is_named(converted) -> None:
 
 def test_a_file_of_another_network_is_refused(tmp_path: Path) -> None:
     torch.save({"conv.weight": torch.zeros(3)}, tmp_path / "other.pt")
-    with pytest.raises(Refusal, match=r"other\.pt: has no weights 'time_embed\.0\.weight', so it is of another"):
+    with pytest.raises(Refusal, match=r"other\.pt: has no weights 'input_blocks\.1\.0\.out_layers\.3\.bias', so it is"):
         adm.read(tmp_path / "other.pt")
+
+
+@pytest.mark.parametrize(
+    ("place", "shape"),
+    [
+        *(("out.2.bias", None), ("middle_block.1.qkv.weight", None), ("middle_block.1.norm.bias", None)),
+        *(("middle_block.1.qkv.weight", (50, 7, 1)), ("middle_block.1.qkv.bias", ())),
+        ("middle_block.1.norm.bias", (1,)),
+        # of other kernels, of which the middle alone would be read
+        *(("middle_block.1.proj_out.weight", "wide"), ("input_blocks.11.1.qkv.weight", "wide")),
+        *(("input_blocks.1.0.in_layers.2.weight", "wide"), ("out.2.weight", (6, 3, 3))),
+        # the number of channels
+        *(("input_blocks.1.0.out_layers.3.bias", ()), ("input_blocks.13.0.out_layers.3.bias", (7,))),
+        *(("input_blocks.4.0.out_layers.3.bias", (0,)), ("input_blocks.7.0.out_layers.3.bias", None)),
+    ],
+    ids=str,
+)
+def test_a_file_that_differs_at_one_place_is_refused(place: str, shape, tmp_path: Path) -> None:
+    state = torch.load(WEIGHTS, weights_only=True)
+    value = state.pop(place)
+    if shape is not None:
+        state[place] = torch.cat((value, value), -1) if shape == "wide" else torch.zeros(shape)
+    torch.save(state, tmp_path / "other.pt")
+    with pytest.raises(Refusal, match=rf"other\.pt: has (no )?weights '{place}'.*so it is of another network; fetch"):
+        adm.read(tmp_path / "other.pt", HEAD, GROUPS)
 
 
 class Harm:

@@ -194,17 +194,24 @@ def test_refuses_a_pickle_with_code(name: str, tmp_path: Path, capsys: pytest.Ca
 
 @of_one_file
 @pytest.mark.parametrize(
-    "fault", ["text", "list", "other network", "another weight", "a missing one", "another shape", "other axes"]
+    "fault",
+    [
+        *("text", "a sentence", "a note", "list", "numbered", "other network", "another weight", "a missing one"),
+        *("another shape", "other axes"),
+    ],
 )
 def test_refuses_a_file_of_something_else(name: str, fault: str, tmp_path: Path) -> None:
     path = tmp_path / "published.pth"
     state = extractors.tiny(name, NAMES[name]).state_dict()
     last = list(state)[-1]
-    if fault == "text":
-        path.write_text("<html>not found</html>")
+    # taken for the instructions of a pickle, every text fails in a way of its own
+    texts = {"text": "<html>not found</html>", "a sentence": "hello", "a note": "text"}
+    if fault in texts:
+        path.write_text(texts[fault])
     else:
         contents: dict[str, Any] = {
             "list": [torch.zeros(3)],
+            "numbered": {0: torch.zeros(3)},
             "other network": {"conv.weight": torch.zeros(3, 3)},
             "another weight": {**state, "head.weight": torch.zeros(3)},
             "a missing one": {key: value for key, value in state.items() if key != last},
@@ -214,6 +221,25 @@ def test_refuses_a_file_of_something_else(name: str, fault: str, tmp_path: Path)
         torch.save(contents[fault], path)
     with pytest.raises(Refusal, match=f"^{path}: .*fetch (it|the file) again$"):
         module(name).read(path)
+
+
+@pytest.mark.parametrize(
+    ("place", "shape"),
+    [
+        *(("features.0.bias", ()), ("features.0.bias", (0,)), ("features.2.bias", (5,)), ("features.2.bias", (5, 1))),
+        *(("features.5.weight", (6, 4, 1, 1)), ("features.14.weight", None)),
+    ],
+    ids=str,
+)
+def test_refuses_another_vgg(place: str, shape: tuple[int, ...] | None, tmp_path: Path) -> None:
+    state = vgg.build(vgg.TINY).state_dict()
+    torch.save(state, tmp_path / "vgg.pth")
+    config, found = vgg.read(tmp_path / "vgg.pth")
+    assert (config, list(found)) == ({"name": "vgg", **vgg.TINY}, list(state))
+    state = {key: value for key, value in state.items() if key != place}
+    torch.save(state if shape is None else state | {place: torch.zeros(shape)}, tmp_path / "vgg.pth")
+    with pytest.raises(Refusal, match=rf"vgg\.pth: has (no )?weights '{place}'.*so it is of another network; fetch"):
+        vgg.read(tmp_path / "vgg.pth")
 
 
 def test_the_published_networks_have_their_size() -> None:

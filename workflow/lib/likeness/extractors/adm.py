@@ -6,14 +6,16 @@ DGIR, MICCAI 2025. The published weights are converted into a ``diffusers.UNet2D
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from likeness.extractors import layout
 from likeness.extractors.noising import DiffusionExtractor, cut_unet
-from likeness.extractors.published import read_state, take
+from likeness.extractors.published import read_state
 
 SOURCE = {
     "file": "256x256_diffusion_uncond.pt",
@@ -79,14 +81,28 @@ def read(path: Path, head: int = HEAD, groups: int = GROUPS, whole: bool = False
         Refusal: if it is no such file.
     """
     state = read_state(path)
-    taken = take(state, (theirs for theirs, _ in _names()), path)
-    weights = {f"unet.{ours}": taken[theirs] for theirs, ours in _names()}
+    channels = []
+    for level in range(LEVELS):
+        divisor = groups if level < LEVELS - ATTENTIVE else math.lcm(groups, head)
+        channels.append(layout.width(state, f"input_blocks.{3 * level + 1}.0.out_layers.3.bias", divisor, path))
+    config = {"name": "adm", "channels": channels, "head": head, "groups": groups}
+    # in full, so that a file without what lies behind the last tap is of another network, too
+    layout.compare(state, _shapes(layout.shapes(lambda: build(config, whole=True))), path)
+    weights = {f"unet.{ours}": state[theirs] for theirs, ours in _names()}
     for theirs, ours in _attentions():
         weights |= {f"unet.{ours}.{key}": value for key, value in _attention(state, theirs, head).items()}
-    channels = [len(state[f"input_blocks.{3 * level + 1}.0.out_layers.3.bias"]) for level in range(LEVELS)]
-    config = {"name": "adm", "channels": channels, "head": head, "groups": groups}
-    wanted = build(config, whole).state_dict()
-    return config, take(weights, wanted, path)
+    return config, {key: weights[key] for key in layout.shapes(lambda: build(config, whole))}
+
+
+def _shapes(ours: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    """Give the shapes that weights have in the file from those that they have here."""
+    found = {theirs: ours[f"unet.{name}"] for theirs, name in _names()}
+    for theirs, name in _attentions():
+        (width,) = ours[f"unet.{name}.group_norm.bias"]
+        for place, rows in (("qkv", 3 * width), ("proj_out", width)):
+            found |= {f"{theirs}.{place}.weight": (rows, width, 1), f"{theirs}.{place}.bias": (rows,)}
+        found |= {f"{theirs}.norm.{kind}": (width,) for kind in ("weight", "bias")}
+    return found
 
 
 def _attention(state: dict[str, Tensor], prefix: str, head: int) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -28,21 +28,46 @@ def _other(path: Path, fault: str) -> str:
     return f"{path}: {fault}, so it is of another network; fetch the file again"
 
 
+def shapes(build: Callable[[], nn.Module]) -> dict[str, tuple[int, ...]]:
+    """Give names and shapes of the weights of a network, which is built without memory for them."""
+    with torch.device("meta"):
+        return {key: tuple(value.shape) for key, value in build().state_dict().items()}
+
+
 def check(state: dict[str, Tensor], build: Callable[[], nn.Module], path: Path) -> None:
-    """Compare names and shapes of weights with those of a network, which is built without memory for them.
+    """Compare names and shapes of weights with those of a network.
 
     Raises:
         Refusal: if one is missing, too many or of another shape.
     """
-    with torch.device("meta"):
-        expected = {key: tuple(value.shape) for key, value in build().state_dict().items()}
-    for key in (*expected, *state):
+    expected = shapes(build)
+    compare(state, expected, path)
+    if (key := next((key for key in state if key not in expected), None)) is not None:
+        raise Refusal(_other(path, f"has weights '{key}', which the network has not"))
+
+
+def compare(state: dict[str, Tensor], expected: Mapping[str, tuple[int, ...]], path: Path) -> None:
+    """Compare the shapes of some weights with those that are expected.
+
+    Raises:
+        Refusal: if one is missing or of another shape.
+    """
+    for key, wanted in expected.items():
         if key not in state:
-            fault = f"has no weights '{key}'"
-        elif key not in expected:
-            fault = f"has weights '{key}', which the network has not"
-        elif tuple(state[key].shape) != expected[key]:
-            fault = f"has weights '{key}' of shape {tuple(state[key].shape)}, where the network has {expected[key]}"
-        else:
-            continue
+            raise Refusal(_other(path, f"has no weights '{key}'"))
+        found = tuple(state[key].shape)
+        if found != wanted:
+            raise Refusal(_other(path, f"has weights '{key}' of shape {found}, where the network has {wanted}"))
+
+
+def width(state: dict[str, Tensor], key: str, divisor: int, path: Path) -> int:
+    """Give the length of the bias that tells how many channels a network has at a place.
+
+    Raises:
+        Refusal: if it is missing, no vector, or of a length that cannot be divided evenly.
+    """
+    (found,) = shape(state, key, 1, path)
+    if not found or found % divisor:
+        fault = f"has weights '{key}' of length {found}, where the network has a positive multiple of {divisor}"
         raise Refusal(_other(path, fault))
+    return found

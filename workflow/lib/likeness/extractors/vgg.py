@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from likeness.extractors import layout
 from likeness.extractors.base import Extractor, pad, padded_to
 from likeness.extractors.published import read_state, take
 
@@ -111,5 +112,6 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     state = read_state(path)
     keys = [f"features.{place}.{kind}" for places in CONVOLUTIONS for place in places for kind in ("weight", "bias")]
     weights = take(state, keys, path)
-    widths = [len(weights[f"features.{places[0]}.bias"]) for places in CONVOLUTIONS]
-    return {"name": "vgg", "widths": widths}, weights
+    config = {"widths": [layout.width(state, f"features.{places[0]}.bias", 1, path) for places in CONVOLUTIONS]}
+    layout.check(weights, lambda: build(config), path)
+    return {"name": "vgg", **config}, weights
