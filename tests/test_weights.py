@@ -86,6 +86,18 @@ def test_every_source_of_the_project_is_complete_and_over_https() -> None:
         for file in found.files if found else ():
             assert file.url.startswith("https://")
             assert file.sha256 is None or len(file.sha256) == 64
+            assert file.size is None or file.size > 0
+
+
+def test_of_stable_diffusion_three_small_files_have_no_known_hash() -> None:
+    found = source("stable_diffusion")
+    assert found is not None
+    unknown = [name for name, digest in found.hashes.items() if digest is None]
+    assert unknown == [
+        "scheduler/scheduler_config.json",
+        "text_encoder/config.json",
+        "tokenizer/special_tokens_map.json",
+    ]
 
 
 def test_files_are_fetched_once_and_verified(server: Served, tmp_path: Path) -> None:

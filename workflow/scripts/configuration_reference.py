@@ -128,8 +128,9 @@ def table_of_weights() -> str:
         first, *others = found.files
         links = f"[{first.name}]({first.url})" + f" and {len(others)} more" * bool(others)
         sizes = [file.size for file in found.files]
-        size = megabytes(sum(filter(None, sizes))) if all(sizes) else ""
-        known = "yes" if all(found.hashes.values()) else "not of all" if any(found.hashes.values()) else "no"
+        size = megabytes(sum(filter(None, sizes))) + " and more" * (not all(sizes)) if any(sizes) else ""
+        hashes = list(filter(None, found.hashes.values()))
+        known = "no" if not hashes else "yes" if len(hashes) == len(sizes) else f"of {len(hashes)} of {len(sizes)}"
         rows.append(f"| `{found.extractor}` | {links} | {size} | {known} | {found.licence} |")
     return "\n".join(rows)
 

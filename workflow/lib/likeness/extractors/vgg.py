@@ -22,7 +22,8 @@ SOURCE = {
     "file": "vgg16-397923af.pth",
     "url": "https://download.pytorch.org/models/vgg16-397923af.pth",
     "sha256": "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
-    "bytes": None,
+    # as logs of its download say
+    "bytes": 553433881,
     "licence": "BSD-3-Clause (torchvision); ImageNet, which it was trained on, is for research",
     "by_hand": "follow the address in a browser",
 }
