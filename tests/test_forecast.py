@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 from collections.abc import Mapping
@@ -129,6 +130,23 @@ def test_published_weights_are_fetched_once_and_take_space() -> None:
     assert "pretrain" not in found.rules
     assert without.rules["fetch"].jobs == 0
     assert found.kept_gb - without.kept_gb == pytest.approx(6, rel=0.1)
+    assert found.unsized == ()
+
+
+def test_published_files_of_unknown_size_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    files = (File("b.pth", "https://x.org", "1" * 64, None), *PUBLISHED.files)
+    monkeypatch.setattr(
+        weights, "source", lambda name: replace(PUBLISHED, files=files) if name == "autoencoder" else None
+    )
+    found = guess(losses={"deepsim_ae": None})
+    assert found.unsized == ("b.pth",)
+    spec = importlib.util.spec_from_file_location("check", ROOT / "workflow" / "scripts" / "check.py")
+    assert spec is not None
+    assert spec.loader is not None
+    check = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(check)
+    said = check.summary(found, {"fetch": 1})
+    assert " GB while it runs and what is fetched: the size of b.pth is not known; up to " in said
 
 
 @pytest.mark.usefixtures("published")

@@ -254,7 +254,7 @@ def test_check_tells_what_is_left_to_do(smoke: Path) -> None:
     write_config(smoke, "anew", yaml.safe_load((smoke / "config" / "smoke.yaml").read_text()) | {"results": "anew"})
     said = subprocess.run([*call, "config/anew.yaml"], cwd=smoke, capture_output=True, text=True, check=True).stdout
     assert re.search(r"^ +train_ncc +2 +[\d.]+$", said, re.M)
-    assert re.search(r"about \d+ core-minutes?, .* GB on disk and .* GB while it runs, up to .* GB of memory", said)
+    assert re.search(r"about \d+ core-minutes?, .* GB on disk and .* GB while it runs; up to .* GB of memory", said)
     assert re.search(r"^Kinds of jobs: \d+ measured here", said, re.M)
     assert not (smoke / "anew").exists()
 

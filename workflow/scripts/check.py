@@ -95,11 +95,13 @@ def summary(expected: Forecast, todo: dict[str, int]) -> str:
     """Say what is left to do takes, the whole study, and how well that is known."""
     left, cores, devices = expected.left(todo), os.cpu_count() or 1, len(gpus.present())
     wall = max(left.core_seconds / cores, (left.gpu_seconds or 0.0) / max(1, devices))
+    unsized = ", ".join(expected.unsized)
+    lacking = f" and what is fetched: the size of {unsized} is not known" if unsized else ""
     where = f"the {cores} cores of this machine" + (f" and its {devices} GPUs" if devices else " without a GPU")
     said = [
         f"Left to do: about {span(left.core_seconds, 'core-')}, {span(max(wall, min(wall * cores, expected.longest)))} "
-        f"on {where}; {expected.kept_gb:.2g} GB on disk and {expected.peak_gb(cores):.2g} GB while it runs, "
-        f"up to {expected.peak_mb / 1e3:.1f} GB of memory a job.",
+        f"on {where}; {expected.kept_gb:.2g} GB on disk and {expected.peak_gb(cores):.2g} GB while it runs"
+        f"{lacking}; up to {expected.peak_mb / 1e3:.1f} GB of memory a job.",
         f"The whole study from nothing: about {span(expected.core_seconds, 'core-')}.",
     ]
     if left.gpu_seconds is None:

@@ -24,6 +24,7 @@ from likeness.data.images import read
 from likeness.data.pairs import SPLITS, complete
 from likeness.data.recipes import Size, size
 from likeness.provenance import digest
+from likeness.weights import File
 
 SUBMIT = 0.6
 """Core-seconds that Snakemake itself needs for a job."""
@@ -165,6 +166,7 @@ class Forecast:
         fields_gb: of the fields of one training, which lie on disk until they are scored, beside what is kept.
         peak_mb: memory of the largest job.
         sources: how many kinds of jobs are recorded, measured or modelled.
+        unsized: published files whose size nobody knows, which ``kept_gb`` therefore lacks.
     """
 
     rules: dict[str, Expected]
@@ -173,6 +175,7 @@ class Forecast:
     fields_gb: float
     peak_mb: float
     sources: Counter[str]
+    unsized: tuple[str, ...] = ()
 
     @property
     def core_seconds(self) -> float:
@@ -333,6 +336,7 @@ def forecast(
         held / 1e3,
         max(price.peak_mb or 0.0 for _, price in priced),
         Counter(price.source for _, price in priced),
+        tuple(file.name for file in _published(study) if file.size is None),
     )
 
 
@@ -386,13 +390,16 @@ def _probes(study: Study, extents: Mapping[str, Size]) -> Expected:
     return Expected(len(seconds), sum(seconds.values()))
 
 
+def _published(study: Study) -> list[File]:
+    return [file for name in study.published for file in study.source(name).files]
+
+
 def _kept_mb(planned: Plan, priced: Iterable[tuple[Kind, Price]]) -> float:
     """Add up what stays on disk but for fields: data, weights, a sample of each training, records.
 
     Published weights count twice, as fetched and as converted; those whose size the project does not know are left out.
     """
-    files = [file for name in planned.study.published for file in planned.study.source(name).files]
-    total = sum(2 * (file.size or 0) / 1e6 for file in files)
+    total = sum(2 * (file.size or 0) / 1e6 for file in _published(planned.study))
     for name, extent in planned.sizes.items():
         dims, parts = len(extent.shape), planned.study.capabilities[name]["parts"]
         each = sum(PART_BYTES.get(part, 0) for part in parts) + (4 * dims if "field" in parts else 0)
