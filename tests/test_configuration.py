@@ -235,6 +235,54 @@ def test_an_option_is_refused_where_it_changes_nothing(entry: dict[str, Any], re
         Study.load(study)
 
 
+@pytest.mark.parametrize(
+    ("sources", "message"),
+    [
+        (
+            {"stable_diffusion": "owner/model"},
+            "key 'weights.sources.stable_diffusion': 'owner/model' has characters that ",
+        ),
+        (
+            {"stable_diffusion": "owner/../x@1"},
+            "key 'weights.sources.stable_diffusion': 'owner/../x@1' has characters ",
+        ),
+        (
+            {"stable_diffusion": "model@1"},
+            "key 'weights.sources.stable_diffusion': 'model@1' has characters that cannot ",
+        ),
+        ({"stable_diffusion": None}, "key 'weights.sources.stable_diffusion': it is empty; give a text"),
+        ({"vgg": "owner/model@1"}, "key 'weights.sources.vgg': the weights of 'vgg' are of no model on the hub that "),
+        (
+            {"nothing": "owner/model@1"},
+            "key 'weights.sources.nothing': the weights of 'nothing' are of no model on the ",
+        ),
+        (
+            {"segmentation": "owner/model@1"},
+            "key 'weights.sources.segmentation': the weights of 'segmentation' are of ",
+        ),
+    ],
+    ids=str,
+)
+def test_sources_that_are_no_model_on_the_hub_are_refused(sources: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError) as refusal:
+        Study.load(SMALL | {"weights": {"sources": sources}}, "c.yaml")
+    assert str(refusal.value).startswith(f"c.yaml: {message}")
+
+
+def test_another_model_on_the_hub_has_hashes_of_its_own() -> None:
+    said = {
+        "sources": {"stable_diffusion": "owner/model@1f"},
+        "hashes": {"stable_diffusion": {"vae/config.json": "A" * 64}},
+    }
+    found = Study.load(SMALL | {"weights": said}).source("stable_diffusion")
+    assert {file.url for file in found.files} == {
+        f"https://huggingface.co/owner/model/resolve/1f/{file.name}"
+        for file in Study.load(SMALL).source("stable_diffusion").files
+    }
+    assert {name for name, digest in found.hashes.items() if digest} == {"vae/config.json"}
+    assert all(file.size is None for file in found.files)
+
+
 @pytest.mark.parametrize("name", ["config.yaml", "smoke.yaml"])
 def test_no_default_study_needs_published_weights(name: str) -> None:
     assert Study.load(yaml.safe_load((CONFIG / name).read_text())).published == []

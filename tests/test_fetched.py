@@ -238,6 +238,49 @@ def test_a_hash_that_the_project_does_not_know_is_stated_by_the_study(project: P
 
 
 @pytest.mark.slow
+def test_another_model_on_the_hub_is_fetched_anew_and_never_mistaken(project: Path, server: Served) -> None:
+    library = project / "workflow" / "lib" / "likeness"
+    of_hub(library, server)
+    digest = hashlib.sha256(server.content).hexdigest()
+    snakemake(project, "borrowed", "--cores", "1", CONVERTED)
+    assert (project / "data" / "weights" / "borrowed" / "borrowed.pth").read_bytes() == server.content
+    assert todo(project, CONVERTED) == {}
+    # of which no hash is stated
+    configure(project, weights={"sources": {"borrowed": "other/model@2"}})
+    assert todo(project, CONVERTED) == {"fetch": 1, "convert": 1}
+    stated = f"`weights: {{hashes: {{borrowed: {{borrowed.pth: {digest}}}}}}}`"
+    assert f"state it in the configuration: {stated}" in fails(project, "--cores", "1", CONVERTED)
+    # of which another is stated
+    said = {"sources": {"borrowed": "other/model@2"}, "hashes": {"borrowed": {"borrowed.pth": "0" * 64}}}
+    configure(project, weights=said)
+    assert f"not {'0' * 64}" in fails(project, "--cores", "1", CONVERTED)
+    configure(project, weights=said | {"hashes": {"borrowed": {"borrowed.pth": digest}}})
+    snakemake(project, "borrowed", "--cores", "1", CONVERTED)
+    described = json.loads((project / CONVERTED).with_suffix(".json").read_text())
+    base = server.url.rpartition("/")[0]
+    assert described["source"]["files"] == {"borrowed.pth": f"{base}/other/model/resolve/2/borrowed.pth"}
+    assert (project / "data" / "weights" / "hub" / "other" / "model" / "2" / "borrowed.pth").is_file()
+    # another revision, with the hashes as they were
+    configure(project, weights=said | {"sources": {"borrowed": "other/model@3"}})
+    assert todo(project, CONVERTED) == {"fetch": 1, "convert": 1}
+
+
+def of_hub(library: Path, server: Served) -> None:
+    """Make the file that somebody published one of a model on a hub, which is the server."""
+    path = library / "weights.py"
+    path.write_text(path.read_text().replace("https://huggingface.co", server.url.rpartition("/")[0]))
+    digest = hashlib.sha256(server.content).hexdigest()
+    source = {
+        "hub": "owner/model@1",
+        "files": [{"file": "borrowed.pth", "sha256": digest, "bytes": len(server.content)}],
+        "licence": "MIT",
+        "by_hand": "see the hub",
+    }
+    text = EXTRACTOR.format(source=source).replace("torch.load(path,", 'torch.load(path / "borrowed.pth",')
+    (library / "extractors" / "borrowed.py").write_text(text)
+
+
+@pytest.mark.slow
 def test_an_extractor_of_another_dataset_goes_through_the_same_jobs(tmp_path: Path) -> None:
     folder = copy_project(tmp_path / "project")
     for name in ("here", "there"):

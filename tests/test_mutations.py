@@ -85,7 +85,11 @@ CONFIG: dict[str, Any] = {
         "precision": "32-true",
     },
     "pretraining": {"steps": 10, "channels_2d": [8, 16, 16], "norm": "batch"},
-    "weights": {"folder": "data/weights", "hashes": {"vgg": {"b.pth": "b" * 64}}},
+    "weights": {
+        "folder": "data/weights",
+        "sources": {"stable_diffusion": "owner/model@1f"},
+        "hashes": {"vgg": {"b.pth": "b" * 64}},
+    },
     "statistics": {"resamples": 500, "confidence": 0.95},
 }
 FILES = (File("a.pth", "https://x.org/a", "a" * 64, 5), File("b.pth", "https://x.org/b", None, None))

@@ -67,6 +67,23 @@ def test_what_a_module_says_is_read_without_importing_it(tmp_path: Path, monkeyp
     assert source("no_such_extractor") is None
 
 
+def test_files_of_a_model_on_the_hub_lie_where_its_name_and_revision_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = {"file": "sub/a.pth", "sha256": DIGEST, "bytes": 7000}
+    found = written(monkeypatch, tmp_path, f"SOURCE = {MORE | {'files': [file], 'hub': 'owner/model@1f'}}")
+    assert found is not None
+    assert found.files == (File("sub/a.pth", "https://huggingface.co/owner/model/resolve/1f/sub/a.pth", DIGEST, 7000),)
+    assert found.place(Path("data")) == Path("data/vgg")
+    assert found.of("owner/model@1f") is found
+    other = found.of("own.er/mo-del@v_2")
+    url = "https://huggingface.co/own.er/mo-del/resolve/v_2/sub/a.pth"
+    assert other.files == (File("sub/a.pth", url, None, None),)
+    assert other.path(other.files[0], Path("data")) == Path("data/hub/own.er/mo-del/v_2/sub/a.pth")
+    assert found.identity == {"sub/a.pth": DIGEST}
+    assert other.identity == {"sub/a.pth": None, "hub": "own.er/mo-del@v_2"}
+
+
 @pytest.mark.parametrize(
     "text", ["SOURCE = {'file': NAME}", f"SOURCE = {SINGLE}", "SOURCE = 1", "SOURCE = {'files': 'a'}"]
 )
@@ -193,6 +210,35 @@ def test_hashes_of_several_files_are_stated_at_once(server: Served, tmp_path: Pa
     assert stated.hashes == {"model.safetensors": DIGEST, "config.json": DIGEST, "unet/config.json": found}
     assert obtain(stated, tmp_path) == tmp_path / "sd"
     assert len(server.asked) == 2
+
+
+def test_of_another_model_every_hash_is_stated_and_no_file_of_the_first_is_used(
+    server: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weights, "HUB", server.url.rpartition("/")[0])
+    first = several(server.url)
+    obtain(first, tmp_path)
+    server.content = b"another model"
+    other = first.of("owner/model@1f")
+    digest = hashlib.sha256(server.content).hexdigest()
+    block = f"{{unet/model.safetensors: {digest}, config.json: {digest}}}"
+    said = missing(other, tmp_path) or ""
+    assert f"into {tmp_path / 'hub' / 'owner' / 'model' / '1f'}; " in said
+    assert said.endswith("`weights: {hashes: {sd: {unet/model.safetensors: …, config.json: …}}}`")
+    # that the project knows the hashes of the first model is of no use
+    with pytest.raises(Refusal) as refusal:
+        obtain(other.pinned({}), tmp_path)
+    assert "published of unet/model.safetensors, config.json; compare" in str(refusal.value)
+    assert str(refusal.value).endswith(f"`weights: {{hashes: {{sd: {block}}}}}`")
+    with pytest.raises(Refusal, match=r"published of config\.json; compare"):
+        obtain(other.pinned({"sd": {"unet/model.safetensors": digest}}), tmp_path)
+    place = obtain(other.pinned({"sd": dict.fromkeys(other.hashes, digest)}), tmp_path)
+    assert place == tmp_path / "hub" / "owner" / "model" / "1f"
+    assert (place / "config.json").read_bytes() == server.content
+    assert (tmp_path / "sd" / "config.json").read_bytes() == CONTENT
+    # the hashes of one model, left behind when the other was named
+    with pytest.raises(Refusal, match="is not the published file"):
+        obtain(other.pinned({"sd": dict.fromkeys(other.hashes, DIGEST)}), tmp_path)
 
 
 def test_a_folder_that_cannot_be_written_to_is_told(server: Served, tmp_path: Path) -> None:

@@ -42,8 +42,8 @@ rule fetch:
         runtime=1440,
         gpu=None,
     params:
-        # the folder is none: files that were moved are the same
-        hashes=lambda wc: STUDY.source(wc.extractor).hashes,
+        # the folder is none: files that were moved are the same; that of a model which the study names is its own
+        hashes=lambda wc: STUDY.source(wc.extractor).identity,
     script:
         script_path("fetch")
 

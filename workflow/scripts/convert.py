@@ -10,11 +10,11 @@ from likeness.jobs import Stopwatch, logged
 def main(snakemake) -> None:
     from likeness import extractors
     from likeness.training import save_weights
-    from likeness.weights import obtain, source
+    from likeness.weights import obtain, wanted_by
 
     watch = Stopwatch()
     name, said = snakemake.wildcards.extractor, snakemake.config["weights"]
-    wanted = source(name).pinned(said["hashes"])
+    wanted = wanted_by(said, name)
     files = obtain(wanted, Path(said["folder"]))
     architecture, state = import_module(f"likeness.extractors.{name}").read(files)
     save_weights(state, snakemake.output.weights)

