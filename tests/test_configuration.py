@@ -51,6 +51,12 @@ def test_what_claims_rest_on_compares_every_first_loss(name: str) -> None:
     assert not config.get("demonstration")
 
 
+def test_the_evidence_is_of_every_loss() -> None:
+    text = (CONFIG / "evidence.yaml").read_text()
+    assert "every loss" in text.partition("\n")[0]
+    assert set(yaml.safe_load(text)["losses"]) == set(losses.names())
+
+
 def test_only_losses_restricts_and_keeps_what_the_study_says_of_them() -> None:
     config = SMALL | {"losses": {"mse": None, "ncc": {"options": {"window": 5}}}, "only_losses": "ncc"}
     study = Study.load(config)
