@@ -16,7 +16,7 @@ CARD = {
     "title": "LNCC, Gaussian",
     "order": 117,
     "colour": "#999944",
-    "marker": "2",
+    "marker": (4, 1, 0),
     "formula": (
         r"1-\frac{1}{|\Omega|}\sum_{x}"
         r"\frac{\mathrm{cov}_{G_x}(m,f)}{\sqrt{\mathrm{var}_{G_x}(m)\,\mathrm{var}_{G_x}(f)}}"

@@ -16,7 +16,7 @@ CARD = {
     "title": "MIND-SSC, masked",
     "order": 135,
     "colour": "#CC99BB",
-    "marker": "+",
+    "marker": (5, 0, 180),
     "formula": r"\frac{\sum_{x,c}w(x)\left(\mathrm{MIND}_c(m,x)-\mathrm{MIND}_c(f,x)\right)^2}{|C|\sum_x w(x)}",
     "range": [0, 1],
     "doi": "10.1007/978-3-642-40811-3_24",

@@ -14,7 +14,7 @@ CARD = {
     "title": "NCC, global",
     "order": 118,
     "colour": "#5566AA",
-    "marker": "3",
+    "marker": (4, 1, 45),
     "formula": r"1-\frac{\mathrm{cov}(m,f)}{\sqrt{\mathrm{var}(m)\,\mathrm{var}(f)}}",
     "range": [0, 2],
     "doi": None,

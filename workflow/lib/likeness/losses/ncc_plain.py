@@ -15,7 +15,7 @@ CARD = {
     "title": "NCC",
     "order": 112,
     "colour": "#225522",
-    "marker": "1",
+    "marker": ">",
     "formula": r"1-\frac{1}{|\Omega|}\sum_{x}\frac{\mathrm{cov}_x(m,f)}{\sqrt{\mathrm{var}_x(m)\,\mathrm{var}_x(f)}}",
     "range": [0, 2],
     "doi": "10.1016/j.media.2023.102830",

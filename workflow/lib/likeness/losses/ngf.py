@@ -16,7 +16,7 @@ CARD = {
     "title": "NGF",
     "order": 140,
     "colour": "#994F00",
-    "marker": "4",
+    "marker": (8, 1, 0),
     "formula": (
         r"1-\frac{1}{|\Omega|}\sum_x\frac{\langle\nabla m,\nabla f\rangle^2}"
         r"{\left(\|\nabla m\|^2+\eta_m^2\right)\left(\|\nabla f\|^2+\eta_f^2\right)}"
