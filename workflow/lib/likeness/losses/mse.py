@@ -6,6 +6,7 @@ Imaging 2019, doi:10.1109/TMI.2019.2897538.
 
 from __future__ import annotations
 
+import torch.nn.functional as F
 from torch import Tensor
 
 from likeness.losses._arithmetic import check_images, full_precision
@@ -40,12 +41,19 @@ def squared_difference(moved: Tensor, fixed: Tensor) -> Tensor:
     return (moved - fixed).square()
 
 
+@full_precision
+def mean_squared_difference(moved: Tensor, fixed: Tensor) -> Tensor:
+    """Mean of :func:`squared_difference`, in one pass that keeps no image of differences."""
+    check_images("mean_squared_difference", moved, fixed)
+    return F.mse_loss(moved, fixed)
+
+
 class Loss(SimilarityLoss):
     """Mean squared difference."""
 
     def forward(self, pair: Registration) -> Tensor:
         """Give the mean over voxels and pairs."""
-        return self.map(pair).mean()
+        return mean_squared_difference(pair.moved, pair.fixed)
 
     def map(self, pair: Registration) -> Tensor:
         """Give the squared difference per voxel."""
