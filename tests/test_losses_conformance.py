@@ -10,9 +10,13 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.markers import MarkerStyle
 from matplotlib.mathtext import MathTextParser
 from torch import Tensor
@@ -368,11 +372,29 @@ def test_works_at_the_limits_of_its_options(name: str, dims: int) -> None:
         assert torch.isfinite(gradient).all(), options
 
 
+def silhouette(marker: str | tuple[int, int, float]) -> np.ndarray:
+    """Draw a marker and fit it to 48 pixels a side: other names or sizes of one shape give the same."""
+    figure = Figure(figsize=(1, 1), dpi=144)
+    canvas = FigureCanvasAgg(figure)
+    style = {"markersize": 48, "markeredgewidth": 3, "markeredgecolor": "black", "color": "black"}
+    figure.add_artist(Line2D([0.5], [0.5], marker=marker, **style))
+    canvas.draw()
+    drawn = np.asarray(canvas.buffer_rgba())[..., 0] < 128
+    rows, columns = (np.flatnonzero(drawn.any(axis)) for axis in (1, 0))
+    reach = max(np.ptp(rows), np.ptp(columns)) / 2
+    steps = np.linspace(-reach, reach, 48)
+    grid = [np.rint((at[0] + at[-1]) / 2 + steps).astype(int) for at in (rows, columns)]
+    return drawn[np.ix_(*grid)]
+
+
 def test_no_two_losses_look_alike() -> None:
     cards = [losses.card(name) for name in losses.names()]
     for key in ("title", "order", "colour", "marker"):
         values = [card[key] for card in cards]
         assert len(set(values)) == len(values), f"two losses share a {key}"
+    shapes = [silhouette(card["marker"]) for card in cards]
+    alike = [(a, b) for b in range(len(cards)) for a in range(b) if np.mean(shapes[a] ^ shapes[b]) < 0.02]
+    assert not alike, [(cards[a]["title"], cards[b]["title"]) for a, b in alike]
     assert all(card["grid"] == cards[0]["grid"] for card in cards), "every loss gets as many trials as any other"
 
 

@@ -15,9 +15,9 @@ from likeness import losses  # noqa: E402
 
 RULES = ROOT / "rules" / "losses"
 RESERVED = {"base", "default", "unregistered"}
-STARS = [(corners, 1, 0) for corners in range(3, 13)] + [(corners, 0, 180 / corners) for corners in range(3, 9)]
-MARKERS = [*">pdh8H1234+x|_", *STARS]
-"""What matplotlib has beside the first losses' markers, filled ones first; then stars, and polygons on a corner."""
+GLYPHS = [f"${glyph}$" for glyph in "◖◢◣▮▬♣♠◗♥▰"]
+MARKERS = [*">pdh8H", (5, 1, 180), (7, 1, 0), (12, 1, 0), *GLYPHS, *"1234+x|_"]
+"""What figures tell apart beside the first losses' markers: filled ones first, no two of one silhouette."""
 COLOURS = [colorsys.hls_to_rgb(hue / 24, light, 0.6) for light in (0.35, 0.45, 0.25) for hue in range(24)]
 """Colours, red, green and blue in [0, 1], that are dark enough on white."""
 
@@ -123,7 +123,7 @@ def module(name: str) -> str:
         title=name if title in {card["title"] for card in others} else title,
         order=place(others),
         colour=colour(others),
-        marker=json.dumps(first) if isinstance(first := free_markers(others)[0], str) else first,
+        marker=json.dumps(first, ensure_ascii=False) if isinstance(first := free_markers(others)[0], str) else first,
         grid=others[0]["grid"],
     )
 
@@ -135,7 +135,7 @@ def main(arguments: list[str]) -> int:
         print(f"make loss: {reason}", file=sys.stderr)
         return 2
     for path, text in zip(paths(name), (module(name), RULE.format(name=name)), strict=True):
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
         print(f"wrote {path.relative_to(ROOT.parent)}")
     print(f"test it:     .venv/bin/python -m pytest tests/test_losses_conformance.py -k '{name} or alike'")
     print(f'try it:      make figures LOSSES="mse {name}" DATASETS=mni-brain CONFIG=config/smoke.yaml')

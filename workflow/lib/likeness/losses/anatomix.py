@@ -13,7 +13,7 @@ CARD = {
     "title": "Anatomix",
     "order": 240,
     "colour": "#DD1144",
-    "marker": 5,
+    "marker": "$♠$",
     "formula": (
         r"1-\frac{1}{|\Omega|}\sum_{x\in\Omega}"
         r"\frac{\langle F(m)(\phi(x)),F(f)(x)\rangle}{\|F(m)(\phi(x))\|\,\|F(f)(x)\|}"

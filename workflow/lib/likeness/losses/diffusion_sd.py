@@ -17,7 +17,7 @@ CARD = {
     "title": "Stable Diffusion",
     "order": 270,
     "colour": "#DD33DD",
-    "marker": 4,
+    "marker": "$◗$",
     "formula": (
         r"1-\frac{1}{|\Omega|}\sum_{x\in\Omega}"
         r"\frac{\langle F(m_t)(x),F(f_t)(x)\rangle}{\|F(m_t)(x)\|\,\|F(f_t)(x)\|}"

@@ -15,7 +15,7 @@ CARD = {
     "title": "DINOv2",
     "order": 250,
     "colour": "#1F1FE0",
-    "marker": 6,
+    "marker": "$♥$",
     "formula": (
         r"1-\frac{1}{|L|}\sum_{l\in L}\frac{1}{|\Omega_l|}\sum_{x\in\Omega_l}"
         r"\frac{\langle F_l(m)(x),F_l(f)(x)\rangle}{\|F_l(m)(x)\|\,\|F_l(f)(x)\|}"

@@ -14,7 +14,7 @@ CARD = {
     "title": "IMPACT",
     "order": 260,
     "colour": "#22BB22",
-    "marker": 7,
+    "marker": "$▰$",
     "formula": (
         r"1-\frac{1}{|L|}\sum_{l\in L}\frac{1}{|\Omega_l|}\sum_{x\in\Omega_l}"
         r"\frac{\langle F_l(m)(x),F_l(f)(x)\rangle}{\|F_l(m)(x)\|\,\|F_l(f)(x)\|}"

@@ -15,7 +15,7 @@ CARD = {
     "title": "NMI, masked",
     "order": 125,
     "colour": "#EECC66",
-    "marker": (3, 1, 0),
+    "marker": "$♣$",
     "formula": r"-\frac{H_w(m)+H_w(f)}{H_w(m,f)}",
     "range": [-2, 0],
     "doi": "10.1016/S0031-3203(98)00091-0",
