@@ -2,6 +2,7 @@
 # Python 3.11 or later.
 PYTHON ?= python3
 CORES ?= all
+WORKERS ?= 2
 CONFIG ?= config/config.yaml
 VENV := .venv
 BIN := $(VENV)/bin
@@ -41,8 +42,8 @@ check: $(READY) ## validate configuration and images; print jobs, time, disk and
 merge: $(READY) ## into the results of CONFIG those of parts that ran elsewhere: make merge FROM="results-a results-b"
 	@$(BIN)/python workflow/scripts/merge.py --configfile $(CONFIG) $(FROM)
 
-test: $(READY) ## every test that needs no more than the virtual environment
-	$(BIN)/python -m pytest
+test: $(READY) ## every test that needs no more than the virtual environment; WORKERS=4
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-slurm: $(READY) ## the smoke study on a Slurm of one node; what was submitted stays in .pytest_cache/d/slurm
 	$(call needs,/usr/sbin/slurmctld,slurm-wlm munge)

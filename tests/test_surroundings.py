@@ -68,7 +68,7 @@ def call(project: Path, *targets: str, mount: str = "", make: bool = False) -> s
     """Run the study as somebody whom permissions bind, or, where something is to be mounted, in a world of its own."""
     command = [sys.executable, "-m", "snakemake", *targets, "--cores", "1", "--configfile", "config/small.yaml"]
     if make:
-        command = ["make", "-o", ".venv/.ready", "figures", "CONFIG=config/small.yaml", "CORES=1"]
+        command = ["make", "figures", "CONFIG=config/small.yaml", "CORES=1"]
     if mount:
         # visible to this command alone, and gone when it ends; needs no rights where user namespaces are allowed
         command = ["unshare", "-rm", "bash", "-c", f'{mount} && exec "$@"', "bash", *command]
