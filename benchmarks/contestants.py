@@ -16,6 +16,7 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 import yaml
+from targets import LARGEST
 from torch import Tensor, nn
 
 from likeness import extractors, losses
@@ -26,8 +27,29 @@ from likeness.training import generator
 
 ROOT = Path(__file__).parents[1]
 CLASSES = 4
-LARGEST = 1e8
-"""Weights of the largest network that is measured on a CPU."""
+PUBLISHED: dict[str, dict[str, Any]] = {
+    "adm": {"channels": [256, 256, 512, 512, 1024, 1024], "head": 64, "groups": 32},
+    "stable_diffusion": {
+        "unet": {
+            "block_out_channels": [320, 640, 1280, 1280],
+            "layers_per_block": 2,
+            "cross_attention_dim": 1024,
+            "attention_head_dim": [5, 10, 20, 20],
+            "use_linear_projection": True,
+        },
+        "vae": {
+            "block_out_channels": [128, 256, 512, 512],
+            "down_block_types": ["DownEncoderBlock2D"] * 4,
+            "up_block_types": ["UpDecoderBlock2D"] * 4,
+            "layers_per_block": 2,
+            "latent_channels": 4,
+            "scaling_factor": 0.18215,
+        },
+        "schedule": {"first": 0.00085, "last": 0.012, "steps": 1000, "root": True},
+        "prompt": [77, 1024],
+    },
+}
+"""Architectures that otherwise come with the weights: of 256x256_diffusion_uncond and of Stable Diffusion 2.1 base."""
 SMALL = 32
 """Voxels along an axis on which gradients are compared."""
 
@@ -65,7 +87,9 @@ def _stretched(image: Tensor) -> Tensor:
     return (image - low) / (high - low)
 
 
-def contestant(loss: str, library: str, dims: int, device: str = "cpu") -> tuple[Contestant, str]:
+def contestant(
+    loss: str, library: str, dims: int, device: str = "cpu", largest: float = LARGEST
+) -> tuple[Contestant, str]:
     """Build one of the forms of a loss.
 
     Args:
@@ -73,6 +97,7 @@ def contestant(loss: str, library: str, dims: int, device: str = "cpu") -> tuple
         library: ``likeness``, ``naive``, or a peer in :data:`PEERS`.
         dims: 2 or 3.
         device: where the images will be.
+        largest: weights of the largest network on a CPU; a larger one is replaced by its tiny form.
 
     Returns:
         The contestant, and what must be said of it or nothing.
@@ -85,7 +110,7 @@ def contestant(loss: str, library: str, dims: int, device: str = "cpu") -> tuple
         return partial(_peer, function.to(device) if isinstance(function, nn.Module) else function, loss), ""
     wanted, said, network = losses.card(loss)["extractor"], "", {}
     if wanted is not None:
-        network["extractor"], said = extractor(wanted, dims, device)
+        network["extractor"], said = extractor(wanted, dims, device, largest)
     module = losses.build(loss, **network).to(device)
     # what is frozen stays so in our form; the naive one gives every weight a gradient
     return partial(_ours, module.requires_grad_(library == "naive"), library == "naive", loss), said
@@ -153,7 +178,7 @@ def gradients_everywhere() -> Iterator[None]:
         torch.no_grad.__enter__, torch.no_grad.__exit__ = enter, leave  # type: ignore[method-assign]
 
 
-def extractor(name: str, dims: int, device: str = "cpu") -> tuple[nn.Module, str]:
+def extractor(name: str, dims: int, device: str = "cpu", largest: float = LARGEST) -> tuple[nn.Module, str]:
     """Build a frozen extractor with random weights: as the default study trains it, or as it was published.
 
     Returns:
@@ -165,7 +190,7 @@ def extractor(name: str, dims: int, device: str = "cpu") -> tuple[nn.Module, str
         return extractors.tiny(name, dims), f"the extractor {name} is a tiny one, for want of its architecture"
     with torch.device("meta"):
         weights = sum(parameter.numel() for parameter in module.build(config).parameters())
-    if device == "cpu" and weights > LARGEST:
+    if device == "cpu" and weights > largest:
         return extractors.tiny(name, dims), f"the extractor {name} is a tiny one: {weights / 1e6:.0f} million weights"
     torch.manual_seed(0)
     return extractors.freeze(module.build(config)), ""
@@ -183,7 +208,8 @@ def _architecture(name: str, dims: int) -> dict[str, Any] | None:
     converted = ROOT / "results" / "extractors" / f"{name}.json"
     if converted.exists():
         return read_json(converted, converted)["architecture"]
-    return {"name": name, **module.FULL} if hasattr(module, "FULL") else None
+    published = getattr(module, "FULL", PUBLISHED.get(name))
+    return None if published is None else {"name": name, **published}
 
 
 def _monai_ncc(options: dict[str, Any], dims: int) -> nn.Module:
@@ -251,14 +277,14 @@ def gradient(build: Contestant, moved: Tensor, fixed: Tensor) -> Tensor | None:
     return next((grad for grad in grads if grad is not None), None)
 
 
-def agreement(build: Contestant, loss: str, dims: int, device: str = "cpu") -> float | None:
+def agreement(build: Contestant, loss: str, dims: int, device: str = "cpu", largest: float = LARGEST) -> float | None:
     """Correlate the gradient of a contestant with that of our loss on a small pair of images.
 
     Returns:
         1 for equal directions; ``None`` where the loss has no gradient by the image.
     """
     pair = images((1, 1, *(SMALL,) * dims), device)
-    ours, theirs = (gradient(one, *pair) for one in (contestant(loss, "likeness", dims, device)[0], build))
+    ours, theirs = (gradient(one, *pair) for one in (contestant(loss, "likeness", dims, device, largest)[0], build))
     if ours is None or theirs is None:
         return None
     if ours.shape == pair[0].shape:

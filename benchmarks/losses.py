@@ -70,12 +70,12 @@ def sizes(shape: str) -> list[int]:
     return found
 
 
-def task(case: Case, threads: int) -> dict[str, Any]:
+def task(case: Case, threads: int, largest: float = targets.LARGEST) -> dict[str, Any]:
     """Say what `measuring.py` is to measure."""
-    return case._asdict() | {"shape": sizes(case.shape), "threads": threads}
+    return case._asdict() | {"shape": sizes(case.shape), "threads": threads, "largest": largest}
 
 
-def measured(case: Case, threads: int) -> dict[str, Any]:
+def measured(case: Case, threads: int, largest: float = targets.LARGEST) -> dict[str, Any]:
     """Measure a case in a fresh process.
 
     Returns:
@@ -83,7 +83,7 @@ def measured(case: Case, threads: int) -> dict[str, Any]:
     """
     # no thread pool but that of the pass, and no compiler at work beside it
     environment = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
-    call = [sys.executable, str(Path(__file__).with_name("measuring.py")), json.dumps(task(case, threads))]
+    call = [sys.executable, str(Path(__file__).with_name("measuring.py")), json.dumps(task(case, threads, largest))]
     done = subprocess.run(call, env=environment, capture_output=True, text=True, check=False)
     if done.returncode == 0:
         return json.loads(done.stdout.splitlines()[-1])
@@ -93,7 +93,9 @@ def measured(case: Case, threads: int) -> dict[str, Any]:
     return {"failed": why[-1] if why else f"ended by signal {-done.returncode}, as for want of memory"}
 
 
-def run(wanted: Sequence[Case], rounds: int, threads: int) -> tuple[dict[Case, list[dict[str, Any]]], dict[Case, str]]:
+def run(
+    wanted: Sequence[Case], rounds: int, threads: int, largest: float
+) -> tuple[dict[Case, list[dict[str, Any]]], dict[Case, str]]:
     """Measure all cases in turns.
 
     Returns:
@@ -107,7 +109,7 @@ def run(wanted: Sequence[Case], rounds: int, threads: int) -> tuple[dict[Case, l
             for case in wanted if turn % 2 == 0 else wanted[::-1]:
                 bar.set_postfix_str(f"{case.loss} {case.library} {case.shape}", refresh=False)
                 if case not in failed:
-                    result = measured(case, threads)
+                    result = measured(case, threads, largest)
                     if "failed" in result:
                         failed[case] = result["failed"]
                         found.pop(case, None)
@@ -187,6 +189,8 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=targets.THREADS, help="of the CPU, default %(default)s")
     parser.add_argument("--device", choices=["cpu", "cuda"], help="default: the CPU, and a GPU where there is one")
     parser.add_argument("--dtype", nargs="+", choices=["float32", "bfloat16"], help="bfloat16 is autocast")
+    network = "weights of the largest network on the CPU; of larger ones the tiny form; default %(default).0e"
+    parser.add_argument("--largest", type=float, default=targets.LARGEST, help=network)
     place = ROOT / "results" / "benchmarks" / "losses.csv"
     parser.add_argument("--output", type=Path, default=place, help="default results/benchmarks/losses.csv")
     return parser
@@ -195,7 +199,7 @@ def options() -> argparse.ArgumentParser:
 def main() -> int:
     """Measure, write the table and show it; give 1 if a loss of ours could not be measured."""
     arguments = options().parse_args()
-    found, failed = run(plan(arguments), arguments.rounds, arguments.threads)
+    found, failed = run(plan(arguments), arguments.rounds, arguments.threads, arguments.largest)
     table, said = medians(found)
     with whole(arguments.output) as temporary:
         table[COLUMNS].to_csv(temporary, index=False)

@@ -106,10 +106,10 @@ def _drop_gradients(ready: Ready) -> None:
 
 
 def measure(task: dict) -> dict:
-    """Measure what a task names: loss, library, shape, device, dtype, threads."""
+    """Measure what a task names: loss, library, shape, device, dtype, threads, largest."""
     torch.set_num_threads(task["threads"])
     device, dims = Device(task["device"]), len(task["shape"]) - 2
-    build, said = contestant(task["loss"], task["library"], dims, task["device"])
+    build, said = contestant(task["loss"], task["library"], dims, task["device"], task["largest"])
     tiny, pair = (images(tuple(s), task["device"]) for s in ([1, 1] + [16] * dims, task["shape"]))
     one_pass(build, tiny, device, task["dtype"])
     grown = one_pass(build, pair, device, task["dtype"])[1]
@@ -118,7 +118,7 @@ def measure(task: dict) -> dict:
         seconds.append(one_pass(build, pair, device, task["dtype"])[0])
     alike = None
     if task["library"] != "likeness":
-        alike = agreement(build, task["loss"], dims, task["device"])
+        alike = agreement(build, task["loss"], dims, task["device"], task["largest"])
     return {
         "milliseconds": 1e3 * statistics.median(seconds),
         "peak_mb": max(grown, 0) / MEGABYTE,

@@ -10,6 +10,8 @@ import pandas as pd
 
 IMAGES, VOLUME = "3x1x512x512", "1x1x96x112x96"
 THREADS = 2
+LARGEST = 1e8
+"""Weights of the largest network that is measured on a CPU, unless asked for."""
 
 
 class Target(NamedTuple):
