@@ -163,6 +163,8 @@ def show(table: pd.DataFrame, said: Iterable[str], threads: int) -> None:
 
 def plan(arguments: argparse.Namespace) -> list[Case]:
     """List the cases that the options ask for."""
+    if arguments.rounds < 1:
+        sys.exit(f"--rounds: {arguments.rounds} measure nothing; give at least 1")
     names = arguments.losses or losses.names()
     for unknown in set(names) - set(losses.names()):
         sys.exit(f"--losses: there is no loss '{unknown}'; there are {', '.join(losses.names())}")

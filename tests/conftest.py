@@ -37,6 +37,7 @@ class Scheduling(LoadFileScheduling):
         return SMOKE_STUDY[0] if file in SMOKE_STUDY else file
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
     return Scheduling(config, log)
 

@@ -120,3 +120,8 @@ def test_pins_are_exact_and_bring_no_torch() -> None:
 def test_a_shape_that_is_none_is_refused(shape: str) -> None:
     with pytest.raises(SystemExit, match=f"{shape}: is no shape"):
         bench.plan(bench.options().parse_args(["--device", "cpu", "--shapes", shape]))
+
+
+def test_rounds_that_measure_nothing_are_refused() -> None:
+    with pytest.raises(SystemExit, match="--rounds: 0 measure nothing"):
+        bench.plan(bench.options().parse_args(["--device", "cpu", "--rounds", "0"]))

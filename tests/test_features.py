@@ -112,6 +112,20 @@ def test_windows_do_not_see_the_padding(axis: int) -> None:
     torch.testing.assert_close(padded, correlation_dissimilarity(*kept, 1.5), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("scale", [1, 30, 1000])
+def test_correlation_keeps_its_range_however_large_the_features(scale: float) -> None:
+    """Large activations beside none at all, as rectified ones are: single precision leaves impossible covariances."""
+    rows, columns = torch.meshgrid(torch.arange(48.0), torch.arange(40.0), indexing="ij")
+    disc = ((rows - 22).square() + (columns - 19).square() < 150).float()
+    features = torch.cat([disc * (1 + noise(48, 40, seed=seed)) for seed in range(4)], 1) * scale
+    assert correlation_dissimilarity(features, features, 4.0).max() < 1e-5
+    shifted = features.roll(2, 3).requires_grad_()
+    found = correlation_dissimilarity(shifted, features, 4.0)
+    assert found.min() >= -1e-5
+    assert found.max() <= 2 + 1e-5
+    assert torch.autograd.grad(found.sum(), shifted)[0].isfinite().all()
+
+
 @pytest.mark.parametrize("name", ["deepsim_ae", "deepsim_vgg", "diffusion_indomain", "dinov2"])
 def test_the_map_shows_a_difference_where_it_is(name: str) -> None:
     """On a picture that these networks need padded; others attend to the whole picture, and so does their map."""

@@ -72,7 +72,8 @@ def test_an_optimum_off_the_truth_is_an_error() -> None:
     assert optimum(OFF).tolist() == [5]
     assert accuracy(OFF, STEP) == STEP
     assert accuracy(np.concatenate([OFF, PARABOLA]), STEP) == pytest.approx(STEP / np.sqrt(2))
-    assert capture_range(OFF, STEP) == 4 * STEP
+    # three steps away the line ends on the shorter side
+    assert capture_range(OFF, STEP) == 3 * STEP
     # at four steps only one side is left
     assert distinctiveness(OFF, STEP, 4) == pytest.approx(0.8 / (4 * STEP))
 
@@ -82,6 +83,10 @@ def test_a_loss_that_sees_nothing_leads_nowhere() -> None:
     assert capture_range(FLAT, STEP) == 0
     assert (distinctiveness(FLAT, STEP, 1), minima(FLAT, 4), risk(FLAT, STEP, 4)) == (0, 0, 0)
     assert not scaled(np.full((2, 5), 7.0)).any()
+    rounded = np.array([[1, 1, 1 + 1.2e-7, 1, 1]])
+    assert not scaled(rounded).any()
+    assert not scaled(-1e30 * rounded).any()
+    assert scaled(np.array([[1, 1 + 1e-5]])).tolist() == [[0, 1]]
 
 
 @pytest.mark.parametrize("turn", [1, -1])
@@ -95,7 +100,7 @@ def test_a_loss_that_falls_away_from_the_truth_captures_nothing(turn: int) -> No
     assert (minima(falling, 4), risk(falling, STEP, 4)) == (0, 0)
     assert capture_range(np.concatenate([PARABOLA, falling]), STEP) == 0
     well = np.array([[1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0, 0.1]])[:, ::turn]
-    assert capture_range(well, STEP) == 4 * STEP
+    assert capture_range(well, STEP) == STEP
 
 
 def test_a_plateau_is_no_way_back_and_one_minimum() -> None:
@@ -104,6 +109,13 @@ def test_a_plateau_is_no_way_back_and_one_minimum() -> None:
     assert capture_range(plateau[:, ::-1], STEP) == 2 * STEP
     assert minima(plateau, 4) == 0
     assert minima(np.array([[1, 0.5, 0.9, 0.3, 0, 0.3, 0.2, 0.2, 1]]), 4) == 2
+
+
+def test_a_well_as_deep_as_the_optimum_is_another_minimum() -> None:
+    wells = np.array([[1, 0.6, 0, 0.5, 0.1, 0.5, 0, 0, 0.4]])
+    # of the deepest the farthest one counts as optimum, and its run of two once
+    assert optimum(wells).tolist() == [7]
+    assert [minima(wells, k) for k in (2, 3, 5)] == [0, 1, 2]
 
 
 def test_the_worst_line_decides_the_capture_range() -> None:
@@ -246,9 +258,14 @@ def test_two_images_of_one_person_are_a_truth_where_their_labels_are_the_same(tm
     shutil.copytree(tmp_path / "raw" / "image", tmp_path / "raw" / "other")
     pd.concat(kinds).to_csv(tmp_path / "raw" / "subjects.csv", index=False)
     prepare(tmp_path / "raw", tmp_path / "data")
-    found = gold_standards(Dataset.open(tmp_path / "data"), 2)
-    assert [gold.kind for gold in found] == [SAME_PERSON] * 2
-    assert all((gold.moving[:-1], gold.moving[-1]) == (gold.fixed[:-1], "a") for gold in found)
+    dataset = Dataset.open(tmp_path / "data")
+    for count in (2, 9):
+        found = gold_standards(dataset, count)
+        assert [gold.kind for gold in found] == [SAME_PERSON] * len(found)
+        assert all((gold.moving[:-1], gold.moving[-1]) == (gold.fixed[:-1], "a") for gold in found)
+        # several pairs lead to one image, whose gold standard is one
+        assert len({gold.fixed for gold in found}) == len(found) >= 2
+    assert len(found) < len(dataset.pairs_of("test"))
     # what is called one person has labels that differ: no truth
     kinds[0]["label"] = tables.label[::-1].to_numpy()
     pd.concat(kinds).to_csv(tmp_path / "raw" / "subjects.csv", index=False)

@@ -197,7 +197,7 @@ def test_refuses_a_pickle_with_code(name: str, tmp_path: Path, capsys: pytest.Ca
     "fault",
     [
         *("text", "a sentence", "a note", "list", "numbered", "other network", "another weight", "a missing one"),
-        *("another shape", "other axes"),
+        *("another shape", "other axes", "not a number"),
     ],
 )
 def test_refuses_a_file_of_something_else(name: str, fault: str, tmp_path: Path) -> None:
@@ -217,10 +217,23 @@ def test_refuses_a_file_of_something_else(name: str, fault: str, tmp_path: Path)
             "a missing one": {key: value for key, value in state.items() if key != last},
             "another shape": {**state, last: torch.zeros(7, 7)},
             "other axes": {**state, {"anatomix": "model.0.weight", "dinov2": "pos_embed"}[name]: torch.tensor(1.0)},
+            "not a number": {**state, last: torch.full_like(state[last].float(), float("nan"))},
         }
         torch.save(contents[fault], path)
     with pytest.raises(Refusal, match=f"^{path}: .*fetch (it|the file) again$"):
         module(name).read(path)
+
+
+@pytest.mark.parametrize("fault", ["no blocks", "other heads"])
+def test_refuses_a_dinov2_that_cannot_run(fault: str, tmp_path: Path) -> None:
+    state = extractors.tiny("dinov2", 2).state_dict()
+    if fault == "no blocks":
+        state = {key: value for key, value in state.items() if not key.startswith("blocks.")}
+    else:
+        state["patch_embed.proj.weight"] = state["patch_embed.proj.weight"][:100]
+    torch.save(state, tmp_path / "published.pth")
+    with pytest.raises(Refusal, match="so it is of another network; fetch the file again$"):
+        dinov2.read(tmp_path / "published.pth")
 
 
 @pytest.mark.parametrize(
@@ -516,6 +529,32 @@ def test_refuses_a_folder_with_a_broken_part(part: str, fault: str, folder: Path
     else:
         path.write_text("text" if fault == "text" else "{}")
     with pytest.raises(Refusal, match=f"^{folder}.*(fetch the folder again|of these|of the published model)$"):
+        stable_diffusion.read(folder)
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value"),
+    [
+        ("text_encoder", "vocab_size", 10**6),
+        ("text_encoder", "vocab_size", "many"),
+        ("text_encoder", "num_hidden_layers", 1),
+        ("scheduler", "num_train_timesteps", -1),
+        ("scheduler", "num_train_timesteps", 100),
+        ("scheduler", "num_train_timesteps", float("inf")),
+        ("scheduler", "beta_start", -0.1),
+        ("scheduler", "beta_end", 5),
+        ("unet", "block_out_channels", [0, 0, 0]),
+        ("unet", "norm_num_groups", 0),
+        ("vae", "scaling_factor", None),
+        ("vae", "scaling_factor", "x"),
+    ],
+)
+def test_refuses_a_folder_with_an_impossible_value(part: str, key: str, value: Any, folder: Path) -> None:
+    path = folder / part / ("scheduler_config.json" if part == "scheduler" else "config.json")
+    said = json.loads(path.read_text())
+    assert key in said
+    path.write_text(json.dumps({**said, key: value}))
+    with pytest.raises(Refusal, match=f"^{folder}.*(fetch the folder again|of the published model)$"):
         stable_diffusion.read(folder)
 
 

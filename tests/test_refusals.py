@@ -167,7 +167,7 @@ def refusal(change: dict[str, Any]) -> str:
         ),
         (
             {"losses": {"nmi": {"options": {"bins": 1}}}},
-            "key 'losses.nmi.options.bins': 1 is too small; give at least 2, the default is 64",
+            "key 'losses.nmi.options.bins': 1 is too small; give at least 3, the default is 64",
         ),
         (
             {"losses": {"lncc": {"options": {"sigma": -1.0}}}},

@@ -96,12 +96,15 @@ def gold_standards(dataset: Dataset, count: int) -> list[Gold]:
         dataset: a prepared dataset.
         count: at most so many pairs, spread over those of the test.
     """
-    pairs = _spread(dataset.pairs_of("test"), count)
-    for known in (_true_field, _same_person):
-        found = [gold for pair in pairs if (gold := known(dataset, *pair))]
-        if found:
-            return found
-    return [_at_rest(dataset, SAME_IMAGE, name, name) for name in dict.fromkeys(fixed for _, fixed in pairs)]
+    pairs = dataset.pairs_of("test")
+    if found := [gold for pair in _spread(pairs, count) if (gold := _true_field(dataset, *pair))]:
+        return found
+    # images that move to the same one are replaced by the same one of its person
+    wanted = dict.fromkeys((dataset.subjects.modality[moving], fixed) for moving, fixed in pairs)
+    if found := [gold for one in _spread([*wanted], count) if (gold := _same_person(dataset, *one))]:
+        return found
+    names = dict.fromkeys(fixed for _, fixed in pairs)
+    return [_at_rest(dataset, SAME_IMAGE, name, name) for name in _spread([*names], count)]
 
 
 def _spread(items: Sequence[Any], count: int) -> list[Any]:
@@ -117,9 +120,9 @@ def _true_field(dataset: Dataset, moving: str, fixed: str) -> Gold | None:
     return Gold(TRUE_FIELD, moving, fixed, to_tensor(truth.displacement), truth.counterpart)
 
 
-def _same_person(dataset: Dataset, moving: str, fixed: str) -> Gold | None:
+def _same_person(dataset: Dataset, modality: str, fixed: str) -> Gold | None:
     table, label = dataset.subjects, dataset.load(fixed).label
-    modality, person = table.modality[moving], table.person[fixed]
+    person = table.person[fixed]
     if label is None or not person or modality == table.modality[fixed]:
         return None
     for name in table.index[(table.person == person) & (table.modality == modality)]:

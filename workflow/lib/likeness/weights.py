@@ -179,16 +179,17 @@ def missing(wanted: Source, folder: Path) -> str | None:
     """Say of the files that are not there where they would be fetched from, their size, and where to put them by hand.
 
     Returns:
-        A sentence, or ``None`` where all are there.
+        A sentence, or ``None`` where all are there and can be verified.
     """
     files = [file for file in wanted.files if not wanted.path(file, folder).exists()]
+    unknown = {file.name: "…" for file in wanted.files if not file.sha256}
     if not files:
-        return None
+        names = ", ".join(unknown)
+        return f"{names}: the sha256 is not known to the project, {_how_to_state(wanted, unknown)}" if unknown else None
     names = ", ".join(file.name for file in files)
     sizes = [file.size or 0 for file in files]
     size = f"{megabytes(sum(sizes))}{'' if all(sizes) else ' and more'}" if any(sizes) else "size unknown"
     first = f"{files[0].url}{f' and {len(files) - 1} more' if len(files) > 1 else ''}"
-    unknown = {file.name: "…" for file in files if not file.sha256}
     return (
         f"{names}: will be fetched from {first} ({size}; licence: {wanted.licence}) into {folder / wanted.folder}; "
         f"without a network put what is missing there by hand: {wanted.by_hand}"

@@ -25,6 +25,10 @@ PRETRAINED = ("segmentation", "segmentation_half", "autoencoder", "denoiser", "u
 
 def freeze(extractor: nn.Module) -> nn.Module:
     """Switch an extractor to evaluation and exclude its parameters from every gradient."""
+    import torch
+
+    if getattr(extractor, "channels_last", False):
+        extractor.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return extractor.eval().requires_grad_(False)
 
 

@@ -62,7 +62,9 @@ def build(config: dict[str, Any], whole: bool = False) -> DiffusionExtractor:
     )
     if not whole:
         cut_unet(unet, list(PLACES.values()))
-    return DiffusionExtractor(unet, PLACES, 3, 2 ** (LEVELS - 1))
+    extractor = DiffusionExtractor(unet, PLACES, 3, 2 ** (LEVELS - 1))
+    extractor.channels_last = True
+    return extractor
 
 
 def read(path: Path, head: int = HEAD, groups: int = GROUPS, whole: bool = False) -> tuple[dict[str, Any], dict]:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from likeness.extractors import layout
 from likeness.extractors.base import Extractor, pad, padded_to
 from likeness.extractors.published import read_state
+from likeness.refusals import Refusal
 
 SOURCE = {
     "file": "dinov2_vits14_pretrain.pth",
@@ -169,10 +170,15 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     state.pop(UNUSED, None)
     width, _, _, patch = layout.shape(state, "patch_embed.proj.weight", 4, path)
     tokens = layout.shape(state, "pos_embed", 3, path)[1]
+    depth = len({key.split(".")[1] for key in state if key.startswith("blocks.")})
+    if width % HEAD or not patch or not depth:
+        msg = f"{path}: has {depth} blocks of {width} channels for patches of {patch} pixels, where every head takes "
+        msg += f"{HEAD} channels, so it is of another network; fetch the file again"
+        raise Refusal(msg)
     config = {
         "width": width,
-        "depth": len({key.split(".")[1] for key in state if key.startswith("blocks.")}),
-        "heads": max(width // HEAD, 1),
+        "depth": depth,
+        "heads": width // HEAD,
         "patch": patch,
         "grid": math.isqrt(max(tokens - 1, 0)),
     }

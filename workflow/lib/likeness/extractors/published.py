@@ -27,7 +27,11 @@ def read_state(path: Path) -> dict[str, Tensor]:
     if not isinstance(state, dict) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
         msg = f"{path}: holds no dictionary of tensors; fetch it again"
         raise Refusal(msg)
-    return {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+    found = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+    if (key := next((key for key, value in found.items() if not value.isfinite().all()), None)) is not None:
+        msg = f"{path}: has weights '{key}' that are not finite; fetch it again"
+        raise Refusal(msg)
+    return found
 
 
 def take(state: dict[str, Tensor], keys: Iterable[str], path: Path) -> dict[str, Tensor]:

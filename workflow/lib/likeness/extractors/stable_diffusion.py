@@ -10,6 +10,7 @@ so that of its parts only the encoder and the denoising network are kept.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from likeness.extractors.base import pad
-from likeness.extractors.noising import DiffusionExtractor, drawn, features_at, noised
+from likeness.extractors.noising import TIMESTEPS, DiffusionExtractor, drawn, features_at, noised
 from likeness.refusals import Refusal
 
 # Hashes and sizes are as three public repositories or more quote them; no download confirmed them. None: fewer do.
@@ -108,6 +109,7 @@ class StableDiffusion(DiffusionExtractor):
         prompt: number of tokens and channels of the prompt's embedding.
     """
 
+    channels_last = True
     prompt: Tensor
     rates: Tensor
 
@@ -167,6 +169,10 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         msg = f"{path / 'unet' / 'config.json'}: takes prompts of {unet.config['cross_attention_dim']} channels, where "
         msg += f"the text encoder beside it gives {prompt.shape[2]}; take both from one model"
         raise Refusal(msg)
+    factor = vae.config["scaling_factor"]
+    if not isinstance(factor, int | float) or not 0 < factor < math.inf:
+        msg = f"{path / 'vae' / 'config.json'}: scales latents by {factor!r}; take the config of the published model"
+        raise Refusal(msg)
     config = {
         "name": "stable_diffusion",
         "unet": _plain(unet),
@@ -186,7 +192,7 @@ def _model(kind: Any, folder: Path) -> Any:
         model, found = kind.from_pretrained(
             folder, use_safetensors=True, local_files_only=True, low_cpu_mem_usage=False, output_loading_info=True
         )
-    except (OSError, ValueError, RuntimeError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, RuntimeError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
         msg = f"{folder}: holds no {kind.__name__} in safetensors ({type(error).__name__}); fetch the folder again"
         raise Refusal(msg) from error
     wrong = [*found["missing_keys"], *found["unexpected_keys"], *found["mismatched_keys"]]
@@ -213,11 +219,14 @@ def _schedule(path: Path) -> dict[str, Any]:
     said = _json(path)
     try:
         root = SCHEDULES[said["beta_schedule"]]
-        steps = int(said["num_train_timesteps"])
-        return {"first": float(said["beta_start"]), "last": float(said["beta_end"]), "steps": steps, "root": root}
-    except (KeyError, TypeError, ValueError) as error:
-        msg = f"{path}: has no beta_schedule 'linear' or 'scaled_linear' with beta_start, beta_end and "
-        raise Refusal(msg + "num_train_timesteps; take the scheduler of the published model") from error
+        steps, first, last = int(said["num_train_timesteps"]), float(said["beta_start"]), float(said["beta_end"])
+        if steps != TIMESTEPS or not 0 <= first <= last < 1:
+            raise ValueError
+        return {"first": first, "last": last, "steps": steps, "root": root}
+    except (LookupError, TypeError, ValueError, ArithmeticError) as error:
+        msg = f"{path}: has no beta_schedule 'linear' or 'scaled_linear' with 0 <= beta_start <= beta_end < 1 and "
+        msg += f"{TIMESTEPS} num_train_timesteps; take the scheduler of the published model"
+        raise Refusal(msg) from error
 
 
 def empty_prompt(folder: Path) -> Tensor:
@@ -241,8 +250,11 @@ def empty_prompt(folder: Path) -> Tensor:
         last = int(said["vocab_size"]) - 1
         padding = _padding(folder / "tokenizer" / "special_tokens_map.json", last)
         tokens = [last - 1, last] + [padding] * (int(said["max_position_embeddings"]) - 2)
+        if f"encoder.layers.{said['num_hidden_layers']}.layer_norm1.weight" in state:
+            msg = f"it has more layers than {said['num_hidden_layers']}"
+            raise ValueError(msg)
         return _encoded(tokens, state, said)[None]
-    except (OSError, SafetensorError, KeyError, TypeError, RuntimeError) as error:
+    except (OSError, SafetensorError, LookupError, TypeError, ValueError, RuntimeError, ArithmeticError) as error:
         msg = f"{path}: is missing or not the text encoder of CLIP that its config.json describes "
         raise Refusal(msg + f"({type(error).__name__}: {error}); fetch the folder again") from error
 

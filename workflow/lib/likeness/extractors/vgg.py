@@ -46,6 +46,7 @@ class VGG(Extractor):
     """
 
     dimensions = 2
+    channels_last = True
     imagenet = False
     mean: Tensor
     std: Tensor

@@ -120,6 +120,10 @@ def correlation_dissimilarity(
     """
     check_images("correlation_dissimilarity", moved, fixed)
     covariance, *variances = moments(moved, fixed, gaussian_mean(sigma, moved, shares))
+    with torch.no_grad():
+        # of large activations rounding leaves a covariance that is larger than any can be
+        largest = (variances[0] * variances[1]).sqrt()
+    covariance = covariance.clamp(-largest, largest)
     product = (variances[0] + SMALLEST_VARIANCE) * (variances[1] + SMALLEST_VARIANCE)
     return 1 - ((covariance + SMALLEST_VARIANCE) * torch.rsqrt(product)).mean(1, keepdim=True)
 

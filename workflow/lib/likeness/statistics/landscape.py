@@ -18,6 +18,8 @@ import pandas as pd
 
 SAME = 1e-5
 """Scaled values that differ by less are equal: losses are computed in single precision."""
+ROUNDING = 1e-6
+"""Values that differ by less than this share of them differ by rounding alone."""
 NEAR = 4
 """The distinctiveness is taken at this part of a line's half, the other measures over all of it."""
 ALL = "all"
@@ -43,6 +45,8 @@ COLUMNS = [
 def scaled(values: np.ndarray) -> np.ndarray:
     """Scale profiles ``(lines, points)`` of one pair and kind of line to [0, 1]; zero where they do not vary.
 
+    What varies by no more than float32 rounds does not.
+
     Raises:
         ValueError: if a value is not finite.
     """
@@ -52,7 +56,7 @@ def scaled(values: np.ndarray) -> np.ndarray:
     low, high = values.min(), values.max()
     # differences of huge values must not overflow
     spread = high / 2 - low / 2
-    return np.zeros_like(values) if spread == 0 else (values / 2 - low / 2) / spread
+    return np.zeros_like(values) if spread <= ROUNDING * np.abs(values / 2).max() else (values / 2 - low / 2) / spread
 
 
 def optimum(profiles: np.ndarray) -> np.ndarray:
@@ -95,20 +99,15 @@ def capture_range(profiles: np.ndarray, step: float) -> float:
 
     That is the nearest crest, ``minₙ ‖x(n, o(n)) − x(n, c(n))‖`` with c(n) the local maximum next to o(n), on either
     side: beyond it a descent ends elsewhere. A plateau is no way back either. A line that rises to both of its ends
-    counts with half its length: its crest is at least that far. A line that is lowest at one of its ends counts 0: its
-    values go on falling there, so that it has no optimum that a descent would find.
+    counts with its shorter side: its crest is at least that far. One that is lowest at an end so counts 0: nothing
+    shows that the values rise again behind it.
     """
     return min(_crest(line, best) for line, best in zip(profiles, optimum(profiles), strict=True)) * step
 
 
 def _crest(line: np.ndarray, best: int) -> int:
-    """Count the steps from the optimum to the nearest crest, half the line if there is none.
-
-    None at all from an end of the line, where nothing shows that the values rise again.
-    """
-    if best in (0, len(line) - 1):
-        return 0
-    found = [len(line) // 2]
+    """Count the steps from the optimum to the nearest crest, or to the nearest end if there is none."""
+    found = [best, len(line) - 1 - best]
     for arm in (line[best::-1], line[best:]):
         stops = np.flatnonzero(np.diff(arm) <= SAME)
         found += stops[:1].tolist()
@@ -123,15 +122,20 @@ def minima(profiles: np.ndarray, k: int) -> float:
     """
     found = []
     for line, best in zip(profiles, optimum(profiles), strict=True):
-        places = _minima(line)
-        others = places[np.abs(line[places] - line[best]) > SAME]
+        starts = _starts(line)
+        others = np.setdiff1d(_minima(line), starts[starts <= best][-1:])
         found.append(int((np.abs(others - best) <= k).sum()))
     return float(np.mean(found))
 
 
+def _starts(line: np.ndarray) -> np.ndarray:
+    """Find the first point of every run of equal values."""
+    return np.flatnonzero(np.append(True, np.abs(np.diff(line)) > SAME))
+
+
 def _minima(line: np.ndarray) -> np.ndarray:
     """Find the local minima inside a line, of a run of equal values its first point."""
-    kept = np.flatnonzero(np.append(True, np.abs(np.diff(line)) > SAME))
+    kept = _starts(line)
     values = line[kept]
     lower = (values[1:-1] < values[:-2]) & (values[1:-1] < values[2:])
     return kept[1:-1][lower]
@@ -169,7 +173,14 @@ def measure(profiles: pd.DataFrame) -> pd.DataFrame:
 
 
 def block(table: pd.DataFrame, column: str) -> np.ndarray:
-    """Give a column of the profiles of one loss as ``(pairs, kinds, lines, points)``."""
+    """Give a column of the profiles of one loss as ``(pairs, kinds, lines, points)``.
+
+    Raises:
+        ValueError: if a point is there twice.
+    """
+    if table.duplicated(["pair", "transform", "line", "distance"]).any():
+        msg = "a point of a line is there twice; every pair may be probed once"
+        raise ValueError(msg)
     sizes = [table[key].nunique() for key in ("pair", "transform", "line")]
     return table[column].to_numpy().reshape(*sizes, -1)
 
