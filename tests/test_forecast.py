@@ -131,6 +131,7 @@ def test_published_weights_are_fetched_once_and_take_space() -> None:
     assert without.rules["fetch"].jobs == 0
     assert found.kept_gb - without.kept_gb == pytest.approx(6, rel=0.1)
     assert found.unsized == ()
+    assert (without.unpriced, found.unpriced) == ((), ("autoencoder",))
 
 
 def test_published_files_of_unknown_size_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,6 +148,7 @@ def test_published_files_of_unknown_size_are_named(monkeypatch: pytest.MonkeyPat
     spec.loader.exec_module(check)
     said = check.summary(found, {"fetch": 1})
     assert " GB while it runs and what is fetched: the size of b.pth is not known; up to " in said
+    assert "Not counted, in time and memory: autoencoder. They are measured once their weights are converted." in said
 
 
 @pytest.mark.usefixtures("published")

@@ -232,7 +232,7 @@ def test_refuses_a_dinov2_that_cannot_run(fault: str, tmp_path: Path) -> None:
     else:
         state["patch_embed.proj.weight"] = state["patch_embed.proj.weight"][:100]
     torch.save(state, tmp_path / "published.pth")
-    with pytest.raises(Refusal, match="so it is of another network; fetch the file again$"):
+    with pytest.raises(Refusal, match=r"so it is of another network; fetch the file again$"):
         dinov2.read(tmp_path / "published.pth")
 
 

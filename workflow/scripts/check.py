@@ -108,6 +108,9 @@ def summary(expected: Forecast, todo: dict[str, int]) -> str:
         said.append("GPU-hours: unknown until jobs ran on a GPU, or `make check` where there is one.")
     else:
         said.append(f"Of a GPU: about {span(left.gpu_seconds, 'GPU-')}.")
+    if expected.unpriced:
+        networks = ", ".join(expected.unpriced)
+        said.append(f"Not counted, in time and memory: {networks}. They are measured once their weights are converted.")
     names = {
         "recorded": "recorded in this study",
         "measured": "measured here",

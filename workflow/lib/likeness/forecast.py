@@ -167,6 +167,7 @@ class Forecast:
         peak_mb: memory of the largest job.
         sources: how many kinds of jobs are recorded, measured or modelled.
         unsized: published files whose size nobody knows, which ``kept_gb`` therefore lacks.
+        unpriced: published networks that nobody ran yet, which times and ``peak_mb`` therefore lack.
     """
 
     rules: dict[str, Expected]
@@ -176,6 +177,7 @@ class Forecast:
     peak_mb: float
     sources: Counter[str]
     unsized: tuple[str, ...] = ()
+    unpriced: tuple[str, ...] = ()
 
     @property
     def core_seconds(self) -> float:
@@ -337,7 +339,14 @@ def forecast(
         max(price.peak_mb or 0.0 for _, price in priced),
         Counter(price.source for _, price in priced),
         tuple(file.name for file in _published(study) if file.size is None),
+        tuple(dict.fromkeys(name for kind, price in priced if price.source == "modelled" and (name := _network(kind)))),
     )
+
+
+def _network(kind: Kind) -> str | None:
+    """Name the published network that a kind of job runs, which the model knows nothing of."""
+    extractor = kind.task.get("extractor") or {}
+    return extractor["name"] if "weights" in extractor else None
 
 
 def _corrected(found: Iterable[Kind], measured: Mapping[str, Price]) -> Callable[[Kind], Price]:
