@@ -213,7 +213,7 @@ def refusal(change: dict[str, Any]) -> str:
         ),
         (
             {"losses": {"diffusion_sd": {"options": {"taps": ["up4"]}}}},
-            "key 'losses.diffusion_sd.options.taps': there is no 'up4'; did you mean 'up3'?, the default is null",
+            "key 'losses.diffusion_sd.options.taps': there is no 'up4'; did you mean 'up3'? The default is null",
         ),
         (
             {"losses": {"diffusion_indomain": {"options": {"taps": ["up2", "up3"]}}}},

@@ -191,7 +191,7 @@ class Study:
             rule = {**schemas.same_kind(known[option]), **limits.get(option, {})}
             if said := schemas.fault(value, rule):
                 default = yaml.safe_dump(known[option]).split("\n")[0]
-                self._refuse(where, f"{said}, the default is {default}")
+                self._refuse(where, f"{said}{' The' if said.endswith('?') else ', the'} default is {default}")
 
     def _check_effects(self, loss: str) -> None:
         """Refuse an option that changes nothing beside the others: what it is to be compared with would be the same."""
