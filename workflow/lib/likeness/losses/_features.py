@@ -120,12 +120,20 @@ def correlation_dissimilarity(
     """
     check_images("correlation_dissimilarity", moved, fixed)
     covariance, *variances = moments(moved, fixed, gaussian_mean(sigma, moved, shares))
-    with torch.no_grad():
-        # of large activations rounding leaves a covariance that is larger than any can be
-        largest = (variances[0] * variances[1]).sqrt()
-    covariance = covariance.clamp(-largest, largest)
+    covariance = covariance + _excess(covariance, *variances)
     product = (variances[0] + SMALLEST_VARIANCE) * (variances[1] + SMALLEST_VARIANCE)
     return 1 - ((covariance + SMALLEST_VARIANCE) * torch.rsqrt(product)).mean(1, keepdim=True)
+
+
+def _excess(covariance: Tensor, *variances: Tensor) -> Tensor:
+    """Give what a covariance lacks to be one that the variances allow: rounding of large activations leaves others.
+
+    It has no gradient, as a covariance may well be as large as it can be.
+    """
+    found, first, second = (value.detach() for value in (covariance, *variances))
+    largest = (first * second).sqrt_()
+    nearest = torch.minimum(found, largest)
+    return torch.maximum(nearest, largest.neg_(), out=nearest).sub_(found)
 
 
 def inside(like: Tensor, extent: Sequence[int], shape: Sequence[int]) -> list[Tensor] | None:
