@@ -62,7 +62,8 @@ def kill_once(cluster: Cluster, study: subprocess.Popen[bytes], seconds: float =
     work = cluster.folder / "volumes" / "likeness-work" / "smoke" / "work" / f"train.{TRAINING.replace('/', '.')}"
     end, killed = time.monotonic() + seconds, False
     while study.poll() is None and time.monotonic() < end:
-        if not killed and list(work.glob("*/*.checkpoint")):
+        # the last of what it leaves for the run that goes on
+        if not killed and list(work.glob("*/*.checkpoint")) and list(work.glob("*/runtime.json")):
             killed = True
             next(pod for pod in cluster.pods.values() if pod.rule == "train_deepsim_ae").kill()
         time.sleep(0.05)
