@@ -38,15 +38,18 @@ def copy_project(folder: Path) -> Path:
     return folder
 
 
+def outside_make() -> dict[str, str]:
+    """Give the environment without a make that runs the tests, of which those that they run would tell."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
+
+
 def run(folder: Path, command: str) -> str:
     """Run a shell command in a copy of the project and give what it printed.
 
     Raises:
         AssertionError: if it fails, with what it printed.
     """
-    # a make that runs the tests would be told of by those that they run
-    outside = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
-    environment = {**outside, "CORES": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {**outside_make(), "CORES": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     environment["PATH"] = f"{sys.prefix}/bin:{environment['PATH']}"
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", command],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from builders import make_dataset
-from project import copy_project
+from project import copy_project, outside_make
 
 from likeness import losses
 from likeness.configuration import ConfigurationError, Study, read
@@ -372,9 +371,7 @@ def test_make_says_what_snakemake_would_say_with_a_traceback(project: Path) -> N
         "binary": "is not text in UTF-8 (byte 129); save it as UTF-8",
     }.items():
         command = ["make", "figures", f"CONFIG=config/{name}.yaml"]
-        # a make that runs the tests would be told of by this one
-        outside = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
-        done = subprocess.run(command, cwd=project, env=outside, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, cwd=project, env=outside_make(), capture_output=True, text=True, check=False)
         assert done.returncode == 2
         assert done.stdout == ""
         assert done.stderr.splitlines()[0] == f"config/{name}.yaml: {message}"

@@ -172,9 +172,8 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     tokens = layout.shape(state, "pos_embed", 3, path)[1]
     depth = len({key.split(".")[1] for key in state if key.startswith("blocks.")})
     if width % HEAD or not patch or not depth:
-        msg = f"{path}: has {depth} blocks of {width} channels for patches of {patch} pixels, where every head takes "
-        msg += f"{HEAD} channels, so it is of another network; fetch the file again"
-        raise Refusal(msg)
+        fault = f"has {depth} blocks of {width} channels for patches of {patch} pixels, where every head takes {HEAD}"
+        raise Refusal(layout.other_network(path, f"{fault} channels"))
     config = {
         "width": width,
         "depth": depth,

@@ -20,11 +20,12 @@ def shape(state: dict[str, Tensor], key: str, dims: int, path: Path) -> tuple[in
     found = state.get(key)
     if found is None or found.dim() != dims:
         fault = f"has no weights '{key}'" if found is None else f"has weights '{key}' of {found.dim()} axes, not {dims}"
-        raise Refusal(_other(path, fault))
+        raise Refusal(other_network(path, fault))
     return tuple(found.shape)
 
 
-def _other(path: Path, fault: str) -> str:
+def other_network(path: Path, fault: str) -> str:
+    """Say what is wrong with a file that is of another network than the one it is read for."""
     return f"{path}: {fault}, so it is of another network; fetch the file again"
 
 
@@ -43,7 +44,7 @@ def check(state: dict[str, Tensor], build: Callable[[], nn.Module], path: Path) 
     expected = shapes(build)
     compare(state, expected, path)
     if (key := next((key for key in state if key not in expected), None)) is not None:
-        raise Refusal(_other(path, f"has weights '{key}', which the network has not"))
+        raise Refusal(other_network(path, f"has weights '{key}', which the network has not"))
 
 
 def compare(state: dict[str, Tensor], expected: Mapping[str, tuple[int, ...]], path: Path) -> None:
@@ -54,10 +55,10 @@ def compare(state: dict[str, Tensor], expected: Mapping[str, tuple[int, ...]], p
     """
     for key, wanted in expected.items():
         if key not in state:
-            raise Refusal(_other(path, f"has no weights '{key}'"))
+            raise Refusal(other_network(path, f"has no weights '{key}'"))
         found = tuple(state[key].shape)
         if found != wanted:
-            raise Refusal(_other(path, f"has weights '{key}' of shape {found}, where the network has {wanted}"))
+            raise Refusal(other_network(path, f"has weights '{key}' of shape {found}, where the network has {wanted}"))
 
 
 def width(state: dict[str, Tensor], key: str, divisor: int, path: Path) -> int:
@@ -69,5 +70,5 @@ def width(state: dict[str, Tensor], key: str, divisor: int, path: Path) -> int:
     (found,) = shape(state, key, 1, path)
     if not found or found % divisor:
         fault = f"has weights '{key}' of length {found}, where the network has a positive multiple of {divisor}"
-        raise Refusal(_other(path, fault))
+        raise Refusal(other_network(path, fault))
     return found

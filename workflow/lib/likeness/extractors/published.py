@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from likeness.extractors.layout import other_network
 from likeness.refusals import Refusal
 
 
@@ -43,6 +44,5 @@ def take(state: dict[str, Tensor], keys: Iterable[str], path: Path) -> dict[str,
     keys = list(keys)
     missing = next((key for key in keys if key not in state), None)
     if missing is not None:
-        msg = f"{path}: has no weights '{missing}', so it is of another network; fetch the file again"
-        raise Refusal(msg)
+        raise Refusal(other_network(path, f"has no weights '{missing}'"))
     return {key: state[key] for key in keys}
