@@ -33,28 +33,28 @@ $(READY): requirements.lock
 	@touch $@
 
 figures: $(READY) ## run the study and draw every figure; LOSSES="ncc mind" DATASETS=cells CONFIG=… CORES=…
-	@$(BIN)/python workflow/scripts/preflight.py $(CONFIG)
+	@$(BIN)/python workflow/tools/preflight.py $(CONFIG)
 	$(SNAKEMAKE) $(ONLY)
 
 check: $(READY) ## validate configuration and images; print jobs, time, disk and memory to expect; QUICK=1 measures nothing
-	@$(BIN)/python workflow/scripts/check.py $(if $(QUICK),--quick) --configfile $(CONFIG) $(ONLY)
+	@$(BIN)/python workflow/tools/check.py $(if $(QUICK),--quick) --configfile $(CONFIG) $(ONLY)
 
 merge: $(READY) ## into the results of CONFIG those of parts that ran elsewhere: make merge FROM="results-a results-b"
-	@$(BIN)/python workflow/scripts/merge.py --configfile $(CONFIG) $(FROM)
+	@$(BIN)/python workflow/tools/merge.py --configfile $(CONFIG) $(FROM)
 
 test: $(READY) ## every test that needs no more than the virtual environment; WORKERS=4
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-slurm: $(READY) ## the smoke study on a Slurm of one node; what was submitted stays in .pytest_cache/d/slurm
 	$(call needs,/usr/sbin/slurmctld,slurm-wlm munge)
-	$(BIN)/python -m pytest -m slurm tests/test_slurm.py
+	$(BIN)/python -m pytest -m slurm tests/clusters/test_slurm.py
 
 test-kubernetes: $(READY) ## jobs on a stand-in for a cluster with Kubernetes
 	$(call needs,rsync,rsync)
-	$(BIN)/python -m pytest -m kubernetes tests/test_kubernetes.py
+	$(BIN)/python -m pytest -m kubernetes tests/clusters/test_kubernetes.py
 
 test-conda: $(READY) ## the smoke study with an environment for every rule, made by a stand-in for conda
-	$(BIN)/python -m pytest -m conda tests/test_conda.py
+	$(BIN)/python -m pytest -m conda tests/project/test_conda.py
 
 bench: $(READY) $(PEERS)/.ready ## speed and memory of every loss beside other libraries'; LOSSES="ncc mind" OPTIONS="--rounds 1"
 	$(BIN)/python benchmarks/losses.py $(if $(LOSSES),--losses $(LOSSES)) $(OPTIONS)
@@ -80,19 +80,19 @@ format: $(READY) ## let ruff and snakefmt format the code
 	$(BIN)/snakefmt Snakefile workflow
 
 losses: $(READY) ## every loss, what it compares and needs, and its options
-	@$(BIN)/python workflow/scripts/losses.py
+	@$(BIN)/python workflow/tools/losses.py
 
 loss: $(READY) ## the two files of a new loss: make loss NAME=my_loss
-	@$(BIN)/python workflow/scripts/new_loss.py "$(NAME)"
+	@$(BIN)/python workflow/tools/new_loss.py "$(NAME)"
 
 docs: $(READY) ## the tables in README.md and docs/, from the schemas and the losses' cards
-	$(BIN)/python workflow/scripts/configuration_reference.py
+	$(BIN)/python workflow/tools/docs.py
 
 envs: $(READY) ## the versions in envs/, from requirements.lock
-	$(BIN)/python workflow/scripts/environments.py
+	$(BIN)/python workflow/tools/environments.py
 
 lock: ## requirements.lock anew from pyproject.toml, and the versions in envs/
-	bash workflow/scripts/lock.sh "$(PYTHON)"
+	bash workflow/tools/lock.sh "$(PYTHON)"
 
 clean: ## remove results, keep the environment
 	find results -mindepth 1 -not -name README.md -delete; rm -rf .snakemake

@@ -21,9 +21,9 @@ from torch import Tensor, nn
 
 from likeness import extractors, losses
 from likeness.data.store import Dataset
-from likeness.files import read_json
 from likeness.losses.base import Registration
-from likeness.training import generator
+from likeness.runtime.atomic import read_json
+from likeness.training.randomness import generator
 
 ROOT = Path(__file__).parents[1]
 CLASSES = 4

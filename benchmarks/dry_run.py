@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT / "workflow" / "lib"))
 import yaml  # noqa: E402
 
 from likeness import losses  # noqa: E402
-from likeness.data import recipes  # noqa: E402
+from likeness.datasets import recipes  # noqa: E402
 
 # what Snakemake waits between two files that it touches, 0.1 s, would take longer than all else
 TOUCH = """

@@ -24,7 +24,7 @@ import targets  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
 from likeness import losses  # noqa: E402
-from likeness.files import whole  # noqa: E402
+from likeness.runtime.atomic import whole  # noqa: E402
 
 COLUMNS = ["loss", "library", "shape", "device", "dtype", "milliseconds", "peak_mb", "ratio_to_fastest_peer"]
 ON_CPU = [targets.IMAGES, targets.VOLUME]

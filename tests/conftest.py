@@ -15,7 +15,7 @@ import pytest
 from project import Smoke, copy_project, files, snakemake
 from xdist.scheduler import LoadFileScheduling
 
-SMOKE_STUDY = ("tests/test_interruption.py", "tests/test_workflow.py")
+SMOKE_STUDY = ("tests/workflow/test_interruption.py", "tests/workflow/test_workflow.py")
 """What uses it of the files that `make test` runs: more would be one more smoke study."""
 
 

@@ -10,12 +10,14 @@ LIB = str(Path(workflow.basedir) / "workflow" / "lib")
 if LIB not in sys.path:
     sys.path.insert(0, LIB)
 
-from likeness import jobs, leases
+from likeness.runtime import jobs, locks
+from likeness import figures
 from likeness import losses as cards
-from likeness.data import layout, recipes
-from likeness.configuration import Study, check_results, read
-from likeness.provenance import code_digest
-from likeness.refusals import Refusal
+from likeness.data import layout
+from likeness.datasets import recipes
+from likeness.config.study import Study, check_results, read
+from likeness.runtime.provenance import code_digest
+from likeness.userinput.refusals import Refusal
 
 CONFIGFILES = [str(path).removeprefix(f"{Path.cwd()}/") for path in workflow.configfiles]
 CONFIGFILE = CONFIGFILES[0]
@@ -29,7 +31,7 @@ except Refusal as error:
     sys.exit(str(error))
 
 # Jobs end with the process that started them, and a lock that a killed Snakemake left is cleared by the next one.
-OWNER, ALONE = leases.enlist(Path(".snakemake") / ("owners" if workflow.is_main_process else "remote-owners"))
+OWNER, ALONE = locks.enlist(Path(".snakemake") / ("owners" if workflow.is_main_process else "remote-owners"))
 os.environ[jobs.OWNER] = str(Path(OWNER.name).resolve())
 if workflow.is_main_process and ALONE:
     for lock in Path(".snakemake/locks").glob("*.lock"):
@@ -39,7 +41,7 @@ RESULTS = STUDY.results
 WORK = f"{RESULTS}/work"
 # with the defaults filled in, because scripts that fetch or read published weights ask it where these lie
 config["weights"] = STUDY.config["weights"]
-FIGURES = ("test_score", "smoothness_vs_dice", "convergence", "tuning", "img_sample", "landscape")
+FIGURES = figures.names()
 TABLES = ("summary", "comparisons", "landscape")
 RUN = "{dataset}/{network}/{loss}/{variant}/seed{seed}"
 # Extractors whose weights others published; the rest is trained.
@@ -180,14 +182,6 @@ def probed_extractors(loss, kind="safetensors"):
     """The extractors that a loss is probed with, each once: their weights or their descriptions."""
     needed = [extractor(probed_as(loss, *where), kind) for where in probed(loss)]
     return list(dict.fromkeys(path for path in needed if path))
-
-
-def figure(name):
-    """The two files of a figure; the picture is shown in Snakemake's report with its caption."""
-    picture = report(
-        f"{RESULTS}/figures/{name}.png", caption=caption(name), category="Figures", labels={"figure": name}
-    )
-    return {"png": picture, "pdf": f"{RESULTS}/figures/{name}.pdf"}
 
 
 def ranks():

@@ -1,12 +1,36 @@
-rule test_score:
+FIGURE_INPUTS = {
+    "metrics": f"{RESULTS}/metrics.parquet",
+    "curves": f"{RESULTS}/curves.parquet",
+    "profiles": f"{RESULTS}/landscape.parquet",
+    "summary": f"{RESULTS}/tables/summary.csv",
+    "measures": f"{RESULTS}/tables/landscape.csv",
+    "datasets": expand(f"{RESULTS}/data/{{dataset}}", dataset=STUDY.datasets),
+    "prepared": expand(f"{RESULTS}/data/{{dataset}}", dataset=STUDY.datasets),
+    "samples": runs(f"{RESULTS}/samples/{RUN}.npz"),
+}
+
+
+def reads(wildcards):
+    """What the card of a figure says that it reads."""
+    return figures.card(wildcards.figure)["reads"]
+
+
+# Any figure: its card says what it reads and what its caption is, which Snakemake would not expand by wildcard.
+rule plot:
     input:
-        metrics=rules.collect.output.metrics,
-        summary=rules.summary.output.table,
-        datasets=expand(f"{RESULTS}/data/{{dataset}}", dataset=STUDY.datasets),
+        unpack(lambda wc: {what: FIGURE_INPUTS[what] for what in reads(wc) if what in FIGURE_INPUTS}),
     output:
-        **figure("test_score"),
+        png=report(
+            f"{RESULTS}/figures/{{figure}}.png",
+            caption=caption("figure"),
+            category="Figures",
+            labels={"figure": "{figure}"},
+        ),
+        pdf=f"{RESULTS}/figures/{{figure}}.pdf",
     log:
-        f"{RESULTS}/logs/test_score.log",
+        f"{RESULTS}/logs/plot/{{figure}}.log",
+    wildcard_constraints:
+        figure="|".join(FIGURES),
     group:
         TOGETHER
     conda:
@@ -18,107 +42,10 @@ rule test_score:
     params:
         demonstration=STUDY.config["demonstration"],
         cards=shown(),
-        code=code("plot_test_score"),
+        caption=lambda wc: figures.card(wc.figure)["caption"],
+        reads=reads,
+        scale=lambda wc: STUDY.config["training"].get("weights", "balanced") if "scale" in reads(wc) else None,
+        runs=lambda wc: [list(run) for run in STUDY.runs()] if "samples" in reads(wc) else None,
+        code=lambda wc: code("plot", f"likeness.figures.{wc.figure}"),
     script:
-        script_path("plot_test_score")
-
-
-rule smoothness_vs_dice:
-    input:
-        metrics=rules.collect.output.metrics,
-        datasets=expand(f"{RESULTS}/data/{{dataset}}", dataset=STUDY.datasets),
-    output:
-        **figure("smoothness_vs_dice"),
-    log:
-        f"{RESULTS}/logs/smoothness_vs_dice.log",
-    group:
-        TOGETHER
-    conda:
-        env_path("plot")
-    resources:
-        mem_mb=4000,
-        runtime=30,
-        gpu=None,
-    params:
-        demonstration=STUDY.config["demonstration"],
-        cards=shown(),
-        code=code("plot_smoothness_vs_dice"),
-    script:
-        script_path("plot_smoothness_vs_dice")
-
-
-rule convergence:
-    input:
-        metrics=rules.collect.output.metrics,
-        curves=rules.collect.output.curves,
-        datasets=expand(f"{RESULTS}/data/{{dataset}}", dataset=STUDY.datasets),
-    output:
-        **figure("convergence"),
-    log:
-        f"{RESULTS}/logs/convergence.log",
-    group:
-        TOGETHER
-    conda:
-        env_path("plot")
-    resources:
-        mem_mb=4000,
-        runtime=30,
-        gpu=None,
-    params:
-        demonstration=STUDY.config["demonstration"],
-        cards=shown(),
-        code=code("plot_convergence"),
-    script:
-        script_path("plot_convergence")
-
-
-rule tuning:
-    input:
-        metrics=rules.collect.output.metrics,
-        datasets=expand(f"{RESULTS}/data/{{dataset}}", dataset=STUDY.datasets),
-    output:
-        **figure("tuning"),
-    log:
-        f"{RESULTS}/logs/tuning.log",
-    group:
-        TOGETHER
-    conda:
-        env_path("plot")
-    resources:
-        mem_mb=4000,
-        runtime=30,
-        gpu=None,
-    params:
-        demonstration=STUDY.config["demonstration"],
-        cards=shown(),
-        weights=STUDY.config["training"].get("weights", "balanced"),
-        code=code("plot_tuning"),
-    script:
-        script_path("plot_tuning")
-
-
-rule img_sample:
-    input:
-        # by path: beside a reference to a rule Snakemake compares every file of a long list with the whole list
-        metrics=f"{RESULTS}/metrics.parquet",
-        datasets=expand(f"{RESULTS}/data/{{dataset}}", dataset=STUDY.datasets),
-        samples=runs(f"{RESULTS}/samples/{RUN}.npz"),
-    output:
-        **figure("img_sample"),
-    log:
-        f"{RESULTS}/logs/img_sample.log",
-    group:
-        TOGETHER
-    conda:
-        env_path("plot")
-    resources:
-        mem_mb=4000,
-        runtime=30,
-        gpu=None,
-    params:
-        demonstration=STUDY.config["demonstration"],
-        cards=shown(),
-        runs=[list(run) for run in STUDY.runs()],
-        code=code("plot_img_sample"),
-    script:
-        script_path("plot_img_sample")
+        script_path("plot")

@@ -47,28 +47,3 @@ rule profiles:
         code=code("profiles"),
     script:
         script_path("profiles")
-
-
-rule landscape:
-    input:
-        table=rules.profiles.output.table,
-        profiles=rules.profiles.output.profiles,
-        datasets=expand(f"{RESULTS}/data/{{dataset}}", dataset=STUDY.datasets),
-    output:
-        **figure("landscape"),
-    log:
-        f"{RESULTS}/logs/landscape.log",
-    group:
-        TOGETHER
-    conda:
-        env_path("plot")
-    resources:
-        mem_mb=4000,
-        runtime=30,
-        gpu=None,
-    params:
-        demonstration=STUDY.config["demonstration"],
-        cards=shown(),
-        code=code("plot_landscape"),
-    script:
-        script_path("plot_landscape")

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from likeness.files import whole
-from likeness.jobs import logged
+from likeness.runtime.atomic import whole
+from likeness.runtime.jobs import logged
 from likeness.statistics.aggregate import write_csv
 from likeness.statistics.selection import TRAINING, candidates, choose, mark
 

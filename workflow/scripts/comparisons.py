@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from likeness.jobs import logged
+from likeness.runtime.jobs import logged
 from likeness.statistics.aggregate import write_csv
 from likeness.statistics.comparisons import compare
 

@@ -3,14 +3,14 @@
 from importlib import import_module
 from pathlib import Path
 
-from likeness.files import write_json
-from likeness.jobs import Stopwatch, logged
+from likeness.runtime.atomic import write_json
+from likeness.runtime.jobs import Stopwatch, logged
 
 
 def main(snakemake) -> None:
     from likeness import extractors
-    from likeness.training import save_weights
-    from likeness.weights import obtain, wanted_by
+    from likeness.extractors.sources import obtain, wanted_by
+    from likeness.training.checkpoint import save_weights
 
     watch = Stopwatch()
     name, said = snakemake.wildcards.extractor, snakemake.config["weights"]

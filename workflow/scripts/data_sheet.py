@@ -4,20 +4,19 @@ from pathlib import Path
 
 import pandas as pd
 
-from likeness.data import sheet
 from likeness.data.store import Dataset
-from likeness.figures import sheet as picture
 from likeness.figures.style import save
-from likeness.files import whole, write_json
-from likeness.jobs import logged
+from likeness.report import data_sheet, example_pairs
+from likeness.runtime.atomic import whole, write_json
+from likeness.runtime.jobs import logged
 
 
 def main(dataset: Dataset, scores: pd.DataFrame, output) -> None:
-    numbers = sheet.numbers(dataset, scores)
+    numbers = data_sheet.numbers(dataset, scores)
     write_json(output.numbers, numbers)
-    save(picture.draw(dataset), output.picture)
+    save(example_pairs.draw(dataset), output.picture)
     with whole(output.sheet) as path:
-        path.write_text(sheet.markdown(numbers, Path(output.picture).name), encoding="utf-8")
+        path.write_text(data_sheet.markdown(numbers, Path(output.picture).name), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from likeness.files import write_json
-from likeness.jobs import logged
+from likeness.runtime.atomic import write_json
+from likeness.runtime.jobs import logged
 
 
 def main(snakemake) -> None:
-    from likeness.weights import obtain, wanted_by
+    from likeness.extractors.sources import obtain, wanted_by
 
     said = snakemake.config["weights"]
     wanted = wanted_by(said, snakemake.wildcards.extractor)

@@ -1,7 +1,7 @@
 """Rule prepare: a raw dataset folder becomes the prepared form that everything later reads."""
 
 from likeness.data.preparation import prepare
-from likeness.jobs import logged
+from likeness.runtime.jobs import logged
 
 if __name__ == "__main__":
     with logged(snakemake.log[0]):

@@ -2,9 +2,9 @@
 
 import shutil
 
-from likeness import gpus
-from likeness.files import whole, work_folder, write_json
-from likeness.jobs import Stopwatch, logged
+from likeness.runtime import gpus
+from likeness.runtime.atomic import whole, work_folder, write_json
+from likeness.runtime.jobs import Stopwatch, logged
 
 
 def main(snakemake) -> None:
@@ -12,8 +12,9 @@ def main(snakemake) -> None:
 
     from likeness.data.store import Dataset
     from likeness.extractors.pretraining import pretrain
-    from likeness.provenance import digest, folder_digest
-    from likeness.training import Point, Schedule, save_weights
+    from likeness.runtime.provenance import digest, folder_digest
+    from likeness.training.checkpoint import save_weights
+    from likeness.training.trainer import Point, Schedule
 
     recipe = dict(snakemake.params.recipe)
     name, seed = snakemake.wildcards.extractor, int(snakemake.wildcards.seed)

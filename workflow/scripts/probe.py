@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from likeness import gpus
-from likeness.files import whole, write_json
-from likeness.jobs import Stopwatch, logged
+from likeness.runtime import gpus
+from likeness.runtime.atomic import whole, write_json
+from likeness.runtime.jobs import Stopwatch, logged
 
 
 def main(snakemake) -> None:
@@ -13,8 +13,8 @@ def main(snakemake) -> None:
 
     from likeness import extractors, losses
     from likeness.data.store import Dataset
-    from likeness.landscape import COLUMNS, Sampling, probe
-    from likeness.training import make_device
+    from likeness.evaluation.landscape import COLUMNS, Sampling, probe
+    from likeness.training.device import make_device
 
     name, params = snakemake.wildcards.loss, snakemake.params
     device = make_device(params.threads)

@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from likeness.files import whole
-from likeness.jobs import logged
+from likeness.runtime.atomic import whole
+from likeness.runtime.jobs import logged
 from likeness.statistics.aggregate import write_csv
 from likeness.statistics.landscape import measure
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from likeness import gpus
-from likeness.files import read_json, whole, write_json
-from likeness.jobs import Stopwatch, logged
+from likeness.runtime import gpus
+from likeness.runtime.atomic import read_json, whole, write_json
+from likeness.runtime.jobs import Stopwatch, logged
 
 
 def main(snakemake) -> None:
@@ -13,8 +13,8 @@ def main(snakemake) -> None:
 
     from likeness.data.loading import Loader
     from likeness.data.store import Dataset
-    from likeness.registration import displacements, load_network
-    from likeness.training import make_device
+    from likeness.methods.network import displacements, load_network
+    from likeness.training.device import make_device
 
     dataset = Dataset.open(snakemake.input.dataset)
     models = Path(snakemake.input.models)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from likeness.files import whole
-from likeness.jobs import logged
+from likeness.runtime.atomic import whole
+from likeness.runtime.jobs import logged
 
 FIRST = ["rule", "dataset", "network", "loss", "variant", "extractor", "seed", "seconds", "peak_mb"]
 

@@ -3,14 +3,14 @@
 import json
 from pathlib import Path
 
-from likeness.files import whole, write_json
-from likeness.jobs import Stopwatch, logged
+from likeness.runtime.atomic import whole, write_json
+from likeness.runtime.jobs import Stopwatch, logged
 
 
 def main(snakemake) -> None:
     watch = Stopwatch()
     from likeness.data.store import Dataset
-    from likeness.scoretable import UNREGISTERED, score_fields, score_unregistered
+    from likeness.evaluation.table import UNREGISTERED, score_fields, score_unregistered
 
     dataset = Dataset.open(snakemake.input.dataset)
     fields = getattr(snakemake.input, "fields", None)

@@ -1,7 +1,7 @@
 """Rule simulate: a recipe writes the raw folder of a built-in dataset."""
 
-from likeness.data import recipes
-from likeness.jobs import logged
+from likeness.datasets import recipes
+from likeness.runtime.jobs import logged
 
 if __name__ == "__main__":
     with logged(snakemake.log[0]):

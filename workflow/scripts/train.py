@@ -3,25 +3,25 @@
 import shutil
 from pathlib import Path
 
-from likeness import gpus
-from likeness.files import whole, work_folder, write_json
-from likeness.jobs import Stopwatch, logged
+from likeness.runtime import gpus
+from likeness.runtime.atomic import whole, work_folder, write_json
+from likeness.runtime.jobs import Stopwatch, logged
 
 
 def main(snakemake) -> None:
     wildcards = snakemake.wildcards
     who = {k: getattr(wildcards, k) for k in ("dataset", "network", "loss", "variant")} | {"seed": int(wildcards.seed)}
-    from likeness import fetching
     from likeness.data.store import Dataset
-    from likeness.provenance import digest, folder_digest
-    from likeness.registration import Recipe, RegistrationTask, train_grid
+    from likeness.methods.network import NetworkTask, Recipe, train_grid
+    from likeness.runtime import download
+    from likeness.runtime.provenance import digest, folder_digest
 
     weights = Path(str(snakemake.input.extractor)) if snakemake.input.extractor else None
     plain, options = dict(snakemake.params.recipe), dict(snakemake.params.options)
-    inputs = [folder_digest(snakemake.input.dataset), fetching.sha256(weights) if weights else ""]
+    inputs = [folder_digest(snakemake.input.dataset), download.sha256(weights) if weights else ""]
     work = work_folder(snakemake.params.work, digest(who, plain, options, snakemake.params.code, inputs))
     watch = Stopwatch(work / "runtime.json")
-    task = RegistrationTask(
+    task = NetworkTask(
         Dataset.open(snakemake.input.dataset), who["loss"], options, weights, Recipe.of(plain), who["seed"]
     )
     done = train_grid(task, work, who, saved=watch.save)

@@ -1,1 +1,1 @@
-"""Datasets: their layout on disk, the check and the prepared form every later step reads, and the built-in ones."""
+"""Datasets: their layout on disk, the check, and the prepared form that every later step reads."""

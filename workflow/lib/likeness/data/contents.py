@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+from contextlib import suppress
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
-from likeness import documents
-from likeness.data import images
-from likeness.data.layout import DatasetError, RawDataset
+from likeness.data import layout
+from likeness.data.layout import RawDataset
 from likeness.data.store import PARTS, Subject
-from likeness.refusals import plain
+from likeness.imageio import images
+from likeness.runtime.atomic import write_json
+from likeness.runtime.provenance import code_digest, digest
+from likeness.userinput import documents
+from likeness.userinput.refusals import DatasetError, plain
 
 SPACING_TOLERANCE = 0.01
 """Relative difference between a header's spacing and that of ``dataset.yaml`` that passes as rounding."""
@@ -31,7 +36,18 @@ Limits = tuple[float, float]
 """The intensities that become 0 and 1."""
 
 
-def check(raw: RawDataset) -> None:
+def check(folder: str | Path) -> RawDataset:
+    """Check a raw dataset folder completely, tables and images.
+
+    Raises:
+        DatasetError: at the first thing that does not fit.
+    """
+    raw = layout.check_tables(folder)
+    _check_files(raw)
+    return raw
+
+
+def _check_files(raw: RawDataset) -> None:
     """Read every file of a dataset once and check it.
 
     Raises:
@@ -43,6 +59,38 @@ def check(raw: RawDataset) -> None:
         first = first or subject
         check_alike(raw, first, subject)
         limits(raw, subject)
+
+
+def check_images(folder: str | Path, cache: Path) -> None:
+    """Check what :func:`layout.check_tables` does and every image, unless nothing changed since the last good verdict.
+
+    Args:
+        folder: the raw dataset folder.
+        cache: a JSON file of good verdicts, shared by all datasets; made anew if it is absent or broken. A verdict
+            holds for the tables' content, the path, size and modification time of every file they name, and the code
+            of the check.
+
+    Raises:
+        DatasetError: at the first thing that does not fit.
+    """
+    raw = layout.check_tables(folder)
+    key = str(raw.folder.resolve())
+    verdicts = _verdicts(cache)
+    state = digest(layout.digest_of(raw), code_digest(Path(__file__)))
+    if verdicts.get(key) == state:
+        return
+    _check_files(raw)
+    # a verdict that cannot be kept is found anew
+    with suppress(OSError):
+        write_json(cache, verdicts | {key: state})
+
+
+def _verdicts(cache: Path) -> dict[str, Any]:
+    try:
+        verdicts = json.loads(cache.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return verdicts if isinstance(verdicts, dict) else {}
 
 
 def read(raw: RawDataset, name: str) -> Subject:

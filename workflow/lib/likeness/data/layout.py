@@ -2,8 +2,8 @@
 
 A folder holds ``dataset.yaml`` (keys: ``workflow/schemas/dataset.schema.yaml``), ``subjects.csv`` (one image a row),
 optionally ``pairs.csv``, and the files that ``subjects.csv`` names relative to the folder. :func:`check_tables` reads
-no image and imports nothing heavy, so that it can run while the workflow is parsed; :func:`check_images` reads them all
-and remembers the verdict.
+no image and imports nothing heavy, so that it can run while the workflow is parsed;
+:func:`likeness.data.contents.check_images` reads them all and remembers the verdict.
 """
 
 from __future__ import annotations
@@ -12,12 +12,10 @@ import csv
 import difflib
 import hashlib
 import io
-import json
 import os
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -27,13 +25,11 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from likeness import documents, schemas
 from likeness.data import pairs as pairing
 from likeness.data.pairs import SPLITS
 from likeness.data.store import PRIMARY
-from likeness.files import write_json
-from likeness.provenance import code_digest, digest
-from likeness.refusals import Refusal, plain, shown, suggest
+from likeness.userinput import documents, schemas
+from likeness.userinput.refusals import DatasetError, plain, shown, suggest
 
 FILES = ("image", "label", "instances", "mask", "unmatched", "field", "landmarks")
 """The columns of ``subjects.csv`` that hold paths."""
@@ -56,10 +52,6 @@ _UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")
 """Categories of characters that no table can show in one line."""
 
 
-class DatasetError(Refusal):
-    """A dataset that cannot be used; the message is one sentence that names the file, the key and the mend."""
-
-
 @dataclass(frozen=True)
 class RawDataset:
     """The tables of a raw dataset folder, checked; no image has been read."""
@@ -76,19 +68,6 @@ class RawDataset:
         """Give the path of a part of a subject, or ``None`` where the table names none."""
         entry = str(self.subjects.loc[subject, part]) if part in self.subjects else ""
         return self.folder / entry if entry else None
-
-
-def check(folder: str | Path) -> RawDataset:
-    """Check a raw dataset folder completely, tables and images.
-
-    Raises:
-        DatasetError: at the first thing that does not fit.
-    """
-    from likeness.data import contents
-
-    raw = check_tables(folder)
-    contents.check(raw)
-    return raw
 
 
 def check_tables(folder: str | Path) -> RawDataset:
@@ -112,40 +91,6 @@ def check_tables(folder: str | Path) -> RawDataset:
     _check_rule(raw)
     _check_scorable(raw)
     return raw
-
-
-def check_images(folder: str | Path, cache: Path) -> None:
-    """Check what :func:`check_tables` does and every image, unless nothing changed since the last good verdict.
-
-    Args:
-        folder: the raw dataset folder.
-        cache: a JSON file of good verdicts, shared by all datasets; made anew if it is absent or broken. A verdict
-            holds for the tables' content, the path, size and modification time of every file they name, and the code
-            of the check.
-
-    Raises:
-        DatasetError: at the first thing that does not fit.
-    """
-    raw = check_tables(folder)
-    key = str(raw.folder.resolve())
-    verdicts = _verdicts(cache)
-    state = digest(_digest(raw), code_digest(Path(__file__).with_name("contents.py")))
-    if verdicts.get(key) == state:
-        return
-    from likeness.data import contents
-
-    contents.check(raw)
-    # a verdict that cannot be kept is found anew
-    with suppress(OSError):
-        write_json(cache, verdicts | {key: state})
-
-
-def _verdicts(cache: Path) -> dict[str, Any]:
-    try:
-        verdicts = json.loads(cache.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return verdicts if isinstance(verdicts, dict) else {}
 
 
 def capabilities(folder: str | Path) -> dict[str, Any]:
@@ -193,10 +138,11 @@ def states(folder: str | Path) -> str:
     Raises:
         DatasetError: as :func:`check_tables`.
     """
-    return _digest(check_tables(folder))
+    return digest_of(check_tables(folder))
 
 
-def _digest(raw: RawDataset) -> str:
+def digest_of(raw: RawDataset) -> str:
+    """Digest the tables\' content and the path, size and modification time of every file they name."""
     total = hashlib.sha256()
     tables = [raw.folder / name for name in ("dataset.yaml", "subjects.csv", "pairs.csv")]
     for path in (t for t in tables if t.is_file()):

@@ -13,7 +13,7 @@ from likeness.data import contents, layout, pairs
 from likeness.data.contents import Limits
 from likeness.data.layout import RawDataset
 from likeness.data.store import PARTS, Subject
-from likeness.files import whole
+from likeness.runtime.atomic import whole
 
 
 def prepare(folder: str | Path, output: str | Path, seed: int = 0, name: str | None = None) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from likeness.refusals import Refusal
+from likeness.userinput.refusals import Refusal
 
 PARTS = {
     "image": np.float32,

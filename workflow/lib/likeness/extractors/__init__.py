@@ -14,7 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from likeness.files import read_json
+from likeness.runtime.atomic import read_json
 
 if TYPE_CHECKING:
     from torch import nn
@@ -38,7 +38,7 @@ def load(weights: str | Path) -> nn.Module:
     Raises:
         Refusal: if a file is broken, or the weights do not fit the architecture that the ``.json`` describes.
     """
-    from likeness.training import load_weights
+    from likeness.training.checkpoint import load_weights
 
     weights = Path(weights)
     config = read_json(weights.with_suffix(".json"), weights)["architecture"]

@@ -13,9 +13,9 @@ from typing import Any
 
 from torch import Tensor
 
-from likeness.extractors import layout
+from likeness.extractors import checkpoint
+from likeness.extractors.checkpoint import read_state
 from likeness.extractors.noising import DiffusionExtractor, cut_unet
-from likeness.extractors.published import read_state
 
 SOURCE = {
     "file": "256x256_diffusion_uncond.pt",
@@ -86,14 +86,14 @@ def read(path: Path, head: int = HEAD, groups: int = GROUPS, whole: bool = False
     channels = []
     for level in range(LEVELS):
         divisor = groups if level < LEVELS - ATTENTIVE else math.lcm(groups, head)
-        channels.append(layout.width(state, f"input_blocks.{3 * level + 1}.0.out_layers.3.bias", divisor, path))
+        channels.append(checkpoint.width(state, f"input_blocks.{3 * level + 1}.0.out_layers.3.bias", divisor, path))
     config = {"name": "adm", "channels": channels, "head": head, "groups": groups}
     # in full, so that a file without what lies behind the last tap is of another network, too
-    layout.compare(state, _shapes(layout.shapes(lambda: build(config, whole=True))), path)
+    checkpoint.compare(state, _shapes(checkpoint.shapes(lambda: build(config, whole=True))), path)
     weights = {f"unet.{ours}": state[theirs] for theirs, ours in _names()}
     for theirs, ours in _attentions():
         weights |= {f"unet.{ours}.{key}": value for key, value in _attention(state, theirs, head).items()}
-    return config, {key: weights[key] for key in layout.shapes(lambda: build(config, whole))}
+    return config, {key: weights[key] for key in checkpoint.shapes(lambda: build(config, whole))}
 
 
 def _shapes(ours: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:

@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from likeness.extractors import layout
+from likeness.extractors import checkpoint
 from likeness.extractors.base import Extractor, pad, padded_to
-from likeness.extractors.published import read_state
+from likeness.extractors.checkpoint import read_state
 
 SOURCE = {
     "file": "anatomix.pth",
@@ -118,10 +118,10 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         Refusal: if it is no such file.
     """
     state = {key.removeprefix(COMPILED): value for key, value in read_state(path).items()}
-    width = layout.shape(state, "model.0.weight", 5, path)[0]
+    width = checkpoint.shape(state, "model.0.weight", 5, path)[0]
     kernels = [value for value in state.values() if value.dim() == 5]
     # one before the first stage, two at every stage of either side, two at the bottom, and the last layer
     downs = min(max(len(kernels) // 4 - 1, 1), DEEPEST)
     config = {"width": width, "downs": downs, "features": len(kernels[-1])}
-    layout.check(state, lambda: build(config), path)
+    checkpoint.check(state, lambda: build(config), path)
     return {"name": "anatomix", **config}, state

@@ -18,10 +18,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from likeness.extractors import layout
+from likeness.extractors import checkpoint
 from likeness.extractors.base import Extractor, pad, padded_to
-from likeness.extractors.published import read_state
-from likeness.refusals import Refusal
+from likeness.extractors.checkpoint import read_state
+from likeness.userinput.refusals import Refusal
 
 SOURCE = {
     "file": "dinov2_vits14_pretrain.pth",
@@ -168,12 +168,12 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """
     state = read_state(path)
     state.pop(UNUSED, None)
-    width, _, _, patch = layout.shape(state, "patch_embed.proj.weight", 4, path)
-    tokens = layout.shape(state, "pos_embed", 3, path)[1]
+    width, _, _, patch = checkpoint.shape(state, "patch_embed.proj.weight", 4, path)
+    tokens = checkpoint.shape(state, "pos_embed", 3, path)[1]
     depth = len({key.split(".")[1] for key in state if key.startswith("blocks.")})
     if width % HEAD or not patch or not depth:
         fault = f"has {depth} blocks of {width} channels for patches of {patch} pixels, where every head takes {HEAD}"
-        raise Refusal(layout.other_network(path, f"{fault} channels"))
+        raise Refusal(checkpoint.other_network(path, f"{fault} channels"))
     config = {
         "width": width,
         "depth": depth,
@@ -181,5 +181,5 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         "patch": patch,
         "grid": math.isqrt(max(tokens - 1, 0)),
     }
-    layout.check(state, lambda: build(config), path)
+    checkpoint.check(state, lambda: build(config), path)
     return {"name": "dinov2", **config}, state

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from likeness.extractors.base import Extractor, pad, padded_to
-from likeness.refusals import Refusal
+from likeness.userinput.refusals import Refusal
 
 SOURCE = {
     "file": "M730.pt",

@@ -14,13 +14,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from likeness.augmentation import protocol, random_affine, resample
 from likeness.data.loading import Loader
 from likeness.data.store import Dataset
 from likeness.extractors.base import Extractor, padded_to
 from likeness.networks.unet import UNet, stage_strides
-from likeness.refusals import Refusal
-from likeness.training import Outcome, Schedule, Trainer, channels_last, generator, make_fabric, shuffled
+from likeness.training.augmentation import protocol, random_affine, resample
+from likeness.training.device import channels_last, make_device
+from likeness.training.randomness import generator, shuffled
+from likeness.training.trainer import Outcome, Schedule, Trainer
+from likeness.userinput.refusals import Refusal
 
 VALIDATED = 16
 """At most so many subjects judge a training while it runs."""
@@ -86,15 +88,15 @@ def pretrain(
     """
     module = import_module(f"likeness.extractors.{name}")
     config = {"name": name, **module.architecture(dataset, channels, norm)}
-    fabric = make_fabric(threads=threads)
+    device = make_device(threads)
     torch.manual_seed(seed)
     extractor: Extractor = module.build(config)
     objective = getattr(module, "objective", None)
     if objective is None:
         return config, Outcome(extractor.state_dict())
     layout = channels_last(extractor.dimensions or dataset.spatial_dims)
-    extractor.to(fabric.device, memory_format=layout)  # type: ignore[call-overload]
-    loader = Loader(dataset, fabric.device)
+    extractor.to(device, memory_format=layout)  # type: ignore[call-overload]
+    loader = Loader(dataset, device)
     train = sorted(dataset.subjects.index[dataset.subjects.split == "train"])
     judges = sorted(dataset.subjects.index[dataset.subjects.split == "val"])[:VALIDATED]
     augmentation = protocol(dataset.spatial_dims)
@@ -105,16 +107,16 @@ def pretrain(
         points = random_affine(images, augmentation, dataset.spacing, generator("cpu", seed, index))
         labels = loader.labels(names)
         images, labels = resample(points, images), None if labels is None else resample(points, labels)
-        return {"loss": objective(extractor, Batch(images, labels, generator(fabric.device, seed, index, 1)))}
+        return {"loss": objective(extractor, Batch(images, labels, generator(device, seed, index, 1)))}
 
     def validate() -> dict[str, float]:
         values = []
         for k, judge in enumerate(judges):
-            source = generator(fabric.device, seed, k, 2)
+            source = generator(device, seed, k, 2)
             values.append(float(objective(extractor, Batch(loader.images([judge]), loader.labels([judge]), source))))
         return {"loss": sum(values) / len(values)}
 
-    trainer = Trainer(fabric, schedule, checkpoint, f"{dataset.name} {name}", seed, saved)
+    trainer = Trainer(device, schedule, checkpoint, f"{dataset.name} {name}", seed, saved)
     outcome = trainer.fit(extractor, step, validate)
     if outcome.diverged_at is not None:
         msg = f"extractor {name} on {dataset.name} diverged at step {outcome.diverged_at}; lower "

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from likeness.extractors.base import pad
 from likeness.extractors.noising import TIMESTEPS, DiffusionExtractor, drawn, features_at, noised
-from likeness.refusals import Refusal
+from likeness.userinput.refusals import Refusal
 
 # Hashes and sizes are as three public repositories or more quote them; no download confirmed them. None: fewer do.
 SOURCE = {

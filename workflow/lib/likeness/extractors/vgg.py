@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from likeness.extractors import layout
+from likeness.extractors import checkpoint
 from likeness.extractors.base import Extractor, pad, padded_to
-from likeness.extractors.published import read_state, take
+from likeness.extractors.checkpoint import read_state, take
 
 SOURCE = {
     "file": "vgg16-397923af.pth",
@@ -114,6 +114,6 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     state = read_state(path)
     keys = [f"features.{place}.{kind}" for places in CONVOLUTIONS for place in places for kind in ("weight", "bias")]
     weights = take(state, keys, path)
-    config = {"widths": [layout.width(state, f"features.{places[0]}.bias", 1, path) for places in CONVOLUTIONS]}
-    layout.check(weights, lambda: build(config), path)
+    config = {"widths": [checkpoint.width(state, f"features.{places[0]}.bias", 1, path) for places in CONVOLUTIONS]}
+    checkpoint.check(weights, lambda: build(config), path)
     return {"name": "vgg", **config}, weights

@@ -1,1 +1,35 @@
-"""The figures of a study, drawn from its tables and prepared datasets alone."""
+"""The figures of a study, drawn from its tables and prepared datasets alone.
+
+A figure is one module with a literal ``CARD`` and a function ``draw``, found by name:
+
+===========  =========================================================================================================
+order        place among the figures
+reads        what ``draw`` takes, as keywords; ``workflow/scripts/plot.py`` says what there is
+caption      what a reader must know to read it, as reStructuredText
+dpi          of the picture; may be left out
+===========  =========================================================================================================
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from likeness.userinput import cards
+
+FOLDER = Path(__file__).parent
+KEYS = ("order", "reads", "caption")
+
+
+def names() -> list[str]:
+    """Name every figure, in order."""
+    return sorted(cards.names(FOLDER), key=lambda name: card(name)["order"])
+
+
+def card(name: str) -> dict[str, Any]:
+    """Read the card of a figure without importing its module.
+
+    Raises:
+        Refusal: if it is incomplete.
+    """
+    return cards.card(FOLDER / f"{name}.py", KEYS)

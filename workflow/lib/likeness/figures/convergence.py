@@ -15,6 +15,21 @@ from likeness.figures.style import Entry, Panel
 from likeness.statistics.aggregate import UNREGISTERED
 from likeness.statistics.selection import TRAINING, primary_metric
 
+CARD = {
+    "order": 30,
+    "reads": ["curves", "metrics", "datasets"],
+    "caption": """\
+**Learning curves.** The primary score of the validation pairs (EPE: end-point error in the dataset's unit, otherwise
+Dice) during training, at the λ that was chosen for each loss; the mean over seeds and, where there are several, their
+whole range as a band. A black cross ends the curve of a training that diverged. Grey, dashed: all validation pairs
+unregistered; the curves are of at most twelve of them. A curve that still moves at its end speaks of a budget too
+small for claims.
+
+*Stress test*: simulated from a template, whose labels follow from intensity; it shows whether a loss works, not which
+is better.
+""",
+}
+
 UNTRAINED = (0, (4, 2))
 CROWDED = 8
 """Above this many validations not every one gets a marker."""

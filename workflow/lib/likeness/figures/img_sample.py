@@ -20,10 +20,24 @@ from scipy.ndimage import map_coordinates
 
 from likeness.data.store import Dataset, Subject
 from likeness.figures import style
-from likeness.figures.sheet import FIXED, MOVING, as_picture, pixel, shown_axes
+from likeness.figures.slices import FIXED, MOVING, as_picture, pixel, shown_axes
 from likeness.figures.style import Entry, Panel
 from likeness.statistics.aggregate import overall
 from likeness.statistics.selection import primary_metric
+
+CARD = {
+    "order": 50,
+    "reads": ["metrics", "prepared", "samples"],
+    "dpi": 300,
+    "caption": """\
+**One test pair per dataset.** Left: the moving image above the fixed one. Then, for every loss at its chosen λ (first
+seed), the moved image and below it the deformed grid: a regular grid on the fixed image, drawn where its points are
+found in the moving image. Contours outline up to four labels, those with the largest area in the picture: blue in the
+fixed image, orange in the moving image and as moved; where registration is right, orange covers blue. The number is
+the primary score of this pair (EPE: end-point error, otherwise Dice); one pair is an illustration, no evidence. Of
+volumes the middle slice across the shortest axis is shown, and of large images a detail.
+""",
+}
 
 ABREAST = 9
 """Losses in one row, beside the pair."""
@@ -66,22 +80,22 @@ class Scene:
 
 
 @style.paper()
-def draw(metrics: pd.DataFrame, datasets: Mapping[str, Dataset], samples: Sequence[Sample]) -> Figure:
+def draw(metrics: pd.DataFrame, prepared: Mapping[str, Dataset], samples: Sequence[Sample]) -> Figure:
     """Draw a block per dataset; every loss shows the same pair, at its chosen λ, by its first seed.
 
     Args:
         metrics: the metrics table, with ``chosen`` filled.
-        datasets: name → prepared dataset, in the order of the study.
+        prepared: name → prepared dataset, in the order of the study.
         samples: one per training.
     """
     table = pd.DataFrame([vars(sample) for sample in samples]).sort_values("seed", kind="stable")
-    shown = style.panels(table, {name: dataset.meta for name, dataset in datasets.items()})
+    shown = style.panels(table, {name: dataset.meta for name, dataset in prepared.items()})
     entries = style.entries(table)
     strips = math.ceil(len(entries) / ABREAST)
     abreast = math.ceil(len(entries) / strips)
     width = min(LARGEST, (style.WIDTH - GAP) / (1 + abreast) - GAP)
     names = max(_fold(entry.title, width).count("\n") for entry in entries) * 0.12 + 0.14
-    scenes = [_scene(datasets[p.dataset], p.rows(table).path.iloc[0], metrics) for p in shown]
+    scenes = [_scene(prepared[p.dataset], p.rows(table).path.iloc[0], metrics) for p in shown]
     blocks = [_block_height(scene, width, strips, names) for scene in scenes]
     size = (max((1 + abreast) * (width + GAP) + GAP, 3.8), sum(blocks) + 0.45)
     figure = Figure(figsize=size)

@@ -18,6 +18,34 @@ from likeness.figures import style
 from likeness.figures.style import Entry
 from likeness.statistics.landscape import ALL, block, scaled
 
+CARD = {
+    "order": 60,
+    "reads": ["profiles", "measures", "datasets"],
+    "caption": """\
+**What a loss sees around the truth**, without any training. Above: every loss along lines through a known
+registration of test pairs, moved away from it by translations, rotations, scalings and smooth random deformations.
+The axis is the mean end-point error over the content of the image, its sign the side; values are scaled to [0, 1]
+over all lines of a pair and kind, and averaged over lines and pairs. Below: five measures of all lines of a dataset,
+after Škerl et al. 2006 (doi:10.1109/TMI.2006.874963); the darkest cell of a column is the best.
+
+*Accuracy*: root mean square distance of the lowest point of each line from the gold standard. *Capture range*: the
+shortest distance from a lowest point to the nearest crest of its line, beyond which descent leads elsewhere; ≥: no
+line has a crest so near. *Distinctiveness*: mean slope beside the lowest point, in % of the range of values. *Further
+minima*: local ones, per line. *Risk* of non-convergence: how much a line falls on the way out, in % of the range of
+values, per distance. By kind of line they are in ``results/tables/landscape.csv``.
+
+*Gold standard*. true field: of a simulated pair, u. same person: two kinds of images of one person with one and the
+same label map. same image: the fixed image and itself with a little noise, where the dataset has no truth between
+different images; that is easier than any registration, and results on it only rule a loss out. Losses that learn from
+labels or images learnt from training subjects; the pairs are of test subjects. Nothing is chosen by what this figure
+shows.
+
+*Stress test*: simulated from a template, whose labels follow from intensity; it shows whether a loss works, not which
+is better. *n/a*: the loss does not apply to the dataset, or to pairs with a gold standard. *–*: it was not finite
+somewhere on a line.
+""",
+}
+
 MEASURES: dict[str, tuple[str, str, float]] = {
     "accuracy": ("Accuracy ({unit}) ↓", "lower", 1),
     "capture_range": ("Capture range ({unit}) ↑", "higher", 1),
@@ -40,16 +68,16 @@ PROFILES = 1.42
 
 
 @style.paper()
-def draw(profiles: pd.DataFrame, table: pd.DataFrame, datasets: Mapping[str, Mapping[str, Any]]) -> Figure:
+def draw(profiles: pd.DataFrame, measures: pd.DataFrame, datasets: Mapping[str, Mapping[str, Any]]) -> Figure:
     """Draw a row of profiles per dataset and, below, the measures of every loss.
 
     Args:
         profiles: see :func:`likeness.statistics.landscape.measure`.
-        table: what that function made of them.
+        measures: what that function made of them.
         datasets: name → content of ``dataset.yaml``, in the order of the study.
     """
-    shown = [name for name in datasets if name in set(table.dataset)]
-    entries = style.entries(table)
+    shown = [name for name in datasets if name in set(measures.dataset)]
+    entries = style.entries(measures)
     if not shown:
         figure = Figure(figsize=(style.WIDTH, 1))
         figure.text(0.5, 0.4, "No test pair has what the losses need.", ha="center")
@@ -58,11 +86,11 @@ def draw(profiles: pd.DataFrame, table: pd.DataFrame, datasets: Mapping[str, Map
     heights = [PROFILES * len(shown), *[HEAD + LINE * len(entries)] * len(bands)]
     figure = Figure(figsize=(style.WIDTH, sum(heights) + 0.2), layout="constrained")
     parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
-    grid = parts[0].subplots(len(shown), len(set(table["transform"]) - {ALL}), squeeze=False, sharey=True)
+    grid = parts[0].subplots(len(shown), len(set(measures["transform"]) - {ALL}), squeeze=False, sharey=True)
     for name, row in zip(shown, grid, strict=True):
-        _profiles(row, entries, profiles[profiles.dataset == name], table[table.dataset == name], datasets[name])
+        _profiles(row, entries, profiles[profiles.dataset == name], measures[measures.dataset == name], datasets[name])
     for part, band in zip(parts[1:], bands, strict=True):
-        _measures(part, entries, table[table["transform"] == ALL], band)
+        _measures(part, entries, measures[measures["transform"] == ALL], band)
     return figure
 
 

@@ -15,6 +15,22 @@ from likeness.figures.style import Entry, Panel
 from likeness.statistics.aggregate import METHOD, UNREGISTERED, observations, overall
 from likeness.statistics.selection import primary_metric
 
+CARD = {
+    "order": 20,
+    "reads": ["metrics", "datasets"],
+    "caption": """\
+**What smoothness costs.** Mean Dice of the test pairs (the primary score where a dataset has no labels) against the
+mean standard deviation of log J, the logarithm of the Jacobian determinant, where 0 means that no volume changes. A
+line runs through all regularisation weights λ of one loss, averaged over seeds; the circle marks the λ chosen on
+validation, where seeds differ every λ that one of them chose. Of two losses the one whose line runs higher at equal
+roughness buys more overlap for the same deformation. Dashed: the pairs unregistered. A diverged training has no
+point.
+
+*Stress test*: simulated from a template, whose labels follow from intensity; it shows whether a loss works, not which
+is better.
+""",
+}
+
 RING: dict[str, Any] = {
     "linestyle": "",
     "markerfacecolor": "none",

@@ -21,7 +21,7 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Annotation, Text
 
 from likeness import losses
-from likeness.files import whole
+from likeness.runtime.atomic import whole
 
 WIDTH = 7.2
 INK = "#262626"

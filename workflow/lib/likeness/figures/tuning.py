@@ -16,17 +16,34 @@ from likeness.figures.smoothness_vs_dice import RING
 from likeness.figures.style import Entry, Panel
 from likeness.statistics.selection import candidates, choose
 
+CARD = {
+    "order": 40,
+    "reads": ["metrics", "datasets", "scale"],
+    "caption": """\
+**The choice of λ.** The primary score of the validation pairs (EPE: end-point error in the dataset's unit, otherwise
+Dice) against the regularisation weight λ, on a logarithmic axis; the mean over seeds. Balanced weights are given
+relative to the λ at which dissimilarity and regulariser pull equally hard, so that all losses share one scale. The
+circle marks the λ chosen for test: the best score among those whose mean non-diffeomorphic volume (area in 2D) is at
+most 0.1 %. Hollow symbols fold more than that in at least one seed; if every λ does, the one that folds least is
+taken, and ``results/tables/selection.csv`` says so. Crosses at the lower edge are trainings that diverged. A best
+value at the end of the grid calls for a wider grid.
+
+*Stress test*: simulated from a template, whose labels follow from intensity; it shows whether a loss works, not which
+is better.
+""",
+}
+
 KEYS = ["dataset", "network", "loss", "variant", "lam"]
 
 
 @style.paper()
-def draw(metrics: pd.DataFrame, datasets: Mapping[str, Mapping[str, Any]], weights: str = "balanced") -> Figure:
+def draw(metrics: pd.DataFrame, datasets: Mapping[str, Mapping[str, Any]], scale: str = "balanced") -> Figure:
     """Draw the mean validation score of every λ, ring the chosen one and hollow out those that fold too much.
 
     Args:
         metrics: the metrics table.
         datasets: name → content of ``dataset.yaml``, in the order of the study.
-        weights: ``"balanced"`` where λ is a multiple of the balanced weight, or ``"raw"``.
+        scale: ``"balanced"`` where λ is a multiple of the balanced weight, or ``"raw"``.
     """
     judged = candidates(metrics)
     chosen = choose(judged).assign(chosen=True)[[*KEYS, "seed", "chosen"]]
@@ -39,7 +56,7 @@ def draw(metrics: pd.DataFrame, datasets: Mapping[str, Mapping[str, Any]], weigh
     shown, entries = style.panels(points, datasets), style.entries(points)
     figure, grid = style.grid(len(shown), (3.2, 2.5), extra=0.6)
     for panel, axes in zip(shown, grid, strict=True):
-        _panel(axes, panel, panel.rows(points), entries, weights)
+        _panel(axes, panel, panel.rows(points), entries, scale)
     style.legend(figure, entries, *_keys(points))
     return figure
 
@@ -59,7 +76,7 @@ def _keys(points: pd.DataFrame) -> list[Line2D]:
     return keys
 
 
-def _panel(axes: Axes, panel: Panel, points: pd.DataFrame, entries: list[Entry], weights: str) -> None:
+def _panel(axes: Axes, panel: Panel, points: pd.DataFrame, entries: list[Entry], scale: str) -> None:
     panel.head(axes)
     axes.set_xscale("log")
     diverged = []
@@ -72,7 +89,7 @@ def _panel(axes: Axes, panel: Panel, points: pd.DataFrame, entries: list[Entry],
     if len(grid) <= 12:
         axes.set_xticks(grid, [f"{lam:g}" for lam in grid])
         axes.set_xticks([], minor=True)
-    axes.set_xlabel("λ, relative to the balanced weight" if weights == "balanced" else "λ")
+    axes.set_xlabel("λ, relative to the balanced weight" if scale == "balanced" else "λ")
     metric, unit = points.iloc[0][["metric", "unit"]]
     axes.set_ylabel(f"Validation {style.metric(metric).label(unit, short=True)}")
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from contextlib import suppress
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from likeness.refusals import Refusal
-from likeness.weights import TRAINED_ON
+from likeness.extractors.sources import TRAINED_ON
+from likeness.userinput import cards
+from likeness.userinput.refusals import Refusal
 
 if TYPE_CHECKING:
     from likeness.losses.base import SimilarityLoss
@@ -35,34 +35,16 @@ def names() -> list[str]:
     return sorted(found, key=lambda name: (card(name)["order"], name))
 
 
-@lru_cache
-def _tree(name: str) -> ast.Module:
-    path = FOLDER / f"{name}.py"
-    try:
-        return ast.parse(path.read_bytes())
-    except (SyntaxError, ValueError) as error:
-        msg = f"{path}: line {getattr(error, 'lineno', None) or 1} is no Python ({error.args[0]}); mend it"
-        raise Refusal(msg) from None
-
-
-def _literal(tree: ast.Module, name: str) -> Any:
-    """Give the literal that a module assigns to a name; ``None`` where there is none or it is no literal."""
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and [t.id for t in node.targets if isinstance(t, ast.Name)] == [name]:
-            with suppress(ValueError):
-                return ast.literal_eval(node.value)
-    return None
-
-
-def _lineage(name: str) -> Iterator[tuple[ast.ClassDef, ast.Module]]:
+def _lineage(name: str) -> Iterator[tuple[ast.ClassDef, Path]]:
     """List the class of a loss and its bases in private modules, each with its module, from the most special on."""
     module, wanted = name, "Loss"
     while True:
-        tree = _tree(module)
+        path = FOLDER / f"{module}.py"
+        tree = cards.tree(path)
         found = next((n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == wanted), None)
         if found is None:
             return
-        yield found, tree
+        yield found, path
         bases = [base.id for base in found.bases if isinstance(base, ast.Name)]
         origins = {
             alias.asname or alias.name: (node.module or "", alias.name)
@@ -89,24 +71,12 @@ def card(name: str) -> dict[str, Any]:
     if not path.is_file():
         msg = f"{path}: there is no loss '{name}'; `make loss NAME={name}` writes one"
         raise Refusal(msg)
-    found = _literal(_tree(name), "CARD")
-    if found is None:
-        msg = f"{path}: no literal CARD; write `CARD = {{...}}` with constants only"
-        raise Refusal(msg)
-    found = _complete(path, found)
+    found = cards.card(path, KEYS)
     inherited: dict[str, Any] = {}
-    for _, tree in _lineage(name):
-        inherited = (_literal(tree, "LIMITS") or {}) | inherited
+    for _, module in _lineage(name):
+        inherited = (cards.literal(module, "LIMITS") or {}) | inherited
     limits = {key: value for key, value in inherited.items() if key in options(name)} | found.get("limits", {})
     return {**found, "limits": limits} if limits else found
-
-
-def _complete(path: Path, card: Any) -> dict[str, Any]:
-    missing = next((key for key in KEYS if not isinstance(card, dict) or key not in card), None)
-    if missing is not None:
-        msg = f"{path}: the CARD has no '{missing}'; add it as losses/base.py says"
-        raise Refusal(msg)
-    return card
 
 
 @lru_cache

@@ -37,7 +37,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from likeness.geometry import warp
-from likeness.training import seed_of
+from likeness.training.randomness import seed_of
 
 if TYPE_CHECKING:
     import torch

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from likeness import losses
-from likeness.files import whole
+from likeness.runtime.atomic import whole
 
 PER_LABEL = ("dice", "dice_untaught", "hd95")
 """Metrics that are scored per label and summed up by a mean over labels."""

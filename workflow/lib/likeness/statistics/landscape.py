@@ -160,7 +160,7 @@ def measure(profiles: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         profiles: ``dataset``, ``loss``, ``variant``, ``gold``, ``pair``, ``transform``, ``line``, ``distance``,
-            ``value``, ``unit``, in the order in which :func:`likeness.landscape.probe` gives them.
+            ``value``, ``unit``, in the order in which :func:`likeness.evaluation.landscape.probe` gives them.
 
     Returns:
         The columns :data:`COLUMNS`: ``pairs`` and ``lines`` count what was measured, ``accuracy``, ``capture_range``,

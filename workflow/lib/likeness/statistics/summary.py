@@ -18,14 +18,7 @@ import pandas as pd
 
 from likeness import losses
 from likeness.statistics.aggregate import METHOD, SERIES, final, method_order, observations, wide
-from likeness.statistics.bootstrap import (
-    FEWEST_PERSONS,
-    RESAMPLES,
-    count_persons,
-    draw,
-    interval,
-    resampled_means,
-)
+from likeness.statistics.bootstrap import FEWEST_PERSONS, RESAMPLES, count_persons, draw, interval, resampled_means
 
 COUNTS = ["n_pairs", "n_subjects", "n_seeds"]
 STATISTICS = ["mean", "sd", "median", "ci_low", "ci_high"]

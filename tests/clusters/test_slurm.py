@@ -1,0 +1,176 @@
+"""The smoke study through profiles/slurm on a one-node Slurm, killed and preempted, ends like a local one."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from one_node_slurm import Slurm, one_node
+from project import Needs, Smoke, command, copy_project, environment, files, planned, same_everywhere
+
+pytestmark = [pytest.mark.slurm, pytest.mark.slow]
+
+KILLED = "mni-brain/voxelmorph/mse/default/seed1"
+TOLD_TO_STOP = "mni-brain/voxelmorph/ncc/default/seed1"
+PREEMPTED = "mni-brain/voxelmorph/deepsim_ae/default/seed1"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run of the smoke study on Slurm."""
+
+    results: Path
+    log: str
+    """What Snakemake printed."""
+    jobs: list[dict[str, str]]
+    """What Slurm knew of every job."""
+
+    def of(self, rule: str, run: str = "") -> list[dict[str, str]]:
+        """Give the jobs of a rule, or of one run, in the order of their submission."""
+        comment = re.compile(f"rule_{rule}(_wildcards_{wildcards(run)}.*)?")
+        return [job for job in self.jobs if comment.fullmatch(job.get("Comment", ""))]
+
+
+def wildcards(run: str) -> str:
+    """Write a run like the plugin does in the comment of its job."""
+    return run.replace("/", "_").replace("seed", "")
+
+
+def training(results: Path, run: str) -> bool:
+    """Tell whether a training has kept a state that it can go on from."""
+    return bool(list((results / "work").glob(f"train.{run.replace('/', '.')}/*/*.checkpoint")))
+
+
+def id_of(slurm: Slurm, run: str) -> str:
+    """Find the running job of a training."""
+    running = [job for job in slurm.jobs() if job["JobState"] == "RUNNING"]
+    found = [job for job in running if job.get("Comment", "").endswith(wildcards(run))]
+    assert len(found) == 1
+    assert found[0]["Comment"].startswith("rule_train")
+    return found[0]["JobId"]
+
+
+def kill(slurm: Slurm, run: str) -> None:
+    """Do to a training what a failing machine does."""
+    slurm("scancel", "--signal=KILL", id_of(slurm, run))
+
+
+def tell_to_stop(slurm: Slurm, run: str) -> None:
+    """Do to a training what Slurm does at the end of its time, and before it preempts where there is time of grace."""
+    slurm("scancel", "--signal=TERM", id_of(slurm, run))
+
+
+def preempt(slurm: Slurm, run: str) -> None:
+    """Take the machine from a training and whatever else runs.
+
+    Slurm takes seconds to do so, in which so short a training would end; it is held meanwhile. Slurm lets it go on with
+    the signal to stop.
+    """
+    slurm("scancel", "--signal=STOP", id_of(slurm, run))
+    slurm("sbatch", "--partition=urgent", "--exclusive", "--output=/dev/null", "--wrap=sleep 1")
+
+
+def disturb(slurm: Slurm, results: Path, study: subprocess.Popen[bytes], seconds: float = 1500) -> None:
+    """Wait for the end of a study; meanwhile do harm to three trainings, as soon as they could go on after it."""
+    harms = {KILLED: kill, TOLD_TO_STOP: tell_to_stop, PREEMPTED: preempt}
+    end = time.monotonic() + seconds
+    while study.poll() is None and time.monotonic() < end:
+        for run in [run for run in harms if training(results, run)]:
+            harms.pop(run)(slurm, run)
+        time.sleep(0.05)
+    assert not harms
+
+
+@pytest.fixture(scope="module")
+def on_slurm(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Run:
+    folder = tmp_path_factory.mktemp("slurm")
+    kept = pytestconfig.cache.mkdir("slurm")  # type: ignore[union-attr]
+    project = copy_project(folder / "project")
+    results, log = project / "results" / "smoke", kept / "snakemake.log"
+    call = command("smoke", "--profile", "profiles/slurm")
+    # one GPU each, asked for in the place that the profile names, and less patience than a cluster deserves
+    call += ["--default-resources", "gpu=1", "--jobs", "5", "--slurm-init-seconds-before-status-checks", "1"]
+    with one_node(folder / "cluster") as slurm, log.open("wb") as output:
+        whole = {**environment(), **slurm.environment}
+        study = subprocess.Popen(call, cwd=project, env=whole, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            disturb(slurm, results, study)
+        finally:
+            study.kill()
+            (kept / "jobs.txt").write_text(slurm("scontrol", "show", "job"))
+            shutil.copy(slurm.folder / "slurmctld.log", kept)
+        assert study.returncode == 0, log.read_text()[-6000:]
+        return Run(results, log.read_text(), slurm.jobs())
+
+
+def test_the_tables_are_those_of_a_local_run(on_slurm: Run, smoke_study: Smoke) -> None:
+    found = files(on_slurm.results)
+    expected = {name: content for name, content in smoke_study.files.items() if same_everywhere(name)}
+    assert {"tables/summary.csv", "tables/comparisons.csv", "tables/selection.csv", "metrics.parquet"} <= set(expected)
+    assert [name for name in expected if found.get(name) != expected[name]] == []
+    assert set(smoke_study.files) <= set(found)
+    assert not [name for name in found if name.startswith(("work/", "fields/"))]
+
+
+def test_a_killed_training_is_submitted_again_and_goes_on(on_slurm: Run) -> None:
+    first, *_, last = on_slurm.of("train_mse", KILLED)
+    assert (first["JobState"], last["JobState"]) == ("CANCELLED", "COMPLETED")
+    assert megabytes(last) > megabytes(first)
+    assert runs_of(on_slurm, KILLED) > 1
+
+
+def test_a_training_that_is_told_to_stop_is_submitted_again_and_goes_on(on_slurm: Run) -> None:
+    first, *_, last = on_slurm.of("train_ncc", TOLD_TO_STOP)
+    assert (first["JobState"], last["JobState"]) == ("FAILED", "COMPLETED")
+    assert runs_of(on_slurm, TOLD_TO_STOP) > 1
+
+
+def test_a_preempted_training_is_put_back_and_goes_on(on_slurm: Run) -> None:
+    (job,) = on_slurm.of("train_deepsim_ae", PREEMPTED)
+    assert job["JobState"] == "COMPLETED"
+    assert int(job["Restarts"]) == 1
+    assert runs_of(on_slurm, PREEMPTED) > 1
+
+
+def runs_of(run: Run, of: str) -> int:
+    """Read how often a training was started, from the table of times."""
+    table = pd.read_csv(run.results / "tables" / "runtime.csv")
+    keys = [table[k].astype(str) for k in ("dataset", "network", "loss", "variant")]
+    here = (table["rule"] == "train") & (keys[0].str.cat(keys[1:], sep="/") + "/seed1" == of)
+    return int(table.loc[here, "runs"].iloc[0])
+
+
+def megabytes(job: dict[str, str]) -> int:
+    """Read how much memory a job has got."""
+    return int(job["MinMemoryNode"].removesuffix("M"))
+
+
+def granted(job: dict[str, str]) -> Needs:
+    """Read what a job has got from Slurm."""
+    days, clock = re.fullmatch(r"(?:(\d+)-)?([\d:]+)", job["TimeLimit"]).groups()  # type: ignore[union-attr]
+    hours, minutes, _ = map(int, clock.split(":"))
+    gpus = job.get("TresPerJob", "gres:gpu:0").removeprefix("gres:gpu:")
+    return Needs(int(job["NumCPUs"]), megabytes(job), (int(days or 0) * 24 + hours) * 60 + minutes, int(gpus))
+
+
+def test_every_job_gets_what_its_rule_states(on_slurm: Run) -> None:
+    rules = planned(on_slurm.log)
+    alone = {rule: jobs[0] for rule in rules if (jobs := on_slurm.of(rule))}
+    assert {"prepare", "pretrain", "train_mse", "register", "score"} <= set(alone)
+    assert {rule: granted(job) for rule, job in alone.items()} == {rule: rules[rule] for rule in alone}
+    assert {rules[rule].gpus for rule in ("pretrain", "train_mse", "register")} == {1}
+
+
+def test_tables_and_figures_are_two_jobs_of_scores_and_of_landscapes(on_slurm: Run) -> None:
+    (landscapes,) = on_slurm.of("tables_and_figures_landscape_profiles")
+    (job,) = [job for job in on_slurm.of("tables_and_figures_.*") if job != landscapes]
+    together = {rule: needs for rule, needs in planned(on_slurm.log).items() if not on_slurm.of(rule)}
+    assert {"collect", "summary", "comparisons", "plot"} <= set(together)
+    assert max(needs.mem_mb for needs in together.values()) < granted(job).mem_mb
+    assert granted(job).threads > 1

@@ -1,0 +1,827 @@
+"""What a raw dataset folder may be, and the one sentence that refuses what it may not be."""
+
+import gzip
+import io
+import json
+import re
+import struct
+import subprocess
+import sys
+import zipfile
+import zlib
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+import yaml
+from builders import edit_table, make_dataset
+from PIL import Image
+
+from likeness.data import contents, layout
+from likeness.data.loading import Loader
+from likeness.data.preparation import prepare
+from likeness.data.store import Dataset
+from likeness.imageio import images
+from likeness.userinput.refusals import DatasetError
+
+
+def refusal(folder: Path) -> str:
+    """Give the sentence that refuses a folder; it is one line."""
+    with pytest.raises(DatasetError) as caught:
+        contents.check(folder)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def change_meta(folder: Path, **changes) -> None:
+    path = folder / "dataset.yaml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | changes, sort_keys=False))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return make_dataset(tmp_path / "tiny")
+
+
+@pytest.fixture
+def volumes(tmp_path):
+    return make_dataset(tmp_path / "volumes", dims=3, size=16)
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_a_complete_dataset_passes(tmp_path, dims):
+    parts = {f"with_{part}": True for part in ("mask", "instances", "unmatched", "field", "landmarks")}
+    raw = contents.check(make_dataset(tmp_path, dims=dims, size=20, **parts))
+    assert raw.meta["background"] == 0
+    assert raw.meta["intensity"] == {"rule": "quantile", "low": 0.001, "high": 0.999}
+    assert layout.capabilities(tmp_path) == {"spatial_dims": dims, "parts": [*layout.FILES, "labels"], "partly": []}
+
+
+def test_unknown_columns_are_kept(folder):
+    edit_table(folder / "subjects.csv", 0, "scanner", "A")
+    assert layout.check_tables(folder).subjects.scanner.iloc[0] == "A"
+
+
+def test_labels_count_only_where_all_that_train_have_one(tmp_path):
+    folder = make_dataset(tmp_path, subjects={"train": 3, "val": 2, "test": 3})
+    table = pd.read_csv(folder / "subjects.csv", dtype=str, keep_default_na=False)
+    for split, counted in (("test", True), ("train", False)):
+        edit_table(folder / "subjects.csv", int(table.index[table.split == split][0]), "label", "")
+        able = layout.capabilities(folder)
+        assert ("label" in able["parts"]) is counted
+        assert able["partly"] == ([] if counted else ["label"])
+
+
+def test_an_empty_column_is_no_capability(folder):
+    edit_table(folder / "subjects.csv", 0, "mask", "")
+    assert layout.capabilities(folder)["parts"] == ["image", "label", "labels"]
+
+
+@pytest.mark.parametrize("name", ["dataset.yaml", "subjects.csv"])
+def test_missing_table(folder, name):
+    (folder / name).unlink()
+    assert f"{name}: missing; write" in refusal(folder)
+
+
+def test_missing_folder(tmp_path):
+    assert "no such folder" in refusal(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"spacng": [1, 1]}, "key 'spacng' is unknown; did you mean 'spacing'?"),
+        ({"pairs": {"max_gaps": 2}}, "key 'pairs.max_gaps' is unknown; did you mean 'max_gap'?"),
+        ({"intensity": {"rule": "quantil"}}, "key 'intensity.rule': there is no 'quantil'; did you mean 'quantile'?"),
+        ({"intensity": {"rule": "quantile", "high": 5}}, "give 0 <= low < high <= 1"),
+        ({"intensity": {"rule": "range", "low": 3, "high": 1}}, "give intensities low < high"),
+        ({"spacing": [1, 1, 1]}, "key 'spacing' has 3 entries but spatial_dims is 2"),
+        ({"spacing": ["a", 1]}, "key 'spacing.0': 'a' is not a number; give that (distance between"),
+        ({"spacing": [0, 1]}, "key 'spacing.0': 0 is too small; give at least 1e-09 (distance"),
+        ({"spatial_dims": 4}, "key 'spatial_dims': there is no 4; use one of 2, 3"),
+        ({"name": 2024}, "key 'name': 2024 is not a text; give that (name of the dataset"),
+        ({"labels": {"one": "x"}}, "key 'labels': the name 'one' is not a whole number; give that"),
+        ({"labels": {0: "a", 1: "b", 2: "b"}}, "the name 'b' is given to two values"),
+        ({"labels": {0: "a", 1: "b", 2: "mean"}}, "the name 'mean' stands for a sum over labels"),
+        ({"labels": {}, "evaluate": []}, "key 'labels' is missing or empty"),
+        ({"evaluate": []}, "key 'evaluate' is missing or empty"),
+        ({"evaluate": [1, 7]}, "key 'evaluate' has 7, which 'labels' does not name"),
+        ({"evaluate": [0, 1]}, "key 'evaluate' has the background 0; take it out or set 'background: null'"),
+        ({"kinds": {"inside": [1, 7]}}, "key 'kinds' has 7 but 'labels' does not name it"),
+        ({"kinds": {"inside": [1, 2], "other": [2]}}, "key 'kinds' has 2 twice"),
+        ({"pairs": {"within": "grop"}}, "key 'pairs.within' needs the column 'grop', which subjects.csv lacks"),
+        ({"pairs": {"max_gap": 2}}, "key 'pairs.max_gap' needs the column 'position'"),
+        ({"pairs": {"moving": {"split": "trane"}}}, "'trane', which no subject has; did you mean 'train'?"),
+        ({"pairs": {"moving": {"split": "train"}}}, "gives no pair in split 'val'"),
+        ({"labels": {0: "background", 1: "dark"}, "evaluate": [1]}, "has the label value 2, which key 'labels'"),
+    ],
+)
+def test_dataset_yaml(folder, changes, words):
+    change_meta(folder, **changes)
+    message = refusal(folder)
+    assert words in message
+    assert str(folder) in message
+
+
+def test_a_required_key_is_missing(folder):
+    path = folder / "dataset.yaml"
+    path.write_text(path.read_text().replace("spacing_unit: mm\n", ""))
+    assert "key 'spacing_unit' is missing; add it (unit of spacing" in refusal(folder)
+
+
+def test_a_misspelt_required_key_is_told_as_misspelt(folder):
+    path = folder / "dataset.yaml"
+    path.write_text(path.read_text().replace("spatial_dims", "spatial_dim"))
+    assert "key 'spatial_dim' is unknown; did you mean 'spatial_dims'?" in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("name: a\nname: b\n", "key 'name' is given twice in the block that starts on line 1"),
+        ("name: [a\n", "dataset.yaml: line 2, column 1: expected ',' or ']', but got '<stream end>'; mend the YAML"),
+        ("- a\n", "holds no keys and values; start with 'name: …'"),
+        ("labels:\n  1: a\n  1: b\n", "key '1' is given twice in the block that starts on line 2"),
+    ],
+)
+def test_malformed_yaml(folder, text, words):
+    (folder / "dataset.yaml").write_text(text)
+    assert words in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    ("row", "column", "entry", "words"),
+    [
+        (1, "subject", "train0", "subject 'train0' has two rows"),
+        (0, "subject", "a/b", "column 'subject' has 'a/b'; use letters"),
+        (0, "split", "trian", "column 'split' of subject 'train0' has 'trian'; did you mean 'train'?"),
+        (0, "image", "", "column 'image' of subject 'train0' is empty"),
+        (0, "image", "image/none.png", "has 'image/none.png', which does not exist"),
+        (0, "image", f"image/{'x' * 300}.png", "has a longer name than the file system allows; correct the path"),
+        (0, "image", "image/a.jpg", "save it in a format that is read here: .png"),
+        (0, "field", "f.png", "save it in a format that is read here: .npz"),
+        (0, "position", "first", "column 'position' of subject 'train0' has 'first'; give a number"),
+        (0, "position", "inf", "has 'inf'; give a number"),
+    ],
+)
+def test_subjects(folder, row, column, entry, words):
+    edit_table(folder / "subjects.csv", row, column, entry)
+    assert words in refusal(folder)
+
+
+def test_a_position_that_the_rule_needs_is_empty(folder):
+    change_meta(folder, pairs={"max_gap": 1})
+    edit_table(folder / "subjects.csv", 1, "position", 3)
+    assert "column 'position' of subject 'train0' is empty, but key 'pairs.max_gap'" in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("subject,image\n", "column 'split' is missing"),
+        ("subject;image;split\n", "column 'subject' is missing (separated by semicolons? use commas)"),
+        ("subject,image,split,split\n", "column 'split' is there twice"),
+        ("subject,image,split\na,b\n", "row 2 has 2 entries but the header has 3"),
+        ("subject,image,split\na,b,train,d\n", "row 2 has 4 entries but the header has 3"),
+        ("", "column 'subject' is missing"),
+    ],
+)
+def test_malformed_csv(folder, text, words):
+    (folder / "subjects.csv").write_text(text)
+    assert words in refusal(folder)
+
+
+def test_a_byte_order_mark_and_empty_lines_do_no_harm(folder):
+    path = folder / "subjects.csv"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes() + b"\n,,,\n")
+    assert len(layout.check_tables(folder).subjects) == 7
+
+
+def test_empty_split(tmp_path):
+    folder = make_dataset(tmp_path, subjects={"train": 2, "val": 2})
+    assert "split 'test' has no subject" in refusal(folder)
+
+
+def test_nothing_to_score(tmp_path):
+    folder = make_dataset(tmp_path, with_label=False)
+    assert "split 'val' could not be scored; give its subjects one of label" in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    ("pair", "words"),
+    [
+        ("train,train0,train9", "names 'train9', which subjects.csv does not; did you mean 'train"),
+        ("train,train0,train0", "registers a subject to itself"),
+        ("train,train0,test0", "crosses splits, since 'test0' is in 'test'"),
+        ("test,train0,train1", "crosses splits, since 'train0' is in 'train'"),
+        ("tests,train0,train1", "has 'tests'; did you mean 'test'?"),
+        ("train,train1,train2\ntrain,train1,train2", "is listed twice"),
+    ],
+)
+def test_pairs(folder, pair, words):
+    (folder / "pairs.csv").write_text(f"split,moving,fixed\n{pair}\n")
+    message = refusal(folder)
+    assert words in message
+    assert "pairs.csv" in message
+
+
+def rewrite(folder: Path, part: str, change, subject: str = "train1") -> Path:
+    """Change the values of a PNG, in its type unless the change gives another."""
+    path = folder / part / f"{subject}.png"
+    Image.fromarray(change(np.asarray(Image.open(path)))).save(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "words"),
+    [
+        ("image", np.zeros_like, "is constant (0 everywhere)"),
+        ("image", lambda a: a[:-1], "has the shape (32, 32), but its image has (31, 32)"),
+        ("image", lambda a: np.repeat((a >> 8).astype(np.uint8)[..., None], 3, -1), "is a colour picture (mode RGB)"),
+        ("label", lambda a: a[:, :-1], "has the shape (32, 31), but its image has (32, 32)"),
+        ("label", np.zeros_like, "the label map is background (0) everywhere"),
+        ("label", lambda a: a + 5, "has the label value 5, which key 'labels' of dataset.yaml does not name"),
+        ("mask", np.zeros_like, "the mask is empty"),
+    ],
+)
+def test_pictures(tmp_path, part, change, words):
+    folder = make_dataset(tmp_path, with_mask=True)
+    path = rewrite(folder, part, change)
+    message = refusal(folder)
+    assert words in message
+    assert path.name in message
+
+
+def test_images_of_different_shape(tmp_path):
+    folder = make_dataset(tmp_path)
+    for part in ("image", "label"):
+        rewrite(folder, part, lambda a: a[:-1])
+    message = refusal(folder)
+    assert "has the shape (31, 32), but 'train0' has (32, 32); resample, crop or pad all images" in message
+
+
+@pytest.mark.parametrize("part", ["image", "label"])
+@pytest.mark.parametrize("keep", [0, 20, 0.5])
+def test_truncated_png(folder, part, keep):
+    path = folder / part / "val0.png"
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * keep) if keep < 1 else keep])
+    assert f"{path}: {'cannot be read as PNG' if keep else 'is empty; write it again'}" in refusal(folder)
+
+
+def test_truncated_nifti(volumes):
+    path = volumes / "image" / "val0.nii.gz"
+    path.write_bytes(path.read_bytes()[:-200])
+    assert f"{path}: cannot be read" in refusal(volumes)
+
+
+def test_truncated_tiff(folder):
+    path = folder / "image" / "val0.tif"
+    tifffile.imwrite(path, np.asarray(Image.open(path.with_suffix(".png"))))
+    edit_table(folder / "subjects.csv", 3, "image", "image/val0.tif")
+    contents.check(folder)
+    path.write_bytes(path.read_bytes()[:-300])
+    assert f"{path}: cannot be read" in refusal(folder)
+
+
+def test_colour_tiff(folder):
+    path = folder / "image" / "val0.tif"
+    tifffile.imwrite(path, np.zeros((32, 32, 3), np.uint8), photometric="rgb")
+    edit_table(folder / "subjects.csv", 3, "image", "image/val0.tif")
+    assert "is a colour or multi-channel picture" in refusal(folder)
+
+
+def test_not_finite(folder):
+    path = folder / "image" / "val0.tif"
+    values = np.asarray(Image.open(path.with_suffix(".png"))).astype(np.float32)
+    values[3, 4] = np.nan
+    tifffile.imwrite(path, values)
+    edit_table(folder / "subjects.csv", 3, "image", "image/val0.tif")
+    assert "has values that are not finite" in refusal(folder)
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_spatial_dims_does_not_fit(tmp_path, dims):
+    folder = make_dataset(tmp_path, dims=dims, size=16)
+    change_meta(folder, spatial_dims=5 - dims, spacing=[1.0] * (5 - dims))
+    assert f"but dataset.yaml says 'spatial_dims: {5 - dims}'" in refusal(folder)
+
+
+def save_nifti(path: Path, values: np.ndarray, affine: np.ndarray | None, unit: str = "mm") -> None:
+    image = nib.Nifti1Image(values, affine)
+    image.header.set_xyzt_units(unit)
+    nib.save(image, path)
+
+
+def stored(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    image = nib.load(path)
+    return np.asarray(image.dataobj), image.affine
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda v, a: (np.stack([v, v], -1), a), "has the shape (16, 16, 8, 2), but dataset.yaml says"),
+        (lambda v, _: (v, None), "its header has no affine"),
+        (
+            lambda v, a: (v, a @ np.diag([2, 1, 1, 1])),
+            "has the spacing 2 × 2 × 3 mm (x, y, z), but key 'spacing' of dataset.yaml says 1 × 2 × 3 mm; resample it",
+        ),
+        (lambda v, a: (v.astype(np.complex64), a), "has values of type complex64"),
+        (lambda v, a: (v, a + np.eye(4, k=3)), "away from its image; save it with the image's affine"),
+    ],
+)
+def test_volumes(volumes, change, words):
+    path = volumes / "image" / "val0.nii.gz"
+    save_nifti(path, *change(*stored(path)))
+    assert words in refusal(volumes)
+
+
+def test_singular_affine(volumes):
+    path = volumes / "image" / "val0.nii.gz"
+    content = bytearray(gzip.decompress(path.read_bytes()))
+    content[280:296] = bytes(16)  # srow_x of the header
+    path.write_bytes(gzip.compress(bytes(content)))
+    assert "its affine cannot be inverted" in refusal(volumes)
+
+
+def test_a_header_in_another_unit_agrees(volumes):
+    change_meta(volumes, spacing=[1000.0, 2000.0, 3000.0], spacing_unit="um")
+    for path in volumes.glob("*/*.nii.gz"):
+        save_nifti(path, *stored(path), unit="mm")
+    contents.check(volumes)
+
+
+def test_whole_numbers_stored_as_floats_are_labels(volumes):
+    path = volumes / "label" / "val0.nii.gz"
+    values, affine = stored(path)
+    save_nifti(path, values.astype(np.float32), affine)
+    contents.check(volumes)
+    save_nifti(path, values.astype(np.float32) + 0.5, affine)
+    assert "has values that are no whole numbers" in refusal(volumes)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("i,j\n1,2\n", "has 1 points, but 'train0' has 3"),
+        ("i,j\n1,2\n3,400\n5,6\n", "point 2 at [3.0, 400.0] is outside its image of (32, 32) voxels"),
+        (
+            "i,j,k\n1,2,3\n",
+            "the first line is not i,j; name the axes of the image file so, in the order it stores them",
+        ),
+        ("j,i\n1,2\n3,4\n5,6\n", "the first line is not i,j"),
+        ("x,y\n1,2\n3,4\n5,6\n", "the first line is not i,j"),
+        ("i,j\n1,2\n3,nan\n5,6\n", "write one point a row as 2 numbers"),
+        ("i,j\n1,2\n3,-0.1\n5,6\n", "point 2 at [3.0, -0.1] is outside its image"),
+        ("i,j\n1,\n", "write one point a row as 2 numbers"),
+        ("i,j\n1,2,3\n4,5,6\n", "write one point a row as 2 numbers"),
+        ("", "the first line is not i,j"),
+        ("4,5\n6,7\n8,9\n", "the first line is not i,j"),
+    ],
+)
+def test_landmarks(tmp_path, text, words):
+    folder = make_dataset(tmp_path, with_landmarks=True)
+    (folder / "landmarks" / "train1.csv").write_text(text)
+    assert words in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({"displacement": np.zeros((32, 32, 3))}, "a displacement of its image has (32, 32, 2)"),
+        ({"displacement": np.zeros((2, 32, 32))}, "has the shape (2, 32, 32)"),
+        ({"displacement": np.full((32, 32, 2), np.nan)}, "values that are not finite"),
+        ({"field": np.zeros((32, 32, 2))}, "has no array 'displacement'"),
+    ],
+)
+def test_fields(tmp_path, arrays, words):
+    folder = make_dataset(tmp_path, with_field=True)
+    np.savez(folder / "field" / "train1.npz", **arrays)
+    assert words in refusal(folder)
+
+
+def test_a_pickle_is_not_opened(tmp_path):
+    folder = make_dataset(tmp_path, with_field=True)
+    np.savez(folder / "field" / "train1.npz", displacement=np.array([{}], dtype=object))
+    assert "a displacement of its image has (32, 32, 2)" in refusal(folder)
+    np.savez(folder / "field" / "train1.npz", displacement=np.full((32, 32, 2), {}, dtype=object))
+    assert "a displacement of its image has (32, 32, 2)" in refusal(folder)
+
+
+@pytest.mark.parametrize("codes", ["RAS", "LAS", "LPS", "PSR", "SRA", "IPL", "ARI", "RSP"])
+def test_orientation_turns_image_field_and_landmarks_alike(tmp_path, codes):
+    parts = {f"with_{part}": True for part in ("field", "landmarks", "mask")}
+    folder = make_dataset(tmp_path, dims=3, size=16, **parts)
+    raw = contents.check(folder)
+    before = contents.read(raw, "test1")
+    store_as(folder, "test1", codes)
+    assert nib.aff2axcodes(nib.load(folder / "image" / "test1.nii.gz").affine) == tuple(codes)
+    after = contents.read(raw, "test1")
+    for part in ("image", "label", "mask", "field"):
+        np.testing.assert_array_equal(getattr(after, part), getattr(before, part))
+    np.testing.assert_allclose(after.landmarks, before.landmarks)
+
+
+def store_as(folder: Path, subject: str, codes: str) -> None:
+    """Store a canonical subject in another orientation, its field and landmarks in voxels of that storage."""
+    turn = nib.orientations.axcodes2ornt(codes)
+    order, flip = turn[:, 0].astype(int), turn[:, 1] < 0  # stored axis i shows canonical axis order[i]
+    shape = None
+    for part in ("image", "label", "mask"):
+        path = folder / part / f"{subject}.nii.gz"
+        values, affine = stored(path)
+        shape = np.array(values.shape)
+        back = nib.orientations.ornt_transform(nib.io_orientation(affine), turn)
+        moved = nib.Nifti1Image(values, affine).as_reoriented(back)
+        nib.save(moved, path)
+    path = folder / "field" / f"{subject}.npz"
+    with np.load(path) as arrays:
+        field = arrays["displacement"]
+    field = np.flip(np.transpose(field, (*order, 3)), tuple(np.flatnonzero(flip)))
+    np.savez(path, displacement=field[..., order] * np.where(flip, -1, 1))
+    path = folder / "landmarks" / f"{subject}.csv"
+    points = pd.read_csv(path).to_numpy()[:, order]
+    pd.DataFrame(np.where(flip, shape[order] - 1 - points, points), columns=list("ijk")).to_csv(path, index=False)
+
+
+def test_a_flat_volume_is_a_picture(tmp_path):
+    values = np.arange(20, dtype=np.int16).reshape(4, 1, 5)
+    affine = np.array([[0, 0, 2.0, 0], [0, 7.0, 0, 0], [-3.0, 0, 0, 0], [0, 0, 0, 1.0]])  # stored as I, A, R
+    save_nifti(tmp_path / "flat.nii", values, affine)
+    image, grid = images.read(tmp_path / "flat.nii", 2)
+    np.testing.assert_array_equal(image, values[:, 0].T[:, ::-1])
+    assert grid.spacing == (2.0, 3.0)
+    np.testing.assert_array_equal(grid.turn_points(np.array([[0.0, 4.0]])), [[4, 3]])
+    field = np.zeros((4, 5, 2))
+    field[0, 4] = (1, 2)
+    np.testing.assert_array_equal(grid.turn_field(field)[4, 3], (2, -1))
+
+
+def test_a_displacement_in_nifti_follows_its_own_header(tmp_path):
+    folder = make_dataset(tmp_path, dims=3, size=16, with_field=True)
+    raw = contents.check(folder)
+    before = contents.read(raw, "train0").field
+    affine = stored(folder / "image" / "train0.nii.gz")[1]
+    flipped = affine @ np.array([[-1, 0, 0, 15], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+    save_nifti(folder / "field" / "train0.nii.gz", before[::-1] * [-1, 1, 1], flipped)
+    edit_table(folder / "subjects.csv", 0, "field", "field/train0.nii.gz")
+    np.testing.assert_array_equal(contents.read(contents.check(folder), "train0").field, before)
+
+
+def test_a_nifti_label_of_a_png_image_is_refused(folder):
+    label = np.asarray(Image.open(folder / "label" / "train0.png"))
+    save_nifti(folder / "label" / "train0.nii", label, np.eye(4))
+    edit_table(folder / "subjects.csv", 0, "label", "label/train0.nii")
+    assert "only one of this file and its image is NIfTI" in refusal(folder)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_grey_pictures_keep_their_bits(tmp_path, dtype):
+    values = np.linspace(0, np.iinfo(dtype).max, 12).astype(dtype).reshape(3, 4)
+    Image.fromarray(values).save(tmp_path / "a.png")
+    tifffile.imwrite(tmp_path / "a.tif", values)
+    for name in ("a.png", "a.tif"):
+        image, grid = images.read(tmp_path / name, 2)
+        np.testing.assert_array_equal(image, values)
+        assert grid.spacing is None
+
+
+def test_palette_numbers_are_labels_but_no_image(tmp_path):
+    picture = Image.fromarray(np.array([[0, 1], [2, 1]], np.uint8), mode="P")
+    picture.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255])
+    picture.save(tmp_path / "a.png")
+    assert images.read(tmp_path / "a.png", 2, palette=True)[0].tolist() == [[0, 1], [2, 1]]
+    with pytest.raises(DatasetError, match="colour picture"):
+        images.read(tmp_path / "a.png", 2)
+
+
+def test_a_good_verdict_is_remembered_until_a_file_changes(folder, tmp_path, monkeypatch):
+    cache = tmp_path / "work" / "checked.json"
+    contents.check_images(folder, cache)
+    states = layout.states(folder)
+
+    def refuse(raw):
+        raise AssertionError(raw.folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(contents, "check", refuse)
+        contents.check_images(folder, cache)
+    rewrite(folder, "image", np.zeros_like)
+    assert layout.states(folder) != states
+    for _ in range(2):
+        with pytest.raises(DatasetError, match="is constant"):
+            contents.check_images(folder, cache)
+
+
+def test_tables_are_checked_without_heavy_libraries(folder):
+    code = f"""
+import sys
+from likeness.data import layout
+layout.check_tables({str(folder)!r}); layout.capabilities({str(folder)!r})
+heavy = {{"torch", "nibabel", "scipy", "PIL", "tifffile", "matplotlib"}} & set(sys.modules)
+assert not heavy, heavy
+"""
+    library = Path(layout.__file__).parents[2]
+    subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": str(library)})
+
+
+def test_every_key_of_the_schema_is_described():
+    schema = yaml.safe_load((Path(layout.__file__).parents[3] / "schemas" / "dataset.schema.yaml").read_text())
+
+    def properties(part):
+        for key, entry in part.get("properties", {}).items():
+            yield key, entry
+            yield from properties(entry)
+
+    assert all(entry.get("description") for _, entry in properties(schema))
+
+
+def test_one_subject(tmp_path):
+    assert "split 'val' has no subject" in refusal(make_dataset(tmp_path / "a", subjects={"train": 1}))
+    lonely = make_dataset(tmp_path / "b", subjects={"train": 1, "val": 2, "test": 2})
+    assert "subjects.csv: split 'train' has one subject; a pair needs two, add another" in refusal(lonely)
+
+
+def test_one_image_of_two_subjects(folder):
+    edit_table(folder / "subjects.csv", 1, "image", "./image/train0.png")
+    assert "column 'image' of subject 'train1' has the image of 'train0'" in refusal(folder)
+
+
+@pytest.mark.parametrize(("given", "wanted"), [("labels", "label"), ("Mask", "mask"), ("landmark", "landmarks")])
+def test_columns_that_look_like_known_ones(folder, given, wanted):
+    path = folder / "subjects.csv"
+    table = pd.read_csv(path, dtype=str, keep_default_na=False).drop(columns="label")
+    table.assign(**{given: table.image}).to_csv(path, index=False)
+    assert f"column '{given}' would not be read; rename it to '{wanted}'" in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"subject,image,split\n\xff,b,train\n", "is not text in UTF-8 (byte 21); save it as UTF-8"),
+        (b"subject,image,split\na,b\x00,train\n", r"row 2 has the character '\x00'; take it out"),
+        (b'subject,image,split\na,"b\nc",train\n', r"row 2 has the character '\n'; take it out"),
+        (b"subject,image,split\n" + b"x" * 200_000 + b",b,train\n", "cannot be read as CSV (field larger than"),
+        (b"subjekt,image,split\na,b,train\n", "column 'subject' is missing ('subjekt' is there)"),
+        (b"subject,image,split\n" + b"x" * 65 + b",b,train\n", "first a letter, a digit or '_', at most 64"),
+    ],
+    ids=range(6),
+)
+def test_tables_that_are_no_tables(folder, content, words):
+    (folder / "subjects.csv").write_bytes(content)
+    assert words in refusal(folder)
+
+
+def test_the_score_that_decides_needs_pairs_of_both_splits(tmp_path):
+    folder = make_dataset(tmp_path / "a", with_field=True)
+    for row in (3, 4):
+        edit_table(folder / "subjects.csv", row, "field", "")
+    said = "column 'field' decides the score, but no pair of split 'val' has two entries in one group; fill it in"
+    assert said in refusal(folder)
+    other = make_dataset(tmp_path / "b", with_field=True)
+    for row in range(7):
+        edit_table(other / "subjects.csv", row, "group", row)
+    assert "no pair of split 'val' has two entries in one group" in refusal(other)
+
+
+def test_masks_count_only_where_the_images_of_a_side_are_alike(tmp_path):
+    folder = make_dataset(tmp_path, subjects={"train": 4, "val": 2, "test": 2}, with_mask=True)
+    assert "mask" in layout.capabilities(folder)["parts"]
+    edit_table(folder / "subjects.csv", 7, "mask", "")
+    assert "mask" in layout.capabilities(folder)["parts"], "test images teach nothing"
+    edit_table(folder / "subjects.csv", 0, "mask", "")
+    able = layout.capabilities(folder)
+    assert "mask" not in able["parts"]
+    assert able["partly"] == ["mask"]
+    # moving images with a mask, fixed ones without: the loss of every pair sees the same
+    (folder / "pairs.csv").write_text("split,moving,fixed\ntrain,train1,train0\ntrain,train2,train0\nval,val0,val1\n")
+    edit_table(folder / "subjects.csv", 5, "mask", "")
+    assert "mask" in layout.capabilities(folder)["parts"]
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def png(columns: int, rows: int, stored_rows: int | None = None, bits: int = 8) -> bytes:
+    """A grey picture of zeros whose header may promise more rows than there are."""
+    header = struct.pack(">IIBBBBB", columns, rows, bits, 0, 0, 0, 0)
+    pixels = zlib.compress(bytes((columns * bits // 8 + 1) * (rows if stored_rows is None else stored_rows)), 1)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+def nifti(shape: tuple[int, ...], values: int) -> bytes:
+    """A volume of zeros whose header may promise more voxels than there are."""
+    header = nib.Nifti1Image(np.zeros((2, 2, 2), np.float64), np.eye(4)).header
+    header.set_data_shape(shape)
+    return header.binaryblock + bytes(4) + bytes(8 * values)
+
+
+def huge_tiff(path: Path) -> bytes:
+    """A TIFF whose header promises more rows than there are."""
+    tifffile.imwrite(path, np.zeros((16, 16), np.uint8))
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        file.pages[0].tags["ImageWidth"].overwrite(20_000)
+        file.pages[0].tags["ImageLength"].overwrite(20_000)
+    return path.read_bytes()
+
+
+def bomb(shape: tuple[int, ...]) -> bytes:
+    """A displacement of zeros, compressed."""
+    memory = io.BytesIO()
+    with (
+        zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        archive.open("displacement.npy", "w", force_zip64=True) as file,
+    ):
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
+        for _ in range(shape[0]):
+            file.write(bytes(4 * int(np.prod(shape[1:]))))
+    return memory.getvalue()
+
+
+def test_headers_that_lie_take_no_memory(tmp_path):
+    """What a header promises is checked before memory is set aside, and what would be too much is not decompressed."""
+    lies = {
+        "rows.png": (png(1000, 100_000, 10), "needs more bytes than the file holds"),
+        "many.png": (png(60_000, 60_000, 10), "3.6e+09 values, but at most 1.34e+08 are read; crop or resample it"),
+        "zeros.png": (png(20_000, 8000, bits=1), "1.6e+08 values, but at most 1.34e+08 are read"),
+        "long.nii": (nifti((500, 500, 500), 8), "needs more bytes than the file holds"),
+        "long.nii.gz": (gzip.compress(nifti((500, 500, 500), 8)), "needs more bytes than the file holds"),
+        "many.nii": (nifti((30_000, 30_000, 30_000), 8), "2.7e+13 values, but at most 1.34e+08 are read"),
+        "long.tif": (huge_tiff(tmp_path / "h.tif"), "4e+08 values, but at most 1.34e+08 are read"),
+    }
+    for name, (content, words) in lies.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(DatasetError, match=re.escape(words)):
+            images.read(tmp_path / name, 3 if ".nii" in name else 2)
+    (tmp_path / "f.npz").write_bytes(bomb((50, 1000, 1000)))
+    with pytest.raises(DatasetError, match=r"has the shape \(50, 1000, 1000\); a displacement of its image has"):
+        images.read_field(tmp_path / "f.npz", images.Grid((16, 16), (0, 1), (False, False)))
+    code = (
+        "import resource, sys; sys.path.insert(0, sys.argv[1])\n"
+        "from pathlib import Path\n"
+        "from likeness.imageio import images\n"
+        "from likeness.userinput.refusals import DatasetError\n"
+        "import nibabel, tifffile, PIL.Image\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "for name in sys.argv[3:]:\n"
+        "    try:\n"
+        "        path = Path(sys.argv[2]) / name\n"
+        "        grid = images.Grid((16, 16), (0, 1), (False, False))\n"
+        "        images.read_field(path, grid) if 'npz' in name else images.read(path, 3 if 'nii' in name else 2)\n"
+        "    except DatasetError:\n"
+        "        pass\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
+    )
+    library = str(Path(layout.__file__).parents[2])
+    call = [sys.executable, "-c", code, library, str(tmp_path), *lies, "f.npz"]
+    more = int(subprocess.run(call, check=True, capture_output=True, text=True).stdout)
+    assert more < 50_000, f"{more} kB more than before"
+
+
+def jpeg(values: np.ndarray) -> bytes:
+    memory = io.BytesIO()
+    Image.fromarray(values).save(memory, "JPEG")
+    return memory.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.png", jpeg(np.zeros((32, 32), np.uint8)), "is a JPEG file, but its name says PNG; save it in that format"),
+        ("a.png", gzip.compress(b"a"), "is a gzip file, but its name says PNG"),
+        ("a.png", b"hello", "is no PNG file, but its name says PNG"),
+        ("a.tif", png(32, 32), "is a PNG file, but its name says TIFF"),
+        ("a.tiff", b"II*\0", "cannot be read as TIFF"),
+        ("a.nii", gzip.compress(nifti((4, 4, 4), 64)), "is a gzip file, but its name says NIfTI"),
+        ("a.nii", png(32, 32), "is a PNG file, but its name says NIfTI"),
+        ("a.nii", bytes(400), "cannot be read as NIfTI"),
+        ("a.nii.gz", nifti((4, 4, 4), 64), "is no gzip file, but its name says compressed NIfTI"),
+        ("a.nii.gz", gzip.compress(b"hello"), "cannot be read as compressed NIfTI"),
+        ("a.png", b"", "is empty; write it again"),
+    ],
+    ids=range(11),
+)
+def test_files_that_are_not_what_they_are_called(tmp_path, capfd, name, content, words):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(DatasetError, match=rf"^{re.escape(str(path))}: {re.escape(words)}"):
+        images.read(path, 2)
+    assert capfd.readouterr() == ("", ""), "the readers say nothing beside"
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "P", "CMYK", "YCbCr", "F"])
+def test_colour_and_transparency(tmp_path, mode):
+    values = np.zeros((8, 8, 4), np.uint8)
+    values[:4] = 100
+    if mode in ("CMYK", "YCbCr", "F"):
+        tifffile.imwrite(tmp_path / "a.tif", values[..., :3], photometric="rgb")
+        path = tmp_path / "a.tif"
+    else:
+        path = tmp_path / "a.png"
+        Image.fromarray(values, "RGBA").convert(mode).save(path)
+    with pytest.raises(DatasetError, match="is a colour"):
+        images.read(path, 2)
+
+
+def test_pictures_that_are_several(tmp_path):
+    frames = [Image.fromarray(np.full((8, 8), n, np.uint8)) for n in (10, 200)]
+    frames[0].save(tmp_path / "a.png", save_all=True, append_images=frames[1:])
+    with pytest.raises(DatasetError, match="is an animation of 2 pictures; save one"):
+        images.read(tmp_path / "a.png", 2)
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((2, 8, 8), np.uint8))
+    with pytest.raises(DatasetError, match=r"has the shape \(2, 8, 8\), but dataset.yaml says 'spatial_dims: 2'"):
+        images.read(tmp_path / "a.tif", 2)
+    tifffile.imwrite(
+        tmp_path / "b.tif", np.eye(8, dtype=np.uint8), photometric="palette", colormap=np.zeros((3, 256), np.uint16)
+    )
+    with pytest.raises(DatasetError, match="is a colour picture"):
+        images.read(tmp_path / "b.tif", 2)
+    assert images.read(tmp_path / "b.tif", 2, palette=True)[0].sum() == 8
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (np.linspace(0, 1e35, 32 * 32), "has values from 0 to 1e+35; scale them to at most 1e+30"),
+        (np.linspace(0, 1e-60, 32 * 32), "is constant (0 everywhere)"),
+        (np.linspace(2.0**60, 2.0**60 + 1e9, 32 * 32), "is constant (1.15292e+18 everywhere)"),
+    ],
+)
+def test_intensities_beyond_single_precision(folder, values, words):
+    tifffile.imwrite(folder / "image" / "val0.tif", values.reshape(32, 32))
+    edit_table(folder / "subjects.csv", 3, "image", "image/val0.tif")
+    assert words in refusal(folder)
+
+
+def test_intensities_that_the_rule_leaves_nothing_of(folder):
+    change_meta(folder, intensity={"rule": "range", "low": -5, "high": -1})
+    assert "train0.png: has intensities from" in refusal(folder)
+    change_meta(folder, intensity={"rule": "range", "low": -5})
+    assert "key 'intensity.high' is missing; the rule range needs the intensity" in refusal(folder)
+
+
+def test_images_too_small_for_a_network(tmp_path):
+    assert "has the shape (4, 4); a network needs at least 5 voxels along each axis" in refusal(
+        make_dataset(tmp_path, size=4)
+    )
+
+
+@pytest.mark.parametrize(("low", "fits"), [(0, True), (-1, False), (40_000, False)])
+def test_label_numbers(volumes, low, fits):
+    change_meta(volumes, labels={0: "background", 1: "dark", 2: "bright", 3: "more"})
+    path = volumes / "label" / "val0.nii.gz"
+    values, affine = stored(path)
+    save_nifti(path, values.astype(np.int32) + low, affine)
+    if fits:
+        contents.check(volumes)
+    else:
+        assert f"has values from {low} to {low + 2}; number them from 0 to 32767" in refusal(volumes)
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int16, np.uint32, np.float32, np.float64])
+def test_labels_of_any_type_that_are_whole_numbers(volumes, dtype):
+    path = volumes / "label" / "val0.nii.gz"
+    values, affine = stored(path)
+    save_nifti(path, values.astype(dtype), affine)
+    assert contents.read(contents.check(volumes), "val0").label.dtype == np.int16
+
+
+def test_sixteen_bit_label_pictures(folder):
+    rewrite(folder, "label", lambda a: a.astype(np.uint16))
+    contents.check(folder)
+
+
+def test_many_labels_keep_their_classes(tmp_path):
+    """More than 256, as atlases have, do not fit a byte."""
+    labels = {n: f"n{n}" for n in range(300)}
+    folder = make_dataset(tmp_path / "raw", labels=labels, evaluate=[299])
+    rewrite(folder, "label", lambda a: (np.arange(a.size) % 300).astype(np.uint16).reshape(a.shape))
+    prepare(folder, tmp_path / "prepared")
+    found = Loader(Dataset.open(tmp_path / "prepared")).labels(["train1"])
+    assert found is not None
+    assert int(found.max()) == 299
+
+
+def test_spacing_of_the_first_image_may_be_the_right_one(volumes):
+    for path in volumes.glob("*/train0.nii.gz"):
+        values, affine = stored(path)
+        save_nifti(path, values, affine @ np.diag([2, 1, 1, 1]))
+    assert "says 1 × 2 × 3 mm; correct one of them" in refusal(volumes)
+
+
+def test_a_broken_memory_of_verdicts_is_forgotten(folder, tmp_path):
+    cache = tmp_path / "work" / "checked.json"
+    cache.parent.mkdir()
+    for content in (b"{", b"[1]", b"\xff", b"[" * 100_000, b"null"):
+        cache.write_bytes(content)
+        contents.check_images(folder, cache)
+        assert json.loads(cache.read_bytes()).keys() == {str(folder.resolve())}
+    cache.unlink()
+    cache.mkdir()
+    contents.check_images(folder, cache)

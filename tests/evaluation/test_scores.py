@@ -1,0 +1,308 @@
+"""Scores of a pair: which there are, their units, and what is undefined."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from likeness.data.store import PARTS, Dataset, Subject
+from likeness.datasets.simulate.fields import random_warp
+from likeness.evaluation.scores import PairScorer, score_pair
+from likeness.evaluation.table import COLUMNS, score_fields, score_unregistered
+from likeness.geometry import warp_labels
+from likeness.metrics import overlap
+from likeness.statistics import aggregate
+
+SHAPE = (40, 48)
+
+
+def dataset(labels, evaluate, unit="mm", spacing=(2.0, 2.0), groups=("g", "g")):
+    meta = {
+        "name": "made-up",
+        "spatial_dims": len(spacing),
+        "shape": list(SHAPE),
+        "spacing": list(spacing),
+        "spacing_unit": unit,
+        "labels": labels,
+        "evaluate": evaluate,
+    }
+    subjects = pd.DataFrame({"group": list(groups)}, index=["m", "f"])
+    return Dataset(Path("nowhere"), meta, subjects, pd.DataFrame())
+
+
+def subject(name, shape=SHAPE, **parts):
+    return Subject(name, np.zeros(shape, np.float32), **parts)
+
+
+def scores(rows):
+    return {(row["metric"], row["label"]): row["value"] for row in rows}
+
+
+@pytest.fixture(scope="module")
+def simulated():
+    """A pair of warps of one template, with all parts that scores need, and its true displacement."""
+    grid = np.indices(SHAPE)
+    template = ((grid[0] // 8) * 6 + grid[1] // 8 + 1).astype(np.int16)
+    centre, disc = (np.array(SHAPE) - 1) / 2, np.moveaxis(grid, 0, -1)
+    head = np.linalg.norm((disc - centre) / centre, axis=-1) < 0.8
+    lesion = np.linalg.norm(disc - centre, axis=-1) < 4
+    template = np.where(head, template, 0)
+    pair = []
+    for index, name in enumerate("mf"):
+        field = random_warp(SHAPE, (2, 2), (8, 16), (3, 4), np.random.default_rng(index))
+        parts = {"label": warp_labels(template, field), "mask": warp_labels(head, field), "field": field}
+        parts["instances"] = parts["label"].astype(np.int32)
+        pair.append(subject(name, unmatched=warp_labels(lesion, field) if name == "f" else None, **parts))
+    ids = [int(i) for i in np.unique(template)]
+    return dataset({i: f"region {i}" for i in ids}, ids[1:]), *pair
+
+
+def test_every_score_has_its_unit_and_label(simulated):
+    rows = pd.DataFrame(PairScorer(*simulated).score(None))
+    units = rows.groupby("metric").unit.unique().map(list).to_dict()
+    assert units == {
+        "dice": ["1"],
+        "dice_untaught": ["1"],
+        "dice_instance": ["1"],
+        "hd95": ["mm"],
+        "epe": ["mm"],
+        "epe_near_unmatched": ["mm"],
+        "abslogj_unmatched": ["1"],
+        "folding": ["%"],
+        "sdlogj": ["1"],
+        "nda": ["%"],
+    }
+    assert set(rows.label[rows.metric.isin(["dice", "hd95"])]) == {
+        simulated[0].labels[i] for i in simulated[0].evaluate
+    }
+    assert set(rows.label[rows.metric == "dice_untaught"]) == {simulated[0].labels[i] for i in simulated[0].untaught}
+    assert set(rows.label[~rows.metric.isin(aggregate.PER_LABEL)]) == {"all", "mean"}
+
+
+def test_the_truth_scores_best(simulated):
+    scorer = PairScorer(*simulated)
+    before, after = scores(scorer.score(None)), scores(scorer.score(scorer.truth.displacement))
+    assert after["epe", "all"] == 0 < 2 < before["epe", "all"]
+    assert after["epe_near_unmatched", "all"] == 0 < before["epe_near_unmatched", "all"]
+    dice = [np.nanmean([v for (metric, _), v in s.items() if metric == "dice"]) for s in (before, after)]
+    assert dice[0] < 0.7
+    assert dice[1] > 0.85  # regions of 8 voxels, labels of nearest voxels twice over
+    assert after["dice_instance", "mean"] > 0.85
+
+
+def test_the_truth_takes_labels_where_they_belong(simulated):
+    """Ties the direction of fields to that of warping: everything else follows from it."""
+    _, moving, fixed = simulated
+    truth = PairScorer(*simulated).truth
+    moved = warp_labels(moving.label, truth.displacement)
+    assert (moved == fixed.label)[truth.counterpart].mean() > 0.9
+    assert (moving.label == fixed.label)[truth.counterpart].mean() < 0.7
+
+
+def test_a_scorer_gives_the_same_for_the_same_displacement(simulated):
+    scorer = PairScorer(*simulated)
+    displacement = random_warp(SHAPE, (2, 2), (8,), (2,), np.random.default_rng(5))
+    first = scorer.score(displacement)
+    scorer.score(None)
+    pd.testing.assert_frame_equal(pd.DataFrame(scorer.score(displacement)), pd.DataFrame(first))
+    pd.testing.assert_frame_equal(pd.DataFrame(score_pair(*simulated, displacement)), pd.DataFrame(first))
+    without = [row for row in first if row["metric"] != "hd95"]
+    pd.testing.assert_frame_equal(pd.DataFrame(scorer.score(displacement, hd95=False)), pd.DataFrame(without))
+
+
+def test_unregistered_is_the_displacement_zero(simulated):
+    scorer = PairScorer(*simulated)
+    nothing = scores(scorer.score(None))
+    assert nothing == pytest.approx(scores(scorer.score(np.zeros((*SHAPE, 2)))), nan_ok=True)
+    assert [nothing[metric, "all"] for metric in ("folding", "sdlogj", "nda", "abslogj_unmatched")] == [0, 0, 0, 0]
+
+
+def test_labels_absent_before_warping_are_undefined_and_lost_ones_are_infinite():
+    moving, fixed = np.zeros((2, *SHAPE), np.int16)
+    moving[:, :10], fixed[:, :10] = 1, 1
+    moving[:, 40:] = 2  # absent in fixed
+    fixed[:, 20:22] = 3  # absent in moving
+    moving[30:, 12:14] = fixed[:5, 12:14] = 4
+    away = np.zeros((*SHAPE, 2), np.float32)
+    away[..., 1] = np.where(np.arange(48) < 20, 15, 0)  # nothing is taken from columns 0 to 14
+    made = dataset({i: str(i) for i in range(5)}, [1, 2, 3, 4])
+    found = scores(score_pair(made, subject("m", label=moving), subject("f", label=fixed), away))
+    assert found["dice", "1"] == 0
+    assert found["hd95", "1"] == np.inf
+    assert found["hd95", "4"] == np.inf
+    assert np.isnan([found[metric, label] for metric in ("dice", "hd95") for label in "23"]).all()
+    assert not any(np.isnan(found[metric, label]) for metric in ("dice", "hd95") for label in "14")
+
+
+def test_background_is_not_scored():
+    """It would lift every mean: here to .5 for a registration that misses the structure."""
+    moving, fixed = np.zeros((2, *SHAPE), np.int16)
+    moving[:3, :3] = fixed[-3:, -3:] = 1
+    made = dataset({0: "background", 1: "structure"}, [1])
+    found = scores(score_pair(made, subject("m", label=moving), subject("f", label=fixed), None))
+    assert [key for key in found if key[0] == "dice"] == [("dice", "structure")]
+    assert found["dice", "structure"] == 0
+    assert overlap.dice(fixed, moving, [0, 1]).mean() > 0.49
+
+
+def test_outside_is_no_structure_where_label_0_is_one():
+    label = np.zeros(SHAPE, np.int16)
+    label[:, 24:] = 1
+    made = dataset({0: "membrane", 1: "cell"}, [0, 1], "nm")
+    shift = np.zeros((*SHAPE, 2), np.float32)
+    shift[..., 1] = -24  # columns 0 to 23 come from outside, 24 to 47 from label 0
+    found = scores(score_pair(made, subject("m", label=label), subject("f", label=label), shift))
+    assert found["dice", "membrane"] == 0
+    assert found["dice", "cell"] == 0
+
+
+def test_distances_are_in_the_unit_of_the_spacing():
+    label = np.zeros((20, 20), np.int16)
+    label[:, :10] = 1
+    shift = np.zeros((20, 20, 2), np.float32)
+    shift[..., 1] = -3
+    points = np.array([[4.0, 5.0], [8.0, 9.0]])
+    moving = subject("m", (20, 20), label=label, landmarks=points, field=np.zeros_like(shift))
+    fixed = subject("f", (20, 20), label=label, landmarks=points, field=np.zeros_like(shift))
+    made = dataset({0: "a", 1: "b"}, [1], "nm", (1.0, 4.6))
+    rows = score_pair(made, moving, fixed, shift)
+    found = scores(rows)
+    assert found["epe", "all"] == pytest.approx(3 * 4.6)
+    assert found["tre", "all"] == pytest.approx(3 * 4.6)
+    assert {row["unit"] for row in rows if row["metric"] in ("epe", "tre", "hd95")} == {"nm"}
+
+
+def test_there_is_no_truth_between_groups(simulated):
+    made, moving, fixed = simulated
+    apart = replace(made, subjects=pd.DataFrame({"group": ["g", "h"]}, index=["m", "f"]))
+    found = scores(score_pair(apart, moving, fixed, None))
+    assert ("epe", "all") not in found
+    assert ("abslogj_unmatched", "all") in found
+
+
+def test_errors_count_only_where_there_is_a_counterpart(simulated):
+    made, moving, fixed = simulated
+    truth = PairScorer(*simulated).truth
+    assert not (truth.counterpart & ~fixed.mask).any()
+    assert not (truth.counterpart & fixed.unmatched).any()
+    landing = warp_labels(moving.mask, truth.displacement)
+    assert not (truth.counterpart & ~landing).any()
+    wrong = np.where(truth.counterpart[..., None], truth.displacement, 99)
+    assert scores(score_pair(made, moving, fixed, wrong))["epe", "all"] == 0
+
+
+def test_content_of_the_moving_image_without_counterpart_is_found_by_the_truth(simulated):
+    made, moving, fixed = simulated
+    swapped = PairScorer(made, moving, replace(fixed, unmatched=None))
+    assert swapped.unmatched is None
+    lesion = warp_labels(fixed.unmatched, PairScorer(made, fixed, moving).truth.displacement)
+    marked = PairScorer(made, replace(moving, unmatched=lesion), replace(fixed, unmatched=None))
+    assert overlap.dice(marked.unmatched.astype(int), fixed.unmatched.astype(int), [1])[0] > 0.8
+    assert not (marked.truth.counterpart & marked.unmatched).any()
+
+
+@pytest.mark.parametrize(("unit", "columns"), [("mm", 5), ("nm", 10)])
+def test_near_is_10_mm_or_10_voxels(unit, columns):
+    still = np.zeros((*SHAPE, 2), np.float32)
+    unmatched = np.zeros(SHAPE, bool)
+    unmatched[:, :4] = True
+    made = dataset({0: "a"}, [], unit, (2.0, 2.0))
+    near = np.zeros((*SHAPE, 2), np.float32)
+    near[:, 4 : 4 + columns, 0] = 1
+    found = scores(score_pair(made, subject("m", field=still), subject("f", field=still, unmatched=unmatched), near))
+    assert found["epe_near_unmatched", "all"] == pytest.approx(2)
+    assert found["epe", "all"] < 1
+
+
+def test_a_dose_of_nothing_is_undefined_near_nothing(simulated):
+    made, moving, fixed = simulated
+    found = scores(score_pair(made, moving, replace(fixed, unmatched=np.zeros(SHAPE, bool)), None))
+    assert np.isnan(found["epe_near_unmatched", "all"])
+    assert np.isnan(found["abslogj_unmatched", "all"])
+    assert found["epe", "all"] > 0
+
+
+def test_a_diverged_field_scores_nan_throughout(simulated):
+    broken = np.zeros((*SHAPE, 2), np.float32)
+    broken[3, 3, 0] = np.nan
+    rows = score_pair(*simulated, broken)
+    assert np.isnan([row["value"] for row in rows]).all()
+    keys = [(row["metric"], row["label"], row["unit"]) for row in score_pair(*simulated, None)]
+    assert [(row["metric"], row["label"], row["unit"]) for row in rows] == keys
+
+
+def test_a_huge_field_scores(simulated):
+    found = scores(score_pair(*simulated, np.full((*SHAPE, 2), 1e30, np.float32)))
+    assert {v for (metric, _), v in found.items() if metric == "dice"} == {0}
+
+
+def test_a_field_of_other_shape_is_refused(simulated):
+    with pytest.raises(ValueError, match=r"m>f: shape \(2, 40, 48\), but the fixed image needs \(40, 48, 2\)"):
+        score_pair(*simulated, np.zeros((2, *SHAPE)))
+
+
+def test_volumes_have_volume_scores():
+    shape = (10, 12, 14)
+    label = np.zeros(shape, np.int16)
+    label[3:7, 3:8, 3:9] = 1
+    made = dataset({0: "a", 1: "b"}, [1], "mm", (1.0, 1.0, 1.0))
+    rows = score_pair(made, subject("m", shape, label=label), subject("f", shape, label=label), None)
+    found = scores(rows)
+    assert found["dice", "b"] == 1
+    assert found["hd95", "b"] == 0
+    assert ("ndv", "all") in found
+    assert ("nda", "all") not in found
+    assert ("l2r_sdlogj", "all") in found
+
+
+@pytest.fixture
+def prepared(tmp_path, simulated):
+    """A dataset on disk with one validation and one test pair, mirrored."""
+    made, moving, fixed = simulated
+    (tmp_path / "subjects").mkdir()
+    (tmp_path / "dataset.yaml").write_text(yaml.safe_dump(made.meta))
+    pd.DataFrame({"subject": ["m", "f"], "group": "g", "person": ["ann", ""], "modality": "", "split": "test"}).to_csv(
+        tmp_path / "subjects.csv", index=False
+    )
+    pd.DataFrame({"split": ["val", "test"], "moving": ["m", "f"], "fixed": ["f", "m"]}).to_csv(
+        tmp_path / "pairs.csv", index=False
+    )
+    for one in (moving, fixed):
+        parts = {part: getattr(one, part) for part in PARTS if getattr(one, part) is not None}
+        np.savez(tmp_path / "subjects" / f"{one.name}.npz", **parts)
+    return Dataset.open(tmp_path)
+
+
+def test_table_of_unregistered_pairs(prepared):
+    table = score_unregistered(prepared)
+    assert tuple(table.columns) == COLUMNS
+    assert table.drop(columns=["lam", "value"]).notna().all(axis=None)
+    assert table.lam.isna().all()
+    names = table[["split", "pair", "moving", "fixed", "moving_person", "fixed_person"]].drop_duplicates()
+    assert names.to_numpy().tolist() == [
+        ["val", "m>f", "m", "f", "ann", "f"],
+        ["test", "f>m", "f", "m", "f", "ann"],
+    ]
+
+
+def test_table_of_a_training(prepared, tmp_path):
+    truths = {}
+    for split, (moving, fixed) in (("val", ("m", "f")), ("test", ("f", "m"))):
+        truths[split] = PairScorer(prepared, prepared.load(moving), prepared.load(fixed)).truth.displacement
+        for weight in ("0.5", "2"):
+            place = tmp_path / "fields" / weight / split
+            place.mkdir(parents=True)
+            np.savez_compressed(place / f"{moving}__{fixed}.npz", displacement=truths[split] * float(weight))
+    who = {"dataset": "made-up", "network": "net", "loss": "mse", "variant": "default", "seed": 3}
+    table = score_fields(prepared, tmp_path / "fields", {0.5: True, 2.0: True, 8.0: False}, who)
+    assert tuple(table.columns) == COLUMNS
+    assert (table[list(who)] == pd.Series(who)).all(axis=None)
+    assert set(table.method) == {"learned"}
+    assert table.value[table.lam == 8].isna().all()
+    assert table.groupby("lam").size().tolist() == [len(table) // 3] * 3
+    error = table[table.metric == "epe"].set_index(["split", "lam"]).value
+    assert error["val", 0.5] == pytest.approx(score_unregistered(prepared).query("metric == 'epe'").value.iloc[0] / 2)
+    assert 0 < error["test", 0.5] < error["test", 2.0]

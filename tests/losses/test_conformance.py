@@ -1,0 +1,410 @@
+"""What every similarity loss must do, in 2D and 3D. Losses are found by themselves; none is named here."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from dataclasses import replace
+from functools import cache
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.markers import MarkerStyle
+from matplotlib.mathtext import MathTextParser
+from torch import Tensor
+
+from likeness import extractors, losses
+from likeness.geometry import warp
+from likeness.losses.base import Registration, SimilarityLoss
+from likeness.userinput import schemas
+
+RULES = Path(__file__).parents[2] / "workflow" / "rules" / "losses"
+CASES = [(name, dims) for name in losses.names() for dims in losses.card(name)["dimensions"]]
+SHAPES = {2: (40, 48), 3: (24, 20, 28)}
+CLASSES = 4
+
+TRANSFORMS = {
+    "offset": lambda image: image + 0.1,
+    "scale": lambda image: 0.5 * image,
+    "inversion": lambda image: 1 - image,
+    "monotone": lambda image: image**2,
+}
+
+every_loss = pytest.mark.parametrize(("name", "dims"), CASES, ids=[f"{n}-{d}d" for n, d in CASES])
+
+
+def forms(name: str) -> list[dict[str, Any]]:
+    """Give the options that make another function of a loss of features; no options for the others."""
+    options = losses.options(name)
+    if not {"comparator", "extract"} <= set(options):
+        return [{}]
+    asked = [
+        {"comparator": "cosine", "extract": "after"},
+        {"comparator": "lncc", "extract": "after"},
+        {"comparator": "cosine", "extract": "before"},
+        {"comparator": "lncc", "extract": "before"},
+    ]
+    return [form for form in asked if any(form[key] != options[key] for key in form)] + [{}]
+
+
+FORMS = [(name, dims, form) for name, dims in CASES for form in forms(name)]
+every_form = pytest.mark.parametrize(
+    ("name", "dims", "form"), FORMS, ids=["-".join([n, f"{d}d", *form.values()]) for n, d, form in FORMS]
+)
+every_card = pytest.mark.parametrize("name", losses.names())
+
+
+def build_with(name: str, dims: int, **options: Any) -> SimilarityLoss:
+    wanted = losses.card(name)["extractor"]
+    return losses.build(name, **options, **({} if wanted is None else {"extractor": extractors.tiny(wanted, dims)}))
+
+
+def build(name: str, dims: int, form: dict[str, Any] | None = None) -> SimilarityLoss:
+    return _built(name, dims, tuple((form or {}).items()))
+
+
+@cache
+def _built(name: str, dims: int, form: tuple[tuple[str, Any], ...]) -> SimilarityLoss:
+    return build_with(name, dims, **dict(form))
+
+
+def texture(shape: tuple[int, ...], seed: int, batch: int = 1) -> Tensor:
+    """Smooth random images ``(batch, 1, *shape)`` in [.1, .9]."""
+    noise = torch.randn(batch, 1, *(max(2, n // 3) for n in shape), generator=torch.Generator().manual_seed(seed))
+    mode = "bicubic" if len(shape) == 2 else "trilinear"
+    smooth = F.interpolate(noise, shape, mode=mode, align_corners=True)
+    axes = tuple(range(1, smooth.dim()))
+    low, high = smooth.amin(axes, keepdim=True), smooth.amax(axes, keepdim=True)
+    return 0.1 + 0.8 * (smooth - low) / (high - low)
+
+
+def ellipse(shape: tuple[int, ...], radius: float = 0.8) -> Tensor:
+    axes = torch.meshgrid(*(torch.linspace(-1, 1, n) for n in shape), indexing="ij")
+    return (torch.stack(axes).square().sum(0) < radius**2).float()[None, None]
+
+
+def registration(moving: Tensor, fixed: Tensor, displacement: Tensor | None = None, **more: Any) -> Registration:
+    """A pair with all that a dataset can have: labels, and masks of different size."""
+    shape, batch = fixed.shape[2:], len(fixed)
+    if displacement is None:
+        displacement = torch.zeros(batch, len(shape), *shape, dtype=fixed.dtype)
+    quarters = [(image.clamp(0, 0.99) * CLASSES).long() for image in (moving, fixed)]
+    return Registration(
+        moving,
+        fixed,
+        displacement,
+        *quarters,
+        moving_mask=ellipse(shape, 0.85).to(fixed).expand(batch, -1, *shape),
+        fixed_mask=ellipse(shape, 0.75).to(fixed).expand(batch, -1, *shape),
+        classes=CLASSES,
+        spacing=(1.0,) * len(shape),
+        generator=torch.Generator().manual_seed(7),
+        **more,
+    )
+
+
+def different(dims: int, batch: int = 1, shape: tuple[int, ...] | None = None) -> Registration:
+    """A pair of related images at a random displacement of up to two voxels."""
+    shape = shape or SHAPES[dims]
+    fixed = texture(shape, 1, batch)
+    moving = 0.7 * fixed + 0.3 * texture(shape, 2, batch)
+    push = torch.cat([texture(shape, 10 + axis, batch) for axis in range(dims)], dim=1)
+    return registration(moving, fixed, 4 * (push - 0.5))
+
+
+def value_and_gradient(loss: SimilarityLoss, pair: Registration) -> tuple[Tensor, Tensor]:
+    displacement = pair.displacement.detach().clone().requires_grad_()
+    value = loss(replace(pair, displacement=displacement, generator=torch.Generator().manual_seed(7)))
+    value.backward()
+    assert displacement.grad is not None
+    return value.detach(), displacement.grad
+
+
+@every_form
+def test_has_a_local_minimum_at_identity_under_shifts(name: str, dims: int, form: dict[str, Any]) -> None:
+    image = texture(SHAPES[dims], 0)
+    loss = build(name, dims, form)
+    still = loss(registration(image, image))
+    for axis, voxels in product(range(dims), (-2, -1, 1, 2)):
+        shift = torch.zeros(1, dims, *SHAPES[dims])
+        shift[:, axis] = voxels
+        assert loss(registration(image, image, shift)) > still + 1e-4, f"axis {axis}, {voxels} voxels"
+
+
+HARD = {
+    "constant": lambda shape: (torch.full((1, 1, *shape), 0.3), torch.full((1, 1, *shape), 0.3)),
+    "black": lambda shape: (torch.zeros(1, 1, *shape), torch.zeros(1, 1, *shape)),
+    "one constant": lambda shape: (texture(shape, 0), torch.full((1, 1, *shape), 0.3)),
+    "other constant": lambda shape: (torch.full((1, 1, *shape), 0.3), texture(shape, 0)),
+    "huge offset": lambda shape: (texture(shape, 0) + 1000, texture(shape, 1) + 1000),
+    "binary": lambda shape: (texture(shape, 0).round(), texture(shape, 1).round()),
+    "tiny": lambda shape: (texture((5,) * len(shape), 0), texture((5,) * len(shape), 1)),
+    "anisotropic": lambda shape: (texture((48, 6, 20)[: len(shape)], 0), texture((48, 6, 20)[: len(shape)], 1)),
+}
+
+
+@every_loss
+@pytest.mark.parametrize("images", HARD.values(), ids=HARD)
+def test_value_and_gradient_are_finite(name: str, dims: int, images: Any) -> None:
+    moving, fixed = images(SHAPES[dims])
+    for push in (0.0, 0.3):
+        displacement = torch.full((1, dims, *fixed.shape[2:]), push)
+        value, gradient = value_and_gradient(build(name, dims), registration(moving, fixed, displacement))
+        assert value.isfinite()
+        assert gradient.isfinite().all()
+        assert gradient.abs().max() < 1e3
+
+
+@every_loss
+def test_empty_masks_and_absent_labels_are_no_error(name: str, dims: int) -> None:
+    pair = different(dims)
+    nothing = torch.zeros_like(pair.fixed)
+    pair = replace(pair, moving_mask=nothing, fixed_mask=nothing, moving_label_map=nothing, fixed_label_map=nothing)
+    value, gradient = value_and_gradient(build(name, dims), pair)
+    assert value.isfinite()
+    assert gradient.isfinite().all()
+
+
+@every_form
+def test_gradient_agrees_with_finite_differences(name: str, dims: int, form: dict[str, Any]) -> None:
+    shape = (13, 11, 12)[:dims]
+    pair = different(dims, shape=shape)
+    pair = replace(
+        pair,
+        **{k: getattr(pair, k).double() for k in ("moving", "fixed", "displacement", "moving_mask", "fixed_mask")},
+    )
+    loss = build(name, dims, form).double()
+    try:
+        value, gradient = value_and_gradient(loss, pair)
+        assert value.dtype == torch.float64
+        for seed in range(3):
+            direction = torch.randn(pair.displacement.shape, generator=torch.Generator().manual_seed(seed)).double()
+            ahead, behind = (
+                loss(replace(pair, displacement=pair.displacement + step * direction)) for step in (1e-6, -1e-6)
+            )
+            expected = (ahead - behind) / 2e-6
+            scale = gradient.norm() * direction.norm() / direction.numel() ** 0.5
+            assert torch.abs((gradient * direction).sum() - expected) < 1e-4 * scale
+    finally:
+        loss.float()
+
+
+@every_loss
+def test_batch_is_the_mean_of_its_pairs(name: str, dims: int) -> None:
+    pair, loss = different(dims, batch=3), build(name, dims)
+    # one pair much darker than the others, so that no statistic may be shared
+    pair = replace(pair, moving=pair.moving * torch.tensor([1, 0.1, 1]).view(3, *[1] * (dims + 1)))
+    batched, gradient = value_and_gradient(loss, pair)
+    tensors = ("moving", "fixed", "displacement", "moving_label_map", "fixed_label_map", "moving_mask", "fixed_mask")
+    singles = [
+        value_and_gradient(loss, replace(pair, **{key: getattr(pair, key)[i : i + 1] for key in tensors}))
+        for i in range(3)
+    ]
+    torch.testing.assert_close(batched, torch.stack([value for value, _ in singles]).mean(), rtol=1e-5, atol=1e-6)
+    together = torch.cat([single / 3 for _, single in singles])
+    assert (gradient - together).norm() < 1e-4 * together.norm()
+
+
+@every_loss
+def test_same_seed_and_step_give_the_same_bits(name: str, dims: int) -> None:
+    first, again = (value_and_gradient(build(name, dims), different(dims, batch=2)) for _ in range(2))
+    assert torch.equal(first[0], again[0])
+    assert torch.equal(first[1], again[1])
+
+
+@every_form
+def test_survives_bfloat16_autocast(name: str, dims: int, form: dict[str, Any]) -> None:
+    """Within 2 % of float32, gradients within 10 %: only extractors may lose precision, no arithmetic of a loss."""
+    pair, loss = different(dims), build(name, dims, form)
+    value, gradient = value_and_gradient(loss, pair)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rough, rough_gradient = value_and_gradient(loss, pair)
+    learned = losses.card(name)["extractor"] is not None
+    assert rough.dtype == torch.float32
+    assert torch.abs(rough - value) <= (0.02 if learned else 1e-6) * abs(value)
+    assert (rough_gradient - gradient).norm() <= (0.1 if learned else 1e-5) * gradient.norm()
+
+
+@every_loss
+def test_value_lies_in_the_range_of_the_card(name: str, dims: int) -> None:
+    low, high = losses.card(name)["range"]
+    unrelated = registration(texture(SHAPES[dims], 3), texture(SHAPES[dims], 4))
+    same = registration(unrelated.fixed, unrelated.fixed)
+    opposite = registration(1 - unrelated.fixed, unrelated.fixed)
+    for pair in (different(dims), unrelated, same, opposite):
+        value = build(name, dims)(pair)
+        assert low is None or value >= low - 1e-5
+        assert high is None or value <= high + 1e-5
+
+
+@every_loss
+@pytest.mark.parametrize("change", TRANSFORMS)
+def test_intensity_invariances_are_those_of_the_card(name: str, dims: int, change: str) -> None:
+    pair, loss = different(dims), build(name, dims)
+    plain, changed = loss(pair), loss(replace(pair, moving=TRANSFORMS[change](pair.moving)))
+    if change in losses.card(name)["invariances"]:
+        torch.testing.assert_close(changed, plain, rtol=1e-5, atol=1e-6)
+    else:
+        # by more than the tolerance within which one that is stated holds
+        assert torch.abs(changed - plain) > 1e-5 * abs(plain) + 1e-6
+
+
+@every_loss
+def test_map_averages_to_the_value(name: str, dims: int) -> None:
+    pair, loss = different(dims, batch=2), build(name, dims)
+    per_voxel = loss.map(pair)
+    if per_voxel is None:
+        # only a value of the whole image, such as a histogram's, and one of a few sections of a volume have no map
+        assert type(loss).map is SimilarityLoss.map or (dims == 3 and "slices" in losses.options(name))
+        return
+    assert per_voxel.shape == pair.fixed.shape
+    torch.testing.assert_close(per_voxel.mean(), loss(pair), rtol=1e-5, atol=1e-6)
+
+
+@every_loss
+def test_only_the_displacement_and_the_moving_image_get_a_gradient(name: str, dims: int) -> None:
+    loss = build(name, dims).train()
+    pair = different(dims)
+    fixed = pair.fixed.clone().requires_grad_(losses.card(name)["extractor"] is not None)
+    value_and_gradient(loss, replace(pair, fixed=fixed))
+    assert fixed.grad is None
+    assert not any(module.training for child in loss.children() for module in child.modules())
+    assert all(p.grad is None and not p.requires_grad for p in loss.parameters())
+    assert bool(list(loss.children())) == (losses.card(name)["extractor"] is not None)
+
+
+@every_loss
+def test_validates_in_inference_mode(name: str, dims: int) -> None:
+    with torch.inference_mode():
+        value = build(name, dims)(different(dims))
+    torch.testing.assert_close(value, build(name, dims)(different(dims)))
+
+
+@every_loss
+def test_says_what_it_lacks_and_needs_nothing_else(name: str, dims: int) -> None:
+    """An extractor's labels are needed before the loss runs, so they are not the loss's to miss."""
+    pair = different(dims)
+    without = {
+        "mask": replace(pair, moving_mask=None, fixed_mask=None),
+        "label": replace(pair, moving_label_map=None, fixed_label_map=None),
+    }
+    loss, card = build(name, dims), losses.card(name)
+    for what, bare in without.items():
+        if what in card["requires"] and card["extractor"] is None:
+            with pytest.raises(ValueError, match=f"^{name}: needs a {what}"):
+                loss(bare)
+        else:
+            assert loss(bare).isfinite()
+
+
+@every_card
+def test_card_is_complete(name: str) -> None:
+    card = losses.card(name)
+    assert set(card) - {"limits"} == set(losses.KEYS)
+    assert card["title"]
+    assert card["formula"]
+    assert "$" not in card["formula"]
+    MathTextParser("path").parse(f"${card['formula']}$")
+    assert re.fullmatch(r"#[0-9A-F]{6}", card["colour"])
+    MarkerStyle(card["marker"])
+    assert card["doi"] is None or re.fullmatch(r"10\.\d{4,}/\S+", card["doi"])
+    assert set(card["dimensions"]) <= {2, 3}
+    assert set(card["requires"]) <= {"mask", "label", "labels"}
+    assert all(reason and not reason.endswith(".") for reason in card["requires"].values())
+    assert set(card["invariances"]) <= set(TRANSFORMS)
+    for grid in (card["grid"], card["raw_grid"]):
+        assert grid == sorted(grid)
+        assert all(weight > 0 for weight in grid)
+
+
+@every_card
+def test_place_in_figures_follows_the_supervision(name: str) -> None:
+    card = losses.card(name)
+    assert card["order"] // 100 - 1 == ["none", "external", "in-domain", "labels"].index(card["supervision"])
+
+
+@every_card
+def test_rule_and_module_have_one_name(name: str) -> None:
+    rule = (RULES / f"{name}.smk").read_text()
+    assert f"use rule train as train_{name} with:" in rule
+    assert f'loss="{name}"' in rule
+
+
+@every_card
+def test_options_are_keywords_with_literal_defaults(name: str) -> None:
+    """The workflow reads them from the source; they must be those of the constructor."""
+    module = build(name, losses.card(name)["dimensions"][0])
+    parameters = inspect.signature(type(module).__init__).parameters.values()
+    keywords = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "extractor"}
+    assert losses.options(name) == keywords
+    with_default = {p.name for p in parameters if p.default is not p.empty}
+    assert with_default <= set(keywords)
+
+
+@every_card
+def test_the_card_limits_every_option(name: str) -> None:
+    """So that a value that the loss would not take is refused before any job."""
+    limits, options = losses.card(name).get("limits", {}), losses.options(name)
+    assert set(limits) <= set(options)
+    for option, default in options.items():
+        assert option in limits or isinstance(default, bool), f"{option}: say on the card what it may be"
+        assert schemas.fault(default, schemas.same_kind(default) | limits.get(option, {})) is None
+
+
+@every_loss
+def test_works_at_the_limits_of_its_options(name: str, dims: int) -> None:
+    pair = different(dims)
+    limits = losses.card(name).get("limits", {})
+    extremes = [{o: v} for o, rule in limits.items() for k in ("minimum", "maximum") if (v := rule.get(k)) is not None]
+    extremes += [{o: v} for o, rule in limits.items() for v in rule.get("enum", [])]
+    for options in extremes:
+        displacement = pair.displacement.clone().requires_grad_()
+        value = build_with(name, dims, **options)(replace(pair, displacement=displacement))
+        (gradient,) = torch.autograd.grad(value, displacement)
+        assert torch.isfinite(value), options
+        assert torch.isfinite(gradient).all(), options
+
+
+def silhouette(marker: str | tuple[int, int, float]) -> np.ndarray:
+    """Draw a marker and fit it to 48 pixels a side: other names or sizes of one shape give the same."""
+    figure = Figure(figsize=(1, 1), dpi=144)
+    canvas = FigureCanvasAgg(figure)
+    style = {"markersize": 48, "markeredgewidth": 3, "markeredgecolor": "black", "color": "black"}
+    figure.add_artist(Line2D([0.5], [0.5], marker=marker, **style))
+    canvas.draw()
+    drawn = np.asarray(canvas.buffer_rgba())[..., 0] < 128
+    rows, columns = (np.flatnonzero(drawn.any(axis)) for axis in (1, 0))
+    reach = max(np.ptp(rows), np.ptp(columns)) / 2
+    steps = np.linspace(-reach, reach, 48)
+    grid = [np.rint((at[0] + at[-1]) / 2 + steps).astype(int) for at in (rows, columns)]
+    return drawn[np.ix_(*grid)]
+
+
+def test_no_two_losses_look_alike() -> None:
+    cards = [losses.card(name) for name in losses.names()]
+    for key in ("title", "order", "colour", "marker"):
+        values = [card[key] for card in cards]
+        assert len(set(values)) == len(values), f"two losses share a {key}"
+    shapes = [silhouette(card["marker"]) for card in cards]
+    alike = [(a, b) for b in range(len(cards)) for a in range(b) if np.mean(shapes[a] ^ shapes[b]) < 0.02]
+    assert not alike, [(cards[a]["title"], cards[b]["title"]) for a, b in alike]
+    assert all(card["grid"] == cards[0]["grid"] for card in cards), "every loss gets as many trials as any other"
+
+
+def test_every_rule_has_a_module() -> None:
+    assert {path.stem for path in RULES.glob("*.smk")} == set(losses.names())
+
+
+def test_the_pairs_are_related_but_not_aligned() -> None:
+    """The suite would prove little if its standard pair were trivial."""
+    pair = different(2)
+    difference = (warp(pair.moving, pair.displacement) - pair.fixed).abs().mean()
+    assert 0.02 < difference < 0.5

@@ -1,0 +1,350 @@
+"""The forecast: more work costs more, records and measurements tell the true cost, and a measurement is one."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from builders import make_dataset
+
+from likeness.config.study import Study
+from likeness.datasets import recipes
+from likeness.extractors import autoencoder, sources
+from likeness.extractors.sources import File, Source
+from likeness.planning.costs import measured, recorded
+from likeness.planning.forecast import Forecast, Kind, Price, Seconds, forecast, model, plan
+from likeness.planning.timing import LONGEST, SMALLEST, imitate, measure, reduced
+from likeness.runtime.provenance import code_digest
+from likeness.training.checkpoint import save_weights
+
+ROOT = Path(__file__).parents[2]
+BASE: dict[str, Any] = {
+    "title": "t",
+    "datasets": {"mni-brain": None},
+    "losses": {"mse": None, "ncc": None},
+    "training": {"steps": 100},
+}
+SMALL: dict[str, Any] = {
+    "datasets": {"mni-brain": {"options": {"train": 4, "val": 4, "test": 4}}},
+    "losses": {"deepsim_ae": {"grid": [0.1, 1]}},
+    "networks": {"voxelmorph": {"channels_2d": [4, 8], "norm": "none"}},
+    "training": {"steps": 100, "batch": 2, "validate_every": 50},
+    "pretraining": {"steps": 10, "batch": 2, "channels_2d": [4, 8]},
+}
+
+
+@pytest.fixture(autouse=True)
+def nowhere(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def load(**changes: Any) -> Study:
+    return Study.load(BASE | changes)
+
+
+def guess(**changes: Any) -> Forecast:
+    return forecast(plan(load(**changes)))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"training": {"steps": 200}},
+        {"training": {"steps": 100, "batch": 8}},
+        {"training": {"steps": 100, "grid": [0.01, 0.03, 0.1, 0.3, 1, 3]}},
+        {"training": {"steps": 100, "validate_every": 10}},
+        {"seeds": [1, 2]},
+        {"datasets": {"mni-brain": None, "cells": None}},
+        {"losses": {"mse": None, "ncc": None, "deepsim_ae": None}},
+        {"datasets": {"mni-brain": {"training": {"steps": 300}}}},
+        {"networks": {"voxelmorph": {"channels_2d": [128, 256]}}},
+    ],
+    ids=str,
+)
+def test_more_work_takes_more_time(more: dict[str, Any]) -> None:
+    assert guess(**more).core_seconds > guess().core_seconds
+
+
+def test_kept_fields_take_space_at_the_end_and_others_only_while_their_jobs_run() -> None:
+    gone, kept = guess(), guess(keep_fields=True)
+    assert kept.peak_gb(2) == kept.kept_gb > gone.kept_gb
+    extent = recipes.size("mni-brain", {})
+    fields = 2 * 4 * prod(extent.shape) * sum(extent.pairs.values()) * 3 / 1e9
+    assert gone.peak_gb(1) - gone.kept_gb == pytest.approx(fields, rel=0.1)
+    assert gone.peak_gb(2) - gone.kept_gb == pytest.approx(2 * fields, rel=0.1)
+
+
+def test_what_is_left_takes_its_share() -> None:
+    expected = guess(seeds=[1, 2, 3, 4])
+    one = expected.left({"train_mse": 1})
+    assert one.core_seconds == pytest.approx(expected.rules["train_mse"].core_seconds / 4)
+    everything = {name: rule.jobs for name, rule in expected.rules.items()}
+    assert expected.left(everything).core_seconds == pytest.approx(expected.core_seconds)
+
+
+def test_the_forecast_names_the_rules_of_the_workflow() -> None:
+    rules = ROOT / "workflow" / "rules"
+    texts = [path.read_text() for path in [*rules.glob("*.smk"), *rules.glob("losses/*.smk")]]
+    known = {name for text in texts for name in re.findall(r"^(?:use rule train as|rule) (\w+)", text, re.M)} - {
+        "train"
+    }
+    losses = dict.fromkeys(name.removeprefix("train_") for name in known if "train_" in name)
+    # some losses work in 3D alone
+    named = set(guess(datasets={"mni-brain": None, "mni-brain-3d": None}, losses=losses).rules)
+    assert named == known
+
+
+def test_a_folder_of_ones_own_is_sized_by_its_images_and_pairs(tmp_path: Path) -> None:
+    make_dataset(tmp_path / "small", 2, 16)
+    make_dataset(tmp_path / "large", 2, 64)
+    small, large = (plan(load(datasets={"own": {"folder": name}})) for name in ("small", "large"))
+    assert large.sizes["own"].shape == (64, 64)
+    assert large.sizes["own"].images == {"train": 3, "val": 2, "test": 2}
+    assert large.sizes["own"].pairs == {"val": 2, "test": 2}
+    assert large.sizes["own"].labels == 3
+    assert forecast(large).core_seconds > forecast(small).core_seconds
+
+
+PUBLISHED = Source("autoencoder", (File("a.pth", "https://x.org", "1" * 64, 3_000_000_000),), "", "MIT", "see x.org")
+"""What the autoencoder would be, had somebody published it."""
+
+
+@pytest.fixture
+def published(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "source", lambda name: PUBLISHED if name == "autoencoder" else None)
+
+
+@pytest.mark.usefixtures("published")
+def test_published_weights_are_fetched_once_and_take_space() -> None:
+    without, found = guess(), guess(losses={"mse": None, "ncc": None, "deepsim_ae": None}, seeds=[1, 2])
+    assert [found.rules[name].jobs for name in ("fetch", "convert", "train_deepsim_ae")] == [1, 1, 2]
+    assert "pretrain" not in found.rules
+    assert without.rules["fetch"].jobs == 0
+    assert found.kept_gb - without.kept_gb == pytest.approx(6, rel=0.1)
+    assert found.unsized == ()
+    assert (without.unpriced, found.unpriced) == ((), ("autoencoder",))
+
+
+def test_published_files_of_unknown_size_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    files = (File("b.pth", "https://x.org", "1" * 64, None), *PUBLISHED.files)
+    monkeypatch.setattr(
+        sources, "source", lambda name: replace(PUBLISHED, files=files) if name == "autoencoder" else None
+    )
+    found = guess(losses={"deepsim_ae": None})
+    assert found.unsized == ("b.pth",)
+    spec = importlib.util.spec_from_file_location("check", ROOT / "workflow" / "tools" / "check.py")
+    assert spec is not None
+    assert spec.loader is not None
+    check = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(check)
+    said = check.summary(found, {"fetch": 1})
+    assert " GB while it runs and what is fetched: the size of b.pth is not known; up to " in said
+    assert "Not counted, in time and memory: autoencoder. They are measured once their weights are converted." in said
+
+
+@pytest.mark.usefixtures("published")
+def test_steps_with_published_weights_are_measured_at_their_size(tmp_path: Path, monkeypatch) -> None:
+    full = {"name": "autoencoder", "channels": [4, 8], "strides": [[2, 2], [2, 2]], "norm": "none", "classes": 2}
+    monkeypatch.setattr("likeness.extractors.autoencoder.FULL", full, raising=False)
+    [kind] = [kind for kind in plan(load(**SMALL)).kinds if kind.job == "train"]
+    assert kind.task["extractor"] == {"name": "autoencoder", "weights": None}
+    assert measure(kind.task | {"shape": [24, 32]}, tmp_path / "random").core.unit > 0
+    converted = Path("results/extractors/autoencoder.safetensors")
+    save_weights(autoencoder.build(full).state_dict(), converted)
+    write(converted.with_suffix(".json"), json.dumps({"architecture": full}))
+    monkeypatch.delattr("likeness.extractors.autoencoder.FULL")
+    [kind] = [kind for kind in plan(load(**SMALL)).kinds if kind.job == "train"]
+    assert measure(kind.task | {"shape": [24, 32]}, tmp_path / "converted").core.unit > 0
+
+
+def test_an_extractor_of_a_dataset_that_is_not_run_is_trained_there() -> None:
+    variant = {"deepsim_ae": {"variants": {"moved": {"trained_on": "cells"}}}}
+    datasets = {"mni-brain": None, "cells": None}
+    found = guess(losses=variant, datasets=datasets, only_datasets="mni-brain")
+    names = ("simulate", "prepare", "data_sheet", "pretrain", "train_deepsim_ae", "score_unregistered")
+    assert [found.rules[name].jobs for name in names] == [2, 2, 1, 2, 2, 1]
+
+
+def train_records(study: Study, recipe: Mapping[str, Any] | None = None, **record: Any) -> None:
+    """Leave what a run of the study would: the sizes of its data, and of every training its recipe and record."""
+    results = Path(study.results)
+    extent = recipes.size("mni-brain", {})
+    rows = [f"{split},a,b" for split, count in extent.pairs.items() for _ in range(count)]
+    write(results / "data/mni-brain/dataset.yaml", yaml.safe_dump({"shape": list(extent.shape)}))
+    write(results / "data/mni-brain/pairs.csv", "\n".join(["split,moving,fixed", *rows]))
+    for dataset, network, loss, variant, seed in study.runs():
+        place = f"{dataset}/{network}/{loss}/{variant}/seed{seed}"
+        said = {"options": {}, "recipe": study.training(dataset, network, loss) | (recipe or {})}
+        write(results / "models" / place / "provenance.json", json.dumps(said))
+        measures = {"seconds": 1e6, "cpu_seconds": 1e6, "peak_mb": 700.0, "gpu": ""} | record
+        write(results / "runtimes/train" / f"{place}.json", json.dumps(measures))
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def trained(study: Study) -> float:
+    planned = plan(study)
+    return forecast(planned, recorded(planned)).rules["train_mse"].core_seconds
+
+
+def test_records_of_a_former_run_tell_the_cost() -> None:
+    study = load()
+    train_records(study)
+    planned = plan(study)
+    known = recorded(planned)
+    assert {price.peak_mb for price in known.values()} == {700}
+    found = forecast(planned, known)
+    assert found.core_seconds == pytest.approx(2e6, rel=1e-3)
+    assert found.sources["recorded"] == 2
+    assert found.left({"train_mse": 1}).gpu_seconds is None
+
+
+def test_a_record_of_another_seed_and_a_shorter_training_is_made_use_of() -> None:
+    train_records(load())
+    assert trained(load(seeds=[1, 2])) == pytest.approx(2e6, rel=1e-3)
+    assert trained(load(training={"steps": 300})) == pytest.approx(3e6, rel=1e-3)
+    assert trained(load(training={"steps": 100, "grid": [1]})) == pytest.approx(1e6 / 3, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"training": {"steps": 100, "batch": 1}},
+        {"networks": {"voxelmorph": {"channels_2d": [4, 8]}}},
+        {"losses": {"mse": None, "ncc": {"options": {"window": 5}}}},
+        {"datasets": {"mni-brain": {"options": {"test": 20}}}},
+    ],
+    ids=str,
+)
+def test_a_record_of_another_kind_of_step_is_not(changed: dict[str, Any]) -> None:
+    train_records(load())
+    study = load(**changed)
+    planned = plan(study)
+    assert not {who for who in recorded(planned) if "mse" not in who or "losses" not in changed}
+
+
+def test_records_from_a_gpu_give_gpu_hours() -> None:
+    study = load()
+    train_records(study, gpu="some GPU", seconds=100.0, cpu_seconds=120.0)
+    planned = plan(study)
+    found = forecast(planned, recorded(planned)).left({"train_mse": 1, "register": 1})
+    assert found.gpu_seconds == pytest.approx(100)
+    assert 120 < found.core_seconds < 140
+
+
+def test_what_was_measured_corrects_the_guess_of_what_was_not() -> None:
+    planned = plan(load())
+    first = next(kind for kind in planned.kinds if kind.rule == "train_mse")
+    known = model(first.task)
+    slow = replace(known, core=Seconds(known.core.start, 10 * known.core.unit, 10 * known.core.check))
+    without, found = forecast(planned), forecast(planned, measured={first.key: slow})
+    for rule in ("train_mse", "train_ncc"):
+        assert found.rules[rule].core_seconds > 4 * without.rules[rule].core_seconds
+    assert found.rules["score"] == without.rules["score"]
+
+
+PRICE = Price(Seconds(1.0, 2.0, 3.0), None, 4.0, 5.0, "measured")
+MEASURER = f"""
+import json, sys, time
+for number, task in enumerate(json.load(sys.stdin)):
+    with open("calls.txt", "a") as calls:
+        calls.write(task["job"] + "\\n")
+    print({json.dumps(asdict(PRICE))!r}, flush=True)
+    if number == HANGS_AFTER:
+        time.sleep(60)
+"""
+
+
+def ask(kinds: list[Kind], hangs_after: int = 99, limit: float = 30.0) -> tuple[dict[str, Price], int]:
+    """Give the prices and how many tasks were measured for them."""
+    script = Path("measurer.py")
+    script.write_text(MEASURER.replace("HANGS_AFTER", str(hangs_after)))
+    calls = Path("calls.txt")
+    calls.write_text("")
+    prices = measured(kinds, script, Path("cache.json"), limit, lambda *_: None)
+    return prices, len(calls.read_text().splitlines())
+
+
+def test_what_was_measured_once_is_remembered() -> None:
+    kinds = plan(load()).kinds
+    different = {kind.key for kind in kinds}
+    prices, calls = ask(kinds)
+    assert (prices, calls) == (dict.fromkeys(different, PRICE), len(different))
+    assert ask(kinds) == (prices, 0)
+    more = plan(load(losses={"mse": None, "ncc": None, "nmi": None})).kinds
+    assert ask(more)[1] == 1
+
+
+def test_edited_code_is_measured_anew(monkeypatch) -> None:
+    kinds = plan(load()).kinds
+    ask(kinds)
+    monkeypatch.setattr(
+        "likeness.planning.costs.code_digest",
+        lambda script, *modules: code_digest(script, *modules) + str("likeness.losses.ncc" in modules),
+    )
+    # the digest of every task has changed; of the two trainings both
+    assert ask(kinds)[1] == len({kind.key for kind in kinds})
+
+
+def test_a_measurement_that_takes_too_long_is_ended_and_what_it_had_is_kept() -> None:
+    kinds = plan(load()).kinds
+    prices, calls = ask(kinds, hangs_after=1, limit=2.0)
+    assert (len(prices), calls) == (2, 2)
+    # what most of the study depends on is first
+    assert {kind.rule for kind in kinds if kind.key in prices} == {"train_mse", "train_ncc"}
+    assert len(ask(kinds)[0]) == len({kind.key for kind in kinds})
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_steps_of_every_kind_of_job_are_measured(tmp_path: Path, dims: int) -> None:
+    shape = [24, 32, 16][:dims]
+    for number, kind in enumerate({kind.key: kind for kind in plan(load(**SMALL)).kinds}.values()):
+        task = kind.task | {"shape": shape}
+        price = measure(task, tmp_path / str(number))
+        assert price.core.unit > 0
+        assert (price.gpu, price.source) == (None, "measured")
+        assert price.peak_mb is not None
+        assert price.peak_mb > 100
+        expected = {"train": (1e-3, 1), "pretrain": (1e-3, 1), "register": (1e-3, 1), "score": (0, 0)}[kind.job]
+        assert expected[0] <= (price.file_mb or 0) <= expected[1]
+
+
+def test_large_images_are_measured_at_a_fraction_of_their_size() -> None:
+    kind = next(kind for kind in plan(load(**SMALL)).kinds if kind.job == "train")
+    task = kind.task | {"shape": [8192, 4096]}
+    smaller = reduced(task)
+    assert smaller[0] == pytest.approx(2 * smaller[1], rel=0.01)
+    price = model(task | {"shape": list(smaller)}).core
+    assert LONGEST / 4 < price.unit + price.check <= LONGEST
+    assert reduced(kind.task) == tuple(kind.task["shape"])
+    assert all(n >= SMALLEST for n in reduced(task | {"shape": [100_000, 20, 100_000]}))
+
+
+def test_an_imitation_has_what_the_dataset_has(tmp_path: Path) -> None:
+    parts = ["field", "image", "label", "landmarks", "mask"]
+    dataset = imitate({"parts": parts, "labels": 5}, (20, 16), tmp_path)
+    assert dataset.has == set(parts)
+    assert (dataset.shape, len(dataset.labels), dataset.primary) == ((20, 16), 5, "epe")
+    subject = dataset.load("val1")
+    assert subject.image.shape == (20, 16)
+    assert subject.instances is None
+
+
+def test_measuring_runs_as_the_script_does(tmp_path: Path) -> None:
+    kinds = [kind for kind in plan(load(**SMALL)).kinds if kind.job == "score"]
+    told: list[tuple[int, int]] = []
+    script = ROOT / "workflow" / "tools" / "measure.py"
+    prices = measured(kinds, script, tmp_path / "cache.json", 60.0, lambda *done: told.append(done))
+    assert set(prices) == {kind.key for kind in kinds}
+    assert told == [(0, 1), (1, 1)]

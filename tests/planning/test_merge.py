@@ -1,0 +1,262 @@
+"""Results of parts that ran apart become one: the same tables, nothing trained twice, and what does not fit refused."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from builders import make_dataset
+from project import ROOT, copy_project, files, run, snakemake
+
+from likeness.config.study import Study
+from likeness.extractors import sources
+from likeness.extractors.sources import File, Source
+from likeness.planning.merge import check_data, jobs, parts, take
+from likeness.runtime.provenance import code_digest
+from likeness.userinput.refusals import Refusal
+
+STUDY: dict[str, Any] = {
+    "title": "A study in parts",
+    "results": "results/parts",
+    "datasets": {"flat": {"folder": "own/flat"}},
+    "losses": {"mse": None, "deepsim_ae": None},
+    "networks": {"voxelmorph": {"channels_2d": [4, 8], "norm": "none"}},
+    "training": {"steps": 4, "batch": 1, "validate_every": 2, "grid": [0.5]},
+    "pretraining": {"steps": 4, "batch": 1, "validate_every": 2, "channels_2d": [4, 8]},
+    "statistics": {"resamples": 200},
+}
+TABLES = ("metrics.parquet", "tables/summary.csv", "tables/comparisons.csv", "tables/selection.csv")
+
+
+def todo(project: Path, *targets: str) -> dict[str, int]:
+    said = snakemake(project, "parts", "--quiet", "rules", "--dry-run", *targets).stdout
+    return {m[1]: int(m[2]) for m in re.finditer(r"^(\w+) +(\d+)$", said, re.M) if m[1] != "total"}
+
+
+@pytest.mark.slow
+def test_halves_of_two_machines_give_the_tables_of_an_undivided_run(tmp_path: Path) -> None:
+    tables = [f"results/parts/{name}" for name in TABLES]
+    trained = ["--until", "score", "score_unregistered"]
+    work = {
+        "undivided": tables,
+        "a": [*trained, "--config", "only_losses=mse"],
+        "b": [*trained, "--config", "only_losses=deepsim_ae"],
+        "whole": [],
+    }
+    make_dataset(tmp_path / "flat", 2, 32, with_field=True)
+    projects = {}
+    for name in work:
+        projects[name] = copy_project(tmp_path / name)
+        # copies have times of their own
+        shutil.copytree(tmp_path / "flat", projects[name] / "own" / "flat", copy_function=shutil.copyfile)
+        (projects[name] / "config" / "parts.yaml").write_text(yaml.safe_dump(STUDY))
+
+    def study(name: str) -> None:
+        if work[name]:
+            snakemake(projects[name], "parts", "--cores", "1", *work[name])
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(study, work))
+    whole = projects["whole"]
+    said = run(whole, f"make merge FROM='{projects['a']}/results/parts ../b/results/parts' CONFIG=config/parts.yaml")
+    assert re.search(r"a/results/parts: 4 jobs taken\n../b/results/parts: 4 jobs taken\n0 were .*, 0 are left", said)
+
+    assert not [rule for rule in todo(whole) if rule.startswith(("prepare", "pretrain", "train", "register", "score"))]
+    snakemake(whole, "parts", "--cores", "2", *tables)
+    first, second = files(projects["undivided"] / "results/parts"), files(whole / "results/parts")
+    made = ("models/", "extractors/", "samples/", "scores/", *TABLES)
+    assert [name for name in first if name.startswith(made) and first[name] != second.get(name)] == []
+
+    # what was taken is known to Snakemake as its own: an edit reruns what depends on it
+    loss = whole / "workflow" / "lib" / "likeness" / "losses" / "mse.py"
+    loss.write_text(loss.read_text() + "\nEDITED = 1\n")
+    left = todo(whole, *tables)
+    assert (left["train_mse"], left["register"], left["score"]) == (1, 1, 1)
+    assert "train_deepsim_ae" not in left
+
+
+Tree = Callable[..., Path]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch) -> Path:
+    """A folder with the dataset, to which the study's own results belong."""
+    make_dataset(tmp_path / "own" / "flat", 2, 16)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def load(**changes: Any) -> Study:
+    return Study.load(STUDY | changes, "config/parts.yaml")
+
+
+def results(name: str, study: Study, *rules: str) -> Path:
+    """Make up what jobs of a study leave, without running one."""
+    folder = Path(name)
+    write(folder / "data/flat/dataset.yaml", "name: flat")
+    for job in jobs(study):
+        if not rules or job.rule in rules:
+            for made in job.made:
+                suffix = Path(made).suffix
+                if suffix:
+                    write(folder / made, f"{made} of seed")
+                else:
+                    write(folder / made / "0.5.safetensors", f"{made} of seed")
+                    write(folder / made / ".snakemake_timestamp", "")
+            if job.said is not None:
+                code = code_digest(ROOT / "workflow" / "scripts" / f"{job.rule}.py", *job.modules)
+                write(folder / job.said[0], json.dumps({**job.said[1], "code": code}))
+            record = {"rule": job.rule, "code": code_digest(ROOT / f"workflow/scripts/{job.rule}.py", *job.modules)}
+            write(folder / job.record, json.dumps(record | {"seconds": len(name), "commit": "abc"}))
+            write(folder / job.log, "said something")
+    return folder
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+@pytest.mark.usefixtures("here")
+def test_every_job_is_taken_from_who_has_all_of_it() -> None:
+    a, b = results("a", load(only_losses="mse")), results("b", load(only_losses="deepsim_ae"))
+    results("results/parts", load(only_losses="mse"), "train")
+    (b / "samples/flat/voxelmorph/deepsim_ae/default/seed1.npz").unlink()
+    found = parts(load(), [a, b])
+    mse, deepsim = (f"flat/voxelmorph/{loss}/default/seed1" for loss in ("mse", "deepsim_ae"))
+    assert [(job.rule, job.place, source) for job, source in found.taken] == [
+        ("pretrain", "flat/autoencoder/seed1", b),
+        ("score", "flat/unregistered", a),
+        ("train", deepsim, b),
+        ("register", mse, a),
+        ("score", mse, a),
+    ]
+    assert [(job.rule, job.place) for job in found.kept] == [("train", mse)]
+    # without its registration a score is nobody's, for it may be of another training
+    assert [(job.rule, job.place) for job in found.left] == [("register", deepsim), ("score", deepsim)]
+
+
+@pytest.mark.usefixtures("here")
+def test_what_is_taken_is_the_same_and_an_interrupted_merge_goes_on(monkeypatch) -> None:
+    a = results("a", load())
+    own = Path("results/parts")
+    whole = {name: content for name, content in files(a).items() if "/." not in name and not name.startswith("data")}
+    copied = shutil.copyfile
+    copies = []
+
+    def failing(source: Path, target: Path) -> object:
+        copies.append(source)
+        if len(copies) == 9:
+            Path(target).write_text("half of")
+            raise KeyboardInterrupt
+        return copied(source, target)
+
+    monkeypatch.setattr(shutil, "copyfile", failing)
+    with pytest.raises(KeyboardInterrupt):
+        take(parts(load(), [a]), own)
+    some = files(own)
+    assert 0 < len(some) < len(whole)
+    assert all(whole[name] == content for name, content in some.items())
+    again = parts(load(), [a])
+    assert again.kept
+    take(again, own)
+    assert files(own) == whole
+    assert parts(load(), [a]).taken == []
+
+
+@pytest.mark.usefixtures("here")
+def test_only_times_may_differ_between_two_runs_of_one_job() -> None:
+    a, longer = results("a", load()), results("longer", load())
+    write(longer / "logs/train/flat/voxelmorph/mse/default/seed1.log", "said something else")
+    assert parts(load(), [a, longer]).left == []
+    write(longer / "scores/flat/voxelmorph/mse/default/seed1.parquet", "other scores")
+    refuse(
+        [a, longer],
+        "longer/scores/flat/voxelmorph/mse/default/seed1.parquet: differs from "
+        "a/scores/flat/voxelmorph/mse/default/seed1.parquet, though both are of one job; delete the results of one",
+    )
+    write(a / "models/flat/voxelmorph/mse/default/seed1/1.safetensors", "one more")
+    refuse([a, longer], "longer/models/flat/voxelmorph/mse/default/seed1/1.safetensors: differs from a/models/")
+
+
+def refuse(sources: list[Path], said: str, **changes: Any) -> None:
+    with pytest.raises(Refusal) as refusal:
+        parts(load(**changes), sources)
+    assert str(refusal.value).startswith(said)
+    assert "\n" not in str(refusal.value)
+    assert not Path("results/parts").exists()
+
+
+@pytest.mark.usefixtures("here")
+def test_what_the_study_would_make_otherwise_is_refused() -> None:
+    a = results("a", load())
+    place = "a/models/flat/voxelmorph/mse/default/seed1/provenance.json: was made with"
+    refuse([a], f"{place} steps 4, but config/parts.yaml says 8", training=STUDY["training"] | {"steps": 8})
+    extractor = "a/extractors/flat/autoencoder/seed1.json: was made with batch 1, but config/parts.yaml says 2"
+    refuse([a], extractor, pretraining=STUDY["pretraining"] | {"batch": 2})
+    record = Path("a/runtimes/score/flat/voxelmorph/mse/default/seed1.json")
+    write(record, record.read_text().replace('"code": "', '"code": "0'))
+    refuse([a], f"{record}: was made by other code than this project's (commit abc); ")
+
+
+@pytest.mark.usefixtures("here")
+def test_results_of_other_data_are_refused() -> None:
+    a = results("a", load())
+    write(Path("results/parts/data/flat/dataset.yaml"), "name: flat")
+    check_data(load(), [a])
+    write(a / "data/flat/dataset.yaml", "name: flatter")
+    with pytest.raises(Refusal, match=r"^a/data/flat: differs from results/parts/data/flat, so that scores are not"):
+        check_data(load(), [a])
+    shutil.rmtree(a / "data")
+    with pytest.raises(Refusal, match=r"^a/data/flat: missing, so that nobody can tell what the results are from"):
+        check_data(load(), [a])
+
+
+@pytest.mark.usefixtures("here")
+def test_a_source_without_anything_of_the_study_is_refused() -> None:
+    refuse([Path("a")], "a: no such folder; name the results of another run of the study")
+    other = load(datasets={"other": {"folder": "own/flat"}})
+    refuse([results("b", other)], "b: has no finished job of config/parts.yaml; name the configuration")
+    refuse([results("c", load()) / "data"], "c/data: has no finished job")
+    own = results("results/parts", load())
+    with pytest.raises(Refusal, match=r"^results/parts: these are the study's own results; name those to merge"):
+        parts(load(), [own])
+
+
+def test_merging_says_what_is_missing_in_one_sentence(tmp_path: Path) -> None:
+    call = [sys.executable, str(ROOT / "workflow" / "tools" / "merge.py"), "--configfile", "config/smoke.yaml"]
+    for folders, said in (
+        ([], 'FROM is missing: make merge FROM="results-a results-b" CONFIG=…'),
+        ([str(tmp_path / "x")], f"{tmp_path}/x: no such folder; name the results of another run of the study, FROM=…"),
+    ):
+        done = subprocess.run([*call, *folders], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout, done.stderr.strip()) == (1, "", said)
+
+
+def test_published_weights_and_extractors_of_other_datasets_are_taken_with_what_builds_on_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = Source("autoencoder", (File("a.pth", "https://x.org", "1" * 64, None),), "", "MIT", "see x.org")
+    datasets = {"mni-brain": None, "cells": None}
+    moved = {"deepsim_ae": {"variants": {"moved": {"trained_on": "cells"}}}}
+    study = Study.load(STUDY | {"datasets": datasets, "losses": moved, "only_datasets": "mni-brain"})
+    found = {job.place: job for job in jobs(study) if job.rule == "train"}
+    assert [job.after.place for job in found.values() if job.after] == [
+        "mni-brain/autoencoder/seed1",
+        "cells/autoencoder/seed1",
+    ]
+    monkeypatch.setattr(sources, "source", lambda name: made if name == "autoencoder" else None)
+    study = Study.load(STUDY | {"datasets": datasets, "losses": {"deepsim_ae": None}})
+    first, *others = jobs(study)
+    assert (first.rule, first.place, first.record) == ("convert", "autoencoder", "runtimes/convert/autoencoder.json")
+    assert {"extractors/autoencoder.safetensors", "weights/autoencoder.json"} < set(first.made)
+    assert [job.after for job in others if job.rule == "train"] == [first, first]

@@ -1,0 +1,129 @@
+"""Documentation is run, and what it repeats is up to date."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from project import ROOT, copy_project, run
+
+from likeness import losses
+from likeness.datasets import recipes
+
+FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PAGES = ["README.md", "CONTRIBUTING.md", "docs/configuration.md", "docs/dataset.md"]
+
+
+def blocks(page: str) -> list[tuple[str, str]]:
+    """Give language and text of every fenced block that names a language."""
+    return FENCE.findall((ROOT / page).read_text())
+
+
+def follow(folder: Path, language: str, text: str) -> None:
+    """Write the file that a block names in its first line, or run the block."""
+    if language == "bash":
+        run(folder, text)
+        return
+    file = folder / text.partition("\n")[0].removeprefix("# ")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text.partition("\n")[2])
+
+
+def generator():
+    path = ROOT / "workflow" / "tools" / "docs.py"
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.slow
+def test_the_examples_of_contributing_work_as_they_stand(tmp_path: Path) -> None:
+    project = copy_project(tmp_path / "project")
+    for language, text in blocks("CONTRIBUTING.md"):
+        follow(project, language, text)
+    results = project / "results" / "mine"
+    assert ",charbonnier,default," in (results / "tables" / "summary.csv").read_text()
+    assert (results / "figures" / "img_sample.png").is_file()
+    assert (results / "datasets" / "discs.md").is_file()
+    assert "| `charbonnier` | Charbonnier |" in (project / "README.md").read_text()
+
+
+def test_what_an_example_writes_is_formatted(tmp_path: Path) -> None:
+    for language, text in blocks("CONTRIBUTING.md"):
+        if language != "bash":
+            follow(tmp_path, language, text)
+    run(tmp_path, f"ruff format --check --config {ROOT / 'pyproject.toml'} .")
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page != "CONTRIBUTING.md"])
+def test_generated_tables_are_up_to_date(page: str) -> None:
+    text = (ROOT / page).read_text()
+    assert "<!-- generated: " in text
+    assert generator().page(ROOT / page) == text, f"{page} is out of date: run `make docs`"
+
+
+def test_the_readme_lists_every_loss_and_no_other() -> None:
+    table = (ROOT / "README.md").read_text().partition("<!-- generated: losses -->")[2].partition("<!-- end -->")[0]
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == losses.names()
+
+
+def test_the_readme_lists_every_builtin_dataset_and_marks_stress_tests() -> None:
+    rows = re.findall(r"^\| `([\w-]+)` \| [23]D \|(.*)$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert [name for name, _ in rows] == list(recipes.RECIPES)
+    assert {name for name, text in rows if "*Stress test*" in text} == {
+        name for name in recipes.RECIPES if "mni" in name
+    }
+
+
+def test_the_first_screen_says_what_it_is_shows_a_figure_and_the_two_commands() -> None:
+    screen = "\n".join((ROOT / "README.md").read_text().splitlines()[:20])
+    for wanted in ("make figures", "make test", "![", "demonstration"):
+        assert wanted in screen
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_within_the_project_lead_somewhere(page: str) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", (ROOT / page).read_text()):
+        name, _, heading = target.partition("#")
+        file = (ROOT / page).parent / name if name else ROOT / page
+        assert file.exists(), f"{page}: {target}"
+        if heading:
+            titles = re.findall(r"^#+ (.*)$", file.read_text(), re.MULTILINE)
+            anchors = [re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles]
+            assert heading in anchors, f"{page}: {target}"
+
+
+def test_every_make_target_that_pages_name_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for page in PAGES:
+        assert set(re.findall(r"`?make ([a-z]+)\b(?=[` \n])", "\n".join(code(page)))) <= targets
+
+
+def code(page: str) -> list[str]:
+    """Give everything in a page that is set as code."""
+    text = (ROOT / page).read_text()
+    return [match for _, match in FENCE.findall(text)] + re.findall(r"`[^`\n]+`", text)
+
+
+def test_the_example_of_a_configuration_is_one() -> None:
+    from likeness.config.study import Study
+    from likeness.userinput.refusals import ConfigurationError
+
+    (example,) = [text for language, text in blocks("docs/configuration.md") if language == "yaml"]
+    with pytest.raises(ConfigurationError, match="data/mine: no such folder"):
+        Study.load(yaml.safe_load(example))
+
+
+def test_make_losses_shows_every_loss_with_its_options() -> None:
+    call = [sys.executable, "workflow/tools/losses.py"]
+    lines = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert [line.split()[0] for line in lines[2:] if not line.startswith(" ")] == losses.names()
+    assert any("mind " in line and "radius=2 dilation=2" in line for line in lines)

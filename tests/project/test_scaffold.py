@@ -1,0 +1,84 @@
+"""`make loss NAME=x`: two files that pass the conformance suite and run through a study unchanged."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from project import ROOT, copy_project, run
+
+
+def scaffold(folder: Path, name: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "workflow/tools/new_loss.py", name]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def card(folder: Path, name: str) -> dict:
+    tree = ast.parse((folder / "workflow" / "lib" / "likeness" / "losses" / f"{name}.py").read_text())
+    found = [n for n in tree.body if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == "CARD"]
+    return ast.literal_eval(found[0].value)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    return copy_project(tmp_path / "project")
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("", "is no name for a loss"),
+        ("My_loss", "is no name for a loss"),
+        ("2nd", "is no name for a loss"),
+        ("_mine", "is no name for a loss"),
+        ("mine_", "is no name for a loss"),
+        ("a-b", "is no name for a loss"),
+        ("../evil", "is no name for a loss"),
+        ("lambda", "is taken by the project or by Python"),
+        ("base", "is taken by the project or by Python"),
+        ("unregistered", "is taken by the project or by Python"),
+        ("ncc", "workflow/lib/likeness/losses/ncc.py exists; choose another name or edit it"),
+    ],
+)
+def test_refuses_an_existing_or_ill_formed_name_and_writes_nothing(project: Path, name: str, reason: str) -> None:
+    before = sorted(project.rglob("*"))
+    done = scaffold(project, name)
+    assert done.returncode == 2
+    assert reason in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert sorted(path for path in project.rglob("*") if "__pycache__" not in path.parts) == before
+
+
+def test_a_rule_without_its_module_counts_as_existing(project: Path) -> None:
+    (project / "workflow" / "rules" / "losses" / "half.smk").touch()
+    assert "workflow/rules/losses/half.smk exists" in scaffold(project, "half").stderr
+
+
+def test_the_same_name_gives_the_same_files(tmp_path: Path) -> None:
+    texts = []
+    for copy in ("one", "two"):
+        folder = copy_project(tmp_path / copy)
+        assert scaffold(folder, "my_loss").returncode == 0
+        texts.append((folder / "workflow" / "lib" / "likeness" / "losses" / "my_loss.py").read_bytes())
+    assert texts[0] == texts[1]
+
+
+def test_scaffolds_pass_the_conformance_suite_and_the_linter(project: Path) -> None:
+    for name in ("my_loss", "another"):
+        assert scaffold(project, name).returncode == 0
+    assert card(project, "my_loss")["colour"] != card(project, "another")["colour"]
+    wanted = "'my_loss or another or alike or every_rule'"
+    printed = run(project, f"python -m pytest -q tests/losses/test_conformance.py -k {wanted}")
+    assert "skipped" not in printed
+    files = "workflow/lib/likeness/losses/my_loss.py"
+    run(project, f"ruff check {files} && ruff format --check {files} && mypy && snakefmt --check workflow/rules/losses")
+
+
+@pytest.mark.slow
+def test_a_scaffold_runs_unchanged_through_the_smoke_study(project: Path) -> None:
+    """The study does not list the loss: naming it on the command line is enough."""
+    run(project, "make loss NAME=my_loss")
+    run(project, 'make figures LOSSES="mse my_loss" DATASETS=mni-brain CONFIG=config/smoke.yaml CORES=1')
+    assert ",my_loss,default," in (project / "results" / "smoke" / "tables" / "summary.csv").read_text()
+    assert not (ROOT / "workflow" / "rules" / "losses" / "my_loss.smk").exists()

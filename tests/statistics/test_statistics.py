@@ -1,0 +1,329 @@
+"""The choice of λ, the merging of pairs and seeds, the crossed bootstrap, and the two tables."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from fake_study import Made, Study, write_cards
+
+from likeness import losses
+from likeness.statistics.aggregate import method_name, observations, overall, read_csv, write_csv
+from likeness.statistics.bootstrap import interval, p_value, pair_weights, resampled_means, seed_of
+from likeness.statistics.comparisons import COLUMNS as COMPARISON_COLUMNS
+from likeness.statistics.comparisons import compare
+from likeness.statistics.selection import candidates, choose, mark, primary_metric
+from likeness.statistics.summary import COLUMNS as SUMMARY_COLUMNS
+from likeness.statistics.summary import describe, summarise
+
+
+@pytest.fixture(autouse=True)
+def cards(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch):
+    folder = tmp_path_factory.mktemp("losses")
+    write_cards(folder)
+    monkeypatch.setattr(losses, "FOLDER", folder)
+    for cached in (losses.card, losses.options):
+        cached.cache_clear()
+    yield
+    for cached in (losses.card, losses.options):
+        cached.cache_clear()
+
+
+def chosen(study: Study) -> pd.DataFrame:
+    metrics = study.metrics()
+    return mark(metrics, choose(candidates(metrics)))
+
+
+def test_the_best_feasible_weight_is_chosen():
+    metrics = Study([Made("a")], ["mse"]).metrics()
+    judged = candidates(metrics)
+    assert list(judged.lam) == [0.25, 0.5, 1, 2, 4]
+    assert list(judged.feasible) == [False, True, True, True, True]
+    assert choose(judged).lam.item() == 1
+    assert choose(judged.assign(feasible=judged.lam >= 2)).lam.item() == 2
+
+
+def test_where_nothing_is_feasible_the_least_folding_is_taken_and_flagged():
+    judged = candidates(Study([Made("a")], ["mse"]).metrics())
+    judged = judged.assign(feasible=False, ndv=[5.0, 4.0, 3.0, 0.5, 2.0])
+    row = choose(judged).iloc[0]
+    assert row.lam == 2
+    assert not row.feasible
+
+
+def test_a_diverged_weight_is_never_preferred_and_a_diverged_training_stays_in_the_table():
+    metrics = Study([Made("a", diverged=("ncc",))], ["mse", "ncc"]).metrics()
+    best = (metrics.loss == "mse") & (metrics.lam == 1) & (metrics.split == "val")
+    one_bad_pair = best & (metrics.moving == metrics.moving[best].iloc[0])
+    metrics.loc[one_bad_pair, "value"] = np.nan
+    selection = choose(candidates(metrics)).set_index("loss")
+    assert selection.lam["mse"] in {0.5, 2}
+    assert np.isnan(selection.score["ncc"])
+    assert selection.lam["ncc"] == 4
+    assert not selection.feasible["ncc"]
+
+
+def test_end_point_error_decides_where_it_is_known():
+    metrics = Study([Made("a"), Made("b", field=False)], ["mse"]).metrics()
+    assert primary_metric(metrics, "a") == "epe"
+    assert primary_metric(metrics, "b") == "dice"
+    judged = candidates(metrics).set_index(["dataset", "lam"]).score
+    rows = metrics[
+        (metrics.dataset == "b") & (metrics.lam == 1) & (metrics.split == "val") & (metrics.metric == "dice")
+    ]
+    assert judged["b", 1.0] == pytest.approx(rows.groupby("pair")["value"].mean().mean())
+
+
+def test_marking_keeps_one_weight_per_training_and_everything_without_training():
+    metrics = chosen(Study([Made("a")], ["mse", "ncc"], seeds=(0, 1)))
+    trained = metrics[metrics.loss != ""]
+    kept = trained[trained.chosen].drop_duplicates(["loss", "variant", "seed", "lam"])
+    assert len(kept) == 4
+    assert metrics.chosen[metrics.loss == ""].all()
+
+
+def rows_of(values: list[tuple], metric: str = "epe") -> pd.DataFrame:
+    """Build metrics rows of one learned loss from (moving, fixed, their persons, seed, label, value)."""
+    table = pd.DataFrame(values, columns=["moving", "fixed", "moving_person", "fixed_person", "seed", "label", "value"])
+    pair = table.moving + ">" + table.fixed
+    fixed = {"dataset": "a", "split": "test", "method": "learned", "network": "n", "loss": "mse", "variant": "default"}
+    return table.assign(pair=pair, lam=1.0, metric=metric, unit="mm", chosen=True, **fixed)
+
+
+def test_mirrored_pairs_are_merged_before_seeds_are_averaged():
+    merged = observations(
+        rows_of(
+            [
+                ("a", "b", "a", "b", 0, "all", 1.0),
+                ("b", "a", "b", "a", 0, "all", 3.0),
+                ("a", "b", "a", "b", 1, "all", 10.0),
+                ("b", "c", "b", "c", 0, "all", np.nan),
+            ]
+        )
+    ).set_index("observation")
+    assert merged.value["a|b"] == 6  # not the mean of 1, 3 and 10
+    assert merged.seeds["a|b"] == 2
+    assert np.isnan(merged.value["b|c"])
+    assert merged.seeds["b|c"] == 0
+
+
+def test_exchanged_roles_of_two_persons_are_mirrored_pairs_and_images_of_one_person_are_not():
+    merged = observations(
+        rows_of(
+            [
+                ("p-brain", "q-head", "p", "q", 0, "all", 1.0),
+                ("q-brain", "p-head", "q", "p", 0, "all", 3.0),
+                ("t1", "t2", "r", "r", 0, "all", 5.0),
+                ("t2", "t3", "r", "r", 0, "all", 7.0),
+                ("t2", "t1", "r", "r", 0, "all", 9.0),
+            ]
+        )
+    )
+    assert dict(zip(merged.observation, merged.value, strict=True)) == {"p|q": 2.0, "t1|t2": 7.0, "t2|t3": 7.0}
+
+
+def test_an_absent_label_does_not_count_and_an_infinite_distance_does():
+    rows = [("a", "b", "a", "b", 0, "x", 0.5), ("a", "b", "a", "b", 0, "y", np.nan)]
+    assert overall(rows_of(rows, "dice")).value.item() == 0.5
+    assert overall(rows_of([*rows, ("a", "b", "a", "b", 0, "z", np.inf)], "hd95")).value.item() == np.inf
+
+
+def test_infinite_scores_are_not_averaged_away():
+    mean, sd, median, low, high = describe(np.array([1.0, 2.0, np.inf]), (1.0, 2.0))
+    assert (mean, median) == (np.inf, 2)
+    assert np.isnan([sd, low, high]).all()
+
+
+def test_pair_weights_are_products_of_multiplicities():
+    weights = pair_weights(np.array(["a", "a", "b"]), np.array(["b", "a", "c"]), 400, seed=3)
+    assert weights.shape == (400, 3)
+    drawn = weights[:, 1]  # a pair within person a counts as often as a
+    assert drawn.mean() == pytest.approx(1, abs=0.15)
+    assert set(np.unique(weights[drawn == 0, 0])) == {0}
+    assert (weights[:, 0] <= drawn * (3 - drawn)).all()
+
+
+def test_means_of_resamples_ignore_what_is_missing():
+    weights = np.array([[1.0, 2.0, 0.0], [0.0, 0.0, 1.0]])
+    means = resampled_means(weights, np.array([[1.0, np.nan], [4.0, 5.0], [7.0, np.nan]]))
+    np.testing.assert_array_equal(means, [[3, 5], [7, np.nan]])
+
+
+def test_p_of_no_difference_is_one_and_of_a_clear_one_is_the_smallest():
+    assert p_value(np.zeros(99), 0.0) == 1
+    assert p_value(np.full(99, 2.0) + 0.01 * np.arange(99), 2.5) == 0.01
+    assert np.isnan(interval(np.full(5, np.nan))).all()
+
+
+def test_seeds_of_names_are_the_same_everywhere():
+    assert seed_of("test", "cells") == 444113295860451451
+    assert seed_of("ab", "c") != seed_of("a", "bc")
+
+
+def crossed(rng: np.random.Generator, first: np.ndarray, second: np.ndarray, share: float, mean: float) -> np.ndarray:
+    """Simulate differences of pairs with a subject effect that has a share of the variance."""
+    effects = rng.normal(0, np.sqrt(share / 2), 1 + max(first.max(), second.max()))
+    return mean + effects[first] + effects[second] + rng.normal(0, np.sqrt(1 - share), len(first))
+
+
+def calibration(share: float, runs: int = 400, persons: int = 16, pairs: int = 90) -> tuple[float, float, float]:
+    """Simulate a crossed design: coverage of the crossed and of a pair bootstrap, false positives of p."""
+    rng = np.random.default_rng(0)
+    every = np.array([(i, j) for i in range(persons) for j in range(i + 1, persons)])
+    hits = np.zeros(3)
+    for run in range(runs):
+        first, second = every[rng.choice(len(every), pairs, replace=False)].T
+        values = crossed(rng, first, second, share, mean=0.3)
+        means = resampled_means(pair_weights(first, second, 400, run), values[:, None])[:, 0]
+        naive = values[rng.integers(0, pairs, (400, pairs))].mean(axis=1)
+        low, high = interval(means)
+        naive_low, naive_high = interval(naive)
+        hits += (low <= 0.3 <= high, naive_low <= 0.3 <= naive_high, p_value(means - 0.3, values.mean() - 0.3) < 0.05)
+    return tuple(hits / runs)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.6])
+def test_the_crossed_bootstrap_covers_where_a_bootstrap_over_pairs_does_not(share: float):
+    crossed_coverage, naive_coverage, false_positives = calibration(share)
+    assert crossed_coverage >= 0.88
+    assert naive_coverage <= {0.2: 0.85, 0.6: 0.65}[share]
+    assert crossed_coverage - naive_coverage >= 0.1
+    assert false_positives <= 0.12
+
+
+@pytest.fixture
+def study() -> Study:
+    return Study([Made("a", diverged=("nmi",)), Made("b", dims=3, field=False, subjects=24)], ["mse", "ncc", "nmi"])
+
+
+def test_summary(study: Study):
+    metrics = chosen(study)
+    table = summarise(metrics, 500)
+    assert list(table.columns) == SUMMARY_COLUMNS
+    row = table[(table.dataset == "a") & (table.loss == "ncc") & (table.metric == "epe")].iloc[0]
+    rows = metrics[(metrics.dataset == "a") & (metrics.loss == "ncc") & (metrics.metric == "epe")]
+    rows = rows[(rows.split == "test") & rows.chosen]
+    assert row["mean"] == pytest.approx(rows.value.mean())
+    assert row.ci_low < row["mean"] < row.ci_high
+    assert (row.n_pairs, row.n_subjects, row.n_seeds) == (20, 12, 1)
+    assert (row.method, row.label, row.unit, row.supervision) == ("learned", "all", "mm", "none")
+    assert {"mean", "cortex"} <= set(table.label[table.metric == "dice"])
+    assert set(table[table.method == "unregistered"].metric) == set(table.metric[table.loss == "mse"])
+    diverged = table[(table.dataset == "a") & (table.loss == "nmi")]
+    assert (diverged.n_pairs == 0).all()
+    assert diverged[["mean", "median", "ci_low"]].isna().all(axis=None)
+
+
+def test_comparisons(study: Study):
+    table = compare(chosen(study), 500)
+    assert list(table.columns) == COMPARISON_COLUMNS
+    family = table[(table.dataset == "b") & (table.metric == "dice")]
+    assert list(zip(family.a, family.b, strict=True)) == [
+        ("mse", "ncc"),
+        ("mse", "nmi"),
+        ("mse", "unregistered"),
+        ("ncc", "nmi"),
+        ("ncc", "unregistered"),
+        ("nmi", "unregistered"),
+    ]
+    assert (family.p_holm >= family.p).all()
+    assert (family.effect[family.b == "unregistered"] > 0).all()
+    assert family.effect.between(family.effect_low, family.effect_high).all()
+    assert (family.note == "").all()
+    few = table[(table.dataset == "a") & (table.metric == "epe")].set_index(["a", "b"])
+    assert few.note["mse", "ncc"] == "p is descriptive: fewer than 20 subjects"
+    assert few.note["mse", "nmi"] == "not compared: b diverged"
+    assert np.isnan(few.p["mse", "nmi"])
+
+
+def test_an_infinite_distance_is_not_compared(study: Study):
+    metrics = chosen(study)
+    worst = (metrics.loss == "mse") & (metrics.metric == "hd95") & metrics.chosen & (metrics.split == "test")
+    metrics.loc[metrics.index[worst][0], "value"] = np.inf
+    table = compare(metrics, 100)
+    row = table[(table.dataset == "a") & (table.metric == "hd95") & (table.a == "mse") & (table.b == "ncc")].iloc[0]
+    assert row.note == "not compared: infinite pairs, 1 of a, 0 of b"
+    assert np.isnan(row.effect)
+
+
+def test_two_persons_are_not_tested():
+    table = compare(chosen(Study([Made("a", subjects=2, pairs=1)], ["mse", "ncc"])), 100)
+    assert set(table.note) == {"not tested: fewer than 3 subjects"}
+    assert table.p.isna().all()
+    assert table.effect.notna().all()
+
+
+def test_a_subset_gives_the_same_numbers(study: Study):
+    metrics = chosen(study)
+    whole = compare(metrics, 300)
+    part = compare(metrics[(metrics.loss != "nmi") & (metrics.dataset == "a")], 300)
+    keys = ["dataset", "metric", "a", "b"]
+    both = part.merge(whole, on=keys, suffixes=("", "_whole"))
+    assert len(both) == len(part)
+    for column in ("p", "effect", "effect_low", "effect_high"):
+        np.testing.assert_allclose(both[column], both[f"{column}_whole"], rtol=1e-12)
+
+
+def test_variants_and_seeds():
+    study = Study([Made("a")], ["mse", "ncc"], variants={"ncc": ("small",)}, seeds=(0, 1, 2))
+    metrics = chosen(study)
+    table = compare(metrics, 100)
+    assert "ncc/small" in set(table.b)
+    assert (summarise(metrics, 100).query("loss != ''").n_seeds == 3).all()
+    assert method_name("syn", "", "") == "syn"
+
+
+def test_bytes_of_tables_depend_on_their_content_alone(study: Study, tmp_path):
+    metrics = chosen(study)
+    for name, rows in (("one.csv", metrics), ("two.csv", metrics.sample(frac=1, random_state=1))):
+        write_csv(summarise(rows, 200), tmp_path / name)
+    assert (tmp_path / "one.csv").read_bytes() == (tmp_path / "two.csv").read_bytes()
+    assert b"e-17" not in (tmp_path / "one.csv").read_bytes()
+
+
+def run_script(name: str, **job: dict) -> None:
+    """Run a script of the workflow with a stand-in for what Snakemake gives it."""
+    path = Path(losses.__file__).parents[3] / "scripts" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.main(SimpleNamespace(**{key: SimpleNamespace(**value) for key, value in job.items()}))
+
+
+def test_scripts_lead_from_scores_to_tables(study: Study, tmp_path: Path):
+    scores, models = [], []
+    for key, rows in study.metrics().groupby(["dataset", "loss"]):
+        scores.append(tmp_path / f"{'-'.join(key)}.parquet")
+        rows.drop(columns="chosen").to_parquet(scores[-1], index=False)
+    for key, rows in study.curves().groupby(["dataset", "loss"]):
+        models.append(tmp_path / "-".join(key))
+        models[-1].mkdir()
+        rows.to_csv(models[-1] / "curves.csv", index=False)
+    collected = {"metrics": tmp_path / "m.parquet", "curves": tmp_path / "c.parquet", "selection": tmp_path / "s.csv"}
+    run_script("collect", input={"scores": scores, "models": models}, output=collected)
+    params = {"statistics": {"resamples": 200, "confidence": 0.9}}
+    for name in ("summary", "comparisons"):
+        output = {"table": tmp_path / f"{name}.csv"}
+        run_script(name, input={"metrics": collected["metrics"]}, output=output, params=params)
+    assert len(pd.read_csv(collected["selection"])) == 6
+    assert len(pd.read_parquet(collected["curves"])) == len(study.curves())
+    table = read_csv(tmp_path / "summary.csv")
+    assert set(table.loss) == {"", "mse", "ncc", "nmi"}
+    assert set(read_csv(tmp_path / "comparisons.csv").b) == {"ncc", "nmi", "unregistered"}
+
+
+def test_the_runtime_table_takes_records_of_different_jobs(tmp_path: Path):
+    records = [tmp_path / "a.json", tmp_path / "b.json"]
+    records[0].write_text(json.dumps({"rule": "train", "dataset": "a", "loss": "mse", "seed": 0, "seconds": 1.5}))
+    records[1].write_text(json.dumps({"rule": "pretrain", "dataset": "a", "extractor": "x", "gpu": "none"}))
+    run_script("runtime", input={"records": records}, output={"runtime": tmp_path / "runtime.csv"})
+    table = pd.read_csv(tmp_path / "runtime.csv")
+    assert list(table.rule) == ["train", "pretrain"]
+    assert table.seconds[0] == 1.5

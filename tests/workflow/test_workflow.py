@@ -1,0 +1,365 @@
+"""The workflow end to end: the smoke study, and what an edit, a failure or a folder of one's own leads to.
+
+Everything runs in a copy of the project, so that nobody's results are touched.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from builders import make_dataset
+from project import Smoke, copy_project, files, same_everywhere, snakemake
+
+FIGURES = ("scores", "smoothness_vs_dice", "convergence", "tuning", "img_sample", "landscape")
+AFTER_SCORES = {"collect": 1, "runtime": 1, "summary": 1, "comparisons": 1, "plot": 5, "all": 1}
+AFTER_ALL = {**AFTER_SCORES, "profiles": 1, "plot": 6}
+SUMMARY = (
+    "dataset,method,network,loss,variant,supervision,metric,label,unit,n_pairs,n_subjects,n_seeds,"
+    "mean,sd,median,ci_low,ci_high"
+)
+COMPARISONS = "dataset,network,metric,a,b,n_pairs,n_subjects,p,p_holm,effect,effect_low,effect_high,note"
+LANDSCAPE = (
+    "dataset,loss,variant,transform,gold,pairs,lines,accuracy,distinctiveness,capture_range,minima,risk,"
+    "radius,reach,unit"
+)
+METRICS = (
+    "dataset split method network loss variant lam seed pair moving fixed moving_person fixed_person "
+    "metric label value unit chosen"
+)
+
+
+def todo(project: Path, config: str = "smoke") -> dict[str, int]:
+    """Ask for the jobs per rule that are left to do."""
+    said = snakemake(project, config, "--dry-run", "--quiet", "rules").stdout
+    return {m[1]: int(m[2]) for m in re.finditer(r"^(\w+) +(\d+)$", said, re.M) if m[1] != "total"}
+
+
+@contextmanager
+def edited(path: Path, *changes: tuple[str, str]) -> Iterator[None]:
+    """Change a file for the length of a block; every text to change must be there; without changes, add code."""
+    before = path.read_text()
+    after = before if changes else before + "\nEDITED = 1\n"
+    for old, new in changes:
+        assert old in after, f"{path} does not hold {old!r}"
+        after = after.replace(old, new, 1)
+    path.write_text(after)
+    try:
+        yield
+    finally:
+        path.write_text(before)
+
+
+def write_config(project: Path, name: str, content: Mapping[str, object]) -> None:
+    (project / "config" / f"{name}.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_project(tmp_path_factory.mktemp("workflow") / "project")
+
+
+@pytest.fixture(scope="module")
+def smoke(smoke_study: Smoke) -> Path:
+    """The project after the smoke study."""
+    return smoke_study.project
+
+
+def library(project: Path) -> Path:
+    return project / "workflow" / "lib" / "likeness"
+
+
+def cost(project: Path) -> pd.DataFrame:
+    """Jobs, wall seconds and core-seconds of every rule that ran."""
+    wall, core = {}, {}
+    for record in (project / ".snakemake" / "metadata").rglob("*"):
+        if record.is_file():
+            job = json.loads(record.read_text())
+            # one record for each output of a job
+            wall[job["rule"], *job["log"]] = job["endtime"] - job["starttime"]
+            last = (project / job["log"][0]).read_text().splitlines()[-1]
+            core[job["rule"], *job["log"]] = float(last.split(" core-seconds")[0])
+    table = pd.Series(wall).groupby(level=0).agg(["count", "sum"])
+    table.columns = pd.Index(["jobs", "wall_seconds"])
+    return table.assign(core_seconds=pd.Series(core).groupby(level=0).sum()).sort_values("core_seconds")[::-1]
+
+
+@pytest.mark.slow
+def test_the_smoke_study_gives_every_result(smoke_study: Smoke, capsys: pytest.CaptureFixture[str]) -> None:
+    smoke = smoke_study.project
+    results = smoke / "results" / "smoke"
+    for figure in FIGURES:
+        assert (results / "figures" / f"{figure}.png").read_bytes().startswith(b"\x89PNG")
+        assert (results / "figures" / f"{figure}.pdf").read_bytes().startswith(b"%PDF")
+    for dataset in ("mni-brain", "mni-brain-3d"):
+        assert f"{dataset}.png" in (results / "datasets" / f"{dataset}.md").read_text()
+        assert (results / "datasets" / f"{dataset}.json").is_file()
+    assert (results / "tables" / "summary.csv").read_text().startswith(SUMMARY + "\n")
+    assert (results / "tables" / "comparisons.csv").read_text().startswith(COMPARISONS + "\n")
+    assert (results / "tables" / "landscape.csv").read_text().startswith(LANDSCAPE + "\n")
+    assert not (results / "fields").exists() or not files(results / "fields")
+    assert not files(results / "work")
+    table = cost(smoke)
+    with capsys.disabled():
+        used = smoke_study.core_seconds
+        print(f"\n\nThe smoke study: {table.jobs.sum()} jobs, {used:.0f} core-seconds with Snakemake itself")
+        print(table.to_string(float_format="%.1f", na_rep="-"))
+
+
+@pytest.mark.slow
+def test_the_tables_of_the_smoke_study_hold_every_method_on_every_dataset(smoke: Path) -> None:
+    results = smoke / "results" / "smoke"
+    summary = pd.read_csv(results / "tables" / "summary.csv", keep_default_na=False)
+    for dataset in ("mni-brain", "mni-brain-3d"):
+        rows = summary[(summary.dataset == dataset) & (summary.label.isin(["mean", "all"]))]
+        assert set(zip(rows.method, rows.loss, strict=True)) == {
+            ("unregistered", ""),
+            ("learned", "mse"),
+            ("learned", "ncc"),
+            ("learned", "deepsim_ae"),
+        }
+        assert {"epe", "dice", "hd95", "folding", "sdlogj"} <= set(rows.metric)
+        assert (rows.n_pairs.astype(int) > 0).all()
+    metrics = pd.read_parquet(results / "metrics.parquet")
+    assert list(metrics.columns) == METRICS.split()
+    assert set(metrics[metrics.loss != ""].lam) == {0.1, 1.0}
+    chosen = metrics[metrics.chosen & (metrics.loss != "")]
+    assert len(chosen[["dataset", "loss", "lam"]].drop_duplicates()) == 6
+    landscape = pd.read_csv(results / "tables" / "landscape.csv")
+    assert len(landscape) == 2 * 3 * 5
+    assert set(landscape.gold) == {"true field"}
+    assert landscape[["accuracy", "distinctiveness", "capture_range", "minima", "risk"]].notna().all(axis=None)
+    runtime = pd.read_csv(results / "tables" / "runtime.csv")
+    assert runtime.rule.value_counts().to_dict() == {
+        "score": 8,
+        "train": 6,
+        "register": 6,
+        "probe": 3,
+        "pretrain": 2,
+    }
+    assert (runtime.peak_mb < 4000).all()
+
+
+@pytest.mark.slow
+def test_a_second_call_does_nothing(smoke: Path) -> None:
+    assert "Nothing to be done" in snakemake(smoke, "smoke", "--cores", "1").stderr
+
+
+@pytest.mark.slow
+def test_comments_and_docstrings_rerun_nothing(smoke: Path) -> None:
+    remark = ("\nfrom __future__ import", "\n# a remark\n\nfrom __future__ import")
+    lib, scripts = library(smoke), smoke / "workflow" / "scripts"
+    with (
+        edited(lib / "losses" / "ncc.py", remark, ('"""', '"""Reworded: ')),
+        edited(
+            lib / "training" / "trainer.py", remark, ('    """Trains one model', '    """Reworded: trains one model')
+        ),
+        edited(lib / "data" / "preparation.py", remark),
+        edited(scripts / "train.py", ("def main", "# a remark\ndef main")),
+        edited(scripts / "summary.py", ('"""', '"""Reworded: ')),
+    ):
+        assert todo(smoke) == {}
+
+
+@pytest.mark.slow
+def test_an_edited_loss_reruns_what_depends_on_it(smoke: Path) -> None:
+    with edited(library(smoke) / "losses" / "ncc.py"):
+        jobs = {"train_ncc": 2, "register": 2, "score": 2, "probe": 1}
+        assert todo(smoke) == {**jobs, **AFTER_ALL}
+
+
+@pytest.mark.slow
+def test_an_edited_extractor_reruns_its_pretraining_and_its_losses(smoke: Path) -> None:
+    with edited(library(smoke) / "extractors" / "autoencoder.py"):
+        jobs = {"pretrain": 2, "train_deepsim_ae": 2, "register": 2, "score": 2, "probe": 1}
+        assert todo(smoke) == {**jobs, **AFTER_ALL}
+
+
+@pytest.mark.slow
+def test_an_edited_trainer_reruns_every_training(smoke: Path) -> None:
+    trainings = {"pretrain": 2, "train_mse": 2, "train_ncc": 2, "train_deepsim_ae": 2}
+    with edited(library(smoke) / "training" / "trainer.py"):
+        assert todo(smoke) == {**trainings, "register": 6, "score": 6, "probe": 3, **AFTER_ALL}
+
+
+@pytest.mark.slow
+def test_an_edited_metric_scores_anew_and_trains_nothing(smoke: Path) -> None:
+    with edited(library(smoke) / "metrics" / "surface.py"):
+        jobs = todo(smoke)
+    assert (jobs["score"], jobs["score_unregistered"]) == (6, 2)
+    assert not [rule for rule in jobs if rule.startswith(("train", "pretrain"))]
+
+
+@pytest.mark.slow
+def test_an_edited_plot_redraws_one_figure(smoke: Path) -> None:
+    with edited(library(smoke) / "figures" / "tuning.py"):
+        assert todo(smoke) == {"plot": 1, "all": 1}
+
+
+@pytest.mark.slow
+def test_an_edited_measure_probes_and_trains_nothing(smoke: Path) -> None:
+    with edited(library(smoke) / "statistics" / "landscape.py"):
+        assert todo(smoke) == {"profiles": 1, "plot": 1, "all": 1}
+
+
+@pytest.mark.slow
+def test_another_sampling_of_a_dataset_trains_nothing(smoke: Path) -> None:
+    config = yaml.safe_load((smoke / "config" / "smoke.yaml").read_text())
+    config["datasets"]["mni-brain"]["landscape"] = {"steps": 3}
+    write_config(smoke, "denser", config)
+    assert todo(smoke, "denser") == {"probe": 3, "runtime": 1, "profiles": 1, "plot": 1, "all": 1}
+
+
+@pytest.mark.slow
+def test_a_changed_card_reruns_what_shows_it(smoke: Path) -> None:
+    card = library(smoke) / "losses" / "ncc.py"
+    colour = re.search(r'"colour": "(#\w+)"', card.read_text())
+    assert colour is not None
+    with edited(card, (colour[1], "#123456")):
+        assert todo(smoke) == {"plot": 6, "all": 1}
+    with edited(card, ('"supervision": "none"', '"supervision": "labels"')):
+        assert todo(smoke) == {"plot": 6, "summary": 1, "comparisons": 1, "all": 1}
+
+
+@pytest.mark.slow
+def test_a_changed_grid_of_one_loss_retrains_that_loss(smoke: Path) -> None:
+    config = yaml.safe_load((smoke / "config" / "smoke.yaml").read_text())
+    write_config(smoke, "grid", config | {"losses": config["losses"] | {"ncc": {"grid": [0.2]}}})
+    assert todo(smoke, "grid") == {"train_ncc": 2, "register": 2, "score": 2, **AFTER_SCORES}
+
+
+@pytest.mark.slow
+def test_a_further_loss_runs_alone(smoke: Path) -> None:
+    """Tables and figures exist already; the new loss runs all the same."""
+    config = yaml.safe_load((smoke / "config" / "smoke.yaml").read_text())
+    write_config(smoke, "further", config | {"losses": config["losses"] | {"mind": None}})
+    jobs = {"train_mind": 2, "register": 2, "score": 2, "probe": 1}
+    assert todo(smoke, "further") == {**jobs, **AFTER_ALL}
+
+
+@pytest.mark.slow
+def test_check_tells_what_is_left_to_do(smoke: Path) -> None:
+    call = [sys.executable, "workflow/tools/check.py", "--configfile"]
+    said = subprocess.run([*call, "config/smoke.yaml"], cwd=smoke, capture_output=True, text=True, check=True).stdout
+    assert "configuration and images are in order" in said
+    assert "Nothing to be done" in said
+    write_config(smoke, "anew", yaml.safe_load((smoke / "config" / "smoke.yaml").read_text()) | {"results": "anew"})
+    said = subprocess.run([*call, "config/anew.yaml"], cwd=smoke, capture_output=True, text=True, check=True).stdout
+    assert re.search(r"^ +train_ncc +2 +[\d.]+$", said, re.M)
+    assert re.search(r"about \d+ core-minutes?, .* GB on disk and .* GB while it runs; up to .* GB of memory", said)
+    assert re.search(r"^Kinds of jobs: \d+ measured here", said, re.M)
+    assert not (smoke / "anew").exists()
+
+
+def test_every_loss_has_a_rule_of_its_name_and_every_rule_a_loss(project: Path) -> None:
+    modules = {p.stem for p in (library(project) / "losses").glob("[!_]*.py")} - {"base"}
+    rules = {p.stem: p.read_text() for p in (project / "workflow" / "rules" / "losses").glob("*.smk")}
+    assert set(rules) == modules
+    for name, text in rules.items():
+        assert f"use rule train as train_{name} with:" in text
+        assert f'loss="{name}"' in text
+
+
+OWN: dict[str, object] = {
+    "title": "Two folders of one's own",
+    "results": "results/own",
+    "datasets": {"flat": {"folder": "own/flat"}, "solid": {"folder": "own/solid"}},
+    "losses": {"mse": {"grid": [0.5, 1e38]}, "mse_masked": {"grid": [1e38]}, "deepsim_seg": None},
+    "networks": {"voxelmorph": {"channels_2d": [4, 8], "channels_3d": [4, 8], "norm": "none"}},
+    "training": {"steps": 6, "batch": 1, "learning_rate": 0.001, "validate_every": 3, "grid": [0.5]},
+    "pretraining": {"steps": 6, "batch": 1, "validate_every": 3, "channels_2d": [4, 8], "channels_3d": [4, 8]},
+    "statistics": {"resamples": 200},
+}
+"""λ = 1e38 overflows at the first step: a training that diverges."""
+
+
+@pytest.fixture(scope="module")
+def own(project: Path) -> Path:
+    """Results of a study of two folders that a user gives, in which some trainings diverge."""
+    parts = ("with_mask", "with_instances", "with_landmarks", "with_field", "with_unmatched")
+    make_dataset(project / "own" / "flat", 2, 32, **dict.fromkeys(parts, True))
+    make_dataset(project / "own" / "solid", 3, 24, with_label=False, with_landmarks=True, labels=None, evaluate=None)
+    write_config(project, "own", OWN)
+    snakemake(project, "own", "--cores", "2", threads="2")
+    return project / "results" / "own"
+
+
+@pytest.mark.slow
+def test_a_folder_of_ones_own_goes_through_the_same_jobs(own: Path) -> None:
+    metrics = pd.read_parquet(own / "metrics.parquet")
+    found = {name: set(rows.metric) for name, rows in metrics.groupby("dataset")}
+    alike = {"tre", "folding", "sdlogj"}
+    assert {"dice", "dice_instance", "hd95", "epe", "nda", "epe_near_unmatched", *alike} <= found["flat"]
+    assert {"ndv", *alike} <= found["solid"]
+    assert not {"dice", "hd95", "epe"} & found["solid"]
+    assert set(metrics.unit[metrics.metric.isin(["tre", "epe", "hd95"])]) == {"mm"}
+    for name in ("flat", "solid"):
+        assert (own / "datasets" / f"{name}.md").is_file()
+    assert set(metrics.loss[metrics.dataset == "solid"]) == {"", "mse"}
+
+
+@pytest.mark.slow
+def test_a_diverged_training_is_a_result(own: Path) -> None:
+    models = own / "models" / "flat" / "voxelmorph"
+    training = json.loads((models / "mse_masked" / "default" / "seed1" / "training.json").read_text())
+    assert training["weights"][0]["diverged_at"] == 0
+    assert training["weights"][0]["file"] is None
+    summary = pd.read_csv(own / "tables" / "summary.csv", keep_default_na=False)
+    rows = summary[(summary.loss == "mse_masked") & (summary.metric == "epe")]
+    assert rows[["n_pairs", "mean"]].astype(str).to_numpy().tolist() == [["0", ""]]
+    notes = pd.read_csv(own / "tables" / "comparisons.csv").query("metric == 'epe'").set_index(["a", "b"]).note
+    assert notes["mse", "mse_masked"] == "not compared: b diverged"
+    selection = pd.read_csv(own / "tables" / "selection.csv").set_index(["dataset", "loss"])
+    assert not selection.feasible["flat", "mse_masked"]
+    for figure in FIGURES:
+        assert (own / "figures" / f"{figure}.png").is_file()
+
+
+@pytest.mark.slow
+def test_a_weight_that_diverged_leaves_the_others(own: Path) -> None:
+    selection = pd.read_csv(own / "tables" / "selection.csv").set_index(["dataset", "loss"])
+    assert selection.lam["flat", "mse"] == 0.5
+    metrics = pd.read_parquet(own / "metrics.parquet").query("dataset == 'flat' and loss == 'mse' and metric == 'epe'")
+    assert metrics.value.notna().groupby(metrics.lam).all().to_dict() == {0.5: True, 1e38: False}
+
+
+@pytest.mark.slow
+def test_two_runs_with_different_cores_and_threads_give_the_same_bytes(own: Path, project: Path) -> None:
+    write_config(project, "again", OWN | {"results": "results/again"})
+    again = project / "results" / "again"
+    targets = [f"results/again/tables/{name}.csv" for name in ("summary", "comparisons", "selection")]
+    snakemake(project, "again", "--cores", "1", *targets)
+    first, second = files(own), files(again)
+    compared = [name for name in second if same_everywhere(name)]
+    assert {f"tables/{name}.csv" for name in ("summary", "comparisons", "selection")} < set(compared)
+    assert any(name.endswith(".safetensors") for name in compared)
+    assert [name for name in compared if first[name] != second[name]] == []
+
+
+@pytest.mark.slow
+def test_a_changed_image_is_prepared_anew_and_a_spoilt_one_refused(own: Path, project: Path) -> None:
+    image = project / "own" / "flat" / "image" / "train0.png"
+    assert todo(project, "own") == {}
+    os.utime(image)
+    assert todo(project, "own")["prepare"] == 1
+    before = files(own / "tables")
+    image.write_bytes(b"no picture")
+    call = [sys.executable, "-m", "snakemake", "--configfile", "config/own.yaml", "--cores", "1"]
+    done = subprocess.run(call, cwd=project, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("config/own.yaml: key 'datasets.flat.folder': own/flat/image/train0.png: ")
+    assert "Traceback" not in done.stderr
+    check = [sys.executable, "workflow/tools/check.py", "--configfile", "config/own.yaml"]
+    checked = subprocess.run(check, cwd=project, capture_output=True, text=True, check=False)
+    assert (checked.returncode, checked.stderr.strip()) == (1, last)
+    assert files(own / "tables") == before

@@ -1,0 +1,1 @@
+"""The study: its configuration, checked, and what follows from it."""

@@ -1,0 +1,207 @@
+"""What the parts of a configuration have to say to each other: each check refuses in one sentence, with file and key.
+
+What a single value may be stands in the schema; here is what only the whole tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import yaml
+
+from likeness import extractors, losses
+from likeness.data import layout
+from likeness.datasets import recipes
+from likeness.extractors import sources
+from likeness.extractors.sources import TRAINED_ON
+from likeness.userinput import schemas
+from likeness.userinput.refusals import ConfigurationError, DatasetError, plain, suggest
+
+if TYPE_CHECKING:
+    from likeness.config.study import Study
+
+
+def check(study: Study) -> None:
+    """Check a study that agrees with its schema, and find out what its datasets have.
+
+    Raises:
+        ConfigurationError: at the first thing that does not fit.
+    """
+    _check_results(study)
+    _check_losses(study)
+    _check_datasets(study)
+    _check_transfers(study)
+    _check_sources(study)
+    _check_hashes(study)
+    _check_applicable(study)
+    _check_levels(study)
+
+
+def refuse(study: Study, key: str, what: str) -> NoReturn:
+    """Raise a :class:`ConfigurationError` that names the file and the key."""
+    msg = f"{plain(study.file)}: key '{key}': {what}"
+    raise ConfigurationError(msg)
+
+
+def _check_results(study: Study) -> None:
+    """Refuse results in the place of a file, at which Snakemake would end with a traceback."""
+    for place in (Path(study.results), *Path(study.results).parents):
+        with suppress(OSError):
+            if place.is_file():
+                refuse(study, "results", f"'{place}' is a file; name a folder")
+
+
+def _check_losses(study: Study) -> None:
+    known = losses.names()
+    _check_subset(study, "only_losses", known)
+    for name, entry in study.config["losses"].items():
+        if name not in known:
+            refuse(study, f"losses.{name}", f"there is no loss '{name}'; {suggest(name, known)}")
+        if "default" in entry["variants"]:
+            refuse(study, f"losses.{name}.variants.default", "the name is taken by the variant without `variants`")
+        for key, options in {"options": entry["options"], **entry["variants"]}.items():
+            place = f"losses.{name}.{key if key == 'options' else f'variants.{key}'}"
+            own, limits = losses.options(name), losses.card(name).get("limits", {})
+            if key != "options" and study.trains_extractor(name):
+                own, limits = {**own, TRAINED_ON: None}, {**limits, TRAINED_ON: {"type": ["string", "null"]}}
+            _check_options(study, place, f"loss '{name}'", options, own, limits)
+        _check_effects(study, name)
+
+
+def _check_options(
+    study: Study, key: str, owner: str, options: Mapping[str, Any], known: Mapping[str, Any], limits: Mapping[str, Any]
+) -> None:
+    """Refuse an option that its owner does not have, or whose value is not of the kind of its default."""
+    for option, value in options.items():
+        where = f"{key}.{plain(option)}"
+        if option not in known:
+            hint = suggest(option, known) if known else "it has none"
+            refuse(study, where, f"{owner} has no such option; {hint}")
+        rule = {**schemas.same_kind(known[option]), **limits.get(option, {})}
+        if said := schemas.fault(value, rule):
+            default = yaml.safe_dump(known[option]).split("\n")[0]
+            refuse(study, where, f"{said}{' The' if said.endswith('?') else ', the'} default is {default}")
+
+
+def _check_effects(study: Study, loss: str) -> None:
+    """Refuse an option that changes nothing beside the others: what it is to be compared with would be the same."""
+    own, limits, entry = losses.options(loss), losses.card(loss).get("limits", {}), study.config["losses"][loss]
+    for stated_in in ["options", *entry["variants"]]:
+        stated = entry["options"] if stated_in == "options" else entry["variants"][stated_in]
+        for option in (key for key, value in stated.items() if key in limits and value != own[key]):
+            takers = [stated_in]
+            if stated_in == "options":
+                # it may be meant for variants, which inherit it and choose another partner
+                takers = ["default", *(name for name, over in entry["variants"].items() if option not in over)]
+            for partner, wanted in limits[option].get("with", {}).items():
+                found = [{**own, **study.options(loss, taker)}[partner] for taker in takers]
+                if wanted not in found:
+                    key = stated_in if stated_in == "options" else f"variants.{stated_in}"
+                    said = f"has no effect where `{partner}` is '{found[0]}'; make that '{wanted}'"
+                    refuse(study, f"losses.{loss}.{key}.{option}", f"{said}, or take the key away")
+
+
+def _check_subset(study: Study, key: str, known: list[str]) -> None:
+    for name in study.config[key].split():
+        if name not in known:
+            refuse(study, key, f"the study has no '{plain(name)}'; {suggest(name, known)}")
+
+
+def _check_datasets(study: Study) -> None:
+    _check_subset(study, "only_datasets", list(study.config["datasets"]))
+    for name in study.prepared:
+        entry = study.config["datasets"][name]
+        if "folder" in entry and "recipe" in entry:
+            refuse(study, f"datasets.{name}", "give either `folder` or `recipe`, not both")
+        if "folder" in entry:
+            try:
+                layout.check_tables(Path(entry["folder"]))
+                study.capabilities[name] = layout.capabilities(Path(entry["folder"]))
+            except DatasetError as error:
+                refuse(study, f"datasets.{name}.folder", str(error))
+        else:
+            recipe = entry.get("recipe", name)
+            if recipe not in recipes.RECIPES:
+                hint = suggest(recipe, list(recipes.RECIPES))
+                refuse(study, f"datasets.{name}", f"there is no built-in recipe '{recipe}'; {hint} or give `folder`")
+            owner, known = f"recipe '{recipe}'", recipes.defaults(recipe)
+            _check_options(study, f"datasets.{name}.options", owner, entry["options"], known, recipes.limits(recipe))
+            study.capabilities[name] = recipes.describe(recipe)
+
+
+def _check_transfers(study: Study) -> None:
+    """Refuse to take an extractor from a dataset where none could be trained, or none that fits another dataset."""
+    for loss in study.losses:
+        for variant in study.variants(loss):
+            name = study.options(loss, variant).get(TRAINED_ON)
+            if name is None:
+                continue
+            key = f"losses.{loss}.variants.{variant}.{TRAINED_ON}"
+            if name not in study.config["datasets"]:
+                refuse(study, key, f"the study has no dataset '{name}'; {suggest(name, study.config['datasets'])}")
+            if reason := study.inapplicable(name, loss):
+                refuse(study, key, f"no extractor can be trained on '{name}': {reason}; name another dataset")
+            dims = study.capabilities[name]["spatial_dims"]
+            if all(study.left_out(dataset, loss, variant) for dataset in study.datasets):
+                said = f"no dataset that is run but '{name}' itself has images in {dims}D, as it has"
+                refuse(study, key, f"{said}; name another, or leave the variant out")
+
+
+def _check_sources(study: Study) -> None:
+    """Refuse a model on the hub for an extractor that is not of one."""
+    named = study.config["weights"]["sources"]
+    able = [path.stem for path in sorted(sources.FOLDER.glob("*.py")) if named and _hub(path.stem)]
+    for name in named:
+        if name not in able:
+            said = f"the weights of '{plain(name)}' are of no model on the hub that another could stand for"
+            refuse(study, f"weights.sources.{plain(name)}", f"{said}; {suggest(name, able)}")
+
+
+def _check_hashes(study: Study) -> None:
+    """Refuse a hash that is of nothing."""
+    for name, stated in study.config["weights"]["hashes"].items():
+        key = f"weights.hashes.{plain(name)}"
+        found = sources.source(name)
+        if found is None:
+            refuse(study, key, f"there is no extractor '{plain(name)}' with published weights; take the key away")
+        files = list(found.hashes)
+        for file in [] if isinstance(stated, str) else stated:
+            if file not in files:
+                refuse(study, key, f"{name} has no file '{plain(file)}'; {suggest(file, files)}")
+        if isinstance(stated, str) and len(files) > 1:
+            refuse(study, key, f"{name} has {len(files)} files; give a block with the hash of each")
+
+
+def _check_applicable(study: Study) -> None:
+    """Refuse a study of which nothing would be trained."""
+    if next(study.runs(), None) is None:
+        dataset, loss = study.datasets[0], study.losses[0]
+        reason = study.inapplicable(dataset, loss)
+        refuse(study, "losses", f"none applies to any dataset, '{loss}' not to '{dataset}': {reason}; add another")
+
+
+def _check_levels(study: Study) -> None:
+    """Refuse a level or a tap that the extractor which the study pretrains does not have."""
+    for dataset, _, loss, variant, _ in study.runs():
+        options = study.options(loss, variant)
+        levels, taps = options.get("levels"), options.get("taps")
+        if (levels or taps) and losses.card(loss)["extractor"] in extractors.PRETRAINED:
+            learnt = options.get(TRAINED_ON) or dataset
+            stages = len(study.pretraining(learnt)["channels"])
+            key = f"losses.{loss}.{'options' if variant == 'default' else f'variants.{variant}'}"
+            if levels and max(levels) >= stages:
+                said = f"{levels} goes beyond the {stages} levels of the extractor on '{learnt}', 0 to {stages - 1}"
+                refuse(study, f"{key}.levels", f"{said}; name others or add stages to `pretraining`")
+            possible = ["middle", *(f"up{stage}" for stage in range(stages))]
+            unknown = next((tap for tap in taps or [] if tap not in possible), None)
+            if unknown is not None:
+                said = f"the extractor on '{learnt}' has no '{plain(unknown)}' but {', '.join(possible)}"
+                refuse(study, f"{key}.taps", f"{said}; name one of these or add stages to `pretraining`")
+
+
+def _hub(extractor: str) -> str:
+    found = sources.source(extractor)
+    return found.hub if found else ""

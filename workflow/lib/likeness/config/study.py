@@ -1,0 +1,303 @@
+"""A study: the configuration, checked and completed, and what follows from it for each dataset and loss.
+
+Nothing here reads an image or imports a heavy library, because the workflow needs it while it is parsed.
+"""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from likeness import losses
+from likeness.config import checks
+from likeness.data import contents
+from likeness.extractors import sources
+from likeness.extractors.sources import TRAINED_ON, Source
+from likeness.runtime.atomic import probe
+from likeness.userinput import documents, schemas
+from likeness.userinput.refusals import ConfigurationError, DatasetError, plain, sentence
+
+OVERLAID = ("training", "pretraining", "landscape")
+"""The blocks of a study in which a dataset may differ."""
+SCHEMA = Path(__file__).parents[3] / "schemas" / "config.schema.yaml"
+
+
+@lru_cache
+def schema() -> dict[str, Any]:
+    """Read the JSON Schema of a configuration."""
+    return yaml.safe_load(SCHEMA.read_text())
+
+
+def read(path: str | Path) -> dict[Any, Any]:
+    """Read a configuration file, strictly: Snakemake's own reading takes the last of two keys of one name.
+
+    Raises:
+        ConfigurationError: in one sentence, if it is not there, no YAML, or names a key twice.
+    """
+    path = Path(path)
+    if not path.exists():
+        msg = f"{path}: no such configuration; config/ holds those that come with the project"
+        raise ConfigurationError(msg)
+    return documents.read(path, ConfigurationError, "title: …")
+
+
+def check_results(results: str, file: str) -> None:
+    """Try whether anything can be written into the folder of the results.
+
+    Args:
+        results: the key of that name.
+        file: the configuration, for the message.
+
+    Raises:
+        ConfigurationError: if not; where the disk is full, with what is free.
+    """
+    try:
+        probe(Path(results))
+    except OSError as error:
+        said = sentence(error) or f"{results}: cannot be written to ({error.strerror}); name another folder"
+        if error.errno == errno.ENOSPC:
+            said += f" ({shutil.disk_usage(results).free / 1e6:.1f} MB are free)"
+        msg = f"{plain(file)}: key 'results': {said}"
+        raise ConfigurationError(msg) from None
+
+
+def _rule(rule: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Follow a reference; what stands beside it wins."""
+    return {**schema()["$defs"][rule["$ref"].rsplit("/", 1)[1]], **rule} if "$ref" in rule else rule
+
+
+def _rule_of(key: Any, rule: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Give the rule of a key in the rule of its block; nothing where the key is unknown."""
+    other = rule.get("additionalProperties")
+    return _rule(rule.get("properties", {}).get(key, other if isinstance(other, Mapping) else {}))
+
+
+def _opened(value: Any, rule: Mapping[str, Any]) -> Any:
+    """Take a key without a value for a block without entries, where a block belongs there."""
+    if value is None and rule.get("type") == "object":
+        return {}
+    if not isinstance(value, Mapping):
+        return value
+    return {key: _opened(item, _rule_of(key, rule)) for key, item in value.items()}
+
+
+def _complete(value: Any, rule: Mapping[str, Any]) -> Any:
+    """Fill in the defaults of the schema, recursively."""
+    if not isinstance(value, Mapping):
+        return value
+    known = {key: _rule(entry) for key, entry in rule.get("properties", {}).items()}
+    full = {key: entry["default"] for key, entry in known.items() if "default" in entry}
+    full.update(value)
+    return {key: _complete(item, _rule_of(key, rule)) for key, item in full.items()}
+
+
+def _overlay(base: Mapping[str, Any], over: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """Complete a dataset's budget: its own entries over the study's over the defaults."""
+    return _complete({**base, **over}, schema()["$defs"][kind])
+
+
+@dataclass(frozen=True)
+class Study:
+    """A configuration that was checked. Make one with :meth:`load`."""
+
+    config: dict[str, Any]
+    file: str
+    capabilities: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Spatial dims and parts of every dataset of the study, and of those that extractors are taken from, by name."""
+
+    @classmethod
+    def load(cls, config: Mapping[str, Any], file: str = "the configuration") -> Study:
+        """Check a configuration against its schema, the losses, the recipes and the tables of datasets.
+
+        Args:
+            config: as read from YAML.
+            file: its name, for messages.
+
+        Raises:
+            ConfigurationError: in one sentence that names file, key and mend.
+        """
+        raw = _opened(config, schema())
+        schemas.check(raw, schema(), file, ConfigurationError)
+        full = _complete(raw, schema())
+        # Snakemake warns of './' and '//' in paths
+        full["results"] = str(Path(full["results"]))
+        for name, entry in full["datasets"].items():
+            # what a dataset changes is laid over the study's budget; defaults filled in here would hide that budget
+            entry.update({kind: raw["datasets"][name].get(kind, {}) for kind in OVERLAID})
+        for name in full["only_losses"].split():
+            # a new loss is tried on a study that does not know it, with the loss's defaults
+            full["losses"].setdefault(name, _complete({}, schema()["$defs"]["loss"]))
+        study = cls(full, file)
+        checks.check(study)
+        return study
+
+    def check_images(self) -> None:
+        """Check every image of the user's own datasets; a good verdict is remembered until a file changes.
+
+        Raises:
+            ConfigurationError: at the first image that does not fit.
+        """
+        for name in self.prepared:
+            if folder := self.config["datasets"][name].get("folder"):
+                try:
+                    contents.check_images(folder, Path(self.results) / "work" / "checked.json")
+                except DatasetError as error:
+                    checks.refuse(self, f"datasets.{name}.folder", str(error))
+
+    @staticmethod
+    def trains_extractor(loss: str) -> bool:
+        """Tell whether the workflow trains the extractor of a loss."""
+        name = losses.card(loss)["extractor"]
+        return name is not None and sources.source(name) is None
+
+    @property
+    def results(self) -> str:
+        """Folder that everything is written to."""
+        return self.config["results"]
+
+    @property
+    def networks(self) -> list[str]:
+        """Networks of the study, in the order of the configuration."""
+        return list(self.config["networks"])
+
+    @property
+    def seeds(self) -> list[int]:
+        """Training seeds."""
+        return self.config["seeds"]
+
+    def _chosen(self, kind: str) -> list[str]:
+        only = self.config[f"only_{kind}"].split()
+        return [name for name in self.config[kind] if not only or name in only]
+
+    @cached_property
+    def datasets(self) -> list[str]:
+        """Datasets of the study, in the order of the configuration."""
+        return self._chosen("datasets")
+
+    @cached_property
+    def prepared(self) -> list[str]:
+        """Datasets that are prepared: those of the study, and any other that an extractor is trained on."""
+        taken = [self.options(loss, variant).get(TRAINED_ON) for loss in self.losses for variant in self.variants(loss)]
+        others = [str(name) for name in taken if name in self.config["datasets"]]
+        return list(dict.fromkeys([*self.datasets, *others]))
+
+    @cached_property
+    def losses(self) -> list[str]:
+        """Losses of the study, in the order of figures and tables."""
+        chosen = self._chosen("losses")
+        return [name for name in losses.names() if name in chosen]
+
+    def variants(self, loss: str) -> list[str]:
+        """Variants of a loss, ``default`` first."""
+        return ["default", *self.config["losses"][loss]["variants"]]
+
+    def options(self, loss: str, variant: str) -> dict[str, Any]:
+        """Options of a variant: its own over those of the variant ``default``.
+
+        Beside keywords of the loss there may be ``trained_on``: the dataset whose extractor it takes.
+        """
+        entry = self.config["losses"][loss]
+        return {**entry["options"], **({} if variant == "default" else entry["variants"][variant])}
+
+    def inapplicable(self, dataset: str, loss: str) -> str | None:
+        """Say in a sentence why a loss does not apply to a dataset; ``None`` where it does."""
+        able, card = self.capabilities[dataset], losses.card(loss)
+        if able["spatial_dims"] not in card["dimensions"]:
+            return f"{card['title']} does not work in {able['spatial_dims']}D."
+        missing = next((part for part in card["requires"] if part not in able["parts"]), None)
+        if missing is None:
+            return None
+        some = f", but only some of those that learn or validate have a {missing}" if missing in able["partly"] else ""
+        return card["requires"][missing] + some
+
+    def runs(self) -> Iterator[tuple[str, str, str, str, int]]:
+        """List every training: dataset, network, loss, variant, seed."""
+        for dataset in self.datasets:
+            for network in self.networks:
+                for loss in self.losses:
+                    if self.inapplicable(dataset, loss) is None:
+                        for variant in self.variants(loss):
+                            if self.left_out(dataset, loss, variant) is None:
+                                for seed in self.seeds:
+                                    yield dataset, network, loss, variant, seed
+
+    def left_out(self, dataset: str, loss: str, variant: str) -> str | None:
+        """Say in a sentence why a variant with another dataset's extractor leaves a dataset out; ``None`` otherwise."""
+        name = self.options(loss, variant).get(TRAINED_ON)
+        if name is None:
+            return None
+        if name == dataset:
+            return "The extractor of the variant is of this dataset, as that of the default is."
+        dims = self.capabilities[name]["spatial_dims"]
+        alike = dims == self.capabilities[dataset]["spatial_dims"]
+        return None if alike else f"The extractor of the variant is of {name}, which has images in {dims}D."
+
+    def trained_extractor(self, dataset: str, loss: str, variant: str) -> tuple[str, str] | None:
+        """Give the dataset and the name of the extractor that a training needs, if the workflow trains it."""
+        if not self.trains_extractor(loss):
+            return None
+        return self.options(loss, variant).get(TRAINED_ON) or dataset, losses.card(loss)["extractor"]
+
+    def pretrainings(self) -> Iterator[tuple[str, str, int]]:
+        """List every extractor that the workflow trains: dataset, extractor, seed."""
+        found = {
+            (*learnt, seed): None
+            for dataset, _, loss, variant, seed in self.runs()
+            if (learnt := self.trained_extractor(dataset, loss, variant))
+        }
+        yield from found
+
+    def source(self, extractor: str) -> Source:
+        """Give the files of an extractor whose weights are published, of the model and with the hashes of the study."""
+        return sources.wanted_by(self.config["weights"], extractor)
+
+    @cached_property
+    def published(self) -> list[str]:
+        """Extractors with published weights that a training needs."""
+        needed = dict.fromkeys(losses.card(loss)["extractor"] for _, _, loss, _, _ in self.runs())
+        return [name for name in needed if name and sources.source(name)]
+
+    @property
+    def weights_folder(self) -> Path:
+        """Where published weights lie."""
+        return Path(self.config["weights"]["folder"])
+
+    def missing_weights(self) -> list[str]:
+        """Say in a sentence of every extractor whose files have yet to be fetched what they are and where they go."""
+        converted = Path(self.results) / "extractors"
+        unmade = [name for name in self.published if not (converted / f"{name}.safetensors").exists()]
+        return [said for name in unmade if (said := sources.missing(self.source(name), self.weights_folder))]
+
+    def _architecture(self, entry: Mapping[str, Any], dataset: str) -> dict[str, Any]:
+        dims = self.capabilities[dataset]["spatial_dims"]
+        chosen = {k: v for k, v in entry.items() if not k.startswith("channels_")}
+        return {**chosen, "channels": entry[f"channels_{dims}d"]}
+
+    def training(self, dataset: str, network: str, loss: str) -> dict[str, Any]:
+        """Everything that decides a training but the data, the loss's options and the seed, as plain types."""
+        entry = self.config["datasets"][dataset]
+        budget = _overlay(self.config["training"], entry["training"], "training")
+        card = losses.card(loss)
+        own = self.config["losses"][loss].get("grid") or budget.pop("grid", None)
+        budget["grid"] = own or (card["grid"] if budget["weights"] == "balanced" else card["raw_grid"])
+        budget["network"] = network
+        budget["architecture"] = self._architecture(self.config["networks"][network], dataset)
+        budget["threads"] = self.config["threads"]
+        return budget
+
+    def pretraining(self, dataset: str) -> dict[str, Any]:
+        """Everything that decides the pretraining of an extractor but the data and the seed, as plain types."""
+        entry = self.config["datasets"][dataset]
+        budget = self._architecture(_overlay(self.config["pretraining"], entry["pretraining"], "pretraining"), dataset)
+        return {**budget, "threads": self.config["threads"]}
+
+    def landscape(self, dataset: str) -> dict[str, Any]:
+        """Give how densely losses are sampled around the truth of a dataset."""
+        return _overlay(self.config["landscape"], self.config["datasets"][dataset]["landscape"], "landscape")

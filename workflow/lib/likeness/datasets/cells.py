@@ -1,0 +1,544 @@
+"""``cells``: sections of a simulated block of nerve tissue, cut and deformed like serial-section electron microscopy.
+
+A phantom is a function of space: cells of very different sizes fill it, additively weighted Voronoi regions with wavy
+walls; thin sheets of glia run between them; mitochondria, vesicles and synapses lie where they belong. A stack is a
+few neighbouring planes of one phantom. Each is read through a warp of its own, which is the true field, so that cell
+walls drift and organelles appear and vanish from section to section by anatomy, not by rule. What is smaller than a
+section is thick (vesicles, the grain of the cytoplasm, noise) is drawn anew for every section.
+
+The constants are calibrated to the training tiles of real data: Gerhard et al., Segmented anisotropic ssTEM dataset of
+neural tissue, doi:10.6084/m9.figshare.856713. :mod:`likeness.data.texture` measures what they are calibrated to.
+
+Lengths are in pixels of 4.6 nm. Depth is compressed by the elongation of the cells across the sections, so that in
+the phantom's own coordinates every structure is isotropic.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+
+from likeness.datasets.simulate.fields import block_mean, random_warp, smooth_noise
+from likeness.datasets.writing import write_subject, write_tables
+from likeness.runtime.atomic import whole
+
+LABELS = {0: "membrane", 1: "intracellular", 2: "mitochondria", 3: "synapse", 4: "glia"}
+MEMBRANE, INTRACELLULAR, MITOCHONDRIA, SYNAPSE, GLIA = LABELS
+SPACING = 4.6
+"""Nanometres per pixel."""
+STEP = 5.2
+"""Distance of neighbouring sections in the compressed depth: 46 nm, were cells 1.9 times as long as wide."""
+MARGIN = 72.0
+"""How far the block of tissue goes on around the sections, so that large cells beside them still reach in."""
+
+CELL_RADII = ((66.0, 0.7), (38.0, 0.35), (23.0, 0.3), (15.0, 0.15))
+"""Radius of a class of cells, and how many of its spheres are tried, as a share of the block's volume over radius³."""
+PACKING = 0.9
+"""How close two cells may come, as a share of the sum of their radii."""
+WAVINESS = ((13.0, 60.0), (2.2, 11.0))
+"""Amplitude and scale of what bends the walls."""
+
+GLIA_SCALE = 50.0
+GLIA_THRESHOLD = 1.2
+"""Glia grows where a random function of that scale and of variance 1 exceeds the threshold, around the large cells."""
+SMALLEST_IN_GLIA = 18.0
+"""Radius of the smallest cells that glia leaves alone."""
+GLIA_CLEARANCE = 3.0
+GLIA_TAPER = 25.0
+"""Distance of glia from the cells' spheres, and how much it grows where the random function falls short by 1."""
+
+MEMBRANE_HALF_WIDTH = 2.95
+WIDEST_MEMBRANE = 4.65
+"""Half the width of a membrane cut across, and the most that cutting it obliquely makes of it."""
+SMALLEST_HOST = 34.0
+MITOCHONDRIA_PER_CELL = 0.55
+"""Radius from which a cell may have a mitochondrion, and how often it does."""
+MITOCHONDRION_LENGTH = (38.0, 80.0)
+MITOCHONDRION_ASPECT = 0.66
+CRISTA_PERIOD = 11.0
+SYNAPSES_TRIED = 1.5e-6
+"""Points tried per unit of volume; those that fall close to a wall become synapses."""
+SYNAPSE_EXTENT = (25.0, 25.0, 40.0)
+SYNAPSE_THICKNESS = 17.0
+VESICLES = 0.002
+FILAMENTS = 0.003
+"""How many per pixel of cytoplasm; vesicles in the average cell."""
+
+BRIGHTNESS = {"cytoplasm": 0.655, "mitochondria": 0.365, "glia": 0.31, "synapse": 0.10, "membrane": 0.12}
+CELL_CONTRAST = 0.04
+"""Standard deviation of the brightness of cells."""
+GRAIN = ((0.7, 0.1), (1.8, 0.054), (14.0, 0.062))
+"""Scale and strength of the texture that is new in every section."""
+POINT_SPREAD = 0.8
+"""Standard deviation of the blur of what is not grain."""
+GAIN = 0.05
+"""Standard deviation of the contrast over the sections."""
+
+WARP_SCALES = (110.0, 45.0, 18.0)
+WARP_AMPLITUDES = (3.6, 2.1, 0.9)
+WARP_STRIDE = 4
+"""Warps are drawn on every fourth pixel, which their smallest scale allows, and refined by cubic splines."""
+WARP_EXTENT = 512
+"""Warps are drawn at least that wide and cropped: a warp repeats at its ends and must not do so within a section."""
+
+BLOCK = 8
+"""Edge of the blocks of pixels for which candidates for the nearest cell are chosen."""
+SPLITS = ("train", "val", "test")
+NOTE = (
+    "Simulated tissue, calibrated to real sections at 4.6 nm before it is binned, but simulated. Each stack is a "
+    "phantom of its own and counts as one person: its sections share cells. field is the true warp of a section into "
+    "the plane of its phantom, shared by a group, and says nothing of the step in depth: cell walls run obliquely and"
+    " drift between sections, and organelles end, so that even the true displacement leaves a mean Dice (membrane, "
+    "intracellular, mitochondria, glia) of about .7; a registration that follows every wall departs from it by a "
+    "pixel or two. Label 0 is membrane, a structure, not background."
+)
+
+
+@dataclass(frozen=True)
+class Waves:
+    """A smooth random function of space with mean 0 and variance 1: a sum of plane waves.
+
+    Its covariance is close to a Gaussian of standard deviation ``scale`` (Rahimi and Recht, Random features for
+    large-scale kernel machines, NIPS 2007). ``vectors`` are ``(waves, 3)``, ``phases`` ``(waves,)``.
+    """
+
+    vectors: np.ndarray
+    phases: np.ndarray
+
+    @classmethod
+    def draw(cls, scale: float, generator: np.random.Generator, waves: int = 20) -> Waves:
+        """Draw a function that changes over the length ``scale``."""
+        vectors = generator.standard_normal((waves, 3)) / scale
+        return cls(vectors.astype(np.float32), generator.uniform(0, 2 * np.pi, waves).astype(np.float32))
+
+    def __call__(self, points: np.ndarray, depth: float | np.ndarray) -> np.ndarray:
+        """Evaluate at ``points``, ``(2, *spatial)``, of the plane ``depth``; gives ``(*spatial)``, float32."""
+        total = np.zeros(points.shape[1:], np.float32)
+        for vector, phase in zip(self.vectors, self.phases, strict=True):
+            total += np.cos(vector[0] * points[0] + vector[1] * points[1] + (vector[2] * depth + phase))
+        return total * np.float32(np.sqrt(2 / len(self.phases)))
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Additively weighted Voronoi cells: a point belongs to the cell to whose sphere it is closest."""
+
+    centres: np.ndarray
+    """``(cells, 3)``: row, column, depth."""
+    radii: np.ndarray
+    """``(cells,)``."""
+    brightness: np.ndarray
+    """How much brighter than average the cytoplasm is, ``(cells,)``."""
+    vesicles: np.ndarray
+    """Vesicles per pixel, ``(cells,)``."""
+
+
+@dataclass(frozen=True)
+class Mitochondria:
+    """Ellipsoids: ``shape`` ``(n, 3, 3)`` maps an offset from ``centre`` ``(n, 3)`` to the unit ball."""
+
+    centre: np.ndarray
+    shape: np.ndarray
+    host: np.ndarray
+    """The cell that each lies in, ``(n,)``."""
+
+
+@dataclass(frozen=True)
+class Phantom:
+    """A block of tissue."""
+
+    cells: Cells
+    mitochondria: Mitochondria
+    synapses: np.ndarray
+    """Centres, ``(synapses, 3)``."""
+    waviness: tuple[tuple[float, Waves, Waves], ...]
+    """Amplitude and the two components of what bends the walls."""
+    glia: Waves
+    """Where glia grows."""
+
+
+@dataclass(frozen=True)
+class Plane:
+    """What the phantom is at every pixel of a section; arrays are ``(*spatial)``."""
+
+    points: np.ndarray
+    """Where the pixel lies before walls are bent, ``(3, *spatial)``."""
+    cell: np.ndarray
+    wall: np.ndarray
+    """Distance within the plane to the nearest membrane, negative inside glia."""
+    glia: np.ndarray
+    """Depth inside glia, negative outside."""
+    membrane: np.ndarray
+    """Half the width of a membrane as it appears: more where the section cuts it obliquely."""
+
+
+def draw_phantom(size: int, sections: int, generator: np.random.Generator) -> Phantom:
+    """Draw a block of tissue that holds ``sections`` planes of ``size`` by ``size`` pixels."""
+    low = np.full(3, -MARGIN)
+    high = np.array([size, size, (sections - 1) * STEP]) + MARGIN
+    glia = Waves.draw(GLIA_SCALE, generator, waves=40)
+    cells = draw_cells(low, high, glia, generator)
+    return Phantom(
+        cells=cells,
+        mitochondria=draw_mitochondria(cells, generator),
+        synapses=draw_synapses(cells, low, high, generator),
+        waviness=tuple((a, Waves.draw(scale, generator), Waves.draw(scale, generator)) for a, scale in WAVINESS),
+        glia=glia,
+    )
+
+
+def draw_cells(low: np.ndarray, high: np.ndarray, glia: Waves, generator: np.random.Generator) -> Cells:
+    """Pack spheres of very different sizes at random into the block, the largest first, the smallest not in glia."""
+    volume = float(np.prod(high - low))
+    radii = np.concatenate([np.full(round(share * volume / radius**3), radius) for radius, share in CELL_RADII])
+    radii = np.sort(radii * generator.uniform(0.8, 1.25, len(radii)))[::-1]
+    trial = generator.uniform(low, high, (len(radii), 3))
+    kept = np.zeros(len(radii), bool)
+    for i, (centre, radius) in enumerate(zip(trial, radii, strict=True)):
+        near, others = trial[:i][kept[:i]], radii[:i][kept[:i]]
+        kept[i] = (np.square(near - centre).sum(1) > np.square(PACKING * (radius + others))).all()
+    kept &= (radii > SMALLEST_IN_GLIA) | (glia(trial.T[:2], trial.T[2]) < GLIA_THRESHOLD)
+    count = int(kept.sum())
+    richness = generator.gamma(0.7, 1 / 0.7, count)
+    return Cells(trial[kept], radii[kept], generator.normal(0, CELL_CONTRAST, count), VESICLES * richness)
+
+
+def draw_mitochondria(cells: Cells, generator: np.random.Generator) -> Mitochondria:
+    """Give large cells elongated mitochondria of random direction, off the middle."""
+    large = np.flatnonzero(cells.radii > SMALLEST_HOST)
+    host = large[generator.random(len(large)) < MITOCHONDRIA_PER_CELL]
+    count, radius = len(host), cells.radii[host, None]
+    axes = generator.uniform(*MITOCHONDRION_LENGTH, (count, 1)) * [1, MITOCHONDRION_ASPECT, MITOCHONDRION_ASPECT]
+    axes = np.minimum(axes, [1.0, 0.7, 0.7] * radius)
+    rotation = np.linalg.qr(generator.standard_normal((count, 3, 3)))[0]
+    offset = generator.standard_normal((count, 3))
+    offset *= 0.3 * radius / np.linalg.norm(offset, axis=1, keepdims=True)
+    return Mitochondria(cells.centres[host] + offset, rotation / axes[:, :, None], host)
+
+
+def draw_synapses(cells: Cells, low: np.ndarray, high: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Draw points of the block that lie close to a wall, ``(synapses, 3)``."""
+    points = generator.uniform(low, high, (round(SYNAPSES_TRIED * float(np.prod(high - low))), 3))
+    distance = np.linalg.norm(points[:, None] - cells.centres, axis=2) - cells.radii
+    first, second = np.partition(distance, 1, axis=1)[:, :2].T
+    return points[second - first < 4]
+
+
+def cut(phantom: Phantom, field: np.ndarray, depth: float) -> Plane:
+    """Read the plane ``depth`` of the phantom through a warp ``(*spatial, 2)``."""
+    points = np.indices(field.shape[:2], dtype=np.float32) + np.moveaxis(field, -1, 0)
+    bent = np.concatenate([points, np.full_like(points[:1], depth)])
+    for amplitude, rows, columns in phantom.waviness:
+        bent[0] += np.float32(amplitude) * rows(points, depth)
+        bent[1] += np.float32(amplitude) * columns(points, depth)
+    cell, second, outside, excess = nearest_cells(phantom.cells, bent)
+    outward = direction(phantom.cells, cell, bent)
+    normal = direction(phantom.cells, second, bent) - outward
+    flat = np.maximum(np.hypot(normal[0], normal[1]), 0.3)
+    smear = 0.5 * STEP * np.abs(normal[2]) / flat
+    lack = np.maximum(GLIA_THRESHOLD - phantom.glia(points, depth), 0)
+    glia = outside - GLIA_CLEARANCE - GLIA_TAPER * lack
+    glia /= np.maximum(np.hypot(outward[0], outward[1]), 0.3)
+    return Plane(
+        points=bent,
+        cell=cell,
+        wall=np.minimum(excess / flat, -glia),
+        glia=glia,
+        membrane=np.minimum(np.hypot(MEMBRANE_HALF_WIDTH, smear), WIDEST_MEMBRANE),
+    )
+
+
+def nearest_cells(cells: Cells, points: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Find the two nearest cells of every point ``(3, *spatial)``.
+
+    A cell is only compared within blocks whose middle it is close enough to: a distance changes no more than the point
+    has moved.
+
+    Returns:
+        The index of the nearest cell, of the second nearest, the distance to the nearest cell's sphere, and how much
+        farther the second is, each ``(*spatial)``.
+    """
+    middle = points[:, BLOCK // 2 :: BLOCK, BLOCK // 2 :: BLOCK]
+    coarse = np.full((len(cells.radii), *middle.shape[1:]), np.inf, np.float32)
+    for i, (centre, radius) in enumerate(zip(cells.centres, cells.radii, strict=True)):
+        coarse[i] = distance_to(centre, radius, middle)
+    rows, columns = (np.arange(n) // BLOCK for n in points.shape[1:])
+    spread = np.sqrt(np.square(points - middle[:, rows][:, :, columns]).sum(0).max())
+    reach = np.partition(coarse, 1, axis=0)[1] + 2 * spread
+    first, second = np.full(points.shape[1:], np.inf, np.float32), np.full(points.shape[1:], np.inf, np.float32)
+    cell, other = np.zeros(points.shape[1:], np.int32), np.zeros(points.shape[1:], np.int32)
+    for i in map(int, np.flatnonzero((coarse <= reach).any(axis=(1, 2)))):
+        inside = coarse[i] <= reach
+        window = tuple(slice(k.min() * BLOCK, (k.max() + 1) * BLOCK) for k in np.nonzero(inside))
+        distance = distance_to(cells.centres[i], cells.radii[i], points[:, *window])
+        closest = distance < first[window]
+        runner = ~closest & (distance < second[window])
+        second[window] = np.where(closest, first[window], np.where(runner, distance, second[window]))
+        other[window] = np.where(closest, cell[window], np.where(runner, i, other[window]))
+        first[window] = np.where(closest, distance, first[window])
+        cell[window] = np.where(closest, i, cell[window])
+    return cell, other, first, second - first
+
+
+def distance_to(centre: np.ndarray, radius: float, points: np.ndarray) -> np.ndarray:
+    """Distance of points ``(3, *spatial)`` to the surface of a sphere, negative inside, float32."""
+    row, column, depth = (p - np.float32(c) for p, c in zip(points, centre, strict=True))
+    return np.sqrt(row * row + column * column + depth * depth) - np.float32(radius)
+
+
+def direction(cells: Cells, cell: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Unit vectors ``(3, *spatial)`` from the centre of each point's cell to the point."""
+    offset = points - np.moveaxis(cells.centres.astype(np.float32)[cell], -1, 0)
+    return offset / np.sqrt(np.square(offset).sum(0))
+
+
+def mitochondria_in(phantom: Phantom, plane: Plane) -> tuple[np.ndarray, np.ndarray]:
+    """Find where mitochondria are: how far out within one (1 at its surface, inf outside), and the phase of cristae."""
+    radius, phase = np.full(plane.cell.shape, np.inf, np.float32), np.zeros(plane.cell.shape, np.float32)
+    free = plane.wall > plane.membrane + 2
+    depth = float(plane.points[2, 0, 0])
+    organelles = phantom.mitochondria
+    for centre, shape, host in zip(organelles.centre, organelles.shape, organelles.host, strict=True):
+        longest = 1 / np.linalg.norm(shape, axis=1).min()
+        inside = free & (plane.cell == host) if abs(centre[2] - depth) < longest else np.zeros(1, bool)
+        if not inside.any():
+            continue
+        offset = plane.points[:, inside] - centre[:, None].astype(np.float32)
+        unit = shape.astype(np.float32) @ offset
+        radius[inside] = np.minimum(radius[inside], np.sqrt(np.square(unit).sum(0)))
+        across = shape[1] / np.linalg.norm(shape[1])
+        phase[inside] = across.astype(np.float32) @ offset * np.float32(2 * np.pi / CRISTA_PERIOD)
+    radius[radius > 1] = np.inf
+    return radius, phase
+
+
+def synapses_in(phantom: Phantom, plane: Plane) -> np.ndarray:
+    """Find the dense zones: 1 at the heart of a synapse, 0 outside, ``(*spatial)``."""
+    density = np.zeros(plane.cell.shape, np.float32)
+    extent = np.array(SYNAPSE_EXTENT, np.float32)[:, None, None]
+    depth, edge = float(plane.points[2, 0, 0]), np.abs(plane.wall)
+    for centre in phantom.synapses[np.abs(phantom.synapses[:, 2] - depth) < SYNAPSE_EXTENT[2]].astype(np.float32):
+        squared = np.square((plane.points - centre[:, None, None]) / extent).sum(0)
+        nearest = np.unravel_index(squared.argmin(), squared.shape)
+        presynaptic = plane.cell == plane.cell[nearest]
+        reach = presynaptic * SYNAPSE_THICKNESS * np.sqrt(np.maximum(1 - squared, 0))
+        density = np.maximum(density, np.clip((reach - edge) / 3, 0, 1))
+    return density
+
+
+def draw_section(
+    phantom: Phantom, field: np.ndarray, depth: float, generator: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw one section.
+
+    Args:
+        phantom: the block of tissue.
+        field: displacement from the section's grid into the phantom's plane, ``(*spatial, 2)``, pixels.
+        depth: the plane's compressed depth.
+        generator: the source of what is new in each section.
+
+    Returns:
+        The image ``(*spatial)``, float32 in [0, 1], and its labels, uint8.
+    """
+    plane = cut(phantom, field, depth)
+    organelles = mitochondria_in(phantom, plane)
+    synapse = synapses_in(phantom, plane)
+
+    label = np.full(plane.cell.shape, INTRACELLULAR, np.uint8)
+    label[organelles[0] <= 1] = MITOCHONDRIA
+    label[plane.glia > 0] = GLIA
+    label[np.abs(plane.wall) < plane.membrane] = MEMBRANE
+    label[synapse > 0.3] = SYNAPSE
+    return acquire(stain(phantom, plane, organelles, synapse, generator), generator), label
+
+
+def stain(
+    phantom: Phantom,
+    plane: Plane,
+    organelles: tuple[np.ndarray, np.ndarray],
+    synapse: np.ndarray,
+    generator: np.random.Generator,
+) -> np.ndarray:
+    """Give everything its brightness, without blur and noise: ``(*spatial)``."""
+    image = BRIGHTNESS["cytoplasm"] + phantom.cells.brightness.astype(np.float32)[plane.cell]
+    image += granules_in(phantom, plane, generator)
+    image = np.where(plane.glia > 0, BRIGHTNESS["glia"], image)
+    image = np.where(organelles[0] <= 1, cristae(*organelles, generator), image)
+    membrane = np.exp(-0.5 * np.square(plane.wall / (0.7 * plane.membrane)))
+    image += membrane * (BRIGHTNESS["membrane"] - image)
+    image += synapse * (BRIGHTNESS["synapse"] - image)
+    return image
+
+
+def acquire(image: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Take the micrograph of a section: blur, grain and contrast; gives ``(*spatial)``, float32 in [0, 1]."""
+    image = ndimage.gaussian_filter(image, POINT_SPREAD)
+    for scale, strength in GRAIN:
+        image += np.float32(strength) * smooth_noise(image.shape, (scale, scale), generator).astype(np.float32)
+    gain = 1 + GAIN * generator.standard_normal()
+    return np.clip(0.5 + gain * (image - 0.5), 0, 1).astype(np.float32)
+
+
+def granules_in(phantom: Phantom, plane: Plane, generator: np.random.Generator) -> np.ndarray:
+    """Draw the shadows of vesicles, rings of 40 nm, and of filaments cut across: 0 or less, ``(*spatial)``."""
+    room = plane.wall > plane.membrane + 3
+    chance = generator.random(plane.cell.shape)
+    dots = (chance > 1 - FILAMENTS) & room
+    rings = (chance < phantom.cells.vesicles[plane.cell]) & room
+    shadow = blur(dots, 1.8) * 0.35 + (blur(rings, 2.6) - blur(rings, 1.6)) * 1.1
+    return -np.minimum(shadow, 0.35)
+
+
+def blur(spots: np.ndarray, scale: float) -> np.ndarray:
+    """Put a Gaussian of height 1 on every spot of a mask."""
+    return ndimage.gaussian_filter(spots.astype(np.float32), scale) * np.float32(2 * np.pi * scale**2)
+
+
+def cristae(radius: np.ndarray, phase: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Brightness inside mitochondria: a dark rim and folds across, ``(*spatial)``."""
+    folds = 0.1 * np.cos(phase + 2.0 * smooth_noise(radius.shape, (12, 12), generator))
+    rim = np.exp(-0.5 * np.square((1 - np.minimum(radius, 1)) / 0.07))
+    return (BRIGHTNESS["mitochondria"] + folds - 0.15 * rim).astype(np.float32)
+
+
+def draw_warp(size: int, generator: np.random.Generator) -> np.ndarray:
+    """Draw the warp of a section, ``(size, size, 2)``, float32, pixels; what it is like does not depend on the size."""
+    margin = 8  # splines flatten a field at the ends of its grid
+    coarse, part = (n // WARP_STRIDE + 1 + 2 * margin for n in (max(size, WARP_EXTENT), size))
+    field = random_warp((coarse, coarse), (WARP_STRIDE, WARP_STRIDE), WARP_SCALES, WARP_AMPLITUDES, generator)
+    zoom = (WARP_STRIDE * (part - 1) + 1) / part
+    inner = slice(WARP_STRIDE * margin, WARP_STRIDE * margin + size)
+    fine = [ndimage.zoom(field[:part, :part, axis], zoom, order=3)[inner, inner] for axis in range(2)]
+    return WARP_STRIDE * np.stack(fine, axis=-1).astype(np.float32)
+
+
+def draw_stack(
+    size: int, sections: int, generator: np.random.Generator
+) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Draw neighbouring sections of one phantom.
+
+    Args:
+        size: rows and columns, a multiple of 8.
+        sections: how many.
+        generator: the source of randomness.
+
+    Returns:
+        For each section its image (float32 in [0, 1]), labels (uint8) and field (float32, ``(size, size, 2)``, pixels).
+    """
+    phantom = draw_phantom(size, sections, generator)
+    fields = [draw_warp(size, generator) for _ in range(sections)]
+    return [(*draw_section(phantom, f, STEP * i, generator), f) for i, f in enumerate(fields)]
+
+
+def bin_section(image: np.ndarray, label: np.ndarray, field: np.ndarray, factor: int) -> dict[str, np.ndarray]:
+    """Average blocks of pixels, as microscopists do before they register: noise falls, membranes stay visible.
+
+    Args:
+        image: ``(rows, columns)``.
+        label: ``(rows, columns)``; the most frequent label of a block, the lowest of equals, becomes its label.
+        field: ``(rows, columns, 2)``, pixels; the result is in pixels of the coarser grid.
+        factor: pixels per block along each axis.
+    """
+    shares = np.stack([block_mean((label == k).astype(np.float32), factor) for k in LABELS])
+    return {
+        "image": block_mean(image, factor).astype(np.float32),
+        "label": np.array(list(LABELS), np.uint8)[shares.argmax(0)],
+        "field": np.stack([block_mean(u, factor) for u in np.moveaxis(field, -1, 0)], -1).astype(np.float32) / factor,
+    }
+
+
+def make(
+    folder: Path,
+    *,
+    seed: int,
+    size: int = 256,
+    binning: int = 2,
+    sections: int = 2,
+    train: int = 48,
+    val: int = 8,
+    test: int = 24,
+) -> None:
+    """Write the raw dataset folder, whole or not at all.
+
+    Args:
+        folder: where it is to appear.
+        seed: of everything random; the same seed gives the same bytes.
+        size: rows and columns of a section before binning, in pixels of 4.6 nm, a multiple of 8.
+        binning: so many pixels along each axis are averaged to one; 1, 2 or 4.
+        sections: how many each stack has; neighbours are paired, in both directions.
+        train: how many stacks there are for training.
+        val: for validation.
+        test: for the test; as many independent units stand behind its pairs.
+
+    Raises:
+        ValueError: if the size is no multiple of 8 from 64 on, the binning none of these, or there are fewer than two
+            sections or no stack.
+    """
+    if size < 64 or size % BLOCK or binning not in (1, 2, 4) or sections < 2 or min(train, val, test) < 1:
+        msg = (
+            f"cells: size {size}, binning {binning}, sections {sections}, train {train}, val {val}, test {test}: give "
+            f"a size that is a multiple of {BLOCK} and at least 64, a binning of 1, 2 or 4, at least 2 sections, and "
+            "at least 1 stack for each split"
+        )
+        raise ValueError(msg)
+    counts = {"train": train, "val": val, "test": test}
+    stacks = [(split, number) for split, count in counts.items() for number in range(count)]
+    with whole(folder) as temporary:
+        temporary.mkdir()
+        shape = {"size": size, "binning": binning, "sections": sections}
+        rows = [row for split, number in stacks for row in write_stack(temporary, split, number, seed, **shape)]
+        write_tables(temporary, describe(binning), rows, neighbours(rows))
+
+
+def write_stack(
+    folder: Path, split: str, number: int, seed: int, *, size: int, binning: int, sections: int
+) -> list[dict[str, str | int]]:
+    """Draw a stack, write its files and give its rows of ``subjects.csv``."""
+    # what a stack is does not depend on how many others there are
+    generator = np.random.default_rng([seed, SPLITS.index(split), number])
+    group = f"{split}{number:02d}"
+    place = {"split": split, "group": group, "person": group}
+    rows: list[dict[str, str | int]] = []
+    for position, section in enumerate(draw_stack(size, sections, generator)):
+        files = write_subject(
+            folder, f"{group}-z{position}", (binning * SPACING,) * 2, **bin_section(*section, binning)
+        )
+        rows.append({**files, **place, "position": position})
+    return rows
+
+
+def neighbours(rows: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """Pair neighbouring sections of a stack, in both directions."""
+    adjacent = [(a, b) for a, b in pairwise(rows) if a["group"] == b["group"]]
+    both = [pair for a, b in adjacent for pair in ((a, b), (b, a))]
+    return [{"split": m["split"], "moving": m["subject"], "fixed": f["subject"]} for m, f in both]
+
+
+def describe(binning: int) -> dict[str, Any]:
+    """Give the content of ``dataset.yaml``."""
+    return {
+        "name": "cells",
+        "description": (
+            "Simulated sections of nerve tissue as serial-section electron microscopy shows it, cut from 3D phantoms "
+            "and warped; neighbouring sections are registered."
+        ),
+        "spatial_dims": 2,
+        "spacing": [binning * SPACING] * 2,
+        "spacing_unit": "nm",
+        "labels": dict(LABELS),
+        "evaluate": list(LABELS),
+        "background": None,
+        "modality": "simulated transmission electron microscopy",
+        "intensity": {"rule": "range", "low": 0, "high": 65535},
+        "stress_test": False,
+        "pairs": {"within": "group", "max_gap": 1},
+        "licence": "CC0-1.0",
+        "source": "simulated by this project",
+        "citation": "calibrated to Gerhard et al., figshare, 10.6084/m9.figshare.856713",
+        "note": NOTE,
+    }

@@ -1,0 +1,127 @@
+"""``mni-head``: brain-extracted slices onto whole heads, a stress test for content that only one image has.
+
+Each person gives two images of the same slice: ``brain``, what an imperfect brain extraction leaves, and ``head``, the
+brain with a simulated skull and scalp around a stated share of the circumference. The pairs are the brain of one person
+and the head of another.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from likeness.datasets.mni_brain import GREY, HEIGHTS, WHITE
+from likeness.datasets.simulate import mni, skull
+from likeness.datasets.simulate.cohort import Person, rings, spread, stream
+from likeness.datasets.writing import write_subject, write_tables
+from likeness.runtime.atomic import whole
+
+NOTE = (
+    "Stress test, not evidence: all brains come from one template, and skull and scalp are drawn, not measured. Outer "
+    "layers deform independently of the brain, and brain extraction errs by 1 to 2 mm and leaves remnants. mask marks "
+    "what a brain-extracted image has kept; unmatched marks what a head has and the extracted brain of another lacks. "
+    "field is the true displacement of the brain into the template's slice, shared by a group."
+)
+
+
+def make(
+    folder: Path,
+    *,
+    seed: int,
+    train: int = 48,
+    val: int = 16,
+    test: int = 40,
+    dose: float = 100.0,
+    lesion: bool = False,
+) -> None:
+    """Write the raw dataset folder, whole or not at all.
+
+    Args:
+        folder: where it is to appear.
+        seed: of everything random; the same seed gives the same bytes, and the same people at every dose.
+        train: how many people for training, spread over that split's slices; each gives two images.
+        val: how many people for validation.
+        test: how many people for the test; each is moving once and fixed once.
+        dose: percentage of the circumference with skull and scalp in the fixed images.
+        lesion: whether the fixed images also have a lesion or a resection of 10 to 30 mm each.
+
+    Raises:
+        ValueError: if the dose is not a percentage.
+    """
+    if not 0 <= dose <= 100:
+        msg = f"mni-head: dose is {dose}: give the percentage of the circumference, from 0 to 100"
+        raise ValueError(msg)
+    templates = mni.slice_templates(sum(HEIGHTS.values(), ()), GREY, WHITE)
+    groups = {split: [mni.slice_name(z) for z in heights] for split, heights in HEIGHTS.items()}
+    people = spread(groups, {"train": train, "val": val, "test": test})
+    rows = []
+    with whole(folder) as temporary:
+        temporary.mkdir()
+        for person in people:
+            images = simulate(templates[person.group], person, seed, dose / 100, lesion)
+            rows += [_write(temporary, person, modality, parts) for modality, parts in images.items()]
+        meta = _meta(next(iter(templates.values())), dose, lesion)
+        write_tables(temporary, meta, rows, rings(people, "-brain", "-head"))
+
+
+def simulate(
+    template: mni.Template, person: Person, seed: int, dose: float, lesion: bool
+) -> dict[str, dict[str, np.ndarray]]:
+    """Simulate the two images of a person, ``brain`` and ``head``, each with its parts.
+
+    Each purpose has randomness of its own, so that doses and lesions are compared on the same people.
+    """
+
+    def drawn(what: str) -> np.random.Generator:
+        return stream(seed, person.name, what)
+
+    def scan(share: np.ndarray, rest: np.ndarray) -> np.ndarray:
+        return mni.acquire(brain.image * share + skull.coarsen(rest), template.spacing, drawn("scanner"))
+
+    brain = mni.simulate_brain(template, drawn("brain"))
+    fine = skull.refine(brain.brain) >= 0.5
+    plane = skull.Plane(template.points, mni.slice_height(person.group), mni.PIXEL / skull.FINE)
+    shell = skull.surround(fine, plane, drawn("shell"))
+    kept = skull.coarsen(skull.extract(fine, shell, plane.step, drawn("extraction"))) >= 0.5
+    shown = shell.content & skull.arc(fine, dose, drawn("arc"))
+    hole, filling = skull.lesion(fine, plane.step, drawn("lesion")) if lesion else (np.zeros_like(fine), 0.0)
+    lost = skull.coarsen(hole)
+    unmatched = (skull.coarsen(shown) >= 0.5) & ~brain.mask | (lost >= 0.5)
+    return {
+        "brain": {
+            "image": scan(brain.brain, shell.image) * kept,
+            "label": brain.labels,
+            "mask": kept,
+            "field": brain.field,
+        },
+        "head": {
+            "image": scan(np.clip(brain.brain - lost, 0.0, 1.0), shell.image * shown + filling * hole),
+            "label": brain.labels * (lost < 0.5),
+            "unmatched": unmatched,
+            "field": brain.field,
+        },
+    }
+
+
+def _write(folder: Path, person: Person, modality: str, parts: dict[str, np.ndarray]) -> dict[str, str]:
+    row = write_subject(folder, f"{person.name}-{modality}", (mni.PIXEL, mni.PIXEL), **parts)
+    return {**row, "modality": modality, "split": person.split, "group": person.group, "person": person.name}
+
+
+def _meta(template: mni.Template, dose: float, lesion: bool) -> dict[str, Any]:
+    too = " and a lesion or resection of 10 to 30 mm in each head" if lesion else ""
+    return {
+        "name": "mni-head",
+        "description": "Axial slices of simulated brains, extracted, onto the whole heads of other people; skull and "
+        f"scalp around {dose:g} % of the circumference{too}.",
+        **mni.describe(template, mni.label_names(GREY, WHITE)),
+        "pairs": {
+            "moving": {"modality": "brain"},
+            "fixed": {"modality": "head"},
+            "within": "group",
+            "different": "person",
+        },
+        "note": NOTE,
+    }

@@ -1,0 +1,226 @@
+"""Box plots of the test scores: a column per dataset, a line per loss, the losses grouped by their supervision."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from likeness.figures import style
+from likeness.figures.style import Entry, Panel
+from likeness.statistics.aggregate import UNREGISTERED, observations, overall
+from likeness.statistics.selection import primary_metric
+
+CARD = {
+    "order": 10,
+    "reads": ["metrics", "summary", "datasets"],
+    "caption": """\
+**Test scores.** One column per dataset, one line per loss, grouped by the supervision that the loss needs. Upper row:
+the primary score, the end-point error against the true field where one is known, otherwise Dice; lower row: a second
+score. ↓ lower is better, ↑ higher is better.
+
+Boxes show the middle half and the median over test pairs, whiskers reach to the last pair within 1.5 times the box,
+dots are single pairs; with fewer than six pairs every pair is a dot. A pair and its mirror image count as one, seeds
+are averaged first, and metrics per label are averaged over labels. The symbol is the mean, its bar the interval of
+the crossed bootstrap over subjects, at the confidence that the study states (95 % unless it does; below 20 subjects
+it is descriptive). Grey: the same pairs unregistered, middle half (band) and mean (dashed). λ was chosen on
+validation pairs alone.
+
+*Stress test*: simulated from a template, whose labels follow from intensity; it shows whether a loss works, not which
+is better. *n/a*: the loss does not apply to the dataset. *diverged*: every training of the loss diverged. *+n ∞*: n
+pairs lie outside, because a structure vanished and its surface distance is infinite.
+""",
+}
+
+ABREAST = 4
+FEW = 6
+"""Below this many observations single points are shown instead of a box."""
+SECOND = ("dice", "dice_instance", "tre", "hd95")
+
+
+@style.paper()
+def draw(metrics: pd.DataFrame, summary: pd.DataFrame, datasets: Mapping[str, Mapping[str, Any]]) -> Figure:
+    """Draw the primary score of every dataset and, below it, a second one.
+
+    Args:
+        metrics: the metrics table, with ``chosen`` filled.
+        summary: the table of :func:`likeness.statistics.summary.summarise`, for means and intervals.
+        datasets: name → content of ``dataset.yaml``, in the order of the study.
+    """
+    final = metrics[(metrics.split == "test") & metrics.chosen]
+    shown, lines = style.panels(final, datasets), _lines(style.entries(final))
+    scores = observations(overall(final))
+    overalls = summary[summary.label.isin({"mean", "all"})]
+    columns = min(ABREAST, math.ceil(len(shown) / math.ceil(len(shown) / ABREAST)))
+    rows = math.ceil(len(shown) / columns)
+    height = 0.19 * (len(lines) + 1) + 0.62
+    figure = Figure(figsize=(min(style.WIDTH, 1.5 + 2.6 * columns), 2 * rows * height + 0.35), layout="constrained")
+    grid = figure.subplots(2 * rows, columns, squeeze=False)
+    for place, axes in enumerate(grid.T.flatten()):
+        column, row = divmod(place, 2 * rows)
+        index = row // 2 * columns + column
+        if index >= len(shown):
+            axes.remove()
+            continue
+        panel = shown[index]
+        metric = _metrics_of(panel.rows(scores), panel.dataset)[row % 2]
+        if row % 2 == 0:
+            panel.head(axes, _size(panel.rows(scores)))
+        _panel(axes, panel, metric, scores, overalls, lines, named=column == 0)
+    _legend(figure)
+    return figure
+
+
+Line = tuple[float, Entry | str]
+"""A line's place and what stands there: a loss, or the name of a group."""
+
+
+def _lines(entries: Sequence[Entry]) -> list[Line]:
+    lines: list[Line] = []
+    group = None
+    for entry in entries:
+        if entry.supervision != group:
+            group = entry.supervision
+            lines.append((float(len(lines)), style.SUPERVISION.get(group, group)))
+        lines.append((float(len(lines)), entry))
+    return lines
+
+
+def _metrics_of(rows: pd.DataFrame, dataset: str) -> tuple[str, str]:
+    primary = primary_metric(rows, dataset)
+    known = set(rows.metric)
+    return primary, next((m for m in SECOND if m in known and m != primary), "sdlogj")
+
+
+def _size(rows: pd.DataFrame) -> str:
+    observed = rows[rows.value.notna()]
+    persons = len(set(observed["first"]) | set(observed["second"]))
+    return f"{observed.observation.nunique()} pairs, {persons} subjects"
+
+
+def _panel(
+    axes: Axes,
+    panel: Panel,
+    metric: str,
+    scores: pd.DataFrame,
+    summary: pd.DataFrame,
+    lines: Sequence[Line],
+    named: bool,
+) -> None:
+    rows = panel.rows(scores)
+    rows = rows[rows.metric == metric]
+    means = panel.rows(summary)
+    means = means[means.metric == metric]
+    _unregistered(axes, rows.value[rows.method == UNREGISTERED].to_numpy())
+    for y, what in lines:
+        if isinstance(what, Entry):
+            _line(axes, y, what, what.rows(rows).value.to_numpy(), what.rows(means))
+        elif y:
+            axes.axhline(y - 0.5, color=style.FAINT, linewidth=0.6)
+    axes.set_ylim(len(lines) - 0.5, -0.5)
+    axes.grid(axis="y", visible=False)
+    axes.spines["left"].set_visible(False)
+    _name_lines(axes, lines if named else [])
+    unit = rows.unit.iloc[0] if len(rows) else "1"
+    axes.set_xlabel(style.metric(metric).label(unit))
+
+
+def _name_lines(axes: Axes, lines: Sequence[Line]) -> None:
+    axes.tick_params(axis="y", length=0)
+    axes.set_yticks([y for y, _ in lines], [w.title if isinstance(w, Entry) else w for _, w in lines])
+    for label, (_, what) in zip(axes.get_yticklabels(), lines, strict=True):
+        if not isinstance(what, Entry):
+            label.set(style="italic", color=style.MUTED)
+
+
+def _unregistered(axes: Axes, values: np.ndarray) -> None:
+    values = values[np.isfinite(values)]
+    if len(values):
+        low, high = np.quantile(values, [0.25, 0.75])
+        axes.axvspan(low, high, color="#efefef", zorder=0, linewidth=0)
+        axes.axvline(values.mean(), color=style.MUTED, linewidth=0.9, linestyle=(0, (4, 2)), zorder=1)
+
+
+def _line(axes: Axes, y: float, entry: Entry, values: np.ndarray, mean: pd.DataFrame) -> None:
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        why = "diverged" if len(values) else "n/a"
+        axes.text(
+            0.5, y, why, transform=axes.get_yaxis_transform(), ha="center", va="center", fontsize=7, color=style.MUTED
+        )
+        return
+    if len(finite) < FEW:
+        axes.scatter(finite, np.full(len(finite), y - 0.27), s=9, color=entry.colour, linewidth=0, zorder=2)
+    else:
+        _box(axes, y, entry, finite)
+    row = mean.iloc[0]
+    if np.isfinite([row.ci_low, row.ci_high]).all():
+        axes.plot([row.ci_low, row.ci_high], [y, y], color=style.INK, linewidth=1.1, solid_capstyle="butt", zorder=4)
+    if np.isfinite(row["mean"]):
+        axes.plot(
+            row["mean"],
+            y,
+            marker=entry.marker,
+            color="white",
+            markeredgecolor=style.INK,
+            markeredgewidth=0.7,
+            markersize=4.6,
+            zorder=5,
+        )
+    infinite = int(np.isinf(values).sum())
+    if infinite:
+        axes.text(1.0, y, f"+{infinite} ∞", transform=axes.get_yaxis_transform(), ha="right", va="center", fontsize=7)
+
+
+def _box(axes: Axes, y: float, entry: Entry, values: np.ndarray) -> None:
+    edge = {"color": entry.colour, "linewidth": 0.9}
+    fill = {
+        "facecolor": to_rgba(entry.colour, 0.35),
+        "edgecolor": entry.colour,
+        "linewidth": 0.9,
+        "linestyle": entry.linestyle,
+    }
+    flier = {"marker": ".", "markersize": 3.5, "markerfacecolor": entry.colour, "markeredgewidth": 0}
+    sns.boxplot(
+        x=values,
+        y=np.full(len(values), y),
+        orient="y",
+        native_scale=True,
+        width=0.62,
+        ax=axes,
+        boxprops=fill,
+        whiskerprops=edge,
+        capprops=edge,
+        flierprops=flier,
+        medianprops={"color": entry.colour, "linewidth": 1.6},
+        zorder=2,
+    )
+
+
+def _legend(figure: Figure) -> None:
+    handles = [
+        Patch(facecolor="#bdbdbd", edgecolor=style.MUTED, linewidth=0.8, label="middle half and median of pairs"),
+        Line2D(
+            [],
+            [],
+            color=style.INK,
+            marker="o",
+            markerfacecolor="white",
+            markeredgewidth=0.7,
+            linewidth=1.1,
+            label="mean with its interval over subjects",
+        ),
+        Patch(facecolor="#efefef", label="unregistered, middle half"),
+        Line2D([], [], color=style.MUTED, linewidth=0.9, linestyle=(0, (4, 2)), label="unregistered, mean"),
+    ]
+    columns = 4 if figure.get_figwidth() > 7 else 2
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, columnspacing=1.4, handlelength=1.8)

@@ -1,0 +1,234 @@
+"""Opening PNG, TIFF, NIfTI and NumPy files: what the header says first, before memory is set aside for it.
+
+Heavy libraries are imported where they are used.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from likeness.userinput import documents
+from likeness.userinput.refusals import DatasetError, plain
+
+MOST_VOXELS = 512**3
+"""Larger images are none that a network here could be trained on."""
+
+_DEFLATED = 1032
+"""So many bytes a byte of PNG and gzip can hold at most."""
+_BEGINNINGS = {
+    b"\x89PNG": "PNG",
+    b"\xff\xd8\xff": "JPEG",
+    b"GIF8": "GIF",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"II+\0": "TIFF",
+    b"MM\0+": "TIFF",
+    b"\x1f\x8b": "gzip",
+    b"PK\x03\x04": "zip",
+}
+"""What files begin with, whatever they are called."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An open file: what its header says, and what reads the rest."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    capacity: float
+    """So many bytes the file can hold at most."""
+    values: Callable[[], np.ndarray]
+    affine: np.ndarray | None = None
+    unit: str = "unknown"
+
+    def check_size(self, path: Path, parts: int = 1) -> None:
+        """Refuse an image, of so many values a voxel, that is too large or more than its file can hold.
+
+        Raises:
+            DatasetError: in one sentence.
+        """
+        needed = math.prod(self.shape) * self.dtype.itemsize
+        _check_size(path, self.shape, needed, self.capacity, MOST_VOXELS * parts)
+
+
+@contextmanager
+def opened(path: Path, palette: bool) -> Iterator[Stored]:
+    """Open a file by its name.
+
+    Args:
+        path: a suffix that the layout has let pass.
+        palette: whether a PNG or TIFF may store numbers as palette colours.
+
+    Raises:
+        DatasetError: whatever the format's reader raises, here or when the values are read.
+    """
+    kind = next(kind for suffix, kind in _KINDS.items() if path.name.lower().endswith(suffix))
+    with ExitStack() as stack:
+        with _reading(path, kind):
+            _check_beginning(path, kind)
+            stored = stack.enter_context(_OPENERS[kind](path, palette))
+
+        def values() -> np.ndarray:
+            with _reading(path, kind):
+                return stored.values()
+
+        yield replace(stored, values=values)
+
+
+@contextmanager
+def _reading(path: Path, kind: str) -> Iterator[None]:
+    try:
+        with _silence():
+            yield
+    except DatasetError:
+        raise
+    except Exception as error:  # the readers raise whatever their decoders do
+        if isinstance(error, OSError) and error.errno:
+            documents.refuse_path(path, error, DatasetError)
+        said = plain(" ".join(f"{type(error).__name__}: {error}".split()))
+        msg = f"{path}: cannot be read as {kind} ({said}); it may be truncated, write it again"
+        raise DatasetError(msg) from None
+
+
+def _beginning(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(32)
+
+
+def _check_beginning(path: Path, kind: str) -> None:
+    """Refuse a file of another format than its name says, which some readers would take all the same."""
+    begin, wanted = _beginning(path), _BEGINS_AS[kind]
+    found = next((known for start, known in _BEGINNINGS.items() if begin.startswith(start)), None)
+    if not begin:
+        msg = f"{path}: is empty; write it again"
+        raise DatasetError(msg)
+    if found != wanted:
+        said = f"a {found} file" if found else f"no {wanted} file"
+        msg = f"{path}: is {said}, but its name says {kind}; save it in that format, or rename it"
+        raise DatasetError(msg)
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keep readers from printing beside the sentence what they think of a file."""
+    loggers = [logging.getLogger(name) for name in ("tifffile", "nibabel.global")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _check_size(path: Path, shape: tuple[int, ...], needed: float, capacity: float, most: int) -> None:
+    """Refuse a header that lies about how much there is, in bytes, before memory is set aside for it."""
+    count = math.prod(shape)
+    if count > most:
+        msg = f"{path}: has the shape {shape}, {count:.3g} values, but at most {most:.3g} are read; "
+        raise DatasetError(msg + "crop or resample it")
+    if needed > capacity:
+        msg = f"{path}: cannot be read, because the shape {shape} that its header says needs more bytes than "
+        raise DatasetError(msg + "the file holds; it may be truncated, write it again")
+
+
+@contextmanager
+def _png(path: Path, palette: bool) -> Iterator[Stored]:
+    from PIL import Image
+
+    begin = _beginning(path)
+    columns, rows = (int.from_bytes(begin[i : i + 4], "big") for i in (16, 20))
+    # before Pillow, which has a limit of its own; a pixel takes an eighth of a byte at least
+    _check_size(path, (rows, columns), rows * columns / 8, _DEFLATED * path.stat().st_size, MOST_VOXELS)
+    with Image.open(path, formats=["PNG"]) as picture:
+        if picture.mode not in ("1", "L", "I", "I;16", "I;16B", *(["P"] if palette else [])):
+            msg = f"{path}: is a colour picture (mode {picture.mode}); save it as grey values of 8 or 16 bits"
+            raise DatasetError(msg)
+        frames = getattr(picture, "n_frames", 1)
+        if frames > 1:
+            msg = f"{path}: is an animation of {frames} pictures; save one"
+            raise DatasetError(msg)
+        dtype = np.dtype(np.uint8 if picture.mode in ("1", "L", "P") else np.int32)
+        yield Stored((rows, columns), dtype, math.inf, lambda: np.asarray(picture))
+
+
+@contextmanager
+def _tiff(path: Path, palette: bool) -> Iterator[Stored]:
+    import tifffile
+
+    with tifffile.TiffFile(path) as file:
+        series = file.series[0]
+        if "S" in series.axes or "C" in series.axes:
+            msg = f"{path}: is a colour or multi-channel picture (axes {series.axes}); save one channel"
+            raise DatasetError(msg)
+        page = series.keyframe
+        if page.photometric == tifffile.PHOTOMETRIC.PALETTE and not palette:
+            msg = f"{path}: is a colour picture (with a palette); save it as grey values"
+            raise DatasetError(msg)
+        packed = page.bitspersample % 8 != 0 or page.compression != tifffile.COMPRESSION.NONE
+        capacity = math.inf if packed else path.stat().st_size
+        yield Stored(series.shape, np.dtype(series.dtype), capacity, series.asarray)
+
+
+@contextmanager
+def _nifti(path: Path, _: bool) -> Iterator[Stored]:
+    import nibabel as nib
+
+    image: Any = nib.load(path)
+    header = image.header
+    if not int(header["sform_code"]) and not int(header["qform_code"]):
+        msg = f"{path}: its header has no affine (sform and qform codes are 0); save it with its orientation"
+        raise DatasetError(msg)
+    affine = image.affine
+    if not np.isfinite(affine).all() or not _invertible(affine[:3, :3]):
+        msg = f"{path}: its affine cannot be inverted; save it with its orientation and spacing"
+        raise DatasetError(msg)
+    capacity = path.stat().st_size * (_DEFLATED if path.name.lower().endswith(".gz") else 1)
+    dtype = np.dtype(image.get_data_dtype())
+    unit = header.get_xyzt_units()[0]
+    yield Stored(image.shape, dtype, capacity, lambda: np.asanyarray(image.dataobj), affine, unit)
+
+
+def _invertible(matrix: np.ndarray) -> bool:
+    """Tell whether the axes of a grid have a length and point into different directions."""
+    lengths = np.linalg.norm(matrix, axis=0)
+    return bool((lengths > 0).all() and np.linalg.matrix_rank(matrix / lengths) == len(matrix))
+
+
+@contextmanager
+def _npz(path: Path, _: bool) -> Iterator[Stored]:
+    with np.load(path, allow_pickle=False) as arrays:
+        if "displacement" not in arrays:
+            msg = f"{path}: has no array 'displacement'; save it as np.savez(path, displacement=field)"
+            raise DatasetError(msg)
+        with arrays.zip.open("displacement.npy") as file:
+            version = np.lib.format.read_magic(file)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, _fortran, dtype = read(file)
+        capacity = _DEFLATED * path.stat().st_size
+        yield Stored(shape, dtype, capacity, lambda: arrays["displacement"])
+
+
+_OPENERS = {"PNG": _png, "TIFF": _tiff, "NIfTI": _nifti, "compressed NIfTI": _nifti, "NumPy arrays": _npz}
+_KINDS = {
+    ".png": "PNG",
+    ".nii": "NIfTI",
+    ".nii.gz": "compressed NIfTI",
+    ".npz": "NumPy arrays",
+    "": "TIFF",
+}
+"""By the end of a name; the layout has let no other pass."""
+_BEGINS_AS = {"PNG": "PNG", "TIFF": "TIFF", "NIfTI": None, "compressed NIfTI": "gzip", "NumPy arrays": "zip"}
+"""What files of each kind begin with, of :data:`_BEGINNINGS`."""

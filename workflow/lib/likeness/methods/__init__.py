@@ -1,0 +1,1 @@
+"""Ways from a pair of images to a displacement field."""

@@ -1,0 +1,222 @@
+"""Registration by a network: one training job trains the whole grid of regularisation weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from likeness import networks
+from likeness.data.loading import Loader
+from likeness.data.store import Dataset
+from likeness.evaluation.pair import PairJudge
+from likeness.geometry import to_array
+from likeness.losses.base import Registration
+from likeness.methods.objective import Objective, chunks
+from likeness.runtime.atomic import read_json, whole, write_json
+from likeness.training.augmentation import Augmentation
+from likeness.training.checkpoint import load_weights, save_weights
+from likeness.training.device import Precision, channels_last, make_device
+from likeness.training.randomness import shuffled
+from likeness.training.trainer import Outcome, Point, Schedule, Trainer
+
+VALIDATED = 12
+"""At most so many validation pairs judge a training while it runs; all of them judge λ afterwards."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides a training but the data, the loss and the seed.
+
+    Attributes:
+        network: name of the registration network.
+        architecture: its options.
+        schedule: how long and how fast.
+        batch: pairs per step.
+        grid: multipliers s of the balanced weight, or raw weights λ.
+        weights: ``"balanced"`` or ``"raw"``.
+        augmentation: joint random affine maps of a training pair.
+        precision: ``"32-true"`` or ``"bf16-mixed"``.
+        threads: of the processor.
+    """
+
+    network: str
+    architecture: dict[str, Any]
+    schedule: Schedule
+    batch: int
+    grid: tuple[float, ...]
+    weights: Literal["balanced", "raw"] = "balanced"
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    precision: Precision = "32-true"
+    threads: int = 1
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> Recipe:
+        """Make one of what a study says of a training, plain types, see ``Study.training``."""
+        schedule = {entry.name: plain[entry.name] for entry in fields(Schedule)}
+        augmentation = {**plain["augmentation"], "scale": tuple(plain["augmentation"]["scale"])}
+        return cls(
+            network=plain["network"],
+            architecture=plain["architecture"],
+            schedule=Schedule(**schedule),
+            batch=plain["batch"],
+            grid=tuple(plain["grid"]),
+            weights=plain["weights"],
+            augmentation=Augmentation(**augmentation),
+            precision=plain["precision"],
+            threads=plain["threads"],
+        )
+
+
+class NetworkTask:
+    """Trains networks that register pairs of one dataset with one loss.
+
+    Args:
+        dataset: the prepared dataset.
+        loss: name of the loss.
+        options: of the loss; what is not named keeps its default.
+        extractor: weights of the extractor the loss needs, or ``None``.
+        recipe: everything else that decides the training.
+        seed: of initial weights, batches, augmentation and noise.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        loss: str,
+        options: dict[str, Any],
+        extractor: Path | None,
+        recipe: Recipe,
+        seed: int,
+    ) -> None:
+        self.dataset = dataset
+        self.recipe = recipe
+        self.seed = seed
+        self.device = make_device(recipe.threads)
+        self.objective = Objective(dataset, loss, options, extractor, self.device, seed)
+        self.pairs = dataset.pairs_of("train")
+        judges = dataset.pairs_of("val")
+        spread = np.linspace(0, len(judges) - 1, min(VALIDATED, len(judges))).round().astype(int)
+        self.judges = [judges[i] for i in spread]
+        self.scorers = [PairJudge(dataset, *map(dataset.load, pair)) for pair in self.judges]
+
+    def balance(self) -> float:
+        """Give λ₀, see :meth:`Objective.balance`."""
+        return self.objective.balance(self.recipe.batch)
+
+    def train(self, lam: float, checkpoint: Path, label: str, saved: Callable[[], object] = lambda: None) -> Outcome:
+        """Train one network from scratch, or from its checkpoint, at one weight λ."""
+        torch.manual_seed(self.seed)
+        network = self.build()
+
+        def values(pair: Registration) -> dict[str, Tensor]:
+            pair.displacement = network(pair.moving, pair.fixed).float()
+            return self.objective.values(pair, lam)
+
+        def step(index: int) -> dict[str, Tensor]:
+            chosen = shuffled(len(self.pairs), self.recipe.batch, self.seed, index)
+            pairs = [self.pairs[i] for i in chosen]
+            return values(self.objective.registration(pairs, index, self.recipe.augmentation))
+
+        def validate() -> dict[str, float]:
+            rows = []
+            for part in chunks(list(zip(self.judges, self.scorers, strict=True)), self.recipe.batch):
+                pair = self.objective.registration([names for names, _ in part])
+                found = {k: float(v) for k, v in values(pair).items()}
+                fields = map(to_array, pair.displacement.split(1))
+                rows += [{**found, "score": s.primary(f)} for (_, s), f in zip(part, fields, strict=True)]
+            return {key: float(np.nanmean([row[key] for row in rows])) for key in rows[0]}
+
+        trainer = Trainer(self.device, self.recipe.schedule, checkpoint, label, self.seed, saved, self.recipe.precision)
+        return trainer.fit(network, step, validate)
+
+    def build(self) -> nn.Module:
+        """Build the registration network for this dataset; channels last, because processors convolve that faster."""
+        network = networks.build(self.recipe.network, self.dataset.shape, **self.recipe.architecture)
+        layout = channels_last(self.dataset.spatial_dims)
+        return network.to(self.device, memory_format=layout)  # type: ignore[call-overload]
+
+
+def train_grid(
+    task: NetworkTask, work: Path, who: dict[str, Any], saved: Callable[[], object] = lambda: None
+) -> list[Path]:
+    """Train the whole grid of weights; weights that a former, interrupted run finished are not trained again.
+
+    Args:
+        task: dataset, loss and recipe.
+        work: folder that survives an interruption.
+        who: columns that name the training in the learning curves.
+        saved: called whenever something was saved.
+
+    Returns:
+        The finished files: ``training.json`` (λ₀; per weight its λ, best step, and the step at which it diverged or
+        null), ``curves.csv`` and one ``<weight>.safetensors`` for every weight that did not diverge.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    base = task.balance() if task.recipe.weights == "balanced" else 1.0
+    records = []
+    for weight in task.recipe.grid:
+        record = work / f"{weight:g}.json"
+        if not record.is_file():
+            label = f"{who['dataset']} {who['loss']} {weight:g}"
+            outcome = task.train(base * weight, work / f"{weight:g}.checkpoint", label, saved)
+            _save(outcome, weight, base * weight, work, who)
+            saved()
+        records.append(read_json(record, record))
+    write_json(work / "training.json", {"lambda_0": base, "weights": [r["training"] for r in records]})
+    # the columns are named, because a training that diverged at once has no curve
+    curves = pd.DataFrame([point for r in records for point in r["curve"]], columns=[*who, "lam", *Point._fields])
+    with whole(work / "curves.csv") as path:
+        curves.to_csv(path, index=False, float_format="%.6g")
+    trained = [work / r["training"]["file"] for r in records if r["training"]["file"]]
+    return [work / "training.json", work / "curves.csv", *trained]
+
+
+def _save(outcome: Outcome, weight: float, lam: float, work: Path, who: dict[str, Any]) -> None:
+    """Save one weight's training; the record comes last, so that what it speaks of is there."""
+    file = None
+    if outcome.diverged_at is None:
+        file = f"{weight:g}.safetensors"
+        save_weights(outcome.weights, work / file)
+    training = {
+        "weight": weight,
+        "lambda": lam,
+        "best_step": outcome.best_step,
+        "diverged_at": outcome.diverged_at,
+        "file": file,
+    }
+    curve = [{**who, "lam": weight, **point._asdict()} for point in outcome.curve]
+    write_json(work / f"{weight:g}.json", {"training": training, "curve": curve})
+
+
+def load_network(models: Path, file: str, shape: Sequence[int]) -> nn.Module:
+    """Load a trained network from the folder of its training.
+
+    Raises:
+        Refusal: if a file is broken, or the weights do not fit the architecture in ``provenance.json``.
+    """
+    recipe = read_json(models / "provenance.json", models)["recipe"]
+    network = networks.build(recipe["network"], shape, **recipe["architecture"])
+    return load_weights(network, models / file, models).eval()
+
+
+def displacements(
+    loader: Loader, network: nn.Module, pairs: Sequence[tuple[str, str]], batch: int
+) -> Iterator[tuple[tuple[str, str], np.ndarray]]:
+    """Predict the displacement ``(*spatial, dims)`` in voxels of each pair ``(moving, fixed)``, in order.
+
+    ``batch`` pairs at once: as many as a training step saw fit into memory, and PyTorch convolves small volumes that
+    come alone with a kernel that is ten times slower.
+    """
+    network.to(loader.device)
+    with torch.no_grad():
+        for part in chunks(pairs, batch):
+            moving, fixed = (list(side) for side in zip(*part, strict=True))
+            fields = network(loader.images(moving), loader.images(fixed)).split(1)
+            yield from zip(part, map(to_array, fields), strict=True)

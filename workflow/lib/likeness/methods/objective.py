@@ -1,0 +1,128 @@
+"""What a registration minimises: ``dissimilarity + λ · diffusion energy``, of pairs of one dataset.
+
+With a balanced scale λ = λ₀ · s, where λ₀ equalises the gradients of both terms with respect to the displacement on
+training pairs, so that one range of s is fair to every loss; on the raw scale λ is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from likeness import extractors, losses
+from likeness.data.loading import Loader
+from likeness.data.store import Dataset
+from likeness.geometry import diffusion_energy
+from likeness.losses.base import Registration, SimilarityLoss
+from likeness.training.augmentation import Augmentation, random_affine, resample
+from likeness.training.randomness import generator
+
+T = TypeVar("T")
+
+BALANCED = 8
+"""So many training pairs set λ₀."""
+
+
+class Objective:
+    """Loss and regulariser of pairs of one dataset.
+
+    Args:
+        dataset: the prepared dataset.
+        loss: name of the loss.
+        options: of the loss; what is not named keeps its default.
+        extractor: weights of the extractor the loss needs, or ``None``.
+        device: where images and loss go.
+        seed: of augmentation and noise.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        loss: str,
+        options: dict[str, Any],
+        extractor: Path | None,
+        device: torch.device,
+        seed: int,
+    ) -> None:
+        self.dataset = dataset
+        self.device = device
+        self.seed = seed
+        self.loader = Loader(dataset, device)
+        features = {} if extractor is None else {"extractor": extractors.load(extractor)}
+        self.loss: SimilarityLoss = losses.build(loss, **options, **features).to(device)
+
+    def registration(
+        self, pairs: Sequence[tuple[str, str]], step: int = 0, augmentation: Augmentation | None = None
+    ) -> Registration:
+        """Load pairs ``(moving, fixed)`` as a registration with zero displacement.
+
+        Args:
+            pairs: names of images.
+            step: with the seed, decides what augmentation and loss draw.
+            augmentation: joint random affine maps of both images; ``None`` leaves them as they are.
+        """
+        moving, fixed = (list(side) for side in zip(*pairs, strict=True))
+        loader = self.loader
+        images = [loader.images(moving), loader.images(fixed)]
+        maps = [loader.labels(moving), loader.labels(fixed), loader.masks(moving), loader.masks(fixed)]
+        if augmentation is not None and not augmentation.idle:
+            source = generator("cpu", self.seed, step, 1)
+            points = random_affine(images[0], augmentation, self.dataset.spacing, source)
+            images = [resample(points, image) for image in images]
+            maps = [None if part is None else resample(points, part) for part in maps]
+        dims = self.dataset.spatial_dims
+        return Registration(
+            images[0],
+            images[1],
+            torch.zeros(len(pairs), dims, *self.dataset.shape, device=self.device),
+            moving_label_map=maps[0],
+            fixed_label_map=maps[1],
+            moving_mask=maps[2],
+            fixed_mask=maps[3],
+            classes=len(loader.ids),
+            spacing=self.dataset.spacing,
+            generator=generator(self.device, self.seed, step, 2),
+        )
+
+    def values(self, pair: Registration, lam: float) -> dict[str, Tensor]:
+        """Give loss, dissimilarity and smoothness of a registration."""
+        dissimilarity = self.loss(pair)
+        smoothness = diffusion_energy(pair.displacement.float(), self.dataset.spacing)
+        return {"loss": dissimilarity + lam * smoothness, "dissimilarity": dissimilarity, "smoothness": smoothness}
+
+    def balance(self, batch: int) -> float:
+        """Give λ₀, at which dissimilarity and regulariser pull equally hard at a displacement.
+
+        Both gradients are taken at the same smooth random displacements of about one voxel, on training pairs, of which
+        ``batch`` fit into memory at once.
+        """
+        pairs = self.dataset.pairs_of("train")
+        chosen = np.random.default_rng([self.seed, 3]).permutation(len(pairs))[:BALANCED]
+        coarse = [max(2, n // 8) for n in self.dataset.shape]
+        mode = "bilinear" if self.dataset.spatial_dims == 2 else "trilinear"
+        ratios: list[float] = []
+        for part in chunks(list(enumerate(chosen)), batch):
+            pair = self.registration([pairs[index] for _, index in part])
+            sources = [generator("cpu", self.seed, k, 4) for k, _ in part]
+            noise = torch.cat([torch.randn(1, len(coarse), *coarse, generator=source) for source in sources])
+            start = F.interpolate(noise.to(self.device), self.dataset.shape, mode=mode, align_corners=True)
+            pair.displacement = start.requires_grad_()
+            values = self.values(pair, 0.0)
+            # both are means over the batch, so that the ratio of a pair's gradients does not depend on the batch
+            pulls = [
+                torch.autograd.grad(values[term], start)[0].flatten(1).norm(dim=1)
+                for term in ("dissimilarity", "smoothness")
+            ]
+            ratios += (pulls[0] / pulls[1]).tolist()
+        return float(np.median(ratios))
+
+
+def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """Cut a sequence into parts of ``size`` items; the last one may be shorter."""
+    return (items[start : start + size] for start in range(0, len(items), size))

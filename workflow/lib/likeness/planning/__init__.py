@@ -1,0 +1,1 @@
+"""What a study will take, and how parts of it become one."""

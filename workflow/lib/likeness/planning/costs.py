@@ -1,0 +1,177 @@
+"""What kinds of jobs take: as jobs of the study were recorded, or as a few steps of them were measured here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from statistics import mean
+from threading import Timer
+from typing import Any
+
+import yaml
+
+from likeness import losses
+from likeness.datasets.recipes import Size
+from likeness.planning.forecast import START, Kind, Plan, Price, Seconds, deciding, model
+from likeness.runtime import gpus
+from likeness.runtime.atomic import write_json
+from likeness.runtime.jobs import processor
+from likeness.runtime.provenance import code_digest, digest
+
+
+def recorded(planned: Plan) -> dict[tuple[str, ...], Price]:
+    """Find what jobs of the study took that ran, wherever they ran, by job and :attr:`Kind.who`.
+
+    A record counts where the job did what one would do now, but for the length of the training and its grid, to which
+    the cost is proportional.
+    """
+    results, seeds = Path(planned.study.results), planned.study.seeds
+    alike = {name: _prepared_alike(results / "data" / name, extent) for name, extent in planned.sizes.items()}
+    found = {}
+    for kind in planned.kinds:
+        if alike[kind.who[0]]:
+            seen = [price for seed in seeds if (price := _record(results, kind, seed))]
+            if seen:
+                found[(kind.job, *kind.who)] = _average(seen)
+    return found
+
+
+def _prepared_alike(folder: Path, extent: Size) -> bool:
+    """Tell whether the data that jobs ran on has the size that the configuration says."""
+    try:
+        shape = yaml.safe_load((folder / "dataset.yaml").read_text())["shape"]
+        splits = Counter(line.split(",", 1)[0] for line in (folder / "pairs.csv").read_text().splitlines())
+    except (OSError, yaml.YAMLError, KeyError, TypeError):
+        return False
+    return tuple(shape) == tuple(extent.shape) and all(splits[k] == n for k, n in extent.pairs.items())
+
+
+def _record(results: Path, kind: Kind, seed: int) -> Price | None:
+    """Read what the job of a kind with a seed took; ``None`` where there is none, or where it did something else."""
+    place = "/".join([*kind.who, f"seed{seed}" if len(kind.who) > 1 else "unregistered"])
+    try:
+        record = json.loads((results / "runtimes" / kind.job / f"{place}.json").read_text())
+        done, weight = _done(results, kind, place)
+    except (OSError, ValueError, KeyError):
+        return None
+    if done is None:
+        return None
+    more = kind.work.units / done
+    core = _longer(record["cpu_seconds"], START[kind.job], more)
+    gpu = Seconds(_longer(record["seconds"], START[kind.job], more)) if record["gpu"] else None
+    return Price(Seconds(core), gpu, record["peak_mb"], weight, "recorded")
+
+
+def _longer(seconds: float, start: float, factor: float) -> float:
+    return seconds if factor == 1 else start + max(0.0, seconds - start) * factor
+
+
+def _done(results: Path, kind: Kind, place: str) -> tuple[float | None, float | None]:
+    """Give the units of work that a recorded job did, if they are such units as now, and the size of its weights."""
+    if kind.job == "pretrain":
+        weights = results / "extractors" / f"{place}.safetensors"
+        recipe = json.loads(weights.with_suffix(".json").read_text())["recipe"]
+        same = deciding(recipe) == kind.task["recipe"]
+        return (recipe["steps"] if same else None), weights.stat().st_size / 1e6
+    if len(kind.who) == 1:
+        return kind.work.units, None
+    models = results / "models" / place
+    said = json.loads((models / "provenance.json").read_text())
+    recipe, grid = said["recipe"], len(said["recipe"]["grid"])
+    if kind.job == "train":
+        files = [file.stat().st_size for file in models.glob("*.safetensors")]
+        same = deciding(recipe) == kind.task["recipe"] and said["options"] == kind.task["options"]
+        return (grid * recipe["steps"] if same else None), (mean(files) / 1e6 if files else None)
+    same = kind.job == "score" or deciding(recipe) == kind.task["recipe"]
+    return (grid * kind.work.checks if same else None), None
+
+
+def _average(prices: list[Price]) -> Price:
+    gpu = [price.gpu.start for price in prices if price.gpu is not None]
+    return Price(
+        Seconds(mean(price.core.start for price in prices)),
+        Seconds(mean(gpu)) if gpu else None,
+        max(price.peak_mb or 0.0 for price in prices),
+        prices[0].file_mb,
+        "recorded",
+    )
+
+
+def measured(
+    wanted: Iterable[Kind],
+    script: Path,
+    cache: Path,
+    limit: float,
+    told: Callable[[int, int], object],
+) -> dict[str, Price]:
+    """Measure on this machine what kinds of jobs take, those first on which most depends; what is known is kept.
+
+    Args:
+        wanted: the kinds.
+        script: reads tasks and writes a price for each, see ``workflow/tools/measure.py``.
+        cache: a JSON file of former measurements, by task, machine and code; made if absent.
+        limit: seconds after which what is left stays unmeasured.
+        told: called with how many are done, and of how many.
+
+    Returns:
+        Prices by :attr:`Kind.key`.
+    """
+    known: dict[str, Any] = {}
+    with suppress(OSError, ValueError):
+        known = json.loads(cache.read_text())
+    machine = [processor(), *gpus.present()]
+    weight = Counter[str]()
+    tasks = {}
+    for kind in wanted:
+        weight[kind.key] += round(1e3 * kind.jobs * model(kind.task).core.of(kind.work))
+        tasks[kind.key] = kind.task
+    names = {key: digest(task, machine, code_digest(script, *_modules(task))) for key, task in tasks.items()}
+    missing = [key for key, _ in weight.most_common() if names[key] not in known]
+    if missing:
+        found = _run(script, [tasks[key] for key in missing], limit, told)
+        known |= {names[key]: asdict(price) for key, price in zip(missing, found, strict=False) if price}
+        with suppress(OSError):
+            write_json(cache, known)
+    return {key: Price.of(known[name]) for key, name in names.items() if name in known}
+
+
+def _modules(task: Mapping[str, Any]) -> list[str]:
+    """Name the modules that a task imports by a computed name."""
+    network = task.get("recipe", {}).get("network")
+    found = [f"likeness.networks.{network}"] if network else []
+    found += losses.modules(task["loss"]) if "loss" in task else []
+    return [*found, f"likeness.extractors.{task['name']}"] if "name" in task else found
+
+
+def _run(
+    script: Path, tasks: Sequence[Mapping[str, Any]], limit: float, told: Callable[[int, int], object]
+) -> list[Price | None]:
+    """Let a process of its own measure, which may be killed for its time or its memory; give what it had by then."""
+    told(0, len(tasks))
+    found: list[Price | None] = []
+    call = [sys.executable, str(script)]
+    with subprocess.Popen(
+        call, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        timer = Timer(limit, process.kill)
+        timer.start()
+        try:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            with suppress(BrokenPipeError):
+                process.stdin.write(json.dumps(tasks))
+                process.stdin.close()
+            for line in process.stdout:
+                price = json.loads(line)
+                found.append(Price.of(price) if price else None)
+                told(len(found), len(tasks))
+        finally:
+            timer.cancel()
+            process.kill()
+    return found

@@ -1,0 +1,424 @@
+"""What a study will take, before it runs: core- and GPU-hours, disk and memory.
+
+Jobs of one kind cost the same. What a kind costs is known, best first, from records of such jobs of this study or from
+steps that were measured on this machine (both: :mod:`likeness.planning.costs`), or from a rough model, which the
+measured kinds correct.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import ceil, prod
+from pathlib import Path
+from statistics import median
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from likeness import figures, losses
+from likeness.config.study import Study
+from likeness.data import layout
+from likeness.data.pairs import SPLITS, complete
+from likeness.datasets.recipes import Size, size
+from likeness.extractors.sources import File
+from likeness.imageio.images import read
+from likeness.runtime.provenance import digest
+
+SUBMIT = 0.6
+"""Core-seconds that Snakemake itself needs for a job."""
+START = {"train": 4.5, "pretrain": 3.5, "register": 1.5, "score": 1.9, "probe": 2.3}
+"""Core-seconds that a job takes before and after its work, mostly to import libraries."""
+OTHERS = {"simulate": 6.0, "prepare": 1.0, "data_sheet": 2.5}
+"""Core-seconds of a job for each dataset that nobody measures."""
+LAST = {
+    "collect": 0.5,
+    "runtime": 0.3,
+    "summary": 0.7,
+    "comparisons": 1.7,
+    "profiles": 1.2,
+}
+"""Core-seconds of the jobs that come last, of a small study."""
+PLOT = 1.9
+"""Core-seconds of a figure of a small study."""
+
+STEP = {2: 1.0e-6, 3: 1.2e-6}
+"""Core-seconds per voxel, pair and step of a network with 16 (2D) or 8 (3D) channels in its first stage."""
+WIDTH = {2: 16, 3: 8}
+FIELD = {2: 3e-7, 3: 3e-7}
+"""Core-seconds per voxel of a field that is predicted and written by such a network."""
+SCORE = {2: 1.2e-6, 3: 0.9e-6}
+"""Core-seconds per voxel of a field that is scored."""
+PROBE = 1.6e-7
+"""Core-seconds per voxel of a loss that is evaluated once; of an extractor as wide as that of such a network."""
+BASE_MB, VOXEL_BYTES, CHANNEL_BYTES = 500.0, 1500.0, 30.0
+"""Memory of a training: at rest, per voxel and pair, and for each of its channels of the first stage besides."""
+COMPRESSED = 0.92
+"""What compression leaves of a displacement field."""
+RAW = 0.8
+"""Size of a simulated raw dataset beside its prepared form, which is not compressed."""
+PUBLISHED = {"fetch": 0.2, "convert": 1.7}
+"""Core-seconds of the jobs that bring published weights of a few MB; how long they wait for the network is unknown."""
+RECORDS_MB = 0.1
+"""Scores, logs and records of one training."""
+KINDS = 4
+"""Kinds of lines along which a loss is probed: translations, rotations, scalings and deformations."""
+PART_BYTES = {"image": 4, "label": 2, "instances": 4, "mask": 1, "unmatched": 1}
+
+SCHEDULE = frozenset(
+    {"steps", "learning_rate", "validate_every", "checkpoint_every", "patience", "annealing", "grid", "epochs"}
+)
+"""What a recipe says that does not decide the cost of a step."""
+JUDGES = {"train": 12, "pretrain": 16}
+"""At most so many pairs or subjects judge a training while it runs."""
+
+
+class Work(NamedTuple):
+    """How much a job does: steps or fields, and how often it is judged or how many pairs it registers or scores."""
+
+    units: float
+    checks: float = 0.0
+
+
+class Seconds(NamedTuple):
+    """What a job takes: at its start, and for each unit and each check of its :class:`Work`."""
+
+    start: float
+    unit: float = 0.0
+    check: float = 0.0
+
+    def of(self, work: Work) -> float:
+        """Give the seconds of a job."""
+        return self.start + self.unit * work.units + self.check * work.checks
+
+
+@dataclass(frozen=True)
+class Price:
+    """What one job of a kind takes.
+
+    Attributes:
+        core: of processor cores.
+        gpu: during which it has a GPU; ``None`` where it was not seen on one.
+        peak_mb: memory; ``None`` where unknown.
+        file_mb: of the weights that it keeps, or of a field that it writes; ``None`` where unknown.
+        source: ``"recorded"``, ``"measured"`` or ``"modelled"``.
+    """
+
+    core: Seconds
+    gpu: Seconds | None = None
+    peak_mb: float | None = None
+    file_mb: float | None = None
+    source: str = "modelled"
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> Price:
+        """Make one of its plain form, as :func:`dataclasses.asdict` and JSON give it."""
+        seconds = {key: Seconds(*plain[key]) if plain[key] else None for key in ("core", "gpu")}
+        return cls(**{**plain, **seconds})
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Jobs that cost the same.
+
+    Attributes:
+        rule: as Snakemake names it.
+        job: ``"train"``, ``"pretrain"``, ``"register"`` or ``"score"``.
+        who: what tells it from other kinds of the job: dataset, network, loss and variant, as far as they matter.
+        jobs: how many there are.
+        work: of each job.
+        task: everything that decides what a unit of the work costs, as plain types: what a measurement needs.
+    """
+
+    rule: str
+    job: str
+    who: tuple[str, ...]
+    jobs: int
+    work: Work
+    task: dict[str, Any]
+
+    @cached_property
+    def key(self) -> str:
+        """The same for kinds whose units cost the same."""
+        return digest(self.task)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What the jobs of one rule take together; ``gpu_seconds`` is ``None`` where no job was seen on a GPU."""
+
+    jobs: int
+    core_seconds: float
+    gpu_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a study takes from nothing.
+
+    Attributes:
+        rules: by name, in the order of the workflow.
+        longest: seconds of the longest chain of jobs that wait for one another, on one core for each.
+        kept_gb: on disk at the end.
+        fields_gb: of the fields of one training, which lie on disk until they are scored, beside what is kept.
+        peak_mb: memory of the largest job.
+        sources: how many kinds of jobs are recorded, measured or modelled.
+        unsized: published files whose size nobody knows, which ``kept_gb`` therefore lacks.
+        unpriced: published networks that nobody ran yet, which times and ``peak_mb`` therefore lack.
+    """
+
+    rules: dict[str, Expected]
+    longest: float
+    kept_gb: float
+    fields_gb: float
+    peak_mb: float
+    sources: Counter[str]
+    unsized: tuple[str, ...] = ()
+    unpriced: tuple[str, ...] = ()
+
+    @property
+    def core_seconds(self) -> float:
+        """Of the whole study."""
+        return sum(rule.core_seconds for rule in self.rules.values())
+
+    def left(self, jobs: Mapping[str, int]) -> Expected:
+        """Give what so many jobs of each rule take."""
+        core, gpu = 0.0, None
+        for name, count in jobs.items():
+            rule = self.rules.get(name)
+            if rule is not None and rule.jobs:
+                core += rule.core_seconds * count / rule.jobs
+                if rule.gpu_seconds is not None:
+                    gpu = (gpu or 0.0) + rule.gpu_seconds * count / rule.jobs
+        return Expected(sum(jobs.values()), core, gpu)
+
+    def peak_gb(self, jobs: int) -> float:
+        """Give the disk at most, where so many jobs run at once: each may hold the fields of one training."""
+        return self.kept_gb + jobs * self.fields_gb
+
+
+def sizes(study: Study) -> dict[str, Size]:
+    """Tell how large the datasets of a study are; of a folder of one's own, the tables and one image are read."""
+    found = {}
+    for name in study.prepared:
+        entry = study.config["datasets"][name]
+        if "folder" not in entry:
+            found[name] = size(entry.get("recipe", name), entry["options"])
+            continue
+        raw = layout.check_tables(entry["folder"])
+        first = raw.folder / str(raw.subjects["image"].iloc[0])
+        image, _ = read(first, raw.meta["spatial_dims"])
+        pairs = complete(raw.subjects, raw.pairs, raw.meta["pairs"], entry["seed"])
+        counts = {split: int((pairs.split == split).sum()) for split in ("val", "test")}
+        images = {split: int((raw.subjects.split == split).sum()) for split in SPLITS}
+        found[name] = Size(image.shape, images, counts, len(raw.meta["labels"]))
+    return found
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study, how large its datasets are, and the kinds of jobs whose cost depends on it, in the workflow's order."""
+
+    study: Study
+    sizes: dict[str, Size]
+    kinds: list[Kind]
+
+
+def plan(study: Study) -> Plan:
+    """List what is to be priced."""
+    extents = sizes(study)
+    return Plan(study, extents, kinds(study, extents))
+
+
+def kinds(study: Study, extents: Mapping[str, Size]) -> list[Kind]:
+    """List the kinds of jobs whose cost depends on the study, in the order of the workflow."""
+    found: list[Kind] = []
+    seeds = len(study.seeds)
+    for dataset, extent in extents.items():
+        parts = study.capabilities[dataset]["parts"]
+        scene = {"shape": list(extent.shape), "labels": extent.labels}
+        learnt = {**scene, "parts": sorted({*parts} - {"unmatched"})}
+        runs = list(dict.fromkeys(run[:4] for run in study.runs() if run[0] == dataset))
+        found += _pretrainings(study, dataset, extent, learnt)
+        if dataset not in study.datasets:
+            continue
+        fields = sum(extent.pairs.values())
+        scored = {"job": "score", **scene, "parts": sorted(parts), "tested": round(extent.pairs["test"] / fields, 2)}
+        for _, network, loss, variant in runs:
+            recipe = study.training(dataset, network, loss)
+            weights = len(recipe["grid"])
+            judges = min(JUDGES["train"], extent.pairs["val"])
+            options = study.options(loss, variant)
+            task = {"job": "train", **learnt, "recipe": deciding(recipe), "loss": loss, "options": options}
+            if source := study.trained_extractor(dataset, loss, variant):
+                task["extractor"] = {"name": source[1], "recipe": deciding(study.pretraining(source[0]))}
+            elif name := losses.card(loss)["extractor"]:
+                converted = Path(study.results) / "extractors" / f"{name}.safetensors"
+                task["extractor"] = {"name": name, "weights": str(converted) if converted.exists() else None}
+            who = (dataset, network, loss, variant)
+            work = Work(weights * recipe["steps"], weights * judges * _checks(recipe))
+            found.append(Kind(f"train_{loss}", "train", who, seeds, work, task))
+            task = {"job": "register", **scene, "parts": ["image"], "recipe": deciding(recipe)}
+            found.append(Kind("register", "register", who, seeds, Work(weights * fields, fields), task))
+            found.append(Kind("score", "score", who, seeds, Work(weights * fields, fields), scored))
+        found.append(Kind("score_unregistered", "score", (dataset,), 1, Work(fields, fields), scored))
+    return found
+
+
+def _pretrainings(study: Study, dataset: str, extent: Size, scene: Mapping[str, Any]) -> Iterable[Kind]:
+    recipe = study.pretraining(dataset)
+    judges = min(JUDGES["pretrain"], extent.images["val"])
+    for name in dict.fromkeys(name for where, name, _ in study.pretrainings() if where == dataset):
+        task = {"job": "pretrain", **scene, "recipe": deciding(recipe), "name": name}
+        work = Work(recipe["steps"], judges * _checks(recipe))
+        yield Kind("pretrain", "pretrain", (dataset, name), len(study.seeds), work, task)
+
+
+def _checks(recipe: Mapping[str, Any]) -> int:
+    return ceil(recipe["steps"] / recipe["validate_every"])
+
+
+def deciding(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep of a recipe what decides the cost of a step."""
+    return {key: value for key, value in recipe.items() if key not in SCHEDULE}
+
+
+def model(task: Mapping[str, Any]) -> Price:
+    """Guess what a job takes from the number of voxels and the width of the network alone."""
+    dims, voxels = len(task["shape"]), prod(task["shape"])
+    if task["job"] == "score":
+        seconds = Seconds(START["score"], SCORE[dims] * voxels)
+        return Price(seconds, peak_mb=BASE_MB)
+    recipe = task["recipe"]
+    channels = recipe.get("architecture", recipe)["channels"]
+    wider = max(1.0, channels[0] / WIDTH[dims]) ** 1.5
+    peak_mb = BASE_MB + (VOXEL_BYTES + CHANNEL_BYTES * channels[0]) * voxels * recipe["batch"] / 1e6
+    if task["job"] == "register":
+        field_mb = COMPRESSED * 4.0 * dims * voxels / 1e6
+        return Price(Seconds(START["register"], FIELD[dims] * voxels * wider), None, peak_mb, field_mb)
+    step = STEP[dims] * voxels * wider
+    weights = (
+        4.0 * 3**dims * sum(2 * a * a + 4 * a * b for a, b in zip(channels, channels[1:] or channels, strict=False))
+    )
+    return Price(Seconds(START[task["job"]], step * recipe["batch"], step / 3), None, peak_mb, weights / 1e6)
+
+
+NONE: Mapping[Any, Price] = MappingProxyType({})
+
+
+def forecast(
+    planned: Plan, records: Mapping[tuple[str, ...], Price] = NONE, measured: Mapping[str, Price] = NONE
+) -> Forecast:
+    """Estimate a whole study from nothing.
+
+    Args:
+        planned: the study.
+        records: what :func:`recorded` found.
+        measured: prices by :attr:`Kind.key`.
+    """
+    guess = _corrected(planned.kinds, measured)
+    priced = [
+        (kind, records.get((kind.job, *kind.who)) or measured.get(kind.key) or guess(kind)) for kind in planned.kinds
+    ]
+    study = planned.study
+    fields = [kind.work.units * (price.file_mb or 0.0) for kind, price in priced if kind.job == "register"]
+    chain = {kind.job: 0.0 for kind in planned.kinds}
+    for kind, price in priced:
+        chain[kind.job] = max(chain[kind.job], (price.gpu or price.core).of(kind.work))
+    kept, held = _kept_mb(planned, priced), max(fields)
+    if study.config["keep_fields"]:
+        kept, held = kept + len(study.seeds) * sum(fields), 0.0
+    return Forecast(
+        _rules(planned, priced),
+        sum(chain.values()) + sum(OTHERS.values()) + sum(LAST.values()) + PLOT,
+        kept / 1e3,
+        held / 1e3,
+        max(price.peak_mb or 0.0 for _, price in priced),
+        Counter(price.source for _, price in priced),
+        tuple(file.name for file in _published(study) if file.size is None),
+        tuple(dict.fromkeys(name for kind, price in priced if price.source == "modelled" and (name := _network(kind)))),
+    )
+
+
+def _network(kind: Kind) -> str | None:
+    """Name the published network that a kind of job runs, which the model knows nothing of."""
+    extractor = kind.task.get("extractor") or {}
+    return extractor["name"] if "weights" in extractor else None
+
+
+def _corrected(found: Iterable[Kind], measured: Mapping[str, Price]) -> Callable[[Kind], Price]:
+    """Give the model, times what it was found to be wrong by where kinds of the same job were measured."""
+    wrong: dict[str, list[float]] = {}
+    for kind in found:
+        if kind.key in measured:
+            wrong.setdefault(kind.job, []).append(measured[kind.key].core.unit / model(kind.task).core.unit)
+
+    def guess(kind: Kind) -> Price:
+        price = model(kind.task)
+        factor = median(wrong[kind.job]) if kind.job in wrong else 1.0
+        return replace(price, core=Seconds(price.core.start, price.core.unit * factor, price.core.check * factor))
+
+    return guess
+
+
+def _rules(planned: Plan, priced: Iterable[tuple[Kind, Price]]) -> dict[str, Expected]:
+    """Sum up the kinds of every rule."""
+    study = planned.study
+    prepared = len(study.prepared)
+    own = sum("folder" in study.config["datasets"][name] for name in study.prepared)
+    counts = {"simulate": prepared - own, "prepare": prepared, "data_sheet": len(study.datasets)}
+    counts |= dict.fromkeys(PUBLISHED, len(study.published))
+    each = OTHERS | PUBLISHED
+    rules = {name: Expected(counts[name], counts[name] * (each[name] + SUBMIT)) for name in each}
+    for kind, price in priced:
+        before = rules.get(kind.rule, Expected(0, 0.0))
+        core = kind.jobs * (price.core.of(kind.work) + SUBMIT)
+        gpu = before.gpu_seconds
+        if price.gpu is not None:
+            gpu = (gpu or 0.0) + kind.jobs * price.gpu.of(kind.work)
+        rules[kind.rule] = Expected(before.jobs + kind.jobs, before.core_seconds + core, gpu)
+    rules["probe"] = _probes(study, planned.sizes)
+    drawn = len(figures.names())
+    rules |= {name: Expected(1, seconds + SUBMIT) for name, seconds in LAST.items()}
+    return rules | {"plot": Expected(drawn, drawn * (PLOT + SUBMIT))}
+
+
+def _probes(study: Study, extents: Mapping[str, Size]) -> Expected:
+    """Reckon the probing of every loss around the truth, one job for each loss; nobody measures it beforehand."""
+    seconds = {loss: START["probe"] + SUBMIT for _, _, loss, _, _ in study.runs()}
+    # networks and seeds share what was probed
+    for dataset, loss, _ in dict.fromkeys((run[0], run[2], run[3]) for run in study.runs()):
+        sampling, extent = study.landscape(dataset), extents[dataset]
+        pairs = min(sampling["pairs"], extent.pairs["test"])
+        values = pairs * (KINDS * sampling["lines"] * 2 * sampling["steps"] + 1)
+        wider = 1.0
+        if losses.card(loss)["extractor"]:
+            wider = max(1.0, study.pretraining(dataset)["channels"][0] / WIDTH[len(extent.shape)]) ** 1.5
+        seconds[loss] += PROBE * values * prod(extent.shape) * wider
+    return Expected(len(seconds), sum(seconds.values()))
+
+
+def _published(study: Study) -> list[File]:
+    return [file for name in study.published for file in study.source(name).files]
+
+
+def _kept_mb(planned: Plan, priced: Iterable[tuple[Kind, Price]]) -> float:
+    """Add up what stays on disk but for fields: data, weights, a sample of each training, records.
+
+    Published weights count twice, as fetched and as converted; those whose size the project does not know are left out.
+    """
+    total = sum(2 * (file.size or 0) / 1e6 for file in _published(planned.study))
+    for name, extent in planned.sizes.items():
+        dims, parts = len(extent.shape), planned.study.capabilities[name]["parts"]
+        each = sum(PART_BYTES.get(part, 0) for part in parts) + (4 * dims if "field" in parts else 0)
+        own = "folder" in planned.study.config["datasets"][name]
+        total += (1 if own else 1 + RAW) * each * prod(extent.shape) * sum(extent.images.values()) / 1e6
+    for kind, price in priced:
+        if kind.job == "pretrain":
+            total += kind.jobs * (price.file_mb or 0.0)
+        elif kind.job in ("train", "register"):
+            # a network for every weight of the grid, and a field of the pair that figures show
+            weights = len(planned.study.training(*kind.who[:3])["grid"])
+            total += kind.jobs * (weights * (price.file_mb or 0.0) + RECORDS_MB)
+    return total

@@ -1,0 +1,251 @@
+"""Results of one study that several machines made in parts become one: what is copied, and what is refused.
+
+The unit is a job: what it made is taken whole from a folder of results that has all of it. Two folders that both have a
+job must agree on every byte but on times and logs. What a job was made from must be what the study makes it from here:
+the recipe, the code and the prepared data.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from likeness import losses
+from likeness.config.study import Study
+from likeness.runtime.atomic import whole
+from likeness.runtime.provenance import code_digest, folder_digest
+from likeness.userinput.refusals import Refusal
+
+SCRIPTS = Path(__file__).parents[3] / "scripts"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job of the study whose results can be taken from elsewhere.
+
+    Attributes:
+        rule: what it does, as its record says.
+        place: where its results lie, below the folders of their kind.
+        made: what it made, relative to the results; two runs of it agree on every byte.
+        modules: what its script imports by a computed name.
+        after: the job that it builds upon.
+        said: the file among its results that says what it was made from, if there is one, and what it has to say.
+    """
+
+    rule: str
+    place: str
+    made: tuple[str, ...]
+    modules: tuple[str, ...] = ()
+    after: Job | None = None
+    said: tuple[str, Mapping[str, Any]] | None = None
+
+    @property
+    def record(self) -> str:
+        """What the job took, which differs from run to run."""
+        return f"runtimes/{self.rule}/{self.place}.json"
+
+    @property
+    def log(self) -> str:
+        """Its log, which may be missing."""
+        return f"logs/{self.rule}/{self.place}.log"
+
+    def complete(self, results: Path) -> bool:
+        """Tell whether a folder of results has all that the job made, and all that it was made from."""
+        if self.after is not None and not self.after.complete(results):
+            return False
+        return all((results / path).exists() for path in (*self.made, self.record))
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What is to be taken from where.
+
+    Attributes:
+        taken: jobs with the folder of results that has them, in the order of the workflow.
+        kept: jobs that the study's own results have already.
+        left: jobs that nobody has.
+    """
+
+    taken: list[tuple[Job, Path]]
+    kept: list[Job]
+    left: list[Job]
+
+
+def jobs(study: Study) -> list[Job]:
+    """List the jobs whose results can be taken, each after those that it builds upon."""
+    published = {name: _conversion(study, name) for name in study.published}
+    trained = {learnt: _pretraining(study, *learnt) for learnt in study.pretrainings()}
+    chains = []
+    for dataset, network, loss, variant, seed in study.runs():
+        learnt = study.trained_extractor(dataset, loss, variant)
+        extractor = trained[*learnt, seed] if learnt else published.get(losses.card(loss)["extractor"])
+        place = f"{dataset}/{network}/{loss}/{variant}/seed{seed}"
+        net = f"likeness.networks.{network}"
+        made = {"options": study.options(loss, variant), "recipe": study.training(dataset, network, loss)}
+        train = Job(
+            "train",
+            place,
+            (f"models/{place}",),
+            (net, *losses.modules(loss)),
+            extractor,
+            (f"models/{place}/provenance.json", made),
+        )
+        fields = (f"fields/{place}",) if study.config["keep_fields"] else ()
+        register = Job("register", place, (f"samples/{place}.npz", *fields), (net,), train)
+        chains.append((train, register, Job("score", place, (f"scores/{place}.parquet",), (), register)))
+    alone = [Job("score", f"{d}/unregistered", (f"scores/{d}/unregistered.parquet",)) for d in study.datasets]
+    return [
+        *published.values(),
+        *trained.values(),
+        *alone,
+        *(job for stage in zip(*chains, strict=True) for job in stage),
+    ]
+
+
+def _pretraining(study: Study, dataset: str, extractor: str, seed: int) -> Job:
+    place = f"{dataset}/{extractor}/seed{seed}"
+    made = tuple(f"extractors/{place}.{suffix}" for suffix in ("safetensors", "json", "csv"))
+    said = (made[1], {"recipe": study.pretraining(dataset)})
+    return Job("pretrain", place, made, (f"likeness.extractors.{extractor}",), None, said)
+
+
+def _conversion(study: Study, extractor: str) -> Job:
+    # the record of the files too, without which the workflow would fetch them again
+    made = (f"extractors/{extractor}.safetensors", f"extractors/{extractor}.json", f"weights/{extractor}.json")
+    said = (made[1], {"hashes": study.source(extractor).hashes})
+    return Job("convert", extractor, made, (f"likeness.extractors.{extractor}",), None, said)
+
+
+def parts(study: Study, sources: Sequence[Path]) -> Parts:
+    """Find out what to take from where.
+
+    Args:
+        study: the whole study.
+        sources: folders of results that ran parts of it.
+
+    Raises:
+        Refusal: if two folders do not agree, if one has results of something else than the study's, or none at all.
+    """
+    own = Path(study.results)
+    for source in sources:
+        _check_source(source, own)
+    found = Parts([], [], [])
+    used = set()
+    for job in jobs(study):
+        having = [place for place in (own, *sources) if job.complete(place)]
+        for place in having:
+            if place != own:
+                used.add(place)
+                _check_origin(job, place, study.file)
+        for other in having[1:]:
+            _check_alike(job, having[0], other)
+        if not having:
+            found.left.append(job)
+        elif having[0] == own:
+            found.kept.append(job)
+        else:
+            found.taken.append((job, having[0]))
+    for source in sources:
+        if source not in used:
+            msg = f"{source}: has no finished job of {study.file}; name the configuration of the whole, CONFIG=…"
+            raise Refusal(msg)
+    return found
+
+
+def _check_source(source: Path, own: Path) -> None:
+    if not source.is_dir():
+        msg = f"{source}: no such folder; name the results of another run of the study, FROM=…"
+        raise Refusal(msg)
+    if source.resolve() == own.resolve():
+        msg = f"{source}: these are the study's own results; name those to merge into them, FROM=…"
+        raise Refusal(msg)
+
+
+def _check_origin(job: Job, results: Path, study: str) -> None:
+    """Refuse what was not made as the study would make it here."""
+    record = results / job.record
+    known = _json(record)
+    if known.get("code") != code_digest(SCRIPTS / f"{job.rule}.py", *job.modules):
+        msg = f"{record}: was made by other code than this project's (commit {known.get('commit', 'unknown')}); "
+        raise Refusal(msg + "merge with that, or leave this result out and let it be made again")
+    if job.said is None:
+        return
+    path, wanted = results / job.said[0], json.loads(json.dumps(job.said[1]))
+    said = _json(path)
+    for block, entries in wanted.items():
+        for key in {**entries, **said.get(block, {})}:
+            here, there = entries.get(key), said.get(block, {}).get(key)
+            if here != there:
+                msg = f"{path}: was made with {key} {there!r}, but {study} says {here!r}; merge with one configuration"
+                raise Refusal(msg)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        msg = f"{path}: cannot be read; copy the results again"
+        raise Refusal(msg) from None
+
+
+def _check_alike(job: Job, one: Path, other: Path) -> None:
+    for made in job.made:
+        files = {path for results in (one, other) for path in _files(results / made)}
+        for path in sorted(files):
+            first, second = (results / made / path for results in (one, other))
+            if not (first.is_file() and second.is_file() and first.read_bytes() == second.read_bytes()):
+                msg = f"{second}: differs from {first}, though both are of one job; delete the results of one of them"
+                raise Refusal(msg)
+
+
+def _files(path: Path) -> Iterable[Path]:
+    """List the files of a folder, or of a file itself, relative to it; hidden ones are not results."""
+    if path.is_file():
+        return [Path()]
+    found = (file.relative_to(path) for file in path.rglob("*") if file.is_file())
+    return [file for file in found if not any(part.startswith(".") for part in file.parts)]
+
+
+def check_data(study: Study, sources: Sequence[Path]) -> None:
+    """Refuse results from prepared data other than those here, which would not be comparable.
+
+    Raises:
+        Refusal: at the first dataset that differs, or that is missing.
+    """
+    for dataset in study.datasets:
+        here = Path(study.results) / "data" / dataset
+        for there in (source / "data" / dataset for source in sources if _used(study, source, dataset)):
+            if not there.is_dir():
+                msg = f"{there}: missing, so that nobody can tell what the results are from; copy all of the results"
+                raise Refusal(msg)
+            if folder_digest(there) != folder_digest(here):
+                msg = f"{there}: differs from {here}, so that scores are not comparable; run both parts on one dataset"
+                raise Refusal(msg)
+
+
+def _used(study: Study, source: Path, dataset: str) -> bool:
+    return any(job.complete(source) for job in jobs(study) if job.place.startswith(f"{dataset}/"))
+
+
+def take(found: Parts, own: Path) -> None:
+    """Copy what is to be taken, each file whole or not at all, each job after those that it builds upon.
+
+    Interrupted, it leaves jobs that are all there and jobs that are not; called again, it goes on.
+    """
+    for job, source in found.taken:
+        if (source / job.log).is_file():
+            _copy(source / job.log, own / job.log)
+        for path in (*job.made, job.record):
+            _copy(source / path, own / path)
+
+
+def _copy(source: Path, target: Path) -> None:
+    with whole(target) as temporary:
+        if source.is_dir():
+            shutil.copytree(source, temporary, ignore=shutil.ignore_patterns(".*"), copy_function=shutil.copyfile)
+        else:
+            shutil.copyfile(source, temporary)

@@ -1,0 +1,259 @@
+"""What a unit of work takes on this machine: a few real steps on random images of a dataset's size.
+
+Nothing of the dataset itself is needed, so that it can be asked before there is any. Images on which a step would take
+long are measured at a fraction of their size, to which the cost of convolutions is proportional.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import yaml
+from scipy import ndimage, spatial
+from torch import nn
+
+from likeness import extractors, networks
+from likeness.data.loading import Loader
+from likeness.data.store import PARTS, Dataset
+from likeness.evaluation.scores import PairScorer
+from likeness.extractors.pretraining import pretrain
+from likeness.methods.network import NetworkTask, Recipe, displacements
+from likeness.methods.objective import BALANCED
+from likeness.planning.forecast import START, Price, Seconds, model
+from likeness.runtime.atomic import write_json
+from likeness.runtime.jobs import consumed
+from likeness.training.checkpoint import save_weights
+from likeness.training.device import make_device
+from likeness.training.trainer import Schedule
+
+LONGEST = 0.6
+"""Core-seconds that the model may expect of a step; larger images are made smaller until it does."""
+FASTER = 50.0
+"""About so many times as fast as a core is a GPU; images too small for it would tell nothing."""
+SMALLEST = 16
+"""Voxels along an axis that is made smaller."""
+PATIENCE = 0.3
+"""Seconds to measure steps for, and at least two of them."""
+
+NOTHING = np.zeros(2)
+
+
+def measure(task: Mapping[str, Any], scratch: Path) -> Price:
+    """Measure what a kind of job takes.
+
+    Args:
+        task: :attr:`likeness.planning.forecast.Kind.task`.
+        scratch: an empty folder.
+    """
+    shape = reduced(task)
+    larger = math.prod(task["shape"]) / math.prod(shape)
+    dataset = imitate(task, shape, scratch / "data")
+    took = _MEASURES[task["job"]](task, dataset, scratch)
+    boot = START[task["job"]]
+    core, wall = (
+        Seconds(boot + start, unit, check)
+        for start, unit, check in (larger * np.stack([took.start, took.unit, took.check], 1)).tolist()
+    )
+    on_gpu = torch.cuda.is_available() and task["job"] != "score"
+    peak_mb = consumed()[1] if larger == 1 else max(consumed()[1], model(task).peak_mb or 0.0)
+    file_mb = took.file_mb * larger if task["job"] == "register" and took.file_mb else took.file_mb
+    return Price(core, wall if on_gpu else None, peak_mb, file_mb, "measured")
+
+
+class _Took(NamedTuple):
+    """Core-seconds and seconds at the start, of a unit and of a check; the size of weights or of a field."""
+
+    start: np.ndarray
+    unit: np.ndarray
+    check: np.ndarray
+    file_mb: float | None
+
+
+def reduced(task: Mapping[str, Any]) -> tuple[int, ...]:
+    """Give the size of images, the dataset's or a fraction of it, on which a step does not take long."""
+    shape = tuple(task["shape"])
+    longest = LONGEST * (FASTER if torch.cuda.is_available() and task["job"] != "score" else 1)
+    for divisor in range(1, max(shape)):
+        smaller = tuple(max(min(n, SMALLEST), n // divisor) for n in shape)
+        price = model({**task, "shape": smaller}).core
+        steps = price.unit if task["job"] != "train" else price.unit + price.check
+        if steps <= longest or smaller == tuple(min(n, SMALLEST) for n in shape):
+            return smaller
+    return shape
+
+
+def imitate(task: Mapping[str, Any], shape: Sequence[int], folder: Path) -> Dataset:
+    """Write random smooth images with what the subjects of the dataset have, prepared, two pairs a split."""
+    dims = len(shape)
+    (folder / "subjects").mkdir(parents=True)
+    splits = ("train", "val", "test")
+    for number, name in enumerate(f"{split}{k}" for split in splits for k in range(2)):
+        random = np.random.default_rng(number)
+        smooth = ndimage.gaussian_filter(random.standard_normal(tuple(shape)), max(1.0, min(shape) / 16))
+        rank = (smooth - smooth.min()) / np.ptp(smooth)
+        seeds = random.uniform(0, shape, (max(2, task["labels"]), dims))
+        label = spatial.cKDTree(seeds).query(np.moveaxis(np.indices(tuple(shape)), 0, -1))[1]
+        waves = [np.sin(2 * np.pi * (axis / max(shape) + number / 6)) for axis in np.indices(tuple(shape))]
+        parts = {
+            "image": rank,
+            "label": label,
+            "instances": label,
+            "mask": rank > 0.2,
+            "unmatched": rank > 0.95,
+            "field": np.stack(waves, -1),
+            "landmarks": np.full((10, dims), min(shape) / 2),
+        }
+        there = {part: parts[part].astype(PARTS[part]) for part in PARTS if part in task["parts"]}
+        np.savez(folder / "subjects" / f"{name}.npz", allow_pickle=False, **there)
+    labels = {value: f"label {value}" for value in range(max(2, task["labels"]))}
+    meta = {
+        "name": "imitation",
+        "spatial_dims": dims,
+        "spacing": [1.0] * dims,
+        "spacing_unit": "voxel",
+        "shape": list(shape),
+        "labels": labels,
+        "evaluate": list(labels)[1:],
+        "background": 0,
+        "axes": "ij",
+        "has": [part for part in PARTS if part in task["parts"]],
+    }
+    (folder / "dataset.yaml").write_text(yaml.safe_dump(meta))
+    rows = [f"{split}{k},{split},,," for split in splits for k in range(2)]
+    (folder / "subjects.csv").write_text("\n".join(["subject,split,group,person,modality", *rows]) + "\n")
+    # two, because small volumes are convolved much faster in a batch than alone
+    pairs = [f"{split},{split}{k},{split}{1 - k}" for split in splits for k in range(2)]
+    (folder / "pairs.csv").write_text("\n".join(["split,moving,fixed", *pairs]) + "\n")
+    return Dataset.open(folder)
+
+
+def _timed(action: Callable[[], object]) -> np.ndarray:
+    """Give the core-seconds and the seconds that something takes."""
+    core, wall = time.process_time(), time.perf_counter()
+    action()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return np.array([time.process_time() - core, time.perf_counter() - wall])
+
+
+def _steps(run: Callable[[int], object], build: Callable[[], object]) -> tuple[np.ndarray, np.ndarray]:
+    """Time a step, and the validation that ends however many steps, by trainings of different lengths."""
+    run(1)  # libraries prepare themselves for every new shape
+    once = _timed(lambda: run(1))
+    more = max(2, min(50, round(PATIENCE / max(once[1], 1e-3))))
+    step = ((_timed(lambda: run(1 + more)) - once) / more).clip(0)
+    return step, (once - step - _timed(build)).clip(0)
+
+
+def _schedule(steps: int) -> Schedule:
+    return Schedule(steps, learning_rate=1e-5, validate_every=steps, checkpoint_every=10**9)
+
+
+def _extractor(name: str, recipe: Mapping[str, Any], dataset: Dataset, steps: int, scratch: Path) -> Path:
+    """Pretrain an extractor for so many steps."""
+    architecture, outcome = pretrain(
+        name,
+        dataset,
+        _schedule(steps),
+        channels=recipe["channels"],
+        norm=recipe["norm"],
+        batch=recipe["batch"],
+        seed=1,
+        threads=recipe["threads"],
+        checkpoint=scratch / "none",
+    )
+    weights = scratch / f"{name}.safetensors"
+    save_weights(outcome.weights, weights)
+    write_json(weights.with_suffix(".json"), {"architecture": architecture})
+    return weights
+
+
+def _weights(needs: Mapping[str, Any], dataset: Dataset, scratch: Path) -> Path:
+    """Give weights for the extractor that a loss needs: trained for a step, published, or random ones of that size."""
+    if "recipe" in needs:
+        return _extractor(needs["name"], needs["recipe"], dataset, 1, scratch)
+    return Path(needs["weights"]) if needs["weights"] else _published(needs["name"], scratch)
+
+
+def _published(name: str, scratch: Path) -> Path:
+    """Write random weights for an extractor of the published size.
+
+    Raises:
+        AttributeError: if its module does not state that as ``FULL``; then the training's cost is guessed.
+    """
+    module = import_module(f"likeness.extractors.{name}")
+    weights = scratch / f"{name}.safetensors"
+    save_weights(module.build(module.FULL).state_dict(), weights)
+    write_json(weights.with_suffix(".json"), {"architecture": {**module.FULL, "name": name}})
+    return weights
+
+
+def _pretrain(task: Mapping[str, Any], dataset: Dataset, scratch: Path) -> _Took:
+    name, recipe = task["name"], task["recipe"]
+    weights = _extractor(name, recipe, dataset, 1, scratch)
+    step, check = _steps(
+        lambda steps: _extractor(name, recipe, dataset, steps, scratch), lambda: extractors.load(weights)
+    )
+    # both subjects of the split judge it
+    return _Took(NOTHING, step, check / 2, weights.stat().st_size / 1e6)
+
+
+def _train(task: Mapping[str, Any], dataset: Dataset, scratch: Path) -> _Took:
+    recipe = Recipe.of({**task["recipe"], "grid": [1.0], **vars(_schedule(1))})
+    needs = task.get("extractor")
+    weights = _weights(needs, dataset, scratch) if needs else None
+    loss = NetworkTask(dataset, task["loss"], task["options"], weights, recipe, seed=1)
+
+    def run(steps: int) -> None:
+        loss.recipe = replace(recipe, schedule=_schedule(steps))
+        loss.train(1.0, scratch / "none", "measured")
+
+    step, check = _steps(run, loss.build)
+    balance = _timed(loss.balance) if recipe.weights == "balanced" else NOTHING
+    size = 4e-6 * sum(p.numel() for p in loss.build().parameters())
+    return _Took(BALANCED * balance / len(loss.pairs), step, check / len(loss.judges), size)
+
+
+def _register(task: Mapping[str, Any], dataset: Dataset, scratch: Path) -> _Took:
+    recipe = task["recipe"]
+    loader = Loader(dataset, make_device(recipe["threads"]))
+    network = networks.build(recipe["network"], dataset.shape, **recipe["architecture"]).eval()
+    for parameter in list(network.parameters())[-2:]:
+        # the last convolution; an untrained one predicts next to nothing, which compresses well
+        nn.init.normal_(parameter)
+    path, pairs = scratch / "field.npz", dataset.pairs_of("test")
+
+    def run() -> None:
+        for _, field in displacements(loader, network, pairs, recipe["batch"]):
+            np.savez_compressed(path, displacement=field)
+
+    run()
+    return _Took(NOTHING, _timed(run) / len(pairs), NOTHING, path.stat().st_size / 1e6)
+
+
+def _score(task: Mapping[str, Any], dataset: Dataset, scratch: Path) -> _Took:  # noqa: ARG001
+    moving, fixed = dataset.pairs_of("test")[0]
+    noise = np.random.default_rng(1).standard_normal((*dataset.shape, dataset.spatial_dims))
+    field = 8 * ndimage.gaussian_filter(noise, (*[4.0] * dataset.spatial_dims, 0)).astype(np.float32)
+
+    def fresh() -> PairScorer:
+        scorer = PairScorer(dataset, dataset.load(moving), dataset.load(fixed))
+        scorer.score(field, hd95=True)
+        return scorer
+
+    scorer = fresh()
+    tested, validated = (_timed(partial(scorer.score, field, hd95=hd95)) for hd95 in (True, False))
+    unit = task["tested"] * tested + (1 - task["tested"]) * validated
+    return _Took(NOTHING, unit, (_timed(fresh) - tested).clip(0), None)
+
+
+_MEASURES = {"pretrain": _pretrain, "train": _train, "register": _register, "score": _score}

@@ -1,0 +1,1 @@
+"""What every job needs and no result depends on: whole files, locks, GPUs, logs, digests of code, downloads."""

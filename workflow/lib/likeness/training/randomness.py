@@ -1,0 +1,32 @@
+"""Randomness as a function of a key, for example of seed and step: an interrupted run draws what it would have."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+
+def seed_of(*key: int) -> int:
+    """Turn a key, for example seed and step, into one seed."""
+    return int(np.random.SeedSequence([abs(int(k)) for k in key]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def generator(device: torch.device | str, *key: int) -> torch.Generator:
+    """Give a source of randomness that is a function of ``key``, for example of seed and step."""
+    import torch
+
+    return torch.Generator(device).manual_seed(seed_of(*key))
+
+
+def shuffled(items: int, batch: int, seed: int, step: int) -> np.ndarray:
+    """Give the indices of the batch of a step: every epoch is a new permutation, a function of the seed.
+
+    Batches run on over the end of an epoch, so that every item is seen equally often for any batch size.
+    """
+    positions = np.arange(step * batch, (step + 1) * batch)
+    epochs = {e: np.random.default_rng([seed, int(e)]).permutation(items) for e in np.unique(positions // items)}
+    return np.array([epochs[p // items][p % items] for p in positions])

@@ -1,0 +1,228 @@
+"""Loss-agnostic, resumable training.
+
+A training is a function of its seed: whatever happens in a step follows from ``(seed, step)`` alone, so that a run that
+was interrupted and resumed from its last checkpoint ends like one that was not.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import math
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from likeness.runtime.atomic import whole
+from likeness.runtime.jobs import told_to_stop
+from likeness.training.device import Precision, autocast
+from likeness.training.randomness import seed_of
+from likeness.userinput.refusals import Refusal
+
+
+class Point(NamedTuple):
+    """One value of a learning curve."""
+
+    step: int
+    quantity: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast to train.
+
+    Attributes:
+        steps: number of updates.
+        learning_rate: of Adam.
+        validate_every: steps between validations; the last step is always validated.
+        checkpoint_every: steps between checkpoints.
+        patience: validations without improvement before the learning rate is multiplied by .1; 0 keeps it constant.
+        annealing: let the learning rate fall linearly to zero over the last two fifths of the steps, for trainings too
+            short to reach a plateau.
+    """
+
+    steps: int
+    learning_rate: float
+    validate_every: int
+    checkpoint_every: int = 500
+    patience: int = 0
+    annealing: bool = False
+
+    def factor(self, step: int) -> float:
+        """Give what annealing multiplies the learning rate of a step by."""
+        return min(1.0, 2.5 * (1 - step / self.steps)) if self.annealing else 1.0
+
+
+@dataclass
+class Outcome:
+    """What a training left behind.
+
+    Attributes:
+        weights: state of the model with the lowest validation loss.
+        curve: training and validation values by step.
+        best_step: the step those weights are from.
+        diverged_at: the step at which the loss ceased to be finite, or ``None``.
+    """
+
+    weights: dict[str, Tensor]
+    curve: list[Point] = field(default_factory=list)
+    best_step: int = 0
+    diverged_at: int | None = None
+
+
+class Trainer:
+    """Trains one model; resumes from its checkpoint if there is one.
+
+    Args:
+        device: where the model is.
+        schedule: how long and how fast.
+        checkpoint: file for the state of an unfinished training; it is removed by the caller when the results are safe.
+        label: shown by the progress bar.
+        seed: with the step, decides what layers like dropout draw.
+        saved: called whenever a checkpoint was written.
+        precision: of the steps and validations.
+    """
+
+    def __init__(
+        self,
+        device: torch.device,
+        schedule: Schedule,
+        checkpoint: Path,
+        label: str,
+        seed: int = 0,
+        saved: Callable[[], object] = lambda: None,
+        precision: Precision = "32-true",
+    ) -> None:
+        self.device = device
+        self.schedule = schedule
+        self.checkpoint = checkpoint
+        self.label = label
+        self.seed = seed
+        self.saved = saved
+        self.precision: Precision = precision
+
+    def fit(
+        self,
+        model: nn.Module,
+        step: Callable[[int], dict[str, Tensor]],
+        validate: Callable[[], dict[str, float]],
+    ) -> Outcome:
+        """Minimise ``step(index)["loss"]`` over the parameters of ``model``.
+
+        Args:
+            model: already on the device; ``step`` and ``validate`` use it.
+            step: gives the values of one training step, a function of the index; ``loss`` is minimised.
+            validate: gives the values on the validation pairs; the lowest ``loss`` decides which weights are kept.
+
+        Raises:
+            SystemExit: if the process is told to stop (SIGTERM), after the step is done and the checkpoint written.
+        """
+        with told_to_stop() as stop:
+            return self._fit(model, step, validate, stop)
+
+    def _fit(
+        self,
+        model: nn.Module,
+        step: Callable[[int], dict[str, Tensor]],
+        validate: Callable[[], dict[str, float]],
+        stop: threading.Event,
+    ) -> Outcome:
+        optimiser = torch.optim.Adam(model.parameters(), lr=self.schedule.learning_rate)
+        outcome = Outcome(copy.deepcopy(model.state_dict()))
+        best, stale, first, rate = math.inf, 0, 0, self.schedule.learning_rate
+        if self.checkpoint.is_file():
+            first, best, stale, rate = self._restore(model, optimiser, outcome)
+        steps = range(first, self.schedule.steps)
+        bar = tqdm(steps, self.label, initial=first, total=self.schedule.steps, disable=None)
+        for index in bar:
+            optimiser.param_groups[0]["lr"] = rate * self.schedule.factor(index)
+            # dropout draws from the global source, which a resumed process would find elsewhere
+            torch.manual_seed(seed_of(self.seed, index))
+            values = self._update(model, optimiser, step, index)
+            if values is None:
+                outcome.diverged_at = index
+                break
+            done = index + 1
+            if done % self.schedule.validate_every == 0 or done == self.schedule.steps:
+                outcome.curve += [Point(done, f"train_{k}", v) for k, v in values.items()]
+                current = self._validate(model, validate, outcome, done)
+                stale = 0 if current < best else stale + 1
+                if current < best:
+                    best, outcome.best_step = current, done
+                    outcome.weights = copy.deepcopy(model.state_dict())
+                if self.schedule.patience and stale >= self.schedule.patience:
+                    stale, rate = 0, rate * 0.1
+            if (stop.is_set() or done % self.schedule.checkpoint_every == 0) and done < self.schedule.steps:
+                self._save(model, optimiser, outcome, done, best, stale, rate)
+                if stop.is_set():
+                    msg = f"{self.label}: told to stop; step {done} is saved, the next run goes on from there"
+                    raise SystemExit(msg)
+        return outcome
+
+    def _update(
+        self, model: nn.Module, optimiser: torch.optim.Optimizer, step: Callable[[int], dict[str, Tensor]], index: int
+    ) -> dict[str, float] | None:
+        """Make one update; ``None`` where the loss or a gradient is not finite."""
+        model.train()
+        optimiser.zero_grad(set_to_none=True)
+        with autocast(self.device, self.precision):
+            values = step(index)
+        if not torch.isfinite(values["loss"]):
+            return None
+        values["loss"].backward()
+        norm = nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
+        if not torch.isfinite(norm):
+            return None
+        optimiser.step()
+        return {k: float(v.detach()) for k, v in values.items()}
+
+    def _validate(
+        self, model: nn.Module, validate: Callable[[], dict[str, float]], outcome: Outcome, done: int
+    ) -> float:
+        model.eval()
+        with torch.no_grad(), autocast(self.device, self.precision):
+            values = validate()
+        outcome.curve += [Point(done, f"val_{k}", v) for k, v in values.items()]
+        return values["loss"]
+
+    def _save(self, model: nn.Module, optimiser: torch.optim.Optimizer, outcome: Outcome, *progress: Any) -> None:
+        state = {
+            "model": model.state_dict(),
+            "optimiser": optimiser.state_dict(),
+            "weights": outcome.weights,
+            "curve": [tuple(p) for p in outcome.curve],
+            "best_step": outcome.best_step,
+            "progress": progress,
+        }
+        # in memory first: on a full disk torch ends with an error of its own that does not say so
+        content = io.BytesIO()
+        torch.save(state, content)
+        with whole(self.checkpoint) as path:
+            path.write_bytes(content.getbuffer())
+        self.saved()
+
+    def _restore(
+        self, model: nn.Module, optimiser: torch.optim.Optimizer, outcome: Outcome
+    ) -> tuple[int, float, int, float]:
+        try:
+            # only weights: nothing in the file is run
+            state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+            model.load_state_dict(state["model"])
+            optimiser.load_state_dict(state["optimiser"])
+            outcome.weights = state["weights"]
+            outcome.curve = [Point(*p) for p in state["curve"]]
+            outcome.best_step = state["best_step"]
+            first, best, stale, rate = state["progress"]
+            return int(first), float(best), int(stale), float(rate)
+        except (OSError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:  # a broken file raises whatever it leads the reader to do
+            msg = f"{self.checkpoint}: is no checkpoint of this training ({type(error).__name__}); "
+            raise Refusal(msg + "delete it and run again, the training then starts anew") from error

@@ -1,0 +1,70 @@
+"""Reading cards: literals at the top of a module, read without importing it.
+
+The workflow needs them before any job and without torch.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from likeness.userinput.refusals import Refusal
+
+
+@lru_cache
+def tree(path: Path) -> ast.Module:
+    """Parse a module.
+
+    Raises:
+        Refusal: if it is no Python.
+    """
+    try:
+        return ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError) as error:
+        msg = f"{path}: line {getattr(error, 'lineno', None) or 1} is no Python ({error.args[0]}); mend it"
+        raise Refusal(msg) from None
+
+
+def literal(path: Path, name: str) -> Any:
+    """Give the literal that a module assigns to a name; ``None`` where there is none or it is no literal."""
+    for node in tree(path).body:
+        if isinstance(node, ast.Assign) and [t.id for t in node.targets if isinstance(t, ast.Name)] == [name]:
+            with suppress(ValueError):
+                return ast.literal_eval(node.value)
+    return None
+
+
+def card(path: Path, keys: Iterable[str]) -> dict[str, Any]:
+    """Give the card of a module, the literal dictionary ``CARD``.
+
+    Args:
+        path: the module.
+        keys: what every card of its kind has.
+
+    Raises:
+        Refusal: if there is no literal, or a key is missing.
+    """
+    found = literal(path, "CARD")
+    if found is None:
+        msg = f"{path}: no literal CARD; write `CARD = {{...}}` with constants only"
+        raise Refusal(msg)
+    missing = next((key for key in keys if not isinstance(found, dict) or key not in found), None)
+    if missing is not None:
+        msg = f"{path}: the CARD has no '{missing}'; add it as {path.parent.name}/{_explained(path.parent)} says"
+        raise Refusal(msg)
+    return found
+
+
+def _explained(folder: Path) -> str:
+    """Name the module of a room that explains its cards."""
+    return "base.py" if (folder / "base.py").is_file() else "__init__.py"
+
+
+def names(folder: Path) -> list[str]:
+    """Name every module of a room that has a card, in alphabetical order."""
+    found = (path for path in folder.glob("*.py") if not path.stem.startswith("_"))
+    return sorted(path.stem for path in found if literal(path, "CARD") is not None)

@@ -1,0 +1,47 @@
+"""Draw any figure: read what its card asks for, call its module, save it as PNG and PDF."""
+
+from importlib import import_module
+from pathlib import Path
+
+import pandas as pd
+
+from likeness import figures
+from likeness.data.store import Dataset
+from likeness.figures import style
+from likeness.runtime.jobs import logged
+from likeness.statistics.aggregate import read_csv
+
+
+def samples(snakemake) -> list:
+    from likeness.figures.img_sample import Sample
+
+    runs = zip(snakemake.params.runs, snakemake.input.samples, strict=True)
+    return [Sample(*run, path=Path(path)) for run, path in runs]
+
+
+READERS = {
+    "metrics": lambda snakemake: pd.read_parquet(snakemake.input.metrics),
+    "curves": lambda snakemake: pd.read_parquet(snakemake.input.curves),
+    "profiles": lambda snakemake: pd.read_parquet(snakemake.input.profiles),
+    "summary": lambda snakemake: read_csv(snakemake.input.summary),
+    "measures": lambda snakemake: read_csv(snakemake.input.measures),
+    "datasets": lambda snakemake: {d.name: d.meta for d in map(Dataset.open, snakemake.input.datasets)},
+    "prepared": lambda snakemake: {d.name: d for d in map(Dataset.open, snakemake.input.prepared)},
+    "samples": samples,
+    "scale": lambda snakemake: snakemake.params.scale,
+}
+"""What there is, by the keyword that ``draw`` takes it as."""
+
+
+def main(snakemake) -> None:
+    name = snakemake.wildcards.figure
+    card = figures.card(name)
+    figure = import_module(f"likeness.figures.{name}").draw(**{key: READERS[key](snakemake) for key in card["reads"]})
+    if snakemake.params.demonstration:
+        style.stamp(figure)
+    style.save(figure, snakemake.output.png, snakemake.output.pdf, dpi=card.get("dpi", 200))
+
+
+if __name__ == "__main__":
+    with logged(snakemake.log[0]):
+        main(snakemake)
