@@ -15,7 +15,6 @@ import io
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -29,7 +28,7 @@ from likeness.data import pairs as pairing
 from likeness.data.pairs import SPLITS
 from likeness.data.store import PRIMARY
 from likeness.userinput import documents, schemas
-from likeness.userinput.refusals import DatasetError, plain, shown, suggest
+from likeness.userinput.refusals import DatasetError, plain, refuse_path, shown, suggest
 
 FILES = ("image", "label", "instances", "mask", "unmatched", "field", "landmarks")
 """The columns of ``subjects.csv`` that hold paths."""
@@ -80,7 +79,7 @@ def check_tables(folder: str | Path) -> RawDataset:
     try:
         there = folder.is_dir()
     except OSError as error:
-        documents.refuse_path(folder, error, DatasetError)
+        refuse_path(folder, error, DatasetError)
     if not there:
         msg = f"{plain(folder)}: no such folder; name a folder that holds dataset.yaml and subjects.csv"
         raise DatasetError(msg)
@@ -180,8 +179,8 @@ def _check_meta(path: Path, meta: dict[str, Any]) -> None:
         raise DatasetError(msg)
     for name, count in Counter(labels.values()).items():
         if count > 1 or name in RESERVED:
-            why = "stands for a sum over labels in the tables" if name in RESERVED else "is given to two values"
-            msg = f"{path}: key 'labels': the name '{plain(name)}' {why}; give every label a name of its own"
+            msg = "stands for a sum over labels in the tables" if name in RESERVED else "is given to two values"
+            msg = f"{path}: key 'labels': the name '{plain(name)}' {msg}; give every label a name of its own"
             raise DatasetError(msg)
     unknown = [value for value in meta["evaluate"] if value not in labels]
     if unknown:
@@ -193,8 +192,8 @@ def _check_meta(path: Path, meta: dict[str, Any]) -> None:
     grouped = Counter(value for values in meta["kinds"].values() for value in values)
     for value, count in grouped.items():
         if value not in labels or count > 1:
-            why = "twice" if value in labels else "but 'labels' does not name it"
-            msg = f"{path}: key 'kinds' has {value} {why}; give each label value of 'labels' at most one kind"
+            msg = "twice" if value in labels else "but 'labels' does not name it"
+            msg = f"{path}: key 'kinds' has {value} {msg}; give each label value of 'labels' at most one kind"
             raise DatasetError(msg)
     intensity = meta["intensity"]
     for key in ("low", "high"):
@@ -235,10 +234,10 @@ def _check_header(path: Path, header: list[str], required: tuple[str, ...]) -> N
     missing = next((c for c in required if c not in header), None)
     if missing:
         near = difflib.get_close_matches(missing, header, n=1)
-        hint = f" ('{near[0]}' is there)" if near else ""
+        msg = f" ('{near[0]}' is there)" if near else ""
         if len(header) == 1 and ";" in header[0]:
-            hint = " (separated by semicolons? use commas)"
-        msg = f"{path}: column '{missing}' is missing{hint}; the header needs {', '.join(required)}"
+            msg = " (separated by semicolons? use commas)"
+        msg = f"{path}: column '{missing}' is missing{msg}; the header needs {', '.join(required)}"
         raise DatasetError(msg)
     twice = next((c for c in header if header.count(c) > 1), None)
     if twice is not None:
@@ -302,28 +301,23 @@ def _read_pairs(path: Path, subjects: pd.DataFrame) -> pd.DataFrame:
     splits = subjects.split.to_dict()
     seen = set()
     for split, moving, fixed in table.itertuples(index=False):
-        pair = f"{path}: pair '{moving}' to '{fixed}' of split '{split}'"
         unknown = next((s for s in (moving, fixed) if s not in splits), None)
         if unknown is not None:
-            msg = f"{pair} names '{unknown}', which subjects.csv does not; {_nearest(unknown, subjects.index)}"
+            msg = f"names '{unknown}', which subjects.csv does not; "
+            msg += suggest(unknown, subjects.index, "add it there or remove the pair")
         elif moving == fixed:
-            msg = f"{pair} registers a subject to itself; remove it"
+            msg = "registers a subject to itself; remove it"
         elif splits[moving] != split or splits[fixed] != split:
             other = moving if splits[moving] != split else fixed
-            msg = f"{pair} crosses splits, since '{other}' is in '{splits[other]}'; remove it or move the subject"
+            msg = f"crosses splits, since '{other}' is in '{splits[other]}'; remove it or move the subject"
         elif (moving, fixed) in seen:
-            msg = f"{pair} is listed twice; remove one"
+            msg = "is listed twice; remove one"
         else:
             seen.add((moving, fixed))
             continue
+        msg = f"{path}: pair '{moving}' to '{fixed}' of split '{split}' {msg}"
         raise DatasetError(msg)
     return table
-
-
-def _nearest(word: str, known: Iterable[str]) -> str:
-    """Suggest among many words: the nearest, but never the whole list."""
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f"did you mean '{near[0]}'?" if near else "add it there or remove the pair"
 
 
 def _check_files(raw: RawDataset) -> None:
@@ -331,17 +325,17 @@ def _check_files(raw: RawDataset) -> None:
     for part in (part for part in FILES if part in raw.subjects):
         endings = SUFFIXES.get(part, SUFFIXES["image"])
         for subject, entry in raw.subjects[part].items():
-            where = f"{table}: column '{part}' of subject '{subject}'"
             if not entry and part == "image":
-                msg = f"{where} is empty; name its image"
+                msg = "is empty; name its image"
             elif not entry:
                 continue
             elif not entry.lower().endswith(endings):
-                msg = f"{where} has '{entry}'; save it in a format that is read here: {', '.join(endings)}"
+                msg = f"has '{entry}'; save it in a format that is read here: {', '.join(endings)}"
             elif not documents.is_file(raw.folder / entry, DatasetError):
-                msg = f"{where} has '{entry}', which does not exist in {raw.folder}; add the file or correct the path"
+                msg = f"has '{entry}', which does not exist in {raw.folder}; add the file or correct the path"
             else:
                 continue
+            msg = f"{table}: column '{part}' of subject '{subject}' {msg}"
             raise DatasetError(msg)
     owners: dict[str, Any] = {}
     for subject, entry in raw.subjects.image.items():
@@ -370,8 +364,8 @@ def _check_scorable(raw: RawDataset) -> None:
         if part == "field" and "group" in subjects:
             scored &= subjects.group[moving].to_numpy() == subjects.group[fixed].to_numpy()
         if not scored.any():
-            where = " in one group" if part == "field" else ""
-            msg = f"{table}: column '{part}' decides the score, but no pair of split '{split}' has two entries{where}; "
+            msg = f"{table}: column '{part}' decides the score, but no pair of split '{split}' has two entries"
+            msg += " in one group; " if part == "field" else "; "
             raise DatasetError(msg + "fill it in for validation and test, or remove the column")
 
 
