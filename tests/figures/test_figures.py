@@ -19,7 +19,7 @@ from matplotlib.text import Text
 
 from likeness import losses
 from likeness.data.store import Dataset
-from likeness.figures import convergence, img_sample, landscape, scores, smoothness_vs_dice, style, tuning
+from likeness.figures import Sample, convergence, img_sample, landscape, scores, smoothness_vs_dice, style, tuning
 from likeness.statistics.landscape import measure
 from likeness.statistics.selection import candidates, choose, mark
 from likeness.statistics.summary import summarise
@@ -274,7 +274,7 @@ def sampled(tmp_path: Path):
             shift[..., 0] = np.nan if loss in made.diverged else -2
             path = tmp_path / f"{made.name}-{loss}.npz"
             np.savez(path, moving=moving, fixed=fixed, lams=np.array([1.0, 2.0]), displacements=shift)
-            samples.append(img_sample.Sample(made.name, network, loss, variant, seed, path))
+            samples.append(Sample(made.name, network, loss, variant, seed, path))
     return metrics, datasets, samples
 
 

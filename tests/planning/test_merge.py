@@ -19,9 +19,9 @@ from project import ROOT, copy_project, files, run, snakemake
 
 from likeness.config.study import Study
 from likeness.extractors import sources
-from likeness.extractors.sources import File, Source
 from likeness.planning.merge import check_data, jobs, parts, take
 from likeness.runtime.provenance import code_digest
+from likeness.runtime.published import File, Source
 from likeness.userinput.refusals import Refusal
 
 STUDY: dict[str, Any] = {

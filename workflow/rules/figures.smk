@@ -41,8 +41,9 @@ rule plot:
         gpu=None,
     params:
         demonstration=STUDY.config["demonstration"],
-        cards=shown(),
+        looks={loss: figures.look(loss) for loss in STUDY.losses},
         caption=lambda wc: figures.card(wc.figure)["caption"],
+        dpi=lambda wc: figures.card(wc.figure)["dpi"],
         reads=reads,
         scale=lambda wc: STUDY.config["training"].get("weights", "balanced") if "scale" in reads(wc) else None,
         runs=lambda wc: [list(run) for run in STUDY.runs()] if "samples" in reads(wc) else None,

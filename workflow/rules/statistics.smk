@@ -69,7 +69,8 @@ rule summary:
         gpu=None,
     params:
         statistics=STUDY.config["statistics"],
-        cards=ranks(),
+        order=stated("order"),
+        supervision=stated("supervision"),
         code=code("summary"),
     script:
         script_path("summary")
@@ -92,7 +93,7 @@ rule comparisons:
         gpu=None,
     params:
         statistics=STUDY.config["statistics"],
-        cards=ranks(),
+        order=stated("order"),
         code=code("comparisons"),
     script:
         script_path("comparisons")

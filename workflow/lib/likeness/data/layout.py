@@ -158,14 +158,18 @@ def _schema() -> dict[str, Any]:
     return yaml.safe_load(_SCHEMA.read_text())
 
 
+def defaults() -> dict[str, Any]:
+    """Give the keys of ``dataset.yaml`` that may be left out, each with what then stands for it."""
+    return {key: entry["default"] for key, entry in _schema()["properties"].items() if "default" in entry}
+
+
 def _read_meta(path: Path) -> dict[str, Any]:
     if not documents.is_file(path, DatasetError):
         msg = f"{plain(path)}: missing; write it with at least {', '.join(_schema()['required'])}"
         raise DatasetError(msg)
     meta = documents.read(path, DatasetError, "name: …")
     schemas.check(meta, _schema(), str(path), DatasetError)
-    defaults = {key: entry["default"] for key, entry in _schema()["properties"].items() if "default" in entry}
-    meta = {**defaults, **meta}
+    meta = {**defaults(), **meta}
     if meta["intensity"]["rule"] == "quantile":
         meta["intensity"] = {"low": 0.001, "high": 0.999, **meta["intensity"]}
     _check_meta(path, meta)

@@ -19,7 +19,7 @@ from matplotlib.patheffects import withStroke
 from scipy.ndimage import map_coordinates
 
 from likeness.data.store import Dataset, Subject
-from likeness.figures import style
+from likeness.figures import Sample, style
 from likeness.figures.slices import FIXED, MOVING, as_picture, pixel, shown_axes
 from likeness.figures.style import Entry, Panel
 from likeness.statistics.aggregate import overall
@@ -49,21 +49,6 @@ SIDE = 192
 CONTOURS = 4
 """Labels drawn, those with the largest area in the picture; more would hide the image."""
 GRID_LINES = 16
-
-
-@dataclass(frozen=True)
-class Sample:
-    """The displacements of one test pair by one training, a network per λ, in ``path``.
-
-    The archive has ``moving`` and ``fixed``, names; ``lams``, ``(n,)``; ``displacements``, ``(n, *spatial, dims)``.
-    """
-
-    dataset: str
-    network: str
-    loss: str
-    variant: str
-    seed: int
-    path: Path
 
 
 @dataclass(frozen=True)

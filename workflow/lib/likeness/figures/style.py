@@ -20,7 +20,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.text import Annotation, Text
 
-from likeness import losses
+from likeness import figures
 from likeness.runtime.atomic import whole
 
 WIDTH = 7.2
@@ -67,6 +67,14 @@ RC: dict[str, Any] = {
     "pdf.fonttype": 42,
     "svg.hashsalt": "likeness",
 }
+
+RING: dict[str, Any] = {
+    "linestyle": "",
+    "markerfacecolor": "none",
+    "markeredgecolor": INK,
+    "markeredgewidth": 0.7,
+}
+"""Around the marker of the λ that was chosen."""
 
 SUPERVISION = {
     "none": "no supervision",
@@ -154,15 +162,15 @@ def entries(table: pd.DataFrame) -> list[Entry]:
     variants: dict[str, list[str]] = {}
     for loss, variant in sorted(found.itertuples(index=False), key=lambda row: (row[1] != "default", row[1])):
         variants.setdefault(loss, []).append(variant)
-    ordered = sorted(variants, key=lambda loss: (losses.card(loss)["order"], loss))
+    ordered = sorted(variants, key=lambda loss: (figures.look(loss)["order"], loss))
     return [_entry(loss, variant, i) for loss in ordered for i, variant in enumerate(variants[loss])]
 
 
 def _entry(loss: str, variant: str, place: int) -> Entry:
-    card = losses.card(loss)
-    title = card["title"] if variant == "default" else f"{card['title']} · {variant}"
+    look = figures.look(loss)
+    title = look["title"] if variant == "default" else f"{look['title']} · {variant}"
     line = LINESTYLES[place % len(LINESTYLES)]
-    return Entry(loss, variant, title, card["colour"], card["marker"], line, card["supervision"])
+    return Entry(loss, variant, title, look["colour"], look["marker"], line, look["supervision"])
 
 
 @dataclass(frozen=True)

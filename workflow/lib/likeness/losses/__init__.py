@@ -13,7 +13,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from likeness.extractors.sources import TRAINED_ON
 from likeness.userinput import cards
 from likeness.userinput.refusals import Refusal
 
@@ -27,6 +26,8 @@ KEYS = (
     *("requires", "invariances", "grid", "raw_grid"),
 )
 """What every card has; ``limits`` may come beside them."""
+TRAINED_ON = "trained_on"
+"""Option of a variant of any loss whose extractor the workflow trains: the dataset that it is trained on instead."""
 
 
 def names() -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from likeness.extractors.pretraining import UNetExtractor
+from likeness.extractors.encoder import UNetExtractor
 from likeness.losses._overlap import soft_dice_dissimilarity
 from likeness.losses.base import Registration, SimilarityLoss
 
