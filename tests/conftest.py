@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 # before torch is imported: on the small tensors of tests a second thread costs more than it gains, on a busy machine
@@ -13,9 +14,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 from project import Smoke, copy_project, files, snakemake
+from tracing import traced
 from xdist.scheduler import LoadFileScheduling
 
-SMOKE_STUDY = ("tests/workflow/test_interruption.py", "tests/workflow/test_workflow.py")
+SMOKE_STUDY = (
+    "tests/workflow/test_interruption.py",
+    "tests/workflow/test_reruns.py",
+    "tests/workflow/test_workflow.py",
+)
 """What uses it of the files that `make test` runs: more would be one more smoke study."""
 
 
@@ -23,10 +29,17 @@ SMOKE_STUDY = ("tests/workflow/test_interruption.py", "tests/workflow/test_workf
 def smoke_study(tmp_path_factory: pytest.TempPathFactory) -> Smoke:
     project = copy_project(tmp_path_factory.mktemp("smoke") / "project")
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    snakemake(project, "smoke", "--cores", "2")
+    with traced(project / "loaded"):
+        snakemake(project, "smoke", "--cores", "2")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return Smoke(project, files(project / "results" / "smoke"), used)
+
+
+@pytest.fixture(scope="session")
+def smoke(smoke_study: Smoke) -> Path:
+    """The project after the smoke study; a test that changes it changes it back."""
+    return smoke_study.project
 
 
 class Scheduling(LoadFileScheduling):

@@ -15,12 +15,13 @@ from typing import Any
 import pytest
 import yaml
 from builders import make_dataset
+from edits import change, change_manners, library, library_at
 from project import ROOT, copy_project, files, run, snakemake
 
 from likeness.config.study import Study
 from likeness.extractors import sources
 from likeness.planning.merge import check_data, jobs, parts, take
-from likeness.runtime.provenance import code_digest
+from likeness.runtime.provenance import LIBRARY, code_digest
 from likeness.runtime.published import File, Source
 from likeness.userinput.refusals import Refusal
 
@@ -67,6 +68,7 @@ def test_halves_of_two_machines_give_the_tables_of_an_undivided_run(tmp_path: Pa
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(study, work))
     whole = projects["whole"]
+    change_manners(library(whole))
     said = run(whole, f"make merge FROM='{projects['a']}/results/parts ../b/results/parts' CONFIG=config/parts.yaml")
     assert re.search(r"a/results/parts: 4 jobs taken\n../b/results/parts: 4 jobs taken\n0 were .*, 0 are left", said)
 
@@ -206,6 +208,19 @@ def test_what_the_study_would_make_otherwise_is_refused() -> None:
     record = Path("a/runtimes/score/flat/voxelmorph/mse/default/seed1.json")
     write(record, record.read_text().replace('"code": "', '"code": "0'))
     refuse([a], f"{record}: was made by other code than this project's (commit abc); ")
+
+
+@pytest.mark.usefixtures("here")
+def test_results_from_before_a_message_was_edited_are_taken_and_from_before_a_loss_was_are_not() -> None:
+    a = results("a", load())
+    copy = Path(shutil.copytree(LIBRARY, "copy/likeness"))
+    change_manners(copy)
+    with library_at(copy):
+        assert len(parts(load(), [a]).taken) == len(jobs(load()))
+    change(copy / "losses" / "mse.py")
+    with library_at(copy):
+        record = "a/runtimes/train/flat/voxelmorph/mse/default/seed1.json"
+        refuse([a], f"{record}: was made by other code than this project's (commit abc); ")
 
 
 @pytest.mark.usefixtures("here")

@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,8 @@ class _Bare(ast.NodeTransformer):
         if any(keyword.arg in ("file", None) for keyword in call.keywords):
             return  # what is printed into a file may be a result
         call.args = [ast.Constant("") if self._is_text(value) else value for value in call.args]
+        for keyword in call.keywords:
+            keyword.value = ast.Constant("") if self._is_text(keyword.value) else keyword.value
 
     def _is_text(self, node: ast.expr) -> bool:
         match node:
@@ -109,7 +111,7 @@ def _files(module: str) -> Iterator[Path]:
         yield from [path for path in (base / "__init__.py", base.with_suffix(".py")) if path.is_file()][:1]
 
 
-@lru_cache
+@cache
 def _read(path: Path) -> tuple[str, frozenset[str]]:
     """Give the code of a file without what changes no result, and the modules that it names in imports."""
     tree = _bare(path.read_text())
@@ -122,7 +124,7 @@ def _read(path: Path) -> tuple[str, frozenset[str]]:
     return ast.dump(tree), frozenset(named)
 
 
-@lru_cache
+@cache
 def modules(path: Path, extra: tuple[str, ...] = ()) -> frozenset[Path]:
     """Find every file of the library that a script runs, directly or not.
 
@@ -146,7 +148,7 @@ def _speaks(path: Path) -> bool:
     return place.partition("/")[0] in SPEAKING and place not in READERS
 
 
-@lru_cache
+@cache
 def code_digest(script: Path, *extra: str) -> str:
     """Digest the code of a script and of all modules of the library that it imports, without what changes no result.
 
