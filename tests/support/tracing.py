@@ -6,10 +6,12 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from project import ROOT
+
+from likeness.runtime.provenance import code_digest
 
 LEAVE = """
 import atexit, json, os, sys
@@ -27,16 +29,6 @@ atexit.register(leave)
 """Python runs it when it starts, of a module of this name on its path."""
 
 
-@dataclass(frozen=True)
-class Loaded:
-    """The modules of the library that a job had loaded when it ended, and the digest of code among its params."""
-
-    rule: str
-    script: str
-    code: str
-    modules: tuple[str, ...]
-
-
 @contextmanager
 def traced(folder: Path) -> Iterator[None]:
     """Let every job that runs in a block leave in a folder what it loads."""
@@ -47,8 +39,12 @@ def traced(folder: Path) -> Iterator[None]:
         yield
 
 
-def loaded(folder: Path) -> list[Loaded]:
-    """Read what the jobs left in a folder."""
-    found = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
-    # Snakemake names its copy of a script `tmp….<script>.py`
-    return [Loaded(job["rule"], job["script"].split(".")[-2], job["code"], tuple(job["loaded"])) for job in found]
+def complete(folder: Path) -> dict[str, bool]:
+    """Tell of the scripts of the jobs that left something whether the digest among their params has all they loaded."""
+    found: dict[str, bool] = {}
+    for job in (json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))):
+        # Snakemake names its copy of a script `tmp….<script>.py`
+        script = job["script"].split(".")[-2]
+        same = job["code"] == code_digest(ROOT / "workflow" / "scripts" / f"{script}.py", *job["loaded"])
+        found[script] = same and found.get(script, True)
+    return found

@@ -7,12 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 from edits import change, change_manners, edited, library, restored, reword, todo, write_config
-from project import ROOT
-from tracing import loaded
+from tracing import complete
 
-from likeness.runtime.provenance import code_digest
-
-SCRIPTS = ROOT / "workflow" / "scripts"
 AFTER_SCORES = {"collect": 1, "runtime": 1, "summary": 1, "comparisons": 1, "plot": 5, "all": 1}
 AFTER_ALL = {**AFTER_SCORES, "profiles": 1, "plot": 6}
 UNUSED = (
@@ -130,8 +126,5 @@ def test_a_further_loss_runs_alone(smoke: Path) -> None:
 
 @pytest.mark.slow
 def test_the_digest_of_a_job_has_every_module_that_it_loads(smoke: Path) -> None:
-    jobs = loaded(smoke / "loaded")
-    assert {job.script for job in jobs} == {path.stem for path in SCRIPTS.glob("*.py")} - {"fetch", "convert"}
-    for job in jobs:
-        known = code_digest(SCRIPTS / f"{job.script}.py", *job.modules)
-        assert job.code == known, f"rule {job.rule}: its `code` does not name all of {', '.join(job.modules)}"
+    scripts = {path.stem for path in (smoke / "workflow" / "scripts").glob("*.py")} - {"fetch", "convert"}
+    assert complete(smoke / "loaded") == dict.fromkeys(scripts, True)
