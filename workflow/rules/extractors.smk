@@ -28,7 +28,7 @@ rule pretrain:
 # that one. What fails is not tried again by Snakemake, because the script has done so.
 rule fetch:
     output:
-        record=f"{RESULTS}/weights/{{extractor}}.json",
+        record=f"{RESULTS}/checkpoints/{{extractor}}.json",
     log:
         f"{RESULTS}/logs/fetch/{{extractor}}.log",
     wildcard_constraints:

@@ -1,14 +1,13 @@
 rule collect:
     input:
-        scores=[
-            *expand(f"{RESULTS}/scores/{{dataset}}/unregistered.parquet", dataset=STUDY.datasets),
-            *runs(f"{RESULTS}/scores/{RUN}.parquet"),
-        ],
-        models=runs(f"{RESULTS}/models/{RUN}"),
+        scores=[*unregistered(results.SCORES), *runs(results.SCORES)],
+        searches=runs(results.SEARCH),
+        models=trainings(results.MODELS),
     output:
         metrics=f"{RESULTS}/metrics.parquet",
         curves=f"{RESULTS}/curves.parquet",
         selection=f"{RESULTS}/tables/selection.csv",
+        runs=f"{RESULTS}/tables/runs.csv",
     log:
         f"{RESULTS}/logs/collect.log",
     group:
@@ -20,6 +19,7 @@ rule collect:
         runtime=60,
         gpu=None,
     params:
+        methods=methods(),
         code=code("collect"),
     script:
         script_path("collect")
@@ -30,10 +30,10 @@ rule runtime:
         records=[
             *pretrainings(f"{RESULTS}/runtimes/pretrain/{{dataset}}/{{extractor}}/seed{{seed}}.json"),
             *expand(f"{RESULTS}/runtimes/convert/{{extractor}}.json", extractor=STUDY.published),
-            *expand(f"{RESULTS}/runtimes/score/{{dataset}}/unregistered.json", dataset=STUDY.datasets),
-            *runs(f"{RESULTS}/runtimes/train/{RUN}.json"),
-            *runs(f"{RESULTS}/runtimes/register/{RUN}.json"),
-            *runs(f"{RESULTS}/runtimes/score/{RUN}.json"),
+            *unregistered(results.record("score", RUN)),
+            *trainings(results.record("train", RUN)),
+            *trainings(results.record("register", RUN)),
+            *runs(results.record("score", RUN)),
             *expand(f"{RESULTS}/runtimes/probe/{{loss}}.json", loss=PROBED),
         ],
     output:
@@ -70,6 +70,7 @@ rule summary:
     params:
         statistics=STUDY.config["statistics"],
         cards=ranks(),
+        methods=methods(),
         code=code("summary"),
     script:
         script_path("summary")
@@ -93,6 +94,7 @@ rule comparisons:
     params:
         statistics=STUDY.config["statistics"],
         cards=ranks(),
+        methods=methods(),
         code=code("comparisons"),
     script:
         script_path("comparisons")

@@ -9,7 +9,7 @@ from likeness.runtime.jobs import logged
 def main(snakemake) -> None:
     from likeness.extractors.sources import obtain, wanted_by
 
-    said = snakemake.config["weights"]
+    said = snakemake.config["checkpoints"]
     wanted = wanted_by(said, snakemake.wildcards.extractor)
     obtain(wanted, Path(said["folder"]))
     write_json(snakemake.output.record, {"hashes": wanted.hashes, "source": wanted.plain()})

@@ -146,7 +146,7 @@ def source(extractor: str) -> Source | None:
             with suppress(ValueError, KeyError, TypeError, AttributeError):
                 return _source(extractor, ast.literal_eval(node.value))
             msg = f"{path}: SOURCE is no literal with file, url, sha256, bytes, licence and by_hand; "
-            raise Refusal(msg + "write it as likeness/weights.py says")
+            raise Refusal(msg + "write it as likeness/extractors/sources.py says")
     return None
 
 
@@ -167,7 +167,7 @@ def wanted_by(study: Mapping[str, Any], extractor: str) -> Source:
     """Give the files of an extractor as a study wants them.
 
     Args:
-        study: what it says under ``weights``, with the defaults filled in.
+        study: what it says under ``checkpoints``, with the defaults filled in.
         extractor: one whose weights are published.
     """
     found = source(extractor)
@@ -204,7 +204,7 @@ def _to_be_stated(wanted: Source, file: File) -> str:
 def _how_to_state(wanted: Source, digests: Mapping[str, str]) -> str:
     entries = ", ".join(f"{name}: {digest}" for name, digest in digests.items())
     value = f"{{{entries}}}" if wanted.folder else next(iter(digests.values()))
-    return f"state it in the configuration: `weights: {{hashes: {{{wanted.extractor}: {value}}}}}`"
+    return f"state it in the configuration: `checkpoints: {{hashes: {{{wanted.extractor}: {value}}}}}`"
 
 
 def obtain(wanted: Source, folder: Path) -> Path:
@@ -255,7 +255,7 @@ def _fetch(wanted: Source, file: File, path: Path) -> str:
         raise Refusal(msg) from error
     except OSError as error:
         msg = f"{error.filename or path}: cannot be written ({error.strerror}); mend that, or name another folder "
-        raise Refusal(msg + "with `weights.folder`") from error
+        raise Refusal(msg + "with `checkpoints.folder`") from error
 
 
 def _by_hand(wanted: Source, file: File, path: Path) -> str:

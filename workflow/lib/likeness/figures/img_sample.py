@@ -22,12 +22,14 @@ from likeness.data.store import Dataset, Subject
 from likeness.figures import style
 from likeness.figures.slices import FIXED, MOVING, as_picture, pixel, shown_axes
 from likeness.figures.style import Entry, Panel
+from likeness.methods import Methods
+from likeness.results import Run
 from likeness.statistics.aggregate import overall
 from likeness.statistics.selection import primary_metric
 
 CARD = {
     "order": 50,
-    "reads": ["metrics", "prepared", "samples"],
+    "reads": ["metrics", "prepared", "samples", "methods"],
     "dpi": 300,
     "caption": """\
 **One test pair per dataset.** Left: the moving image above the fixed one. Then, for every loss at its chosen λ (first
@@ -52,21 +54,6 @@ GRID_LINES = 16
 
 
 @dataclass(frozen=True)
-class Sample:
-    """The displacements of one test pair by one training, a network per λ, in ``path``.
-
-    The archive has ``moving`` and ``fixed``, names; ``lams``, ``(n,)``; ``displacements``, ``(n, *spatial, dims)``.
-    """
-
-    dataset: str
-    network: str
-    loss: str
-    variant: str
-    seed: int
-    path: Path
-
-
-@dataclass(frozen=True)
 class Scene:
     """What all pictures of one block share."""
 
@@ -76,21 +63,25 @@ class Scene:
     window: tuple[slice, slice]
     labels: tuple[int, ...]
     scores: pd.DataFrame
-    """The pair's primary score per method, at the chosen λ."""
+    """The pair's primary score of every run, at the chosen λ."""
 
 
 @style.paper()
-def draw(metrics: pd.DataFrame, prepared: Mapping[str, Dataset], samples: Sequence[Sample]) -> Figure:
-    """Draw a block per dataset; every loss shows the same pair, at its chosen λ, by its first seed.
+def draw(
+    metrics: pd.DataFrame, prepared: Mapping[str, Dataset], samples: Sequence[tuple[Run, Path]], methods: Methods
+) -> Figure:
+    """Draw a block per dataset; every entry shows the same pair, at its chosen λ, by its first seed.
 
     Args:
         metrics: the metrics table, with ``chosen`` filled.
         prepared: name → prepared dataset, in the order of the study.
-        samples: one per training.
+        samples: one for every run: what :func:`likeness.evaluation.table.sample` gave, in an archive.
+        methods: of the study.
     """
-    table = pd.DataFrame([vars(sample) for sample in samples]).sort_values("seed", kind="stable")
-    shown = style.panels(table, {name: dataset.meta for name, dataset in prepared.items()})
-    entries = style.entries(table)
+    table = pd.DataFrame([{**run._asdict(), "path": path} for run, path in samples])
+    table = table.sort_values("seed", kind="stable")
+    shown = style.panels(table, {name: dataset.meta for name, dataset in prepared.items()}, methods)
+    entries = style.entries(table, methods)
     strips = math.ceil(len(entries) / ABREAST)
     abreast = math.ceil(len(entries) / strips)
     width = min(LARGEST, (style.WIDTH - GAP) / (1 + abreast) - GAP)
@@ -200,11 +191,11 @@ def _result(pair: tuple[Axes, Axes], scene: Scene, entry: Entry, rows: pd.DataFr
     """Draw the moved image above and the deformed grid below, or say why there is none."""
     for axes in pair:
         _frame(axes)
-    score = entry.rows(scene.scores)
-    if not len(rows) or not len(score):
+    scores = entry.rows(scene.scores).sort_values("seed", kind="stable")
+    if not len(rows) or not len(scores):
         pair[0].text(0.5, 0.5, "n/a", transform=pair[0].transAxes, ha="center", va="center", color=style.MUTED)
         return
-    score = score[score.seed == score.seed.min()].iloc[0]
+    score = scores.iloc[0]
     field = _displacement(rows.path.iloc[0], score.lam)
     if field is None or not np.isfinite(field).all():
         pair[0].text(0.5, 0.5, "diverged", transform=pair[0].transAxes, ha="center", va="center", color=style.MUTED)
@@ -220,7 +211,7 @@ def _result(pair: tuple[Axes, Axes], scene: Scene, entry: Entry, rows: pd.DataFr
 
 def _displacement(path: Path, lam: float) -> np.ndarray | None:
     with np.load(path, allow_pickle=False) as archive:
-        found = np.flatnonzero(np.isclose(archive["lams"], lam, rtol=1e-5))
+        found = np.flatnonzero(np.isclose(archive["lams"], lam, rtol=1e-5, equal_nan=True))
         return archive["displacements"][found[0]].astype(float) if len(found) else None
 
 

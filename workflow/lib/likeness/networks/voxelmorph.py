@@ -14,6 +14,18 @@ from torch import Tensor, nn
 from likeness.geometry import integrate
 from likeness.networks.unet import Norm, UNet, stage_strides
 
+CARD = {
+    "class": "VoxelMorph",
+    "title": "VoxelMorph",
+    "order": 100,
+    "colour": "#332288",
+    "marker": "o",
+    "uses_loss": True,
+    "has_lam": True,
+    "seeds": "always",
+    "trained": True,
+}
+
 
 class VoxelMorph(nn.Module):
     """Predicts the displacement of a pair.

@@ -21,7 +21,7 @@ import yaml
 from scipy import ndimage, spatial
 from torch import nn
 
-from likeness import extractors, networks
+from likeness import extractors, fields, networks
 from likeness.data.loading import Loader
 from likeness.data.store import PARTS, Dataset
 from likeness.evaluation.scores import PairScorer
@@ -208,7 +208,8 @@ def _pretrain(task: Mapping[str, Any], dataset: Dataset, scratch: Path) -> _Took
 
 
 def _train(task: Mapping[str, Any], dataset: Dataset, scratch: Path) -> _Took:
-    recipe = Recipe.of({**task["recipe"], "grid": [1.0], **vars(_schedule(1))})
+    told, lam = dict(task["recipe"]), {"scale": task["recipe"]["scale"], "grid": [1.0]}
+    recipe = Recipe.of({**told, "lambda": lam, **vars(_schedule(1))})
     needs = task.get("extractor")
     weights = _weights(needs, dataset, scratch) if needs else None
     loss = NetworkTask(dataset, task["loss"], task["options"], weights, recipe, seed=1)
@@ -218,7 +219,7 @@ def _train(task: Mapping[str, Any], dataset: Dataset, scratch: Path) -> _Took:
         loss.train(1.0, scratch / "none", "measured")
 
     step, check = _steps(run, loss.build)
-    balance = _timed(loss.balance) if recipe.weights == "balanced" else NOTHING
+    balance = _timed(loss.balance) if recipe.scale == "balanced" else NOTHING
     size = 4e-6 * sum(p.numel() for p in loss.build().parameters())
     return _Took(BALANCED * balance / len(loss.pairs), step, check / len(loss.judges), size)
 
@@ -234,7 +235,7 @@ def _register(task: Mapping[str, Any], dataset: Dataset, scratch: Path) -> _Took
 
     def run() -> None:
         for _, field in displacements(loader, network, pairs, recipe["batch"]):
-            np.savez_compressed(path, displacement=field)
+            fields.save(path, field)
 
     run()
     return _Took(NOTHING, _timed(run) / len(pairs), NOTHING, path.stat().st_size / 1e6)

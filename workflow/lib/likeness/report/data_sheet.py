@@ -193,7 +193,7 @@ def _unregistered(scores: pd.DataFrame) -> list[Numbers]:
     for (metric, unit), group in test.groupby(["metric", "unit"], sort=False):
         labels = {str(label): rows_of.value for label, rows_of in group.groupby("label", sort=False)}
         if len(labels) > 1:
-            labels = {"mean": group.groupby("pair").value.mean(), **labels}
+            labels = {"mean": group.groupby(["moving", "fixed"]).value.mean(), **labels}
         for label, values in labels.items():
             finite = bool(np.isfinite(values).all())
             mean, sd = (float(values.mean()), float(values.std(ddof=0))) if finite else ("inf", None)
