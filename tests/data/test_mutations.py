@@ -65,7 +65,7 @@ CONFIG: dict[str, Any] = {
     },
     "losses": {
         "mse": None,
-        "mse_masked": {"grid": [0.1, 1]},
+        "mse_masked": {"lambda": {"grid": [0.1, 1]}},
         "ncc": {"options": {"window": 7}, "variants": {"wide": {"window": 15}}},
         "mind": {"options": {"radius": 1, "dilation": 1}},
         "nmi": {"variants": {"few": {"bins": 16}}},
@@ -73,21 +73,20 @@ CONFIG: dict[str, Any] = {
         "deepsim_vgg": None,
         "ncc_sup": {},
     },
-    "networks": {"voxelmorph": {"channels_2d": [8, 16], "channels_3d": [4, 8], "norm": "none", "dropout": 0.1}},
+    "methods": {"voxelmorph": {"channels_2d": [8, 16], "channels_3d": [4, 8], "norm": "none", "dropout": 0.1}},
     "training": {
         "steps": 10,
         "batch": 2,
         "learning_rate": 0.001,
         "validate_every": 5,
         "patience": 0,
-        "weights": "balanced",
-        "grid": [0.1, 0.3, 1],
+        "lambda": {"scale": "balanced", "grid": [0.1, 0.3, 1]},
         "augmentation": {"scale": [0.9, 1.1], "shear": 0.03, "translation": 0.05},
         "precision": "32-true",
     },
     "pretraining": {"steps": 10, "channels_2d": [8, 16, 16], "norm": "batch"},
-    "weights": {
-        "folder": "data/weights",
+    "checkpoints": {
+        "folder": "data/checkpoints",
         "sources": {"stable_diffusion": "owner/model@1f"},
         "hashes": {"vgg": {"b.pth": "b" * 64}},
     },
@@ -145,9 +144,12 @@ def run(path: Path) -> Study | None:
         holds(str(error), path.name)
         return None
     assert repr(load_configfile(path)) == repr(config), "Snakemake reads another configuration"
-    for dataset, network, loss, variant, _ in study.runs():
-        json.dumps([study.training(dataset, network, loss), study.options(loss, variant)], allow_nan=False)
-    assert all(said.isprintable() for said in study.missing_weights())
+    for run in study.runs():
+        assert run.loss
+        assert run.variant
+        said = [study.training(run.dataset, run.method, run.loss), study.options(run.loss, run.variant)]
+        json.dumps(said, allow_nan=False)
+    assert all(said.isprintable() for said in study.missing_checkpoints())
     json.dumps([study.source(name).plain() for name in study.published])
     for dataset in study.prepared:
         json.dumps(study.pretraining(dataset), allow_nan=False)

@@ -8,15 +8,19 @@ import pandas as pd
 import pytest
 import yaml
 
+from likeness import fields
 from likeness.data.store import PARTS, Dataset, Subject
 from likeness.datasets.simulate.fields import random_warp
 from likeness.evaluation.scores import PairScorer, score_pair
-from likeness.evaluation.table import COLUMNS, score_fields, score_unregistered
+from likeness.evaluation.table import COLUMNS, sample, score_fields, score_unregistered
+from likeness.fields import Fields, Search
 from likeness.geometry import warp_labels
 from likeness.metrics import overlap
+from likeness.results import KEYS, Run
 from likeness.statistics import aggregate
 
 SHAPE = (40, 48)
+NONE = Run("made-up", "unregistered")
 
 
 def dataset(labels, evaluate, unit="mm", spacing=(2.0, 2.0), groups=("g", "g")):
@@ -277,32 +281,55 @@ def prepared(tmp_path, simulated):
 
 
 def test_table_of_unregistered_pairs(prepared):
-    table = score_unregistered(prepared)
+    table = score_unregistered(prepared, NONE)
     assert tuple(table.columns) == COLUMNS
-    assert table.drop(columns=["lam", "value"]).notna().all(axis=None)
-    assert table.lam.isna().all()
-    names = table[["split", "pair", "moving", "fixed", "moving_person", "fixed_person"]].drop_duplicates()
-    assert names.to_numpy().tolist() == [
-        ["val", "m>f", "m", "f", "ann", "f"],
-        ["test", "f>m", "f", "m", "f", "ann"],
-    ]
+    absent = ["loss", "variant", "seed", "lam"]
+    assert table.drop(columns=[*absent, "value"]).notna().all(axis=None)
+    assert table[absent].isna().all(axis=None)
+    names = table[["split", "moving", "fixed", "moving_subject", "fixed_subject"]].drop_duplicates()
+    assert names.to_numpy().tolist() == [["val", "m", "f", "ann", "f"], ["test", "f", "m", "f", "ann"]]
 
 
-def test_table_of_a_training(prepared, tmp_path):
-    truths = {}
-    for split, (moving, fixed) in (("val", ("m", "f")), ("test", ("f", "m"))):
-        truths[split] = PairScorer(prepared, prepared.load(moving), prepared.load(fixed)).truth.displacement
-        for weight in ("0.5", "2"):
-            place = tmp_path / "fields" / weight / split
-            place.mkdir(parents=True)
-            np.savez_compressed(place / f"{moving}__{fixed}.npz", displacement=truths[split] * float(weight))
-    who = {"dataset": "made-up", "network": "net", "loss": "mse", "variant": "default", "seed": 3}
-    table = score_fields(prepared, tmp_path / "fields", {0.5: True, 2.0: True, 8.0: False}, who)
+def write_fields(dataset, folder, lams):
+    """Write the true displacements of all pairs, times λ, or as they are."""
+    for moving, fixed in (("m", "f"), ("f", "m")):
+        truth = PairScorer(dataset, dataset.load(moving), dataset.load(fixed)).truth.displacement
+        for lam in lams:
+            fields.write(folder, lam, moving, fixed, truth * (1 if lam is None else lam))
+
+
+def test_table_of_a_run(prepared, tmp_path):
+    write_fields(prepared, tmp_path, (0.5, 2.0))
+    searches = [Search(0.5), Search(2.0), Search(8.0, diverged=True)]
+    fields.write_manifest(tmp_path, prepared.shape, searches)
+    run = Run("made-up", "net", "mse", "default", 3)
+    table = score_fields(prepared, Fields.open(tmp_path), run)
     assert tuple(table.columns) == COLUMNS
-    assert (table[list(who)] == pd.Series(who)).all(axis=None)
-    assert set(table.method) == {"learned"}
+    assert set(table[list(KEYS)].itertuples(index=False, name=None)) == {tuple(run)}
     assert table.value[table.lam == 8].isna().all()
     assert table.groupby("lam").size().tolist() == [len(table) // 3] * 3
     error = table[table.metric == "epe"].set_index(["split", "lam"]).value
-    assert error["val", 0.5] == pytest.approx(score_unregistered(prepared).query("metric == 'epe'").value.iloc[0] / 2)
+    assert error["val", 0.5] == pytest.approx(
+        score_unregistered(prepared, NONE).query("metric == 'epe'").value.iloc[0] / 2
+    )
     assert 0 < error["test", 0.5] < error["test", 2.0]
+
+
+def test_a_method_without_loss_and_weight_leaves_nulls_that_a_file_keeps(prepared, tmp_path):
+    write_fields(prepared, tmp_path / "fields", (None,))
+    fields.write_manifest(tmp_path / "fields", prepared.shape, [Search(None)])
+    table = score_fields(prepared, Fields.open(tmp_path / "fields"), Run("made-up", "given"))
+    assert table[["loss", "variant", "seed", "lam"]].isna().all(axis=None)
+    error = table[table.metric == "epe"].value
+    assert error.max() < score_unregistered(prepared, NONE).query("metric == 'epe'").value.min()
+    table.to_parquet(tmp_path / "table.parquet", index=False)
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "table.parquet"), table)
+
+
+def test_the_sample_is_of_one_test_pair_and_leaves_out_what_diverged(prepared, tmp_path):
+    write_fields(prepared, tmp_path, (0.5,))
+    fields.write_manifest(tmp_path, prepared.shape, [Search(0.5), Search(8.0, diverged=True)])
+    found = sample(prepared, Fields.open(tmp_path))
+    assert (str(found["moving"]), str(found["fixed"])) == ("f", "m")
+    assert found["lams"].tolist() == [0.5]
+    assert found["displacements"].shape == (1, *SHAPE, 2)

@@ -25,7 +25,7 @@ from likeness.userinput.refusals import Refusal
 SCHEDULE = Schedule(steps=6, learning_rate=0.002, validate_every=3, checkpoint_every=2)
 ARCHITECTURE = {"channels": [4, 8], "norm": "none"}
 RECIPE = Recipe("voxelmorph", ARCHITECTURE, SCHEDULE, batch=2, grid=(0.3, 1.0))
-WHO = {"dataset": "tiny", "network": "voxelmorph", "loss": "mse", "variant": "default", "seed": 1}
+WHO = {"dataset": "tiny", "method": "voxelmorph", "loss": "mse", "variant": "default", "seed": 1}
 
 
 class Killed(BaseException):
@@ -83,10 +83,10 @@ def test_the_balanced_weight_scales_with_the_loss(flat: Dataset) -> None:
 
 
 def test_raw_weights_are_the_regularisation_weights(flat: Dataset, tmp_path: Path) -> None:
-    train_grid(task(flat, weights="raw", grid=(0.25,)), tmp_path, WHO)
+    train_grid(task(flat, scale="raw", grid=(0.25,)), tmp_path, WHO)
     found = json.loads((tmp_path / "training.json").read_text())
     assert found["lambda_0"] == 1
-    assert found["weights"][0]["lambda"] == 0.25
+    assert found["grid"][0]["raw"] == 0.25
 
 
 def test_the_objective_is_dissimilarity_plus_weighted_smoothness(flat: Dataset) -> None:
@@ -128,9 +128,9 @@ def test_a_grid_leaves_a_record_curves_and_a_network_per_weight(flat: Dataset, t
     done = train_grid(task(flat), tmp_path / "work", WHO)
     assert [path.name for path in done] == ["training.json", "curves.csv", "0.3.safetensors", "1.safetensors"]
     found = json.loads(done[0].read_text())
-    assert [entry["weight"] for entry in found["weights"]] == [0.3, 1.0]
-    for entry in found["weights"]:
-        assert entry["lambda"] == pytest.approx(entry["weight"] * found["lambda_0"])
+    assert [entry["lam"] for entry in found["grid"]] == [0.3, 1.0]
+    for entry in found["grid"]:
+        assert entry["raw"] == pytest.approx(entry["lam"] * found["lambda_0"])
         assert entry["diverged_at"] is None
     curves = pd.read_csv(done[1])
     assert list(curves.columns) == [*WHO, "lam", "step", "quantity", "value"]
@@ -166,7 +166,7 @@ def test_a_finished_weight_is_not_trained_again(flat: Dataset, tmp_path: Path, m
 
 def test_a_diverged_weight_is_recorded_and_the_others_are_trained(flat: Dataset, tmp_path: Path) -> None:
     done = train_grid(task(flat, grid=(1e38, 0.5)), tmp_path, WHO)
-    first, second = json.loads(done[0].read_text())["weights"]
+    first, second = json.loads(done[0].read_text())["grid"]
     assert (first["diverged_at"], first["file"]) == (0, None)
     assert (second["diverged_at"], second["file"]) == (None, "0.5.safetensors")
     assert [path.name for path in done[2:]] == ["0.5.safetensors"]

@@ -26,8 +26,8 @@ CONFIG: dict[str, Any] = {
     "results": "results/small",
     "datasets": {"own": {"folder": "own"}},
     "losses": {"mse": None, "deepsim_ae": None},
-    "networks": {"voxelmorph": {"channels_2d": [4, 4], "norm": "none"}},
-    "training": {"steps": 2, "batch": 1, "validate_every": 1, "grid": [1]},
+    "methods": {"voxelmorph": {"channels_2d": [4, 4], "norm": "none"}},
+    "training": {"steps": 2, "batch": 1, "validate_every": 1, "lambda": {"grid": [1]}},
     "pretraining": {"steps": 2, "batch": 1, "validate_every": 1, "channels_2d": [4, 4], "norm": "none"},
 }
 DROP_BOUND = 24

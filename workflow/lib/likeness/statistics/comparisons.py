@@ -52,8 +52,8 @@ def compare(
     for name, part in merged.groupby("dataset", sort=True):
         table = wide(part)
         weights = draw(table, str(name), resamples)
-        with_loss = sorted(method for method in set(part.method) if methods[method].uses_loss)
-        for method in with_loss or [None]:
+        leading: list[str | None] = [m.name for m in methods.values() if m.uses_loss and m.name in set(part.method)]
+        for method in leading or [None]:
             for metric in sorted(set(part.metric)):
                 family = {"dataset": name, "method": method, "metric": metric}
                 found += _compare_family(family, methods, table, weights, confidence)

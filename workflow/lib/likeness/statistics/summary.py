@@ -50,10 +50,13 @@ def summarise(
 
 
 def _place(methods: Methods) -> Callable[[dict[str, Any]], tuple[Any, ...]]:
+    """Give the key that sorts lines: the losses of each method in the order of the study, then other methods."""
+    place = {name: number for number, name in enumerate(methods)}
+
     def key(row: dict[str, Any]) -> tuple[Any, ...]:
         method = methods[row["method"]]
-        order = order_of(method, row["loss"], row["variant"])
-        return not method.uses_loss, method.name if method.uses_loss else "", order, row["metric"], row["label"]
+        lead = place[method.name] if method.uses_loss else len(place)
+        return lead, order_of(method, row["loss"], row["variant"]), row["metric"], row["label"]
 
     return key
 
