@@ -84,8 +84,8 @@ def _rows(
         "pair": f"{moving}>{fixed}",
         "moving": moving,
         "fixed": fixed,
-        "moving_person": dataset.person(moving),
-        "fixed_person": dataset.person(fixed),
+        "moving_person": dataset.subject(moving),
+        "fixed_person": dataset.subject(fixed),
     }
     for weight, displacement in displacements.items():
         for score in scorer.score(displacement, hd95=split == "test"):
