@@ -107,7 +107,7 @@ def user_tables(wildcards):
     own = STUDY.config["datasets"][wildcards.dataset].get("folder")
     if own is None:
         return [f"{RESULTS}/raw/{wildcards.dataset}"]
-    names = ("dataset.yaml", "subjects.csv", "pairs.csv")
+    names = ("dataset.yaml", "images.csv", "pairs.csv")
     return [local(str(Path(own) / name)) for name in names if (Path(own) / name).is_file()]
 
 

@@ -73,7 +73,7 @@ SCHEDULE = frozenset(
 )
 """What a recipe says that does not decide the cost of a step."""
 JUDGES = {"train": 12, "pretrain": 16}
-"""At most so many pairs or subjects judge a training while it runs."""
+"""At most so many pairs or images judge a training while it runs."""
 
 
 class Work(NamedTuple):
@@ -223,11 +223,11 @@ def sizes(study: Study) -> dict[str, Size]:
             found[name] = size(entry.get("recipe", name), entry["options"])
             continue
         raw = layout.check_tables(entry["folder"])
-        first = raw.folder / str(raw.subjects["image"].iloc[0])
+        first = raw.folder / str(raw.images["image"].iloc[0])
         image, _ = read(first, raw.meta["spatial_dims"])
-        pairs = complete(raw.subjects, raw.pairs, raw.meta["pairs"], entry["seed"])
+        pairs = complete(raw.images, raw.pairs, raw.meta["pairs"], entry["seed"])
         counts = {split: int((pairs.split == split).sum()) for split in ("val", "test")}
-        images = {split: int((raw.subjects.split == split).sum()) for split in SPLITS}
+        images = {split: int((raw.images.split == split).sum()) for split in SPLITS}
         found[name] = Size(image.shape, images, counts, len(raw.meta["labels"]))
     return found
 
