@@ -86,7 +86,6 @@ def check_tables(folder: str | Path) -> RawDataset:
     if not there:
         msg = f"{plain(folder)}: no such folder; name a folder that holds dataset.yaml and images.csv"
         raise DatasetError(msg)
-    _refuse_former(folder)
     meta = _read_meta(folder / "dataset.yaml")
     images = _read_images(folder / "images.csv")
     raw = RawDataset(folder, meta, images, _read_pairs(folder / "pairs.csv", images))
@@ -159,16 +158,6 @@ def digest_of(raw: RawDataset) -> str:
 @lru_cache(maxsize=1)
 def _schema() -> dict[str, Any]:
     return yaml.safe_load(_SCHEMA.read_text())
-
-
-def _refuse_former(folder: Path) -> None:
-    """Refuse the layout in which ``subjects.csv`` listed the images, before anything else is said of the folder."""
-    former = folder / "subjects.csv"
-    if documents.is_file(former, DatasetError) and not documents.is_file(folder / "images.csv", DatasetError):
-        msg = (
-            f"{plain(former)}: is called images.csv now, its column 'subject' is 'id', and 'person' is 'subject'; run "
-        )
-        raise DatasetError(msg + f"`make upgrade-dataset FOLDER={plain(shlex.quote(str(folder)))}`, which renames them")
 
 
 def _read_meta(path: Path) -> dict[str, Any]:
@@ -263,7 +252,11 @@ def _check_header(path: Path, header: list[str], required: tuple[str, ...]) -> N
 
 def _read_images(path: Path) -> pd.DataFrame:
     if not documents.is_file(path, DatasetError):
+        former, folder = path.with_name("subjects.csv"), shlex.quote(str(path.parent))
         msg = f"{plain(path)}: missing; write one row an image with the columns id, image, split"
+        if documents.is_file(former, DatasetError):
+            msg = f"{plain(former)}: is called images.csv now, its column 'subject' is 'id', and 'person' is 'subject'"
+            msg += f"; run `make upgrade-dataset FOLDER={plain(folder)}`, which renames them"
         raise DatasetError(msg)
     table = _read_table(path, ("id", "image", "split"))
     for column in table.columns:
