@@ -317,7 +317,7 @@ class Noisy(SimilarityLoss):
     """Nothing but noise."""
 
     def forward(self, pair: Registration) -> Tensor:
-        return torch.rand((), generator=pair.generator)
+        return torch.rand(1, generator=pair.generator).expand(len(pair.fixed))
 
 
 def test_a_loss_draws_the_same_noise_everywhere_on_a_line(real: Dataset) -> None:

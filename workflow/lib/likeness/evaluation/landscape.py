@@ -258,11 +258,11 @@ def _complete(pair: Registration, needs: Collection[str]) -> bool:
 
 
 def value(loss: SimilarityLoss, pair: Registration, displacement: Tensor, seed: int) -> float:
-    """Give a loss at a displacement; the same seed gives a loss that draws the same noise."""
+    """Give a loss of one pair at a displacement; the same seed gives a loss that draws the same noise."""
     device = pair.moving.device
     with torch.no_grad():
         moved = replace(pair, displacement=displacement.to(device), generator=generator(device, seed, 2))
-        return float(loss(moved))
+        return loss(moved).item()
 
 
 def probe(
