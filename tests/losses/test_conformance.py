@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -212,8 +212,8 @@ def test_gives_each_pair_the_value_and_the_gradient_that_it_has_alone(
 ) -> None:
     """Whatever else is in the batch, wherever the pair stands in it, and however its value is weighted."""
     pair, loss = different(dims, batch=3), build(name, dims, form)
-    # one pair much darker than the others, and with a mask of its own, so that no statistic may be shared
-    dark = torch.tensor([1, 0.1, 1]).view(3, *[1] * (dims + 1))
+    # one pair far darker than the others, and with a mask of its own, so that no statistic may be shared
+    dark = torch.tensor([1, 0.03, 1]).view(3, *[1] * (dims + 1))
     mask = ellipse(SHAPES[dims], 0.5)
     assert pair.fixed_mask is not None
     masks = torch.where(dark < 1, mask, pair.fixed_mask)
@@ -223,10 +223,12 @@ def test_gives_each_pair_the_value_and_the_gradient_that_it_has_alone(
     with torch.no_grad():
         elsewhere = loss(parts(pair, order))
     assert values.shape == elsewhere.shape == (3,)
-    torch.testing.assert_close(elsewhere, values[order], rtol=1e-5, atol=1e-6)
+    # networks convolve another batch in another order, which counts where dissimilarity is a small difference from 1
+    close = partial(torch.testing.assert_close, rtol=1e-5, atol=1e-6 if losses.card(name)["extractor"] else 0)
+    close(elsewhere, values[order])
     for k, (value, gradient) in enumerate(zip(values.split(1), gradients.split(1), strict=True)):
         alone, own = value_and_gradient(loss, parts(pair, [k]))
-        torch.testing.assert_close(value, alone, rtol=1e-5, atol=1e-6)
+        close(value, alone)
         assert (gradient - weights[k] * own).norm() < 1e-4 * (weights[k] * own).norm()
 
 
