@@ -39,7 +39,7 @@ rule all:
         f"{RESULTS}/metrics.parquet",
         f"{RESULTS}/tables/runtime.csv",
         # the leaves too: an aggregate that already exists would hide a new job whose input is missing
-        runs(f"{RESULTS}/scores/{RUN}.parquet"),
+        runs(results.SCORES),
         expand(f"{RESULTS}/landscape/{{loss}}.csv", loss=PROBED),
 
 

@@ -141,7 +141,7 @@ def test_a_preempted_training_is_put_back_and_goes_on(on_slurm: Run) -> None:
 def runs_of(run: Run, of: str) -> int:
     """Read how often a training was started, from the table of times."""
     table = pd.read_csv(run.results / "tables" / "runtime.csv")
-    keys = [table[k].astype(str) for k in ("dataset", "network", "loss", "variant")]
+    keys = [table[k].astype(str) for k in ("dataset", "method", "loss", "variant")]
     here = (table["rule"] == "train") & (keys[0].str.cat(keys[1:], sep="/") + "/seed1" == of)
     return int(table.loc[here, "runs"].iloc[0])
 

@@ -41,7 +41,7 @@ def test_the_refusal_of_a_missing_folder_names_file_key_and_mend(tmp_path: Path,
         Study.load(yaml.safe_load((CONFIG / "evidence.yaml").read_text()), "evidence.yaml")
     assert str(refusal.value) == (
         "evidence.yaml: key 'datasets.em-drosophila.folder': data/em-drosophila: no such folder; "
-        "name a folder that holds dataset.yaml and subjects.csv"
+        "name a folder that holds dataset.yaml and images.csv"
     )
 
 
@@ -71,7 +71,7 @@ def test_only_losses_takes_any_loss_that_exists_with_its_defaults() -> None:
     assert study.losses == ["mse", "mind"]
     assert study.options("mind", "default") == {}
     assert study.variants("mind") == ["default"]
-    assert study.training("mni-brain", "voxelmorph", "mind")["grid"] == losses.card("mind")["grid"]
+    assert study.training("mni-brain", "voxelmorph", "mind")["lambda"]["grid"] == losses.card("mind")["grid"]
 
 
 def test_a_loss_that_the_study_does_not_list_stays_out_unless_asked_for() -> None:
@@ -172,11 +172,17 @@ def test_only_variants_of_losses_whose_extractor_is_trained_take_another(losses:
 @pytest.mark.parametrize(
     ("hashes", "message"),
     [
-        ({"vgg": "abc"}, "key 'weights.hashes.vgg': 'abc' has characters that cannot stand here; use 64 hexadecimal"),
-        ({"vgg": {"a.pth": "abc"}}, "key 'weights.hashes.vgg.a.pth': 'abc' has characters that cannot stand here"),
-        ({"nothing": "a" * 64}, "key 'weights.hashes.nothing': there is no extractor 'nothing' with published weights"),
-        ({"open": "a" * 64}, "key 'weights.hashes.open': open has 2 files; give a block with the hash of each"),
-        ({"open": {"c.pth": "a" * 64}}, "key 'weights.hashes.open': open has no file 'c.pth'; did you mean '"),
+        (
+            {"vgg": "abc"},
+            "key 'checkpoints.hashes.vgg': 'abc' has characters that cannot stand here; use 64 hexadecimal",
+        ),
+        ({"vgg": {"a.pth": "abc"}}, "key 'checkpoints.hashes.vgg.a.pth': 'abc' has characters that cannot stand here"),
+        (
+            {"nothing": "a" * 64},
+            "key 'checkpoints.hashes.nothing': there is no extractor 'nothing' with published weights",
+        ),
+        ({"open": "a" * 64}, "key 'checkpoints.hashes.open': open has 2 files; give a block with the hash of each"),
+        ({"open": {"c.pth": "a" * 64}}, "key 'checkpoints.hashes.open': open has no file 'c.pth'; did you mean '"),
     ],
     ids=str,
 )
@@ -193,10 +199,10 @@ def test_hashes_of_nothing_are_refused(
     sources.source.cache_clear()
     try:
         with pytest.raises(ConfigurationError) as refusal:
-            Study.load(SMALL | {"weights": {"hashes": hashes}}, "c.yaml")
+            Study.load(SMALL | {"checkpoints": {"hashes": hashes}}, "c.yaml")
         assert str(refusal.value).startswith(f"c.yaml: {message}")
         stated = {"open": {"a.pth": "A" * 64}, "vgg": "b" * 64, "known": "c" * 64}
-        study = Study.load(SMALL | {"weights": {"hashes": stated}})
+        study = Study.load(SMALL | {"checkpoints": {"hashes": stated}})
         assert study.source("open").hashes == {"a.pth": "a" * 64, "b.pth": None}
         assert study.source("known").hashes == {"a.pth": "c" * 64}
     finally:
@@ -248,32 +254,35 @@ def test_an_option_is_refused_where_it_changes_nothing(entry: dict[str, Any], re
     [
         (
             {"stable_diffusion": "owner/model"},
-            "key 'weights.sources.stable_diffusion': 'owner/model' has characters that ",
+            "key 'checkpoints.sources.stable_diffusion': 'owner/model' has characters that ",
         ),
         (
             {"stable_diffusion": "owner/../x@1"},
-            "key 'weights.sources.stable_diffusion': 'owner/../x@1' has characters ",
+            "key 'checkpoints.sources.stable_diffusion': 'owner/../x@1' has characters ",
         ),
         (
             {"stable_diffusion": "model@1"},
-            "key 'weights.sources.stable_diffusion': 'model@1' has characters that cannot ",
+            "key 'checkpoints.sources.stable_diffusion': 'model@1' has characters that cannot ",
         ),
-        ({"stable_diffusion": None}, "key 'weights.sources.stable_diffusion': it is empty; give a text"),
-        ({"vgg": "owner/model@1"}, "key 'weights.sources.vgg': the weights of 'vgg' are of no model on the hub that "),
+        ({"stable_diffusion": None}, "key 'checkpoints.sources.stable_diffusion': it is empty; give a text"),
+        (
+            {"vgg": "owner/model@1"},
+            "key 'checkpoints.sources.vgg': the weights of 'vgg' are of no model on the hub that ",
+        ),
         (
             {"nothing": "owner/model@1"},
-            "key 'weights.sources.nothing': the weights of 'nothing' are of no model on the ",
+            "key 'checkpoints.sources.nothing': the weights of 'nothing' are of no model on the ",
         ),
         (
             {"segmentation": "owner/model@1"},
-            "key 'weights.sources.segmentation': the weights of 'segmentation' are of ",
+            "key 'checkpoints.sources.segmentation': the weights of 'segmentation' are of ",
         ),
     ],
     ids=str,
 )
 def test_sources_that_are_no_model_on_the_hub_are_refused(sources: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigurationError) as refusal:
-        Study.load(SMALL | {"weights": {"sources": sources}}, "c.yaml")
+        Study.load(SMALL | {"checkpoints": {"sources": sources}}, "c.yaml")
     assert str(refusal.value).startswith(f"c.yaml: {message}")
 
 
@@ -282,7 +291,7 @@ def test_another_model_on_the_hub_has_hashes_of_its_own() -> None:
         "sources": {"stable_diffusion": "owner/model@1f"},
         "hashes": {"stable_diffusion": {"vae/config.json": "A" * 64}},
     }
-    found = Study.load(SMALL | {"weights": said}).source("stable_diffusion")
+    found = Study.load(SMALL | {"checkpoints": said}).source("stable_diffusion")
     assert {file.url for file in found.files} == {
         f"https://huggingface.co/owner/model/resolve/1f/{file.name}"
         for file in Study.load(SMALL).source("stable_diffusion").files

@@ -35,6 +35,7 @@ from likeness.evaluation.table import score_unregistered
 from likeness.extractors import sources
 from likeness.imageio import formats, images
 from likeness.planning.forecast import forecast, plan
+from likeness.results import Run
 from likeness.runtime.published import File, Source
 from likeness.userinput.refusals import ConfigurationError, DatasetError
 
@@ -65,7 +66,7 @@ CONFIG: dict[str, Any] = {
     },
     "losses": {
         "mse": None,
-        "mse_masked": {"grid": [0.1, 1]},
+        "mse_masked": {"lambda": {"grid": [0.1, 1]}},
         "ncc": {"options": {"window": 7}, "variants": {"wide": {"window": 15}}},
         "mind": {"options": {"radius": 1, "dilation": 1}},
         "nmi": {"variants": {"few": {"bins": 16}}},
@@ -73,21 +74,20 @@ CONFIG: dict[str, Any] = {
         "deepsim_vgg": None,
         "ncc_sup": {},
     },
-    "networks": {"voxelmorph": {"channels_2d": [8, 16], "channels_3d": [4, 8], "norm": "none", "dropout": 0.1}},
+    "methods": {"voxelmorph": {"channels_2d": [8, 16], "channels_3d": [4, 8], "norm": "none", "dropout": 0.1}},
     "training": {
         "steps": 10,
         "batch": 2,
         "learning_rate": 0.001,
         "validate_every": 5,
         "patience": 0,
-        "weights": "balanced",
-        "grid": [0.1, 0.3, 1],
+        "lambda": {"scale": "balanced", "grid": [0.1, 0.3, 1]},
         "augmentation": {"scale": [0.9, 1.1], "shear": 0.03, "translation": 0.05},
         "precision": "32-true",
     },
     "pretraining": {"steps": 10, "channels_2d": [8, 16, 16], "norm": "batch"},
-    "weights": {
-        "folder": "data/weights",
+    "checkpoints": {
+        "folder": "data/checkpoints",
         "sources": {"stable_diffusion": "owner/model@1f"},
         "hashes": {"vgg": {"b.pth": "b" * 64}},
     },
@@ -103,7 +103,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Stand in a folder with a small dataset that has everything."""
     folder = tmp_path_factory.mktemp("mutations")
     parts = {f"with_{part}": True for part in ("mask", "instances", "unmatched", "field", "landmarks")}
-    make_dataset(folder / "own", size=16, subjects={"train": 3, "val": 3, "test": 3}, **parts)
+    make_dataset(folder / "own", size=16, images={"train": 3, "val": 3, "test": 3}, **parts)
     complete(folder / "own")
     before, known = Path.cwd(), sources.source
     os.chdir(folder)
@@ -119,13 +119,13 @@ def complete(folder: Path) -> None:
     meta |= {
         "kinds": {"inside": [1, 2]},
         "background": 0,
-        "intensity": {"rule": "quantile", "low": 0.01, "high": 0.99, "shared_by": "person"},
-        "pairs": {"within": "group", "different": "person", "max_gap": 5, "moving": {"modality": "a"}, "max_pairs": 4},
+        "intensity": {"rule": "quantile", "low": 0.01, "high": 0.99, "shared_by": "subject"},
+        "pairs": {"within": "group", "different": "subject", "max_gap": 5, "moving": {"modality": "a"}, "max_pairs": 4},
     }
     (folder / "dataset.yaml").write_text(yaml.safe_dump(meta, sort_keys=False))
-    lines = (folder / "subjects.csv").read_text().splitlines()
-    more = ["modality,group,position,person,scanner", *(f"a,g,{n},p{n},s" for n in range(len(lines) - 1))]
-    (folder / "subjects.csv").write_text("\n".join(map(",".join, zip(lines, more, strict=True))) + "\n")
+    lines = (folder / "images.csv").read_text().splitlines()
+    more = ["modality,group,position,subject,scanner", *(f"a,g,{n},p{n},s" for n in range(len(lines) - 1))]
+    (folder / "images.csv").write_text("\n".join(map(",".join, zip(lines, more, strict=True))) + "\n")
     (folder / "pairs.csv").write_text("split,moving,fixed\ntest,test1,test0\ntest,test0,test2\n")
 
 
@@ -145,9 +145,12 @@ def run(path: Path) -> Study | None:
         holds(str(error), path.name)
         return None
     assert repr(load_configfile(path)) == repr(config), "Snakemake reads another configuration"
-    for dataset, network, loss, variant, _ in study.runs():
-        json.dumps([study.training(dataset, network, loss), study.options(loss, variant)], allow_nan=False)
-    assert all(said.isprintable() for said in study.missing_weights())
+    for run in study.runs():
+        assert run.loss
+        assert run.variant
+        said = [study.training(run.dataset, run.method, run.loss), study.options(run.loss, run.variant)]
+        json.dumps(said, allow_nan=False)
+    assert all(said.isprintable() for said in study.missing_checkpoints())
     json.dumps([study.source(name).plain() for name in study.published])
     for dataset in study.prepared:
         json.dumps(study.pretraining(dataset), allow_nan=False)
@@ -193,13 +196,13 @@ def prepared(folder: Path) -> bool:
     shutil.rmtree("prepared", ignore_errors=True)
     prepare(folder, "prepared", 1, "own")
     dataset = Dataset.open("prepared")
-    assert set(dataset.subjects.split) == {"train", "val", "test"}
-    for subject in dataset.subjects.index:
-        image = dataset.load(subject).image
+    assert set(dataset.images.split) == {"train", "val", "test"}
+    for id in dataset.images.index:
+        image = dataset.load(id).image
         assert np.isfinite(image).all()
         assert image.min() < image.max()
     assert all(dataset.pairs_of(split) for split in ("train", "val", "test"))
-    scores = score_unregistered(dataset)
+    scores = score_unregistered(dataset, Run(dataset.name, "unregistered"))
     assert set(scores.split) == {"val", "test"}
     assert set(scores.metric[scores.split == "val"]) >= {dataset.primary}
     return True
@@ -207,7 +210,7 @@ def prepared(folder: Path) -> bool:
 
 @pytest.fixture(scope="module")
 def tables(place: Path) -> dict[str, bytes]:
-    return {name: (place / "own" / name).read_bytes() for name in ("dataset.yaml", "subjects.csv", "pairs.csv")}
+    return {name: (place / "own" / name).read_bytes() for name in ("dataset.yaml", "images.csv", "pairs.csv")}
 
 
 def test_the_dataset_is_a_valid_one() -> None:

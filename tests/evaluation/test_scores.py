@@ -8,15 +8,20 @@ import pandas as pd
 import pytest
 import yaml
 
-from likeness.data.store import PARTS, Dataset, Subject
+from likeness import fields
+from likeness.data.store import PARTS, Dataset, Sample
 from likeness.datasets.simulate.fields import random_warp
+from likeness.evaluation import table as tables
 from likeness.evaluation.scores import PairScorer, score_pair
 from likeness.evaluation.table import COLUMNS, score_fields, score_unregistered
+from likeness.fields import Fields, Search
 from likeness.geometry import warp_labels
 from likeness.metrics import overlap
+from likeness.results import KEYS, Run
 from likeness.statistics import aggregate
 
 SHAPE = (40, 48)
+NONE = Run("made-up", "unregistered")
 
 
 def dataset(labels, evaluate, unit="mm", spacing=(2.0, 2.0), groups=("g", "g")):
@@ -29,12 +34,12 @@ def dataset(labels, evaluate, unit="mm", spacing=(2.0, 2.0), groups=("g", "g")):
         "labels": labels,
         "evaluate": evaluate,
     }
-    subjects = pd.DataFrame({"group": list(groups)}, index=["m", "f"])
-    return Dataset(Path("nowhere"), meta, subjects, pd.DataFrame())
+    images = pd.DataFrame({"group": list(groups)}, index=["m", "f"])
+    return Dataset(Path("nowhere"), meta, images, pd.DataFrame())
 
 
-def subject(name, shape=SHAPE, **parts):
-    return Subject(name, np.zeros(shape, np.float32), **parts)
+def sample(name, shape=SHAPE, **parts):
+    return Sample(name, np.zeros(shape, np.float32), **parts)
 
 
 def scores(rows):
@@ -55,7 +60,7 @@ def simulated():
         field = random_warp(SHAPE, (2, 2), (8, 16), (3, 4), np.random.default_rng(index))
         parts = {"label": warp_labels(template, field), "mask": warp_labels(head, field), "field": field}
         parts["instances"] = parts["label"].astype(np.int32)
-        pair.append(subject(name, unmatched=warp_labels(lesion, field) if name == "f" else None, **parts))
+        pair.append(sample(name, unmatched=warp_labels(lesion, field) if name == "f" else None, **parts))
     ids = [int(i) for i in np.unique(template)]
     return dataset({i: f"region {i}" for i in ids}, ids[1:]), *pair
 
@@ -129,7 +134,7 @@ def test_labels_absent_before_warping_are_undefined_and_lost_ones_are_infinite()
     away = np.zeros((*SHAPE, 2), np.float32)
     away[..., 1] = np.where(np.arange(48) < 20, 15, 0)  # nothing is taken from columns 0 to 14
     made = dataset({i: str(i) for i in range(5)}, [1, 2, 3, 4])
-    found = scores(score_pair(made, subject("m", label=moving), subject("f", label=fixed), away))
+    found = scores(score_pair(made, sample("m", label=moving), sample("f", label=fixed), away))
     assert found["dice", "1"] == 0
     assert found["hd95", "1"] == np.inf
     assert found["hd95", "4"] == np.inf
@@ -142,7 +147,7 @@ def test_background_is_not_scored():
     moving, fixed = np.zeros((2, *SHAPE), np.int16)
     moving[:3, :3] = fixed[-3:, -3:] = 1
     made = dataset({0: "background", 1: "structure"}, [1])
-    found = scores(score_pair(made, subject("m", label=moving), subject("f", label=fixed), None))
+    found = scores(score_pair(made, sample("m", label=moving), sample("f", label=fixed), None))
     assert [key for key in found if key[0] == "dice"] == [("dice", "structure")]
     assert found["dice", "structure"] == 0
     assert overlap.dice(fixed, moving, [0, 1]).mean() > 0.49
@@ -154,7 +159,7 @@ def test_outside_is_no_structure_where_label_0_is_one():
     made = dataset({0: "membrane", 1: "cell"}, [0, 1], "nm")
     shift = np.zeros((*SHAPE, 2), np.float32)
     shift[..., 1] = -24  # columns 0 to 23 come from outside, 24 to 47 from label 0
-    found = scores(score_pair(made, subject("m", label=label), subject("f", label=label), shift))
+    found = scores(score_pair(made, sample("m", label=label), sample("f", label=label), shift))
     assert found["dice", "membrane"] == 0
     assert found["dice", "cell"] == 0
 
@@ -165,8 +170,8 @@ def test_distances_are_in_the_unit_of_the_spacing():
     shift = np.zeros((20, 20, 2), np.float32)
     shift[..., 1] = -3
     points = np.array([[4.0, 5.0], [8.0, 9.0]])
-    moving = subject("m", (20, 20), label=label, landmarks=points, field=np.zeros_like(shift))
-    fixed = subject("f", (20, 20), label=label, landmarks=points, field=np.zeros_like(shift))
+    moving = sample("m", (20, 20), label=label, landmarks=points, field=np.zeros_like(shift))
+    fixed = sample("f", (20, 20), label=label, landmarks=points, field=np.zeros_like(shift))
     made = dataset({0: "a", 1: "b"}, [1], "nm", (1.0, 4.6))
     rows = score_pair(made, moving, fixed, shift)
     found = scores(rows)
@@ -177,7 +182,7 @@ def test_distances_are_in_the_unit_of_the_spacing():
 
 def test_there_is_no_truth_between_groups(simulated):
     made, moving, fixed = simulated
-    apart = replace(made, subjects=pd.DataFrame({"group": ["g", "h"]}, index=["m", "f"]))
+    apart = replace(made, images=pd.DataFrame({"group": ["g", "h"]}, index=["m", "f"]))
     found = scores(score_pair(apart, moving, fixed, None))
     assert ("epe", "all") not in found
     assert ("abslogj_unmatched", "all") in found
@@ -212,7 +217,7 @@ def test_near_is_10_mm_or_10_voxels(unit, columns):
     made = dataset({0: "a"}, [], unit, (2.0, 2.0))
     near = np.zeros((*SHAPE, 2), np.float32)
     near[:, 4 : 4 + columns, 0] = 1
-    found = scores(score_pair(made, subject("m", field=still), subject("f", field=still, unmatched=unmatched), near))
+    found = scores(score_pair(made, sample("m", field=still), sample("f", field=still, unmatched=unmatched), near))
     assert found["epe_near_unmatched", "all"] == pytest.approx(2)
     assert found["epe", "all"] < 1
 
@@ -249,7 +254,7 @@ def test_volumes_have_volume_scores():
     label = np.zeros(shape, np.int16)
     label[3:7, 3:8, 3:9] = 1
     made = dataset({0: "a", 1: "b"}, [1], "mm", (1.0, 1.0, 1.0))
-    rows = score_pair(made, subject("m", shape, label=label), subject("f", shape, label=label), None)
+    rows = score_pair(made, sample("m", shape, label=label), sample("f", shape, label=label), None)
     found = scores(rows)
     assert found["dice", "b"] == 1
     assert found["hd95", "b"] == 0
@@ -262,47 +267,70 @@ def test_volumes_have_volume_scores():
 def prepared(tmp_path, simulated):
     """A dataset on disk with one validation and one test pair, mirrored."""
     made, moving, fixed = simulated
-    (tmp_path / "subjects").mkdir()
+    (tmp_path / "images").mkdir()
     (tmp_path / "dataset.yaml").write_text(yaml.safe_dump(made.meta))
-    pd.DataFrame({"subject": ["m", "f"], "group": "g", "person": ["ann", ""], "modality": "", "split": "test"}).to_csv(
-        tmp_path / "subjects.csv", index=False
+    pd.DataFrame({"id": ["m", "f"], "group": "g", "subject": ["ann", ""], "modality": "", "split": "test"}).to_csv(
+        tmp_path / "images.csv", index=False
     )
     pd.DataFrame({"split": ["val", "test"], "moving": ["m", "f"], "fixed": ["f", "m"]}).to_csv(
         tmp_path / "pairs.csv", index=False
     )
     for one in (moving, fixed):
         parts = {part: getattr(one, part) for part in PARTS if getattr(one, part) is not None}
-        np.savez(tmp_path / "subjects" / f"{one.name}.npz", **parts)
+        np.savez(tmp_path / "images" / f"{one.name}.npz", **parts)
     return Dataset.open(tmp_path)
 
 
 def test_table_of_unregistered_pairs(prepared):
-    table = score_unregistered(prepared)
+    table = score_unregistered(prepared, NONE)
     assert tuple(table.columns) == COLUMNS
-    assert table.drop(columns=["lam", "value"]).notna().all(axis=None)
-    assert table.lam.isna().all()
-    names = table[["split", "pair", "moving", "fixed", "moving_person", "fixed_person"]].drop_duplicates()
-    assert names.to_numpy().tolist() == [
-        ["val", "m>f", "m", "f", "ann", "f"],
-        ["test", "f>m", "f", "m", "f", "ann"],
-    ]
+    absent = ["loss", "variant", "seed", "lam"]
+    assert table.drop(columns=[*absent, "value"]).notna().all(axis=None)
+    assert table[absent].isna().all(axis=None)
+    names = table[["split", "moving", "fixed", "moving_subject", "fixed_subject"]].drop_duplicates()
+    assert names.to_numpy().tolist() == [["val", "m", "f", "ann", "f"], ["test", "f", "m", "f", "ann"]]
 
 
-def test_table_of_a_training(prepared, tmp_path):
-    truths = {}
-    for split, (moving, fixed) in (("val", ("m", "f")), ("test", ("f", "m"))):
-        truths[split] = PairScorer(prepared, prepared.load(moving), prepared.load(fixed)).truth.displacement
-        for weight in ("0.5", "2"):
-            place = tmp_path / "fields" / weight / split
-            place.mkdir(parents=True)
-            np.savez_compressed(place / f"{moving}__{fixed}.npz", displacement=truths[split] * float(weight))
-    who = {"dataset": "made-up", "network": "net", "loss": "mse", "variant": "default", "seed": 3}
-    table = score_fields(prepared, tmp_path / "fields", {0.5: True, 2.0: True, 8.0: False}, who)
+def write_fields(dataset, folder, lams):
+    """Write the true displacements of all pairs, times λ, or as they are."""
+    for moving, fixed in (("m", "f"), ("f", "m")):
+        truth = PairScorer(dataset, dataset.load(moving), dataset.load(fixed)).truth.displacement
+        for lam in lams:
+            fields.write(folder, lam, moving, fixed, truth * (1 if lam is None else lam))
+
+
+def test_table_of_a_run(prepared, tmp_path):
+    write_fields(prepared, tmp_path, (0.5, 2.0))
+    searches = [Search(0.5), Search(2.0), Search(8.0, diverged=True)]
+    fields.write_manifest(tmp_path, prepared.shape, searches)
+    run = Run("made-up", "net", "mse", "default", 3)
+    table = score_fields(prepared, Fields.open(tmp_path), run)
     assert tuple(table.columns) == COLUMNS
-    assert (table[list(who)] == pd.Series(who)).all(axis=None)
-    assert set(table.method) == {"learned"}
+    assert set(table[list(KEYS)].itertuples(index=False, name=None)) == {tuple(run)}
     assert table.value[table.lam == 8].isna().all()
     assert table.groupby("lam").size().tolist() == [len(table) // 3] * 3
     error = table[table.metric == "epe"].set_index(["split", "lam"]).value
-    assert error["val", 0.5] == pytest.approx(score_unregistered(prepared).query("metric == 'epe'").value.iloc[0] / 2)
+    assert error["val", 0.5] == pytest.approx(
+        score_unregistered(prepared, NONE).query("metric == 'epe'").value.iloc[0] / 2
+    )
     assert 0 < error["test", 0.5] < error["test", 2.0]
+
+
+def test_a_method_without_loss_and_weight_leaves_nulls_that_a_file_keeps(prepared, tmp_path):
+    write_fields(prepared, tmp_path / "fields", (None,))
+    fields.write_manifest(tmp_path / "fields", prepared.shape, [Search(None)])
+    table = score_fields(prepared, Fields.open(tmp_path / "fields"), Run("made-up", "given"))
+    assert table[["loss", "variant", "seed", "lam"]].isna().all(axis=None)
+    error = table[table.metric == "epe"].value
+    assert error.max() < score_unregistered(prepared, NONE).query("metric == 'epe'").value.min()
+    table.to_parquet(tmp_path / "table.parquet", index=False)
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "table.parquet"), table)
+
+
+def test_the_sample_is_of_one_test_pair_and_leaves_out_what_diverged(prepared, tmp_path):
+    write_fields(prepared, tmp_path, (0.5,))
+    fields.write_manifest(tmp_path, prepared.shape, [Search(0.5), Search(8.0, diverged=True)])
+    found = tables.sample(prepared, Fields.open(tmp_path))
+    assert (str(found["moving"]), str(found["fixed"])) == ("f", "m")
+    assert found["lams"].tolist() == [0.5]
+    assert found["displacements"].shape == (1, *SHAPE, 2)

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from fake_study import DATASETS, LOSSES, Made, Study, persons, profiles, write_cards
+from fake_study import DATASETS, LOSSES, METHODS, Made, Study, profiles, subjects, write_cards
 from matplotlib.colors import same_color
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from likeness import losses
 from likeness.data.store import Dataset
-from likeness.figures import Sample, convergence, img_sample, landscape, scores, smoothness_vs_dice, style, tuning
+from likeness.figures import convergence, img_sample, landscape, scores, smoothness_vs_dice, style, tuning
 from likeness.statistics.landscape import measure
 from likeness.statistics.selection import candidates, choose, mark
 from likeness.statistics.summary import summarise
@@ -48,7 +48,7 @@ def cards(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
 
 def chosen(study: Study) -> pd.DataFrame:
     metrics = study.metrics()
-    return mark(metrics, choose(candidates(metrics)))
+    return mark(metrics, choose(candidates(metrics, METHODS)), METHODS)
 
 
 DRAWN: dict[tuple[str, int], Figure] = {}
@@ -64,10 +64,10 @@ def drawn(name: str, study: Study) -> Figure:
 
 def draw(name: str, study: Study, metrics: pd.DataFrame) -> Figure:
     calls: dict[str, Any] = {
-        "scores": lambda: scores.draw(metrics, summarise(metrics, 200), study.metas()),
-        "smoothness_vs_dice": lambda: smoothness_vs_dice.draw(metrics, study.metas()),
-        "tuning": lambda: tuning.draw(metrics, study.metas()),
-        "convergence": lambda: convergence.draw(study.curves(), metrics, study.metas()),
+        "scores": lambda: scores.draw(metrics, summarise(metrics, METHODS, 200), study.metas(), study.methods),
+        "smoothness_vs_dice": lambda: smoothness_vs_dice.draw(metrics, study.metas(), study.methods),
+        "tuning": lambda: tuning.draw(metrics, study.metas(), study.methods),
+        "convergence": lambda: convergence.draw(study.curves(), metrics, study.metas(), study.methods),
         "landscape": lambda: landscape.draw(profiles(study), measure(profiles(study)), study.metas()),
     }
     figure = calls[name]()
@@ -161,7 +161,7 @@ def test_a_single_validation_is_drawn_and_no_offset_stands_in_the_head():
     curves = SMALL.curves()
     first = curves[curves.step == curves.step.min()]
     near = first.assign(value=5.001 + 1e-5 * first.value)
-    figure = convergence.draw(near, chosen(SMALL), SMALL.metas())
+    figure = convergence.draw(near, chosen(SMALL), SMALL.metas(), METHODS)
     assert_legible(figure)
     axes = figure.axes[0]
     assert axes.yaxis.get_offset_text().get_text() == ""
@@ -189,24 +189,53 @@ def test_a_loss_has_one_colour_everywhere():
 
 
 def test_entries_are_in_the_order_of_the_cards_and_variants_differ_by_line():
-    entries = style.entries(MANY.metrics())
+    entries = style.entries(MANY.metrics(), METHODS)
     assert [e.title for e in entries][:4] == ["MSE", "MSE masked", "NCC", "NCC · window-5"]
-    mind = [e for e in entries if e.loss == "mind"]
+    mind = [e for e in entries if e.name == "mind"]
     assert len({e.colour for e in mind}) == 1
     assert len({str(e.linestyle) for e in mind}) == 3
 
 
 def test_a_marker_without_a_face_has_an_edge():
-    entry = style.entries(SMALL.metrics())[0]
+    entry = style.entries(SMALL.metrics(), METHODS)[0]
     assert entry.edge == 0
     assert replace(entry, marker="1").edge > 0
 
 
-def test_each_network_has_its_panels():
-    study = Study([Made("a")], ["mse"], networks=("transmorph", "voxelmorph"))
-    shown = style.panels(study.metrics(), study.metas())
-    assert [panel.title for panel in shown] == ["a, transmorph", "a, voxelmorph"]
-    assert_legible(draw("scores", study, chosen(study)))
+def test_each_method_that_uses_losses_has_its_panels_and_the_others_stand_in_each():
+    study = Study([Made("a")], ["mse", "ncc"], named=("voxelmorph", "given", "transmorph", "classical", "direct"))
+    metrics = chosen(study)
+    shown = style.panels(metrics, study.metas(), study.methods)
+    assert [panel.title for panel in shown] == ["a, VoxelMorph", "a, Transmorph", "a, Direct"]
+    assert set(shown[0].rows(metrics).method) == {"voxelmorph", "given", "classical", "unregistered"}
+    entries = style.entries(metrics, study.methods)
+    assert [entry.title for entry in entries] == ["MSE", "NCC", "Classical", "Given"]
+    assert [entry.group for entry in entries][-2:] == [style.OTHERS] * 2
+    for entry in entries:
+        assert len(entry.rows(shown[0].rows(metrics)))
+
+
+MIXED = Study(
+    [Made("mni-brain"), Made("cells", field=False, unit="nm", stress_test=False)],
+    ["mse", "ncc", "mind"],
+    named=("voxelmorph", "given", "direct", "classical"),
+)
+ALONE = Study([Made("mni-brain")], [], named=("given", "classical"))
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "landscape"])
+@pytest.mark.parametrize("study", [MIXED, ALONE], ids=["beside a network", "alone"])
+def test_methods_without_loss_or_weight_go_through_every_figure(name: str, study: Study):
+    figure = draw(name, study, chosen(study))
+    assert_legible(figure)
+    said = words(figure)
+    if name in ("scores", "smoothness_vs_dice"):
+        assert {"Given", "Classical"} <= set(said.split("\n"))
+    elif name == "tuning":
+        assert "Classical" in said
+        assert "Given" not in said
+    elif study is ALONE:
+        assert "No method of the study is trained." in said
 
 
 def test_infinite_distances_are_counted():
@@ -236,7 +265,7 @@ def blob(shape: tuple[int, ...], shift: int) -> np.ndarray:
 
 def write_dataset(folder: Path, made: Made, shape: tuple[int, ...], labelled: bool = True) -> Dataset:
     """Write a prepared dataset of boxes."""
-    (folder / "subjects").mkdir(parents=True)
+    (folder / "images").mkdir(parents=True)
     meta = [f"name: {made.name}", f"shape: {list(shape)}", f"spacing: {[1.0] * made.dims}", "spacing_unit: mm"]
     meta += [f"spatial_dims: {made.dims}", f"axes: {'xyz' if made.dims == 3 else 'ij'}", "background: 0"]
     meta += [
@@ -245,37 +274,40 @@ def write_dataset(folder: Path, made: Made, shape: tuple[int, ...], labelled: bo
         f"stress_test: {str(made.stress_test).lower()}",
     ]
     (folder / "dataset.yaml").write_text("\n".join([*meta, "has: [image, label]"]))
-    names = persons(made, "test")
+    names = subjects(made, "test")
     rows = [f"{name},test,,{name}," for name in names]
-    (folder / "subjects.csv").write_text("\n".join(["subject,split,group,person,modality", *rows]) + "\n")
+    (folder / "images.csv").write_text("\n".join(["id,split,group,subject,modality", *rows]) + "\n")
     (folder / "pairs.csv").write_text(f"split,moving,fixed\ntest,{names[0]},{names[1]}\n")
     for i, name in enumerate(names[:2]):
         label = blob(shape, 2 * i)
         parts = {"label": label} if labelled else {}
-        np.savez(folder / "subjects" / f"{name}.npz", image=label.astype(np.float32) / 2, **parts)
+        np.savez(folder / "images" / f"{name}.npz", image=label.astype(np.float32) / 2, **parts)
     return Dataset.open(folder)
 
 
 @pytest.fixture
 def sampled(tmp_path: Path):
-    """Write two prepared datasets and a sample for every training; one diverged, one does not apply."""
-    study = Study([Made("flat", missing=("mind",)), Made("deep", dims=3, diverged=("nmi",))], ["mse", "nmi", "mind"])
+    """Write two prepared datasets and a sample for every run; one diverged, one does not apply."""
+    made = [Made("flat", missing=("mind",)), Made("deep", dims=3, diverged=("nmi",))]
+    study = Study(made, ["mse", "nmi", "mind"], named=("voxelmorph", "given", "classical"))
     shapes = {"flat": (40, 30), "deep": (24, 30, 20)}
     datasets, samples = {}, []
     metrics = chosen(study)
     for made in study.datasets:
         datasets[made.name] = write_dataset(tmp_path / made.name, made, shapes[made.name], labelled=made.name == "flat")
-        moving, fixed = persons(made, "test")[:2]
+        moving, fixed = subjects(made, "test")[:2]
         of_pair = (metrics.dataset == made.name) & (metrics.split == "test")
-        first = of_pair & (metrics.pair == metrics.pair[of_pair].iloc[0])
+        one = metrics[of_pair].iloc[0]
+        first = of_pair & (metrics.moving == one.moving) & (metrics.fixed == one.fixed)
         metrics.loc[first, ["moving", "fixed"]] = moving, fixed
-        for network, loss, variant, seed in study.trainings(made):
+        for run in study.runs(made):
             shift = np.zeros((2, *shapes[made.name], made.dims), np.float32)
-            shift[..., 0] = np.nan if loss in made.diverged else -2
-            path = tmp_path / f"{made.name}-{loss}.npz"
-            np.savez(path, moving=moving, fixed=fixed, lams=np.array([1.0, 2.0]), displacements=shift)
-            samples.append(Sample(made.name, network, loss, variant, seed, path))
-    return metrics, datasets, samples
+            shift[..., 0] = np.nan if run.loss in made.diverged else -2
+            path = tmp_path / f"{made.name}-{run.method}-{run.loss}.npz"
+            lams = [1.0, 2.0] if METHODS[run.method].has_lam else [np.nan]
+            np.savez(path, moving=moving, fixed=fixed, lams=np.array(lams), displacements=shift[: len(lams)])
+            samples.append((run, path))
+    return metrics, datasets, samples, METHODS
 
 
 def test_img_sample(sampled):
@@ -286,12 +318,14 @@ def test_img_sample(sampled):
     assert said.count("n/a") == 1
     assert said.count("diverged") == 1
     assert sum("stress test" in line for line in said) == 2
-    assert sum(line.startswith("EPE") for line in said) == 4
+    assert sum(line.startswith("EPE") for line in said) == 8
+    assert said.count("Given") == said.count("Classical") == 2
 
 
 def test_the_moved_image_and_grid_are_drawn_where_the_displacement_says(sampled):
-    metrics, datasets, samples = sampled
-    figure = img_sample.draw(metrics, {"flat": datasets["flat"]}, [s for s in samples if s.dataset == "flat"])
+    metrics, datasets, samples, methods = sampled
+    flat = [(run, path) for run, path in samples if run.dataset == "flat"]
+    figure = img_sample.draw(metrics, {"flat": datasets["flat"]}, flat, methods)
     pictures = [axes.images[0].get_array() for axes in figure.axes if axes.images]
     moving, fixed, moved = pictures[:3]
     np.testing.assert_allclose(moved, fixed, atol=1e-6)

@@ -25,7 +25,7 @@ from likeness.userinput.refusals import Refusal
 SCHEDULE = Schedule(steps=6, learning_rate=0.002, validate_every=3, checkpoint_every=2)
 ARCHITECTURE = {"channels": [4, 8], "norm": "none"}
 RECIPE = Recipe("voxelmorph", ARCHITECTURE, SCHEDULE, batch=2, grid=(0.3, 1.0))
-WHO = {"dataset": "tiny", "network": "voxelmorph", "loss": "mse", "variant": "default", "seed": 1}
+WHO = {"dataset": "tiny", "method": "voxelmorph", "loss": "mse", "variant": "default", "seed": 1}
 
 
 class Killed(BaseException):
@@ -83,20 +83,41 @@ def test_the_balanced_weight_scales_with_the_loss(flat: Dataset) -> None:
 
 
 def test_raw_weights_are_the_regularisation_weights(flat: Dataset, tmp_path: Path) -> None:
-    train_grid(task(flat, weights="raw", grid=(0.25,)), tmp_path, WHO)
+    train_grid(task(flat, scale="raw", grid=(0.25,)), tmp_path, WHO)
     found = json.loads((tmp_path / "training.json").read_text())
     assert found["lambda_0"] == 1
-    assert found["weights"][0]["lambda"] == 0.25
+    assert found["grid"][0]["raw"] == 0.25
 
 
-def test_the_objective_is_dissimilarity_plus_weighted_smoothness(flat: Dataset) -> None:
+def test_the_objective_of_a_pair_is_dissimilarity_plus_weighted_smoothness(flat: Dataset) -> None:
     job = task(flat)
-    pair = job.objective.registration([job.pairs[0]])
+    pair = job.objective.registration(job.pairs[:2])
     pair.displacement = torch.randn(pair.displacement.shape, generator=torch.Generator().manual_seed(0))
     values = job.objective.values(pair, 0.7)
     moved = warp(pair.moving, pair.displacement)
-    expected = (moved - pair.fixed).square().mean() + 0.7 * diffusion_energy(pair.displacement, flat.spacing)
-    assert torch.allclose(values["loss"], expected)
+    for k in range(2):
+        smoothness = diffusion_energy(pair.displacement[[k]], flat.spacing)
+        expected = (moved[k] - pair.fixed[k]).square().mean() + 0.7 * smoothness[0]
+        assert torch.allclose(values["loss"][k], expected)
+    assert {key: len(of_pairs) for key, of_pairs in values.items()} == {"loss": 2, "dissimilarity": 2, "smoothness": 2}
+
+
+@pytest.mark.parametrize("loss", ["mse", "nmi", "mind"])
+def test_the_balanced_weight_does_not_depend_on_the_batch(flat: Dataset, loss: str) -> None:
+    objective = task(flat, loss).objective
+    assert objective.balance(1) == pytest.approx(objective.balance(3), rel=1e-5)
+
+
+def test_a_training_is_judged_by_the_mean_over_pairs_whatever_the_batch(flat: Dataset, tmp_path: Path) -> None:
+    """Of a network that stays as it starts."""
+    curves = []
+    for batch in (1, 3):
+        job = task(flat, batch=batch, schedule=Schedule(1, 0.0, 1))
+        assert len(job.judges) % 3, "the last batch must have fewer pairs"
+        curve = job.train(1.0, tmp_path / "c", "test").curve
+        curves.append({point.quantity: point.value for point in curve if point.quantity.startswith("val_")})
+    assert set(curves[0]) == {"val_loss", "val_dissimilarity", "val_smoothness", "val_score"}
+    assert curves[0] == pytest.approx(curves[1], rel=1e-5)
 
 
 def test_augmentation_is_joint_and_a_function_of_the_step(flat: Dataset) -> None:
@@ -128,9 +149,9 @@ def test_a_grid_leaves_a_record_curves_and_a_network_per_weight(flat: Dataset, t
     done = train_grid(task(flat), tmp_path / "work", WHO)
     assert [path.name for path in done] == ["training.json", "curves.csv", "0.3.safetensors", "1.safetensors"]
     found = json.loads(done[0].read_text())
-    assert [entry["weight"] for entry in found["weights"]] == [0.3, 1.0]
-    for entry in found["weights"]:
-        assert entry["lambda"] == pytest.approx(entry["weight"] * found["lambda_0"])
+    assert [entry["lam"] for entry in found["grid"]] == [0.3, 1.0]
+    for entry in found["grid"]:
+        assert entry["raw"] == pytest.approx(entry["lam"] * found["lambda_0"])
         assert entry["diverged_at"] is None
     curves = pd.read_csv(done[1])
     assert list(curves.columns) == [*WHO, "lam", "step", "quantity", "value"]
@@ -166,7 +187,7 @@ def test_a_finished_weight_is_not_trained_again(flat: Dataset, tmp_path: Path, m
 
 def test_a_diverged_weight_is_recorded_and_the_others_are_trained(flat: Dataset, tmp_path: Path) -> None:
     done = train_grid(task(flat, grid=(1e38, 0.5)), tmp_path, WHO)
-    first, second = json.loads(done[0].read_text())["weights"]
+    first, second = json.loads(done[0].read_text())["grid"]
     assert (first["diverged_at"], first["file"]) == (0, None)
     assert (second["diverged_at"], second["file"]) == (None, "0.5.safetensors")
     assert [path.name for path in done[2:]] == ["0.5.safetensors"]

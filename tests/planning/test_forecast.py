@@ -21,6 +21,7 @@ from likeness.extractors import autoencoder, sources
 from likeness.planning.costs import measured, recorded
 from likeness.planning.forecast import Forecast, Kind, Price, Seconds, forecast, model, plan
 from likeness.planning.timing import LONGEST, SMALLEST, imitate, measure, reduced
+from likeness.results import MODELS
 from likeness.runtime.provenance import code_digest
 from likeness.runtime.published import File, Source
 from likeness.training.checkpoint import save_weights
@@ -34,8 +35,8 @@ BASE: dict[str, Any] = {
 }
 SMALL: dict[str, Any] = {
     "datasets": {"mni-brain": {"options": {"train": 4, "val": 4, "test": 4}}},
-    "losses": {"deepsim_ae": {"grid": [0.1, 1]}},
-    "networks": {"voxelmorph": {"channels_2d": [4, 8], "norm": "none"}},
+    "losses": {"deepsim_ae": {"lambda": {"grid": [0.1, 1]}}},
+    "methods": {"voxelmorph": {"channels_2d": [4, 8], "norm": "none"}},
     "training": {"steps": 100, "batch": 2, "validate_every": 50},
     "pretraining": {"steps": 10, "batch": 2, "channels_2d": [4, 8]},
 }
@@ -59,13 +60,13 @@ def guess(**changes: Any) -> Forecast:
     [
         {"training": {"steps": 200}},
         {"training": {"steps": 100, "batch": 8}},
-        {"training": {"steps": 100, "grid": [0.01, 0.03, 0.1, 0.3, 1, 3]}},
+        {"training": {"steps": 100, "lambda": {"grid": [0.01, 0.03, 0.1, 0.3, 1, 3]}}},
         {"training": {"steps": 100, "validate_every": 10}},
         {"seeds": [1, 2]},
         {"datasets": {"mni-brain": None, "cells": None}},
         {"losses": {"mse": None, "ncc": None, "deepsim_ae": None}},
         {"datasets": {"mni-brain": {"training": {"steps": 300}}}},
-        {"networks": {"voxelmorph": {"channels_2d": [128, 256]}}},
+        {"methods": {"voxelmorph": {"channels_2d": [128, 256]}}},
     ],
     ids=str,
 )
@@ -180,12 +181,11 @@ def train_records(study: Study, recipe: Mapping[str, Any] | None = None, **recor
     rows = [f"{split},a,b" for split, count in extent.pairs.items() for _ in range(count)]
     write(results / "data/mni-brain/dataset.yaml", yaml.safe_dump({"shape": list(extent.shape)}))
     write(results / "data/mni-brain/pairs.csv", "\n".join(["split,moving,fixed", *rows]))
-    for dataset, network, loss, variant, seed in study.runs():
-        place = f"{dataset}/{network}/{loss}/{variant}/seed{seed}"
-        said = {"options": {}, "recipe": study.training(dataset, network, loss) | (recipe or {})}
-        write(results / "models" / place / "provenance.json", json.dumps(said))
+    for run in study.runs():
+        said = {"options": {}, "recipe": study.training(run.dataset, run.method, run.loss) | (recipe or {})}
+        write(results / run.path(MODELS) / "provenance.json", json.dumps(said))
         measures = {"seconds": 1e6, "cpu_seconds": 1e6, "peak_mb": 700.0, "gpu": ""} | record
-        write(results / "runtimes/train" / f"{place}.json", json.dumps(measures))
+        write(results / "runtimes/train" / f"{run.place}.json", json.dumps(measures))
 
 
 def write(path: Path, text: str) -> None:
@@ -214,14 +214,14 @@ def test_a_record_of_another_seed_and_a_shorter_training_is_made_use_of() -> Non
     train_records(load())
     assert trained(load(seeds=[1, 2])) == pytest.approx(2e6, rel=1e-3)
     assert trained(load(training={"steps": 300})) == pytest.approx(3e6, rel=1e-3)
-    assert trained(load(training={"steps": 100, "grid": [1]})) == pytest.approx(1e6 / 3, rel=1e-3)
+    assert trained(load(training={"steps": 100, "lambda": {"grid": [1]}})) == pytest.approx(1e6 / 3, rel=1e-3)
 
 
 @pytest.mark.parametrize(
     "changed",
     [
         {"training": {"steps": 100, "batch": 1}},
-        {"networks": {"voxelmorph": {"channels_2d": [4, 8]}}},
+        {"methods": {"voxelmorph": {"channels_2d": [4, 8]}}},
         {"losses": {"mse": None, "ncc": {"options": {"window": 5}}}},
         {"datasets": {"mni-brain": {"options": {"test": 20}}}},
     ],
@@ -336,9 +336,9 @@ def test_an_imitation_has_what_the_dataset_has(tmp_path: Path) -> None:
     dataset = imitate({"parts": parts, "labels": 5}, (20, 16), tmp_path)
     assert dataset.has == set(parts)
     assert (dataset.shape, len(dataset.labels), dataset.primary) == ((20, 16), 5, "epe")
-    subject = dataset.load("val1")
-    assert subject.image.shape == (20, 16)
-    assert subject.instances is None
+    sample = dataset.load("val1")
+    assert sample.image.shape == (20, 16)
+    assert sample.instances is None
 
 
 def test_measuring_runs_as_the_script_does(tmp_path: Path) -> None:

@@ -30,8 +30,8 @@ STUDY: dict[str, Any] = {
     "results": "results/parts",
     "datasets": {"flat": {"folder": "own/flat"}},
     "losses": {"mse": None, "deepsim_ae": None},
-    "networks": {"voxelmorph": {"channels_2d": [4, 8], "norm": "none"}},
-    "training": {"steps": 4, "batch": 1, "validate_every": 2, "grid": [0.5]},
+    "methods": {"voxelmorph": {"channels_2d": [4, 8], "norm": "none"}},
+    "training": {"steps": 4, "batch": 1, "validate_every": 2, "lambda": {"grid": [0.5]}},
     "pretraining": {"steps": 4, "batch": 1, "validate_every": 2, "channels_2d": [4, 8]},
     "statistics": {"resamples": 200},
 }
@@ -132,12 +132,12 @@ def write(path: Path, text: str) -> None:
 def test_every_job_is_taken_from_who_has_all_of_it() -> None:
     a, b = results("a", load(only_losses="mse")), results("b", load(only_losses="deepsim_ae"))
     results("results/parts", load(only_losses="mse"), "train")
-    (b / "samples/flat/voxelmorph/deepsim_ae/default/seed1.npz").unlink()
+    (b / "runtimes/register/flat/voxelmorph/deepsim_ae/default/seed1.json").unlink()
     found = parts(load(), [a, b])
     mse, deepsim = (f"flat/voxelmorph/{loss}/default/seed1" for loss in ("mse", "deepsim_ae"))
     assert [(job.rule, job.place, source) for job, source in found.taken] == [
         ("pretrain", "flat/autoencoder/seed1", b),
-        ("score", "flat/unregistered", a),
+        ("score", "flat/unregistered/-/-/seed-", a),
         ("train", deepsim, b),
         ("register", mse, a),
         ("score", mse, a),
@@ -273,5 +273,5 @@ def test_published_weights_and_extractors_of_other_datasets_are_taken_with_what_
     study = Study.load(STUDY | {"datasets": datasets, "losses": {"deepsim_ae": None}})
     first, *others = jobs(study)
     assert (first.rule, first.place, first.record) == ("convert", "autoencoder", "runtimes/convert/autoencoder.json")
-    assert {"extractors/autoencoder.safetensors", "weights/autoencoder.json"} < set(first.made)
+    assert {"extractors/autoencoder.safetensors", "checkpoints/autoencoder.json"} < set(first.made)
     assert [job.after for job in others if job.rule == "train"] == [first, first]

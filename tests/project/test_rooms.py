@@ -11,6 +11,7 @@ import pytest
 LIBRARY = Path(__file__).parents[2] / "workflow" / "lib"
 ROOT = LIBRARY / "likeness"
 ROOMS = [
+    "results",
     "userinput",
     "runtime",
     "geometry",

@@ -92,8 +92,8 @@ def test_what_the_server_gives_in_place_of_the_file_is_not_kept(server: Served, 
 
 def test_a_hash_that_nobody_knows_has_to_be_stated(server: Served, tmp_path: Path) -> None:
     unknown = single(server.url, None)
-    assert (missing(unknown, tmp_path) or "").endswith("`weights: {hashes: {vgg: …}}`")
-    how = rf"state it in the configuration: `weights: {{hashes: {{vgg: {DIGEST}}}}}`"
+    assert (missing(unknown, tmp_path) or "").endswith("`checkpoints: {hashes: {vgg: …}}`")
+    how = rf"state it in the configuration: `checkpoints: {{hashes: {{vgg: {DIGEST}}}}}`"
     said = rf"a.pth: the project does not know which sha256 was published of a.pth; .* \(see x.org\) and {how}"
     with pytest.raises(Refusal, match=said):
         obtain(unknown, tmp_path)
@@ -120,7 +120,7 @@ def test_hashes_of_several_files_are_stated_at_once(server: Served, tmp_path: Pa
     (tmp_path / "sd" / "unet").mkdir(parents=True)
     (tmp_path / "sd" / "unet" / "config.json").write_bytes(b"mine")
     found = hashlib.sha256(b"mine").hexdigest()
-    how = f"`weights: {{hashes: {{sd: {{config.json: {DIGEST}, unet/config.json: {found}}}}}}}`"
+    how = f"`checkpoints: {{hashes: {{sd: {{config.json: {DIGEST}, unet/config.json: {found}}}}}}}`"
     with pytest.raises(Refusal) as refusal:
         obtain(wanted, tmp_path)
     assert str(refusal.value).endswith(
@@ -145,12 +145,12 @@ def test_of_another_model_every_hash_is_stated_and_no_file_of_the_first_is_used(
     block = f"{{unet/model.safetensors: {digest}, config.json: {digest}}}"
     said = missing(other, tmp_path) or ""
     assert f"into {tmp_path / 'hub' / 'owner' / 'model' / '1f'}; " in said
-    assert said.endswith("`weights: {hashes: {sd: {unet/model.safetensors: …, config.json: …}}}`")
+    assert said.endswith("`checkpoints: {hashes: {sd: {unet/model.safetensors: …, config.json: …}}}`")
     # that the project knows the hashes of the first model is of no use
     with pytest.raises(Refusal) as refusal:
         obtain(other.pinned({}), tmp_path)
     assert "published of unet/model.safetensors, config.json; compare" in str(refusal.value)
-    assert str(refusal.value).endswith(f"`weights: {{hashes: {{sd: {block}}}}}`")
+    assert str(refusal.value).endswith(f"`checkpoints: {{hashes: {{sd: {block}}}}}`")
     with pytest.raises(Refusal, match=r"published of config\.json; compare"):
         obtain(other.pinned({"sd": {"unet/model.safetensors": digest}}), tmp_path)
     place = obtain(other.pinned({"sd": dict.fromkeys(other.hashes, digest)}), tmp_path)
@@ -165,6 +165,6 @@ def test_of_another_model_every_hash_is_stated_and_no_file_of_the_first_is_used(
 def test_a_folder_that_cannot_be_written_to_is_told(server: Served, tmp_path: Path) -> None:
     (tmp_path / "weights").write_text("a file")
     with pytest.raises(
-        Refusal, match=r"cannot be written \(.*\); mend that, or name another folder with `weights.folder`"
+        Refusal, match=r"cannot be written \(.*\); mend that, or name another folder with `checkpoints.folder`"
     ):
         obtain(single(server.url), tmp_path / "weights")

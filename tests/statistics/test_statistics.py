@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
-from fake_study import Made, Study, write_cards
+from fake_study import LAMS, METHODS, Made, Study, write_cards
 
 from likeness import losses
-from likeness.statistics.aggregate import method_name, observations, overall, read_csv, write_csv
+from likeness.fields import Search
+from likeness.results import KEYS
+from likeness.statistics.aggregate import name_of, observations, overall, read_csv, write_csv
 from likeness.statistics.bootstrap import interval, p_value, pair_weights, resampled_means, seed_of
 from likeness.statistics.comparisons import COLUMNS as COMPARISON_COLUMNS
 from likeness.statistics.comparisons import compare
@@ -36,12 +39,12 @@ def cards(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
 
 def chosen(study: Study) -> pd.DataFrame:
     metrics = study.metrics()
-    return mark(metrics, choose(candidates(metrics)))
+    return mark(metrics, choose(candidates(metrics, METHODS)), METHODS)
 
 
 def test_the_best_feasible_weight_is_chosen():
     metrics = Study([Made("a")], ["mse"]).metrics()
-    judged = candidates(metrics)
+    judged = candidates(metrics, METHODS)
     assert list(judged.lam) == [0.25, 0.5, 1, 2, 4]
     assert list(judged.feasible) == [False, True, True, True, True]
     assert choose(judged).lam.item() == 1
@@ -49,7 +52,7 @@ def test_the_best_feasible_weight_is_chosen():
 
 
 def test_where_nothing_is_feasible_the_least_folding_is_taken_and_flagged():
-    judged = candidates(Study([Made("a")], ["mse"]).metrics())
+    judged = candidates(Study([Made("a")], ["mse"]).metrics(), METHODS)
     judged = judged.assign(feasible=False, ndv=[5.0, 4.0, 3.0, 0.5, 2.0])
     row = choose(judged).iloc[0]
     assert row.lam == 2
@@ -61,7 +64,7 @@ def test_a_diverged_weight_is_never_preferred_and_a_diverged_training_stays_in_t
     best = (metrics.loss == "mse") & (metrics.lam == 1) & (metrics.split == "val")
     one_bad_pair = best & (metrics.moving == metrics.moving[best].iloc[0])
     metrics.loc[one_bad_pair, "value"] = np.nan
-    selection = choose(candidates(metrics)).set_index("loss")
+    selection = choose(candidates(metrics, METHODS)).set_index("loss")
     assert selection.lam["mse"] in {0.5, 2}
     assert np.isnan(selection.score["ncc"])
     assert selection.lam["ncc"] == 4
@@ -72,27 +75,33 @@ def test_end_point_error_decides_where_it_is_known():
     metrics = Study([Made("a"), Made("b", field=False)], ["mse"]).metrics()
     assert primary_metric(metrics, "a") == "epe"
     assert primary_metric(metrics, "b") == "dice"
-    judged = candidates(metrics).set_index(["dataset", "lam"]).score
+    judged = candidates(metrics, METHODS).set_index(["dataset", "lam"]).score
     rows = metrics[
         (metrics.dataset == "b") & (metrics.lam == 1) & (metrics.split == "val") & (metrics.metric == "dice")
     ]
-    assert judged["b", 1.0] == pytest.approx(rows.groupby("pair")["value"].mean().mean())
+    assert judged["b", 1.0] == pytest.approx(rows.groupby(["moving", "fixed"])["value"].mean().mean())
 
 
-def test_marking_keeps_one_weight_per_training_and_everything_without_training():
-    metrics = chosen(Study([Made("a")], ["mse", "ncc"], seeds=(0, 1)))
-    trained = metrics[metrics.loss != ""]
-    kept = trained[trained.chosen].drop_duplicates(["loss", "variant", "seed", "lam"])
-    assert len(kept) == 4
-    assert metrics.chosen[metrics.loss == ""].all()
+def test_marking_keeps_one_weight_per_run_and_everything_of_methods_without_one():
+    named = ("voxelmorph", "given", "direct", "classical")
+    metrics = chosen(Study([Made("a")], ["mse", "ncc"], seeds=(0, 1), named=named))
+    kept = metrics[metrics.chosen].drop_duplicates(["method", "loss", "variant", "seed", "lam"])
+    assert kept.method.value_counts().to_dict() == {
+        "voxelmorph": 4,
+        "direct": 2,
+        "given": 1,
+        "classical": 1,
+        "unregistered": 1,
+    }
+    assert kept.lam[kept.method == "classical"].item() == 1
+    assert metrics.chosen[metrics.method.isin(["given", "direct", "unregistered"])].all()
 
 
 def rows_of(values: list[tuple], metric: str = "epe") -> pd.DataFrame:
-    """Build metrics rows of one learned loss from (moving, fixed, their persons, seed, label, value)."""
-    table = pd.DataFrame(values, columns=["moving", "fixed", "moving_person", "fixed_person", "seed", "label", "value"])
-    pair = table.moving + ">" + table.fixed
-    fixed = {"dataset": "a", "split": "test", "method": "learned", "network": "n", "loss": "mse", "variant": "default"}
-    return table.assign(pair=pair, lam=1.0, metric=metric, unit="mm", chosen=True, **fixed)
+    """Build metrics rows of one loss from (moving, fixed, their subjects, seed, label, value)."""
+    columns = ["moving", "fixed", "moving_subject", "fixed_subject", "seed", "label", "value"]
+    fixed = {"dataset": "a", "split": "test", "method": "voxelmorph", "loss": "mse", "variant": "default"}
+    return pd.DataFrame(values, columns=columns).assign(lam=1.0, metric=metric, unit="mm", chosen=True, **fixed)
 
 
 def test_mirrored_pairs_are_merged_before_seeds_are_averaged():
@@ -112,7 +121,7 @@ def test_mirrored_pairs_are_merged_before_seeds_are_averaged():
     assert merged.seeds["b|c"] == 0
 
 
-def test_exchanged_roles_of_two_persons_are_mirrored_pairs_and_images_of_one_person_are_not():
+def test_exchanged_roles_of_two_subjects_are_mirrored_pairs_and_images_of_one_subject_are_not():
     merged = observations(
         rows_of(
             [
@@ -142,7 +151,7 @@ def test_infinite_scores_are_not_averaged_away():
 def test_pair_weights_are_products_of_multiplicities():
     weights = pair_weights(np.array(["a", "a", "b"]), np.array(["b", "a", "c"]), 400, seed=3)
     assert weights.shape == (400, 3)
-    drawn = weights[:, 1]  # a pair within person a counts as often as a
+    drawn = weights[:, 1]  # a pair within subject a counts as often as a
     assert drawn.mean() == pytest.approx(1, abs=0.15)
     assert set(np.unique(weights[drawn == 0, 0])) == {0}
     assert (weights[:, 0] <= drawn * (3 - drawn)).all()
@@ -171,10 +180,10 @@ def crossed(rng: np.random.Generator, first: np.ndarray, second: np.ndarray, sha
     return mean + effects[first] + effects[second] + rng.normal(0, np.sqrt(1 - share), len(first))
 
 
-def calibration(share: float, runs: int = 400, persons: int = 16, pairs: int = 90) -> tuple[float, float, float]:
+def calibration(share: float, runs: int = 400, subjects: int = 16, pairs: int = 90) -> tuple[float, float, float]:
     """Simulate a crossed design: coverage of the crossed and of a pair bootstrap, false positives of p."""
     rng = np.random.default_rng(0)
-    every = np.array([(i, j) for i in range(persons) for j in range(i + 1, persons)])
+    every = np.array([(i, j) for i in range(subjects) for j in range(i + 1, subjects)])
     hits = np.zeros(3)
     for run in range(runs):
         first, second = every[rng.choice(len(every), pairs, replace=False)].T
@@ -203,7 +212,7 @@ def study() -> Study:
 
 def test_summary(study: Study):
     metrics = chosen(study)
-    table = summarise(metrics, 500)
+    table = summarise(metrics, METHODS, 500)
     assert list(table.columns) == SUMMARY_COLUMNS
     row = table[(table.dataset == "a") & (table.loss == "ncc") & (table.metric == "epe")].iloc[0]
     rows = metrics[(metrics.dataset == "a") & (metrics.loss == "ncc") & (metrics.metric == "epe")]
@@ -211,7 +220,7 @@ def test_summary(study: Study):
     assert row["mean"] == pytest.approx(rows.value.mean())
     assert row.ci_low < row["mean"] < row.ci_high
     assert (row.n_pairs, row.n_subjects, row.n_seeds) == (20, 12, 1)
-    assert (row.method, row.label, row.unit, row.supervision) == ("learned", "all", "mm", "none")
+    assert (row.method, row.label, row.unit, row.supervision) == ("voxelmorph", "all", "mm", "none")
     assert {"mean", "cortex"} <= set(table.label[table.metric == "dice"])
     assert set(table[table.method == "unregistered"].metric) == set(table.metric[table.loss == "mse"])
     diverged = table[(table.dataset == "a") & (table.loss == "nmi")]
@@ -220,7 +229,7 @@ def test_summary(study: Study):
 
 
 def test_comparisons(study: Study):
-    table = compare(chosen(study), 500)
+    table = compare(chosen(study), METHODS, 500)
     assert list(table.columns) == COMPARISON_COLUMNS
     family = table[(table.dataset == "b") & (table.metric == "dice")]
     assert list(zip(family.a, family.b, strict=True)) == [
@@ -245,14 +254,14 @@ def test_an_infinite_distance_is_not_compared(study: Study):
     metrics = chosen(study)
     worst = (metrics.loss == "mse") & (metrics.metric == "hd95") & metrics.chosen & (metrics.split == "test")
     metrics.loc[metrics.index[worst][0], "value"] = np.inf
-    table = compare(metrics, 100)
+    table = compare(metrics, METHODS, 100)
     row = table[(table.dataset == "a") & (table.metric == "hd95") & (table.a == "mse") & (table.b == "ncc")].iloc[0]
     assert row.note == "not compared: infinite pairs, 1 of a, 0 of b"
     assert np.isnan(row.effect)
 
 
-def test_two_persons_are_not_tested():
-    table = compare(chosen(Study([Made("a", subjects=2, pairs=1)], ["mse", "ncc"])), 100)
+def test_two_subjects_are_not_tested():
+    table = compare(chosen(Study([Made("a", subjects=2, pairs=1)], ["mse", "ncc"])), METHODS, 100)
     assert set(table.note) == {"not tested: fewer than 3 subjects"}
     assert table.p.isna().all()
     assert table.effect.notna().all()
@@ -260,8 +269,8 @@ def test_two_persons_are_not_tested():
 
 def test_a_subset_gives_the_same_numbers(study: Study):
     metrics = chosen(study)
-    whole = compare(metrics, 300)
-    part = compare(metrics[(metrics.loss != "nmi") & (metrics.dataset == "a")], 300)
+    whole = compare(metrics, METHODS, 300)
+    part = compare(metrics[(metrics.loss != "nmi") & (metrics.dataset == "a")], METHODS, 300)
     keys = ["dataset", "metric", "a", "b"]
     both = part.merge(whole, on=keys, suffixes=("", "_whole"))
     assert len(both) == len(part)
@@ -272,16 +281,15 @@ def test_a_subset_gives_the_same_numbers(study: Study):
 def test_variants_and_seeds():
     study = Study([Made("a")], ["mse", "ncc"], variants={"ncc": ("small",)}, seeds=(0, 1, 2))
     metrics = chosen(study)
-    table = compare(metrics, 100)
+    table = compare(metrics, METHODS, 100)
     assert "ncc/small" in set(table.b)
-    assert (summarise(metrics, 100).query("loss != ''").n_seeds == 3).all()
-    assert method_name("syn", "", "") == "syn"
+    assert (summarise(metrics, METHODS, 100).query("method == 'voxelmorph'").n_seeds == 3).all()
 
 
 def test_bytes_of_tables_depend_on_their_content_alone(study: Study, tmp_path):
     metrics = chosen(study)
     for name, rows in (("one.csv", metrics), ("two.csv", metrics.sample(frac=1, random_state=1))):
-        write_csv(summarise(rows, 200), tmp_path / name)
+        write_csv(summarise(rows, METHODS, 200), tmp_path / name)
     assert (tmp_path / "one.csv").read_bytes() == (tmp_path / "two.csv").read_bytes()
     assert b"e-17" not in (tmp_path / "one.csv").read_bytes()
 
@@ -299,23 +307,44 @@ def run_script(name: str, **job: dict) -> None:
 
 def test_scripts_lead_from_scores_to_tables(study: Study, tmp_path: Path):
     scores, models = [], []
-    for key, rows in study.metrics().groupby(["dataset", "loss"]):
-        scores.append(tmp_path / f"{'-'.join(key)}.parquet")
+    searches = []
+    for key, rows in study.metrics().groupby(["dataset", "method", "loss"], dropna=False):
+        scores.append(tmp_path / f"{'-'.join(map(str, key))}.parquet")
         rows.drop(columns="chosen").to_parquet(scores[-1], index=False)
+    for made in study.datasets:
+        for run in study.runs(made):
+            searches.append(tmp_path / f"{run.place.replace('/', '-')}.json")
+            found = [asdict(Search(lam, 10, converged=True)) for lam in LAMS]
+            searches[-1].write_text(json.dumps({**run._asdict(), "searches": found}))
     for key, rows in study.curves().groupby(["dataset", "loss"]):
         models.append(tmp_path / "-".join(key))
         models[-1].mkdir()
         rows.to_csv(models[-1] / "curves.csv", index=False)
-    collected = {"metrics": tmp_path / "m.parquet", "curves": tmp_path / "c.parquet", "selection": tmp_path / "s.csv"}
-    run_script("collect", input={"scores": scores, "models": models}, output=collected)
-    params = {"statistics": {"resamples": 200, "confidence": 0.9}}
+    names = {"metrics": "m.parquet", "curves": "c.parquet", "selection": "s.csv", "runs": "r.csv"}
+    collected = {key: tmp_path / name for key, name in names.items()}
+    used = {"collect": ["has_lam"], "summary": ["order", "uses_loss"], "comparisons": ["order", "uses_loss"]}
+    methods = {
+        rule: {name: method.plain(*keys) for name, method in study.methods.items()} for rule, keys in used.items()
+    }
+    given = {"scores": scores, "searches": searches, "models": models}
+    run_script("collect", input=given, output=collected, params={"methods": methods["collect"]})
+    statistics = {"resamples": 200, "confidence": 0.9}
     for name in ("summary", "comparisons"):
         output = {"table": tmp_path / f"{name}.csv"}
-        run_script(name, input={"metrics": collected["metrics"]}, output=output, params=params)
+        run_script(
+            name,
+            input={"metrics": collected["metrics"]},
+            output=output,
+            params={"statistics": statistics, "methods": methods[name]},
+        )
     assert len(pd.read_csv(collected["selection"])) == 6
     assert len(pd.read_parquet(collected["curves"])) == len(study.curves())
+    runs = pd.read_csv(collected["runs"])
+    assert list(runs.columns) == [*KEYS, "lam", "iterations", "converged", "diverged"]
+    assert len(runs) == 6 * len(LAMS)
     table = read_csv(tmp_path / "summary.csv")
-    assert set(table.loss) == {"", "mse", "ncc", "nmi"}
+    assert set(table.loss[table.method == "voxelmorph"]) == {"mse", "ncc", "nmi"}
+    assert table.loss[table.method == "unregistered"].isna().all()
     assert set(read_csv(tmp_path / "comparisons.csv").b) == {"ncc", "nmi", "unregistered"}
 
 
@@ -327,3 +356,44 @@ def test_the_runtime_table_takes_records_of_different_jobs(tmp_path: Path):
     table = pd.read_csv(tmp_path / "runtime.csv")
     assert list(table.rule) == ["train", "pretrain"]
     assert table.seconds[0] == 1.5
+
+
+MADE_UP = ("voxelmorph", "transmorph", "given", "direct", "classical")
+"""Two networks, a method without loss and λ, one with a loss but no λ, and one with λ but no loss."""
+
+
+def test_every_kind_of_method_has_its_lines():
+    study = Study([Made("a"), Made("b", field=False, missing=("ncc",))], ["mse", "ncc"], seeds=(0, 1), named=MADE_UP)
+    metrics = chosen(study)
+    table = summarise(metrics, METHODS, 100).query("dataset == 'a' and metric == 'epe'")
+    seeds = {"voxelmorph": 2, "transmorph": 2, "direct": 0, "classical": 0, "given": 0, "unregistered": 0}
+    assert list(table.method) == [*["voxelmorph"] * 2, *["transmorph"] * 2, *["direct"] * 2, *list(seeds)[3:]]
+    assert (table.n_seeds == table.method.map(seeds)).all()
+    assert (table.n_pairs == 20).all()
+    uses_loss = table.method.isin(["voxelmorph", "transmorph", "direct"])
+    assert (table.loss.notna() == uses_loss).all()
+    assert (table.supervision.notna() == uses_loss).all()
+    assert table["mean"].notna().all()
+
+
+def test_the_losses_of_each_method_are_compared_beside_the_methods_that_use_none():
+    study = Study([Made("a")], ["mse", "ncc"], named=MADE_UP)
+    table = compare(chosen(study), METHODS, 100).query("metric == 'dice'")
+    assert list(table.method.unique()) == ["voxelmorph", "transmorph", "direct"]
+    for _, family in table.groupby("method"):
+        assert list(dict.fromkeys([*family.a, *family.b])) == ["mse", "ncc", "classical", "given", "unregistered"]
+        assert len(family) == 10
+        assert family.p.notna().all()
+
+
+def test_methods_without_losses_are_compared_with_each_other():
+    table = compare(chosen(Study([Made("a")], [], named=("given", "classical"))), METHODS, 100)
+    assert table.method.isna().all()
+    assert set(table.a) | set(table.b) == {"given", "classical", "unregistered"}
+
+
+def test_what_is_compared_is_named_by_the_loss_or_by_the_method():
+    assert name_of(METHODS["voxelmorph"], "ncc", "default") == "ncc"
+    assert name_of(METHODS["direct"], "ncc", "small") == "ncc/small"
+    assert name_of(METHODS["given"], None, None) == "given"
+    assert name_of(METHODS["classical"], None, "cc") == "classical/cc"

@@ -98,9 +98,9 @@ def library_at(root: Path) -> Iterator[None]:
         function.cache_clear()
 
 
-def todo(project: Path, config: str = "smoke") -> dict[str, int]:
+def todo(project: Path, config: str = "smoke", *targets: str) -> dict[str, int]:
     """Ask for the jobs per rule that are left to do."""
-    said = snakemake(project, config, "--dry-run", "--quiet", "rules").stdout
+    said = snakemake(project, config, "--dry-run", "--quiet", "rules", *targets).stdout
     return {m[1]: int(m[2]) for m in re.finditer(r"^(\w+) +(\d+)$", said, re.M) if m[1] != "total"}
 
 

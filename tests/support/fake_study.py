@@ -14,26 +14,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-COLUMNS = [
-    "dataset",
-    "split",
-    "method",
-    "network",
-    "loss",
-    "variant",
-    "lam",
-    "seed",
-    "pair",
-    "moving",
-    "fixed",
-    "moving_person",
-    "fixed_person",
-    "metric",
-    "label",
-    "value",
-    "unit",
-    "chosen",
-]
+from likeness.evaluation.table import COLUMNS as TABLE
+from likeness.evaluation.table import TYPES
+from likeness.methods import UNREGISTERED, Method, method
+from likeness.results import KEYS, Run
+
+COLUMNS = [*TABLE, "chosen"]
 PROFILES = ["dataset", "loss", "variant", "gold", "pair", "transform", "line", "distance", "value", "unit"]
 KINDS = ("translation", "rotation", "scaling", "deformation")
 LAMS = (0.25, 0.5, 1.0, 2.0, 4.0)
@@ -43,6 +29,24 @@ CARD = """CARD = {{
     "invariances": [], "grid": [1.0], "raw_grid": [1.0],
 }}
 """
+NONE = method(UNREGISTERED)
+
+
+def made_up(name: str, **said: object) -> Method:
+    """Make a method up, of no kind that exists."""
+    card = {"title": name.title(), "order": 500, "colour": "#000000", "marker": "d", "seeds": "never", "trained": False}
+    return Method(**{"name": name, "kind": name, "uses_loss": False, "has_lam": False, **card, **said})
+
+
+METHODS = {
+    "voxelmorph": method("voxelmorph"),
+    "transmorph": made_up("transmorph", uses_loss=True, has_lam=True, seeds="always", trained=True),
+    # each has a part of what a network has
+    "given": made_up("given"),
+    "direct": made_up("direct", uses_loss=True, seeds="drawn"),
+    "classical": made_up("classical", has_lam=True, colour="#D55E00", marker="H"),
+    UNREGISTERED: NONE,
+}
 LOSSES = {
     "mse": ("MSE", "#4477AA", "o", "none"),
     "mse_masked": ("MSE masked", "#66CCEE", "s", "none"),
@@ -100,23 +104,35 @@ class Study:
     losses: Sequence[str] = tuple(LOSSES)
     variants: dict[str, Sequence[str]] = field(default_factory=dict)
     seeds: Sequence[int] = (0,)
-    networks: Sequence[str] = ("voxelmorph",)
+    named: Sequence[str] = ("voxelmorph",)
+    """Names of its methods, of :data:`METHODS`."""
+
+    @property
+    def methods(self) -> dict[str, Method]:
+        """The methods of the study, as :class:`likeness.config.study.Study` has them."""
+        return {name: METHODS[name] for name in (*self.named, UNREGISTERED)}
 
     def metrics(self) -> pd.DataFrame:
         rows = [row for made in self.datasets for row in self._dataset(made)]
-        return pd.DataFrame(rows, columns=COLUMNS)
+        return pd.DataFrame(rows, columns=COLUMNS).astype(TYPES)
 
     def metas(self) -> dict[str, dict[str, object]]:
         return {made.name: made.meta for made in self.datasets}
 
-    def trainings(self, made: Made) -> list[tuple[str, str, str, int]]:
+    def combinations(self, made: Made) -> list[tuple[str, str]]:
         return [
-            (network, loss, variant, seed)
-            for network in self.networks
+            (loss, variant)
             for loss in self.losses
             if loss not in made.missing
             for variant in ("default", *self.variants.get(loss, ()))
-            for seed in self.seeds
+        ]
+
+    def runs(self, made: Made) -> list[Run]:
+        return [
+            Run(made.name, name, loss, variant, seed)
+            for name in self.named
+            for loss, variant in (self.combinations(made) if METHODS[name].uses_loss else [(None, None)])
+            for seed in (self.seeds if METHODS[name].seeds == "always" else [None])
         ]
 
     def _dataset(self, made: Made) -> list[tuple]:
@@ -124,47 +140,44 @@ class Study:
         for split in ("val", "test"):
             rng = np.random.default_rng(len(made.name) + len(split))
             pairs = make_pairs(rng, made, split)
-            effect = dict(zip(persons(made, split), rng.normal(0, 1, made.subjects), strict=True))
+            effect = dict(zip(subjects(made, split), rng.normal(0, 1, made.subjects), strict=True))
             for pair in pairs:
                 who = (*pair, *pair)
                 base = 0.1 * (effect[pair[0]] + effect[pair[1]]) + 0.06 * rng.normal()
-                head = (made.name, split, "unregistered", "", "", "", np.nan, -1, f"{pair[0]}>{pair[1]}", *who)
+                head = (made.name, split, UNREGISTERED, None, None, None, np.nan, *who)
                 rows += [(*head, *score, True) for score in _scores(made, 0.0, base, 0.0)]
-                for network, loss, variant, seed in self.trainings(made):
+                for _, name, loss, variant, seed in self.runs(made):
                     quality = 0.55 + 0.04 * list(LOSSES).index(loss) if loss in LOSSES else 0.7
-                    quality += 0.02 * (variant != "default") + 0.01 * seed
-                    for lam in LAMS:
-                        gain = np.nan if loss in made.diverged else quality - 0.08 * np.log2(lam) ** 2
-                        head = (made.name, split, "learned", network, loss, variant, lam, seed)
-                        head = (*head, f"{pair[0]}>{pair[1]}", *who)
+                    quality += 0.02 * (variant not in (None, "default")) + 0.01 * (seed or 0)
+                    for lam in LAMS if METHODS[name].has_lam else [np.nan]:
+                        strength = 1.0 if np.isnan(lam) else lam
+                        gain = np.nan if loss in made.diverged else quality - 0.08 * np.log2(strength) ** 2
+                        head = (made.name, split, name, loss, variant, seed, lam, *who)
                         noise = 0.03 * rng.normal()
-                        rows += [(*head, *score, False) for score in _scores(made, gain + noise, base, 0.3 / lam)]
+                        rows += [(*head, *score, False) for score in _scores(made, gain + noise, base, 0.3 / strength)]
         return rows
 
     def curves(self) -> pd.DataFrame:
         rows = []
         for made in self.datasets:
             rng = np.random.default_rng(1)
-            for training in self.trainings(made):
+            for run in (run for run in self.runs(made) if METHODS[run.method].trained):
                 for lam in LAMS:
-                    level = 1 + 0.05 * self.losses.index(training[1]) - 0.1 * np.log2(lam) ** 2
+                    level = 1 + 0.05 * self.losses.index(run.loss) - 0.1 * np.log2(lam) ** 2
                     for step in range(0, 1001, 50):
                         score = 0.4 + 0.3 * level * (1 - np.exp(-step / 200)) + 0.005 * rng.normal()
                         score = 4 - 4 * score if made.field else score
-                        if training[1] in made.diverged and step > 300:
+                        if run.loss in made.diverged and step > 300:
                             score = np.nan
-                        rows.append((made.name, *training, lam, step, "val_score", score))
-        return pd.DataFrame(
-            rows, columns=["dataset", "network", "loss", "variant", "seed", "lam", "step", "quantity", "value"]
-        )
+                        rows.append((*run, lam, step, "val_score", score))
+        return pd.DataFrame(rows, columns=[*KEYS, "lam", "step", "quantity", "value"])
 
 
 def profiles(study: Study) -> pd.DataFrame:
     """Make up profiles of every loss around the truth: valleys of different width, some with a second minimum."""
     rows = []
     for made in study.datasets:
-        methods = dict.fromkeys((loss, variant) for _, loss, variant, _ in study.trainings(made))
-        for place, (loss, variant) in enumerate(methods):
+        for place, (loss, variant) in enumerate(study.combinations(made)):
             for pair, kind, line in product(("a>b", "c>d"), KINDS, range(2)):
                 for step in range(-4, 5):
                     value = 1 - np.exp(-((step / (2 + 0.3 * place)) ** 2)) + 0.1 * (place % 3 == 2) * (step % 2)
@@ -176,14 +189,14 @@ def profiles(study: Study) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=PROFILES)
 
 
-def persons(made: Made, split: str) -> list[str]:
-    """Name the persons of a split."""
+def subjects(made: Made, split: str) -> list[str]:
+    """Name the subjects of a split."""
     return [f"{split}{i:02d}" for i in range(made.subjects)]
 
 
 def make_pairs(rng: np.random.Generator, made: Made, split: str) -> list[tuple[str, str]]:
-    """Draw pairs of different persons, every one in both directions."""
-    names = persons(made, split)
+    """Draw pairs of different subjects, every one in both directions."""
+    names = subjects(made, split)
     every = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
     drawn = [every[i] for i in rng.choice(len(every), min(made.pairs, len(every)), replace=False)]
     return [pair for a, b in drawn for pair in ((a, b), (b, a))]

@@ -87,13 +87,13 @@ STUDY: dict[str, Any] = {
     "results": "results/borrowed",
     "datasets": {"flat": {"folder": "own/flat"}},
     "losses": {"borrowed": None},
-    "networks": {"voxelmorph": {"channels_2d": [4, 8], "norm": "none"}},
-    "training": {"steps": 4, "batch": 1, "validate_every": 2, "grid": [0.5]},
+    "methods": {"voxelmorph": {"channels_2d": [4, 8], "norm": "none"}},
+    "training": {"steps": 4, "batch": 1, "validate_every": 2, "lambda": {"grid": [0.5]}},
 }
-RECORD = "results/borrowed/weights/borrowed.json"
+RECORD = "results/borrowed/checkpoints/borrowed.json"
 CONVERTED = "results/borrowed/extractors/borrowed.safetensors"
 MODEL = "results/borrowed/models/flat/voxelmorph/borrowed/default/seed1"
-FILE = "data/weights/borrowed.pth"
+FILE = "data/checkpoints/borrowed.pth"
 
 
 def published() -> bytes:
@@ -165,7 +165,9 @@ def test_a_study_with_published_weights_fetches_them_once_and_trains(project: Pa
         # what is fetched is held against its hash, which is among the params in place of code
         assert complete(project / "loaded") == {"fetch": False, "convert": True, "prepare": True, "train": True}
     digest = hashlib.sha256(server.content).hexdigest()
-    assert f"borrowed.pth: will be fetched from {server.url} (4 MB; licence: MIT) into data/weights; without a" in said
+    assert (
+        f"borrowed.pth: will be fetched from {server.url} (4 MB; licence: MIT) into data/checkpoints; without a" in said
+    )
     assert (project / FILE).read_bytes() == server.content
     described = json.loads((project / CONVERTED).with_suffix(".json").read_text())
     assert described["architecture"] == {"name": "borrowed", "channels": 4}
@@ -174,13 +176,13 @@ def test_a_study_with_published_weights_fetches_them_once_and_trains(project: Pa
     assert (project / MODEL / "training.json").is_file()
     # the file served its purpose; and an address, a licence or a comment that changes makes nothing anew
     (project / FILE).unlink()
-    configure(project, weights={"folder": "elsewhere"})
+    configure(project, checkpoints={"folder": "elsewhere"})
     write_extractor(project, server, url="https://example.org/b.pth")
     assert todo(project, MODEL) == {}
     # another study has the file already
     (project / "elsewhere").mkdir()
     (project / "elsewhere" / "borrowed.pth").write_bytes(server.content)
-    configure(project, weights={"folder": "elsewhere"}, results="results/other")
+    configure(project, checkpoints={"folder": "elsewhere"}, results="results/other")
     snakemake(project, "borrowed", "--cores", "1", CONVERTED.replace("borrowed/", "other/", 1))
     assert len(server.asked) == 1
 
@@ -234,10 +236,10 @@ def test_without_a_network_the_file_is_put_there_by_hand_and_stays(project: Path
 def test_a_hash_that_the_project_does_not_know_is_stated_by_the_study(project: Path, server: Served) -> None:
     write_extractor(project, server, digest=None)
     digest = hashlib.sha256(server.content).hexdigest()
-    stated = f"`weights: {{hashes: {{borrowed: {digest}}}}}`"
+    stated = f"`checkpoints: {{hashes: {{borrowed: {digest}}}}}`"
     assert f"state it in the configuration: {stated}" in fails(project, "--cores", "1", CONVERTED)
     assert not (project / FILE).exists()
-    configure(project, weights={"hashes": {"borrowed": digest}})
+    configure(project, checkpoints={"hashes": {"borrowed": digest}})
     snakemake(project, "borrowed", "--cores", "1", CONVERTED)
     # all of it had arrived
     assert server.asked == [""]
@@ -249,31 +251,31 @@ def test_another_model_on_the_hub_is_fetched_anew_and_never_mistaken(project: Pa
     of_hub(library, server)
     digest = hashlib.sha256(server.content).hexdigest()
     snakemake(project, "borrowed", "--cores", "1", CONVERTED)
-    assert (project / "data" / "weights" / "borrowed" / "borrowed.pth").read_bytes() == server.content
+    assert (project / "data" / "checkpoints" / "borrowed" / "borrowed.pth").read_bytes() == server.content
     assert todo(project, CONVERTED) == {}
     # of which no hash is stated
-    configure(project, weights={"sources": {"borrowed": "other/model@2"}})
+    configure(project, checkpoints={"sources": {"borrowed": "other/model@2"}})
     assert todo(project, CONVERTED) == {"fetch": 1, "convert": 1}
-    stated = f"`weights: {{hashes: {{borrowed: {{borrowed.pth: {digest}}}}}}}`"
+    stated = f"`checkpoints: {{hashes: {{borrowed: {{borrowed.pth: {digest}}}}}}}`"
     assert f"state it in the configuration: {stated}" in fails(project, "--cores", "1", CONVERTED)
     # of which another is stated
     said = {"sources": {"borrowed": "other/model@2"}, "hashes": {"borrowed": {"borrowed.pth": "0" * 64}}}
-    configure(project, weights=said)
+    configure(project, checkpoints=said)
     assert f"not {'0' * 64}" in fails(project, "--cores", "1", CONVERTED)
-    configure(project, weights=said | {"hashes": {"borrowed": {"borrowed.pth": digest}}})
+    configure(project, checkpoints=said | {"hashes": {"borrowed": {"borrowed.pth": digest}}})
     snakemake(project, "borrowed", "--cores", "1", CONVERTED)
     described = json.loads((project / CONVERTED).with_suffix(".json").read_text())
     base = server.url.rpartition("/")[0]
     assert described["source"]["files"] == {"borrowed.pth": f"{base}/other/model/resolve/2/borrowed.pth"}
-    assert (project / "data" / "weights" / "hub" / "other" / "model" / "2" / "borrowed.pth").is_file()
+    assert (project / "data" / "checkpoints" / "hub" / "other" / "model" / "2" / "borrowed.pth").is_file()
     # another revision, with the hashes as they were
-    configure(project, weights=said | {"sources": {"borrowed": "other/model@3"}})
+    configure(project, checkpoints=said | {"sources": {"borrowed": "other/model@3"}})
     assert todo(project, CONVERTED) == {"fetch": 1, "convert": 1}
 
 
 def of_hub(library: Path, server: Served) -> None:
     """Make the file that somebody published one of a model on a hub, which is the server."""
-    path = library / "weights.py"
+    path = library / "extractors" / "sources.py"
     path.write_text(path.read_text().replace("https://huggingface.co", server.url.rpartition("/")[0]))
     digest = hashlib.sha256(server.content).hexdigest()
     source = {

@@ -37,7 +37,32 @@ def refusal(change: dict[str, Any]) -> str:
             {"datasets": {"mni-brain": {"training": {"stepz": 1}}}},
             "key 'datasets.mni-brain.training.stepz' is unknown; did you mean 'steps'?",
         ),
-        ({"networks": {"voxelmorf": None}}, "key 'networks.voxelmorf' is unknown; did you mean 'voxelmorph'?"),
+        (
+            {"methods": {"voxelmorf": None}},
+            "key 'methods.voxelmorf': there is no method of the kind 'voxelmorf'; did you mean 'voxelmorph'?",
+        ),
+        (
+            {"methods": {"mine": {"kind": "voxelmorf"}}},
+            "key 'methods.mine.kind': there is no method of the kind 'voxelmorf'; did you mean 'voxelmorph'?",
+        ),
+        (
+            {"methods": {"unregistered": {"kind": "voxelmorph"}}},
+            "key 'methods.unregistered': the name is taken by the pairs as they are; choose another",
+        ),
+        ({"networks": {"voxelmorph": None}}, "key 'networks': it is called `methods` now; move it there"),
+        ({"weights": {"folder": "x"}}, "key 'weights': it is called `checkpoints` now; move it there"),
+        (
+            {"training": {"grid": [1]}},
+            "key 'training.grid': it is called `training.lambda.grid` now; move it there",
+        ),
+        (
+            {"losses": {"ncc": {"grid": [1]}}},
+            "key 'losses.ncc.grid': it is called `losses.<name>.lambda.grid` now; move it there",
+        ),
+        (
+            {"datasets": {"mni-brain": {"training": {"weights": "raw"}}}},
+            "key 'datasets.mni-brain.training.weights': it is called `training.lambda.scale` now; move it there",
+        ),
         ({"losses": {"msee": None}}, "key 'losses.msee': there is no loss 'msee'; did you mean 'mse'?"),
         (
             {"datasets": {"mni-brian": None}},
@@ -92,15 +117,21 @@ def refusal(change: dict[str, Any]) -> str:
         ({"training": {"steps": 1e4}}, "key 'training.steps': 10000.0 is not a whole number; give that"),
         ({"training": {"steps": True}}, "key 'training.steps': True is not a whole number; give that"),
         (
-            {"training": {"weights": "ballanced"}},
-            "key 'training.weights': there is no 'ballanced'; did you mean 'balanced'?",
+            {"training": {"lambda": {"scale": "ballanced"}}},
+            "key 'training.lambda.scale': there is no 'ballanced'; did you mean 'balanced'?",
         ),
         (
             {"training": {"learning_rate": 0}},
             "key 'training.learning_rate': 0 is too small; give more than 0 (of Adam)",
         ),
-        ({"losses": {"mse": {"grid": [1, 1]}}}, "key 'losses.mse.grid': [1, 1] names something twice; give each once"),
-        ({"losses": {"mse": {"grid": [0]}}}, "key 'losses.mse.grid.0': 0 is too small; give more than 0"),
+        (
+            {"losses": {"mse": {"lambda": {"grid": [1, 1]}}}},
+            "key 'losses.mse.lambda.grid': [1, 1] names something twice; give each once",
+        ),
+        (
+            {"losses": {"mse": {"lambda": {"grid": [0]}}}},
+            "key 'losses.mse.lambda.grid.0': 0 is too small; give more than 0",
+        ),
         ({"seeds": []}, "key 'seeds': [] has too few entries; give at least 1"),
         ({"statistics": {"resamples": 5}}, "key 'statistics.resamples': 5 is too small; give at least 200"),
         ({"title": None}, "key 'title': it is empty; give a text (one line that names the study)"),
@@ -119,10 +150,13 @@ def refusal(change: dict[str, Any]) -> str:
             {"training": {"learning_rate": "1e-4"}},
             "key 'training.learning_rate': '1e-4' is text to YAML; write 0.0001 without quotes",
         ),
-        ({"training": {"grid": [1, math.nan]}}, "key 'training.grid.1': nan is not finite; give a number"),
         (
-            {"training": {"grid": [0.1, 0.10000001]}},
-            "key 'training.grid': [0.1, 0.10000001] has entries that are the same in 6 digits; give each once",
+            {"training": {"lambda": {"grid": [1, math.nan]}}},
+            "key 'training.lambda.grid.1': nan is not finite; give a number",
+        ),
+        (
+            {"training": {"lambda": {"grid": [0.1, 0.10000001]}}},
+            "key 'training.lambda.grid': [0.1, 0.10000001] has entries that are the same in 6 digits; give each once",
         ),
         (
             {"training": {"augmentation": {"scale": [1.2, 0.8]}}},
@@ -288,7 +322,7 @@ def test_anchors_and_merged_keys_make_a_study(tmp_path: Path) -> None:
 
 
 def test_a_block_left_empty_is_an_empty_block() -> None:
-    empty = {"training": None, "networks": {"voxelmorph": None}, "losses": {"ncc": {"options": None, "variants": None}}}
+    empty = {"training": None, "methods": {"voxelmorph": None}, "losses": {"ncc": {"options": None, "variants": None}}}
     assert Study.load(BASE | empty).config["training"]["steps"] == 20000
 
 
@@ -297,8 +331,8 @@ def test_the_results_have_a_plain_path() -> None:
 
 
 def test_a_loss_left_out_says_that_only_some_have_what_it_needs(tmp_path: Path) -> None:
-    folder = make_dataset(tmp_path / "own", 2, 16, subjects={"train": 3, "val": 2, "test": 3})
-    table = folder / "subjects.csv"
+    folder = make_dataset(tmp_path / "own", 2, 16, images={"train": 3, "val": 2, "test": 3})
+    table = folder / "images.csv"
     table.write_text(table.read_text().replace(",label/train0.png", ","))
     study = Study.load(BASE | {"datasets": {"own": {"folder": str(folder)}}, "losses": {"ncc_sup": None, "mse": None}})
     reason = study.inapplicable("own", "ncc_sup")
@@ -327,14 +361,14 @@ def state(folder: Path) -> dict[Path, int]:
     ("change", "message"),
     [
         ({"losses": {"nc": None}}, "key 'losses.nc': there is no loss 'nc'; did you mean 'ncc'?"),
-        ({"datasets": {"own": {"folder": "own"}}}, "key 'datasets.own.folder': own/subjects.csv: column 'image'"),
+        ({"datasets": {"own": {"folder": "own"}}}, "key 'datasets.own.folder': own/images.csv: column 'image'"),
     ],
     ids=str,
 )
 def test_the_workflow_and_the_check_print_that_sentence_alone(project: Path, change: dict, message: str) -> None:
     if not (project / "own").exists():
         make_dataset(project / "own", 2, 16)
-        table = project / "own" / "subjects.csv"
+        table = project / "own" / "images.csv"
         table.write_text(table.read_text().replace("image/val0.png", "image/nobody.png"))
         earlier = project / "results" / "bad" / "tables" / "summary.csv"
         earlier.parent.mkdir(parents=True)

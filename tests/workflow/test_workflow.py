@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pandas as pd
@@ -19,18 +20,19 @@ from builders import make_dataset
 from edits import library, todo, write_config
 from project import Smoke, copy_project, files, same_everywhere, snakemake
 
+from likeness.results import KEYS
+
 FIGURES = ("scores", "smoothness_vs_dice", "convergence", "tuning", "img_sample", "landscape")
 SUMMARY = (
-    "dataset,method,network,loss,variant,supervision,metric,label,unit,n_pairs,n_subjects,n_seeds,"
-    "mean,sd,median,ci_low,ci_high"
+    "dataset,method,loss,variant,supervision,metric,label,unit,n_pairs,n_subjects,n_seeds,mean,sd,median,ci_low,ci_high"
 )
-COMPARISONS = "dataset,network,metric,a,b,n_pairs,n_subjects,p,p_holm,effect,effect_low,effect_high,note"
+COMPARISONS = "dataset,method,metric,a,b,n_pairs,n_subjects,p,p_holm,effect,effect_low,effect_high,note"
 LANDSCAPE = (
     "dataset,loss,variant,transform,gold,pairs,lines,accuracy,distinctiveness,capture_range,minima,risk,"
     "radius,reach,unit"
 )
 METRICS = (
-    "dataset split method network loss variant lam seed pair moving fixed moving_person fixed_person "
+    "dataset split method loss variant seed lam moving fixed moving_subject fixed_subject "
     "metric label value unit chosen"
 )
 
@@ -85,17 +87,22 @@ def test_the_tables_of_the_smoke_study_hold_every_method_on_every_dataset(smoke:
         rows = summary[(summary.dataset == dataset) & (summary.label.isin(["mean", "all"]))]
         assert set(zip(rows.method, rows.loss, strict=True)) == {
             ("unregistered", ""),
-            ("learned", "mse"),
-            ("learned", "ncc"),
-            ("learned", "deepsim_ae"),
+            ("voxelmorph", "mse"),
+            ("voxelmorph", "ncc"),
+            ("voxelmorph", "deepsim_ae"),
         }
         assert {"epe", "dice", "hd95", "folding", "sdlogj"} <= set(rows.metric)
         assert (rows.n_pairs.astype(int) > 0).all()
     metrics = pd.read_parquet(results / "metrics.parquet")
     assert list(metrics.columns) == METRICS.split()
-    assert set(metrics[metrics.loss != ""].lam) == {0.1, 1.0}
-    chosen = metrics[metrics.chosen & (metrics.loss != "")]
+    network = metrics.method == "voxelmorph"
+    assert set(metrics[network].lam) == {0.1, 1.0}
+    assert metrics.loc[~network, ["loss", "variant", "seed", "lam"]].isna().all(axis=None)
+    chosen = metrics[metrics.chosen & network]
     assert len(chosen[["dataset", "loss", "lam"]].drop_duplicates()) == 6
+    runs = pd.read_csv(results / "tables" / "runs.csv")
+    assert list(runs.columns) == [*KEYS, "lam", "iterations", "converged", "diverged"]
+    assert len(runs) == 12
     landscape = pd.read_csv(results / "tables" / "landscape.csv")
     assert len(landscape) == 2 * 3 * 5
     assert set(landscape.gold) == {"true field"}
@@ -130,6 +137,22 @@ def test_check_tells_what_is_left_to_do(smoke: Path) -> None:
     assert not (smoke / "anew").exists()
 
 
+@pytest.mark.slow
+def test_one_path_of_every_method_leads_to_its_own_rules(smoke: Path) -> None:
+    """Of two methods of one kind, and of none, no rule makes the fields of another."""
+    config = yaml.safe_load((smoke / "config" / "smoke.yaml").read_text())
+    config["methods"]["narrow"] = {"kind": "voxelmorph", "channels_2d": [4, 8], "channels_3d": [4, 8]}
+    write_config(smoke, "methods", config | {"results": "results/methods"})
+    asked = {
+        "voxelmorph/ncc/default/seed1": {"train_ncc", "register", "score"},
+        "narrow/ncc/default/seed1": {"train_ncc", "register", "score"},
+        "unregistered/-/-/seed-": {"score_unregistered"},
+    }
+    targets = [f"results/methods/scores/mni-brain/{place}.parquet" for place in asked]
+    expected = {"simulate": 1, "prepare": 1, **Counter(rule for rules in asked.values() for rule in rules)}
+    assert todo(smoke, "methods", *targets) == expected
+
+
 def test_every_loss_has_a_rule_of_its_name_and_every_rule_a_loss(project: Path) -> None:
     modules = {p.stem for p in (library(project) / "losses").glob("[!_]*.py")} - {"base"}
     rules = {p.stem: p.read_text() for p in (project / "workflow" / "rules" / "losses").glob("*.smk")}
@@ -143,9 +166,13 @@ OWN: dict[str, object] = {
     "title": "Two folders of one's own",
     "results": "results/own",
     "datasets": {"flat": {"folder": "own/flat"}, "solid": {"folder": "own/solid"}},
-    "losses": {"mse": {"grid": [0.5, 1e38]}, "mse_masked": {"grid": [1e38]}, "deepsim_seg": None},
-    "networks": {"voxelmorph": {"channels_2d": [4, 8], "channels_3d": [4, 8], "norm": "none"}},
-    "training": {"steps": 6, "batch": 1, "learning_rate": 0.001, "validate_every": 3, "grid": [0.5]},
+    "losses": {
+        "mse": {"lambda": {"grid": [0.5, 1e38]}},
+        "mse_masked": {"lambda": {"grid": [1e38]}},
+        "deepsim_seg": None,
+    },
+    "methods": {"voxelmorph": {"channels_2d": [4, 8], "channels_3d": [4, 8], "norm": "none"}},
+    "training": {"steps": 6, "batch": 1, "learning_rate": 0.001, "validate_every": 3, "lambda": {"grid": [0.5]}},
     "pretraining": {"steps": 6, "batch": 1, "validate_every": 3, "channels_2d": [4, 8], "channels_3d": [4, 8]},
     "statistics": {"resamples": 200},
 }
@@ -174,15 +201,15 @@ def test_a_folder_of_ones_own_goes_through_the_same_jobs(own: Path) -> None:
     assert set(metrics.unit[metrics.metric.isin(["tre", "epe", "hd95"])]) == {"mm"}
     for name in ("flat", "solid"):
         assert (own / "datasets" / f"{name}.md").is_file()
-    assert set(metrics.loss[metrics.dataset == "solid"]) == {"", "mse"}
+    assert set(metrics.loss[metrics.dataset == "solid"].dropna()) == {"mse"}
 
 
 @pytest.mark.slow
 def test_a_diverged_training_is_a_result(own: Path) -> None:
     models = own / "models" / "flat" / "voxelmorph"
     training = json.loads((models / "mse_masked" / "default" / "seed1" / "training.json").read_text())
-    assert training["weights"][0]["diverged_at"] == 0
-    assert training["weights"][0]["file"] is None
+    assert training["grid"][0]["diverged_at"] == 0
+    assert training["grid"][0]["file"] is None
     summary = pd.read_csv(own / "tables" / "summary.csv", keep_default_na=False)
     rows = summary[(summary.loss == "mse_masked") & (summary.metric == "epe")]
     assert rows[["n_pairs", "mean"]].astype(str).to_numpy().tolist() == [["0", ""]]

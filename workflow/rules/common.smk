@@ -11,9 +11,11 @@ if LIB not in sys.path:
     sys.path.insert(0, LIB)
 
 from likeness.runtime import jobs, locks
-from likeness import figures
+from likeness import figures, results
 from likeness import losses as cards
 from likeness.data import layout
+from likeness.methods import UNREGISTERED
+from likeness.results import Run
 from likeness.datasets import recipes
 from likeness.config.study import Study, check_results, read
 from likeness.runtime.provenance import code_digest
@@ -40,22 +42,37 @@ if workflow.is_main_process and ALONE:
 RESULTS = STUDY.results
 WORK = f"{RESULTS}/work"
 # with the defaults filled in, because scripts that fetch or read published weights ask it where these lie
-config["weights"] = STUDY.config["weights"]
+config["checkpoints"] = STUDY.config["checkpoints"]
 FIGURES = figures.names()
-TABLES = ("summary", "comparisons", "landscape")
-RUN = "{dataset}/{network}/{loss}/{variant}/seed{seed}"
+TABLES = ("summary", "comparisons", "runs", "landscape")
+RUN = results.RUN
+RUNS = list(STUDY.runs())
+TRAININGS = [Run(*training) for training in STUDY.trainings()]
 # Extractors whose weights others published; the rest is trained.
 PUBLISHED = "|".join(STUDY.published) or "(?!)"
 # Of a large study tables and figures are no group: whenever a job ends, Snakemake counts the inputs of a whole group.
-TOGETHER = "tables_and_figures" if sum(1 for _ in STUDY.runs()) < 500 else None
+TOGETHER = "tables_and_figures" if len(RUNS) < 500 else None
 PROBED = [loss for loss in STUDY.losses if any(STUDY.inapplicable(dataset, loss) is None for dataset in STUDY.datasets)]
+
+
+def named(methods):
+    """Constrain a wildcard to some names, or to none."""
+    return "|".join(methods) or "(?!)"
+
+
+def trained(pattern):
+    """Restrict a pattern to methods that train a network. In the pattern itself: a rule that inherits another replaces
+    its constraints, and two rules that give the fields of one method would be ambiguous."""
+    return pattern.replace("{method}", f"{{method,{named(name for name, m in STUDY.methods.items() if m.trained)}}}")
 
 
 wildcard_constraints:
     dataset="[a-z0-9][a-z0-9-]*",
-    network="[a-z0-9_]+",
-    variant="[a-z0-9][a-z0-9-]*",
-    seed="[0-9]+",
+    # what a method does not have is '-'
+    method=named(name for name in STUDY.methods if name != UNREGISTERED),
+    loss="[a-z0-9_]+|-",
+    variant="[a-z0-9][a-z0-9-]*|-",
+    seed="[0-9]+|-",
     extractor="[a-z0-9_]+",
 
 
@@ -90,7 +107,7 @@ def user_tables(wildcards):
     own = STUDY.config["datasets"][wildcards.dataset].get("folder")
     if own is None:
         return [f"{RESULTS}/raw/{wildcards.dataset}"]
-    names = ("dataset.yaml", "subjects.csv", "pairs.csv")
+    names = ("dataset.yaml", "images.csv", "pairs.csv")
     return [local(str(Path(own) / name)) for name in names if (Path(own) / name).is_file()]
 
 
@@ -105,7 +122,7 @@ def check_files():
     try:
         check_results(STUDY.results, CONFIGFILE)
         STUDY.check_images()
-        for said in STUDY.missing_weights():
+        for said in STUDY.missing_checkpoints():
             print(said, file=sys.stderr)
     except Refusal as error:
         sys.exit(str(error))
@@ -128,7 +145,11 @@ def extractor(wildcards, kind="safetensors"):
     if name in STUDY.published:
         return f"{RESULTS}/extractors/{name}.{kind}"
     learnt = STUDY.trained_extractor(wildcards.dataset, wildcards.loss, wildcards.variant)
-    return f"{RESULTS}/extractors/{'/'.join(learnt)}/seed{wildcards.seed}.{kind}" if learnt else []
+    if not learnt:
+        return []
+    dataset, name = learnt
+    made = results.PRETRAINED.format(dataset=dataset, extractor=name, seed=wildcards.seed)
+    return f"{RESULTS}/extractors/{made}.{kind}"
 
 
 def growing(mem_mb):
@@ -136,16 +157,24 @@ def growing(mem_mb):
     return lambda wildcards, attempt: mem_mb * attempt
 
 
-def runs(pattern, **only):
-    """Expand a pattern over every training of the study."""
-    keys = ("dataset", "network", "loss", "variant", "seed")
-    found = [dict(zip(keys, run)) for run in STUDY.runs()]
-    return [pattern.format(**run) for run in found if all(run[k] == v for k, v in only.items())]
+def runs(pattern):
+    """Expand a pattern over every run of the study."""
+    return results.expand(f"{RESULTS}/{pattern}", RUNS)
+
+
+def trainings(pattern):
+    """Expand a pattern over every run that trains a network."""
+    return results.expand(f"{RESULTS}/{pattern}", TRAININGS)
+
+
+def unregistered(pattern):
+    """Expand a pattern over the unregistered pairs of every dataset."""
+    return results.expand(f"{RESULTS}/{pattern}", [Run(dataset, UNREGISTERED) for dataset in STUDY.datasets])
 
 
 def pretrainings(pattern):
     """Expand a pattern over every extractor that the workflow trains."""
-    return [pattern.format(dataset=d, extractor=e, seed=s) for d, e, s in STUDY.pretrainings()]
+    return [f"{RESULTS}/{pattern}".format(dataset=d, extractor=e, seed=s) for d, e, s in STUDY.pretrainings()]
 
 
 @cache
@@ -168,20 +197,24 @@ def probes(loss):
 
 @cache
 def probed(loss):
-    """The datasets and variants that a loss is probed on: those that it is trained on."""
-    return list(dict.fromkeys((run[0], run[3]) for run in STUDY.runs() if run[2] == loss))
+    """The datasets and variants that a loss is probed on: those that it applies to."""
+    return [(d, variant) for d in STUDY.datasets for name, variant in STUDY.combinations(d) if name == loss]
 
 
 def probed_as(loss, dataset, variant):
-    """The wildcards that the first training of a loss and variant has."""
-    first = {"network": STUDY.networks[0], "seed": STUDY.seeds[0]}
-    return SimpleNamespace(dataset=dataset, loss=loss, variant=variant, **first)
+    """The wildcards that decide the extractor of a loss and variant, of the first seed."""
+    return SimpleNamespace(dataset=dataset, loss=loss, variant=variant, seed=STUDY.seeds[0])
 
 
 def probed_extractors(loss, kind="safetensors"):
     """The extractors that a loss is probed with, each once: their weights or their descriptions."""
     needed = [extractor(probed_as(loss, *where), kind) for where in probed(loss)]
     return list(dict.fromkeys(path for path in needed if path))
+
+
+def methods(*keys):
+    """What the card of every method of the study says under some keys, for the jobs that use it."""
+    return {name: method.plain(*keys) for name, method in STUDY.methods.items()}
 
 
 def stated(key):

@@ -45,7 +45,7 @@ rule prepare:
 rule data_sheet:
     input:
         dataset=rules.prepare.output.dataset,
-        scores=f"{RESULTS}/scores/{{dataset}}/unregistered.parquet",
+        scores=f"{RESULTS}/{Run('{dataset}', UNREGISTERED).path(results.SCORES)}",
     output:
         sheet=f"{RESULTS}/datasets/{{dataset}}.md",
         numbers=f"{RESULTS}/datasets/{{dataset}}.json",

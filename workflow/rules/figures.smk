@@ -6,7 +6,7 @@ FIGURE_INPUTS = {
     "measures": f"{RESULTS}/tables/landscape.csv",
     "datasets": expand(f"{RESULTS}/data/{{dataset}}", dataset=STUDY.datasets),
     "prepared": expand(f"{RESULTS}/data/{{dataset}}", dataset=STUDY.datasets),
-    "samples": runs(f"{RESULTS}/samples/{RUN}.npz"),
+    "samples": runs(results.SAMPLE),
 }
 
 
@@ -42,11 +42,12 @@ rule plot:
     params:
         demonstration=STUDY.config["demonstration"],
         looks={loss: figures.look(loss) for loss in STUDY.losses},
+        methods=methods("title", "order", "colour", "marker", "uses_loss", "has_lam"),
         caption=lambda wc: figures.card(wc.figure)["caption"],
         dpi=lambda wc: figures.card(wc.figure)["dpi"],
         reads=reads,
-        scale=lambda wc: STUDY.config["training"].get("weights", "balanced") if "scale" in reads(wc) else None,
-        runs=lambda wc: [list(run) for run in STUDY.runs()] if "samples" in reads(wc) else None,
+        scale=lambda wc: STUDY.config["training"]["lambda"]["scale"] if "scale" in reads(wc) else None,
+        runs=lambda wc: [list(run) for run in RUNS] if "samples" in reads(wc) else None,
         code=lambda wc: code("plot", f"likeness.figures.{wc.figure}"),
     script:
         script_path("plot")

@@ -1,13 +1,12 @@
 rule register:
     input:
         dataset=rules.prepare.output.dataset,
-        models=f"{RESULTS}/models/{RUN}",
+        models=f"{RESULTS}/{results.MODELS}",
     output:
-        fields=maybe_temp(directory(f"{RESULTS}/fields/{RUN}")),
-        sample=f"{RESULTS}/samples/{RUN}.npz",
-        runtime=f"{RESULTS}/runtimes/register/{RUN}.json",
+        fields=maybe_temp(directory(trained(f"{RESULTS}/{results.FIELDS}"))),
+        runtime=trained(f"{RESULTS}/{results.record('register', RUN)}"),
     log:
-        f"{RESULTS}/logs/register/{RUN}.log",
+        f"{RESULTS}/{results.log('register', RUN)}",
     conda:
         env_path("train")
     threads: STUDY.config["threads"]
@@ -16,6 +15,6 @@ rule register:
         runtime=240,
     params:
         threads=STUDY.config["threads"],
-        code=lambda wc: code("register", f"likeness.networks.{wc.network}"),
+        code=lambda wc: code("register", f"likeness.networks.{STUDY.methods[wc.method].kind}"),
     script:
         script_path("register")

@@ -1,12 +1,16 @@
+# The fields of any method. Where they are temporary, an edited metric has the rule that made them run again, which for
+# a network costs a pass over the pairs; a method that searches for its fields keeps what it found.
 rule score:
     input:
         dataset=rules.prepare.output.dataset,
-        fields=rules.register.output.fields,
+        fields=f"{RESULTS}/{results.FIELDS}",
     output:
-        scores=f"{RESULTS}/scores/{RUN}.parquet",
-        runtime=f"{RESULTS}/runtimes/score/{RUN}.json",
+        scores=f"{RESULTS}/{results.SCORES}",
+        search=f"{RESULTS}/{results.SEARCH}",
+        sample=f"{RESULTS}/{results.SAMPLE}",
+        runtime=f"{RESULTS}/{results.record('score', RUN)}",
     log:
-        f"{RESULTS}/logs/score/{RUN}.log",
+        f"{RESULTS}/{results.log('score', RUN)}",
     conda:
         env_path("score")
     resources:
@@ -19,14 +23,19 @@ rule score:
         script_path("score")
 
 
+def no_registration(pattern):
+    """The path of the unregistered pairs of any dataset."""
+    return f"{RESULTS}/{Run('{dataset}', UNREGISTERED).path(pattern)}"
+
+
 rule score_unregistered:
     input:
         dataset=rules.prepare.output.dataset,
     output:
-        scores=f"{RESULTS}/scores/{{dataset}}/unregistered.parquet",
-        runtime=f"{RESULTS}/runtimes/score/{{dataset}}/unregistered.json",
+        scores=no_registration(results.SCORES),
+        runtime=no_registration(results.record("score", RUN)),
     log:
-        f"{RESULTS}/logs/score/{{dataset}}/unregistered.log",
+        no_registration(results.log("score", RUN)),
     conda:
         env_path("score")
     resources:
@@ -34,6 +43,7 @@ rule score_unregistered:
         runtime=240,
         gpu=None,
     params:
+        method=UNREGISTERED,
         code=code("score"),
     script:
         script_path("score")

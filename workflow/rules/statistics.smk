@@ -1,14 +1,13 @@
 rule collect:
     input:
-        scores=[
-            *expand(f"{RESULTS}/scores/{{dataset}}/unregistered.parquet", dataset=STUDY.datasets),
-            *runs(f"{RESULTS}/scores/{RUN}.parquet"),
-        ],
-        models=runs(f"{RESULTS}/models/{RUN}"),
+        scores=[*unregistered(results.SCORES), *runs(results.SCORES)],
+        searches=runs(results.SEARCH),
+        models=trainings(results.MODELS),
     output:
         metrics=f"{RESULTS}/metrics.parquet",
         curves=f"{RESULTS}/curves.parquet",
         selection=f"{RESULTS}/tables/selection.csv",
+        runs=f"{RESULTS}/tables/runs.csv",
     log:
         f"{RESULTS}/logs/collect.log",
     group:
@@ -20,6 +19,7 @@ rule collect:
         runtime=60,
         gpu=None,
     params:
+        methods=methods("has_lam"),
         code=code("collect"),
     script:
         script_path("collect")
@@ -28,12 +28,12 @@ rule collect:
 rule runtime:
     input:
         records=[
-            *pretrainings(f"{RESULTS}/runtimes/pretrain/{{dataset}}/{{extractor}}/seed{{seed}}.json"),
+            *pretrainings(results.record("pretrain", results.PRETRAINED)),
             *expand(f"{RESULTS}/runtimes/convert/{{extractor}}.json", extractor=STUDY.published),
-            *expand(f"{RESULTS}/runtimes/score/{{dataset}}/unregistered.json", dataset=STUDY.datasets),
-            *runs(f"{RESULTS}/runtimes/train/{RUN}.json"),
-            *runs(f"{RESULTS}/runtimes/register/{RUN}.json"),
-            *runs(f"{RESULTS}/runtimes/score/{RUN}.json"),
+            *unregistered(results.record("score", RUN)),
+            *trainings(results.record("train", RUN)),
+            *trainings(results.record("register", RUN)),
+            *runs(results.record("score", RUN)),
             *expand(f"{RESULTS}/runtimes/probe/{{loss}}.json", loss=PROBED),
         ],
     output:
@@ -71,6 +71,7 @@ rule summary:
         statistics=STUDY.config["statistics"],
         order=stated("order"),
         supervision=stated("supervision"),
+        methods=methods("order", "uses_loss"),
         code=code("summary"),
     script:
         script_path("summary")
@@ -94,6 +95,7 @@ rule comparisons:
     params:
         statistics=STUDY.config["statistics"],
         order=stated("order"),
+        methods=methods("order", "uses_loss"),
         code=code("comparisons"),
     script:
         script_path("comparisons")

@@ -5,10 +5,10 @@ rule train:
         extractor=extractor,
         description=lambda wc: extractor(wc, "json"),
     output:
-        models=directory(f"{RESULTS}/models/{RUN}"),
-        runtime=f"{RESULTS}/runtimes/train/{RUN}.json",
+        models=directory(trained(f"{RESULTS}/{results.MODELS}")),
+        runtime=trained(f"{RESULTS}/{results.record('train', RUN)}"),
     log:
-        f"{RESULTS}/logs/train/{RUN}.log",
+        f"{RESULTS}/{results.log('train', RUN)}",
     wildcard_constraints:
         loss="(?!)",
     conda:
@@ -20,9 +20,9 @@ rule train:
         mem_mb=growing(4000),
         runtime=1440,
     params:
-        recipe=lambda wc: STUDY.training(wc.dataset, wc.network, wc.loss),
+        recipe=lambda wc: STUDY.training(wc.dataset, wc.method, wc.loss),
         options=lambda wc: STUDY.options(wc.loss, wc.variant),
         work=f"{WORK}/train.{RUN.replace(os.sep, '.')}",
-        code=lambda wc: code("train", f"likeness.networks.{wc.network}", *cards.modules(wc.loss)),
+        code=lambda wc: code("train", f"likeness.networks.{STUDY.methods[wc.method].kind}", *cards.modules(wc.loss)),
     script:
         script_path("train")

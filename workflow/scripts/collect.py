@@ -1,5 +1,6 @@
-"""Collect all scores in one table, choose λ on validation, and collect all learning curves."""
+"""Collect all scores in one table, choose λ on validation, and collect how searches ended and all learning curves."""
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -7,10 +8,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from likeness import methods
+from likeness.results import KEYS
 from likeness.runtime.atomic import whole
 from likeness.runtime.jobs import logged
 from likeness.statistics.aggregate import write_csv
-from likeness.statistics.selection import TRAINING, candidates, choose, mark
+from likeness.statistics.selection import candidates, choose, mark
+
+CURVES = [*KEYS, "lam", "step", "quantity", "value"]
+SEARCHES = [*KEYS, "lam", "iterations", "converged", "diverged"]
 
 
 def read(paths: list[str]) -> pa.Table:
@@ -19,17 +25,26 @@ def read(paths: list[str]) -> pa.Table:
     return pa.concat_tables([first, *(table.cast(first.schema) for table in others)])
 
 
+def searches(paths: list[str]) -> pd.DataFrame:
+    """Give one row for every λ of every run."""
+    found = [json.loads(Path(path).read_text()) for path in paths]
+    rows = [{**{key: run[key] for key in KEYS}, **search} for run in found for search in run["searches"]]
+    return pd.DataFrame(rows, columns=SEARCHES).astype({"seed": "Int64", "iterations": "Int64", "converged": "boolean"})
+
+
 def main(snakemake) -> None:
+    known = methods.of(snakemake.params.methods)
     scores = read(snakemake.input.scores)
-    selection = choose(candidates(scores.filter(pc.field("split") == "val").to_pandas()))
-    chosen = mark(scores.select([*TRAINING, "lam"]).to_pandas(), selection)["chosen"]
+    selection = choose(candidates(scores.filter(pc.field("split") == "val").to_pandas(), known))
+    chosen = mark(scores.select([*KEYS, "lam"]).to_pandas(), selection, known)["chosen"]
     with whole(snakemake.output.metrics) as path:
         pq.write_table(scores.append_column("chosen", pa.array(chosen)), path)
     write_csv(selection, snakemake.output.selection)
-    text = {"dataset": str, "network": str, "loss": str, "variant": str, "quantity": str}
+    write_csv(searches(snakemake.input.searches), snakemake.output.runs)
+    text = {"dataset": str, "method": str, "loss": str, "variant": str, "quantity": str}
     curves = [pd.read_csv(Path(folder) / "curves.csv", dtype=text) for folder in snakemake.input.models]
     with whole(snakemake.output.curves) as path:
-        pd.concat(curves, ignore_index=True).to_parquet(path, index=False)
+        pd.concat(curves or [pd.DataFrame(columns=CURVES)], ignore_index=True).to_parquet(path, index=False)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from likeness import methods
 from likeness.runtime.jobs import logged
 from likeness.statistics.aggregate import write_csv
 from likeness.statistics.comparisons import compare
@@ -9,7 +10,8 @@ from likeness.statistics.comparisons import compare
 
 def main(snakemake) -> None:
     metrics = pd.read_parquet(snakemake.input.metrics)
-    write_csv(compare(metrics, **snakemake.params.statistics), snakemake.output.table)
+    known = methods.of(snakemake.params.methods)
+    write_csv(compare(metrics, known, **snakemake.params.statistics), snakemake.output.table)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ def main(snakemake) -> None:
     from likeness.training.checkpoint import save_weights
 
     watch = Stopwatch()
-    name, said = snakemake.wildcards.extractor, snakemake.config["weights"]
+    name, said = snakemake.wildcards.extractor, snakemake.config["checkpoints"]
     wanted = wanted_by(said, name)
     files = obtain(wanted, Path(said["folder"]))
     architecture, state = import_module(f"likeness.extractors.{name}").read(files)

@@ -10,7 +10,7 @@ def main(snakemake) -> None:
     from likeness.extractors.sources import wanted_by
     from likeness.runtime.published import obtain
 
-    said = snakemake.config["weights"]
+    said = snakemake.config["checkpoints"]
     wanted = wanted_by(said, snakemake.wildcards.extractor)
     obtain(wanted, Path(said["folder"]))
     write_json(snakemake.output.record, {"hashes": wanted.hashes, "source": wanted.plain()})

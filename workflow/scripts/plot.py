@@ -5,15 +5,17 @@ from pathlib import Path
 
 import pandas as pd
 
+from likeness import methods
 from likeness.data.store import Dataset
-from likeness.figures import Sample, style
+from likeness.figures import style
+from likeness.results import Run
 from likeness.runtime.jobs import logged
 from likeness.statistics.aggregate import read_csv
 
 
-def samples(snakemake) -> list:
+def samples(snakemake) -> list[tuple[Run, Path]]:
     runs = zip(snakemake.params.runs, snakemake.input.samples, strict=True)
-    return [Sample(*run, path=Path(path)) for run, path in runs]
+    return [(Run(*run), Path(path)) for run, path in runs]
 
 
 READERS = {
@@ -25,6 +27,7 @@ READERS = {
     "datasets": lambda snakemake: {d.name: d.meta for d in map(Dataset.open, snakemake.input.datasets)},
     "prepared": lambda snakemake: {d.name: d for d in map(Dataset.open, snakemake.input.prepared)},
     "samples": samples,
+    "methods": lambda snakemake: methods.of(snakemake.params.methods),
     "scale": lambda snakemake: snakemake.params.scale,
 }
 """What there is, by the keyword that ``draw`` takes it as."""

@@ -8,7 +8,7 @@ import pandas as pd
 from likeness.runtime.atomic import whole
 from likeness.runtime.jobs import logged
 
-FIRST = ["rule", "dataset", "network", "loss", "variant", "extractor", "seed", "seconds", "peak_mb"]
+FIRST = ["rule", "dataset", "method", "loss", "variant", "extractor", "seed", "seconds", "peak_mb"]
 
 
 def main(snakemake) -> None:

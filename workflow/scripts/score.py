@@ -1,33 +1,34 @@
-"""Score the displacement fields of one training, or the unregistered pairs of a dataset."""
+"""Score the displacement fields of one run, or the unregistered pairs of a dataset."""
 
-import json
-from pathlib import Path
-
+from likeness.results import Run
 from likeness.runtime.atomic import whole, write_json
 from likeness.runtime.jobs import Stopwatch, logged
 
 
 def main(snakemake) -> None:
     watch = Stopwatch()
+    from dataclasses import asdict
+
+    import numpy as np
+
     from likeness.data.store import Dataset
-    from likeness.evaluation.table import UNREGISTERED, score_fields, score_unregistered
+    from likeness.evaluation.table import sample, score_fields, score_unregistered
+    from likeness.fields import Fields
 
     dataset = Dataset.open(snakemake.input.dataset)
-    fields = getattr(snakemake.input, "fields", None)
-    if fields is None:
-        who = {"dataset": dataset.name, **UNREGISTERED}
-        scores = score_unregistered(dataset)
+    if hasattr(snakemake.input, "fields"):
+        run, fields = Run.of(snakemake.wildcards), Fields.open(snakemake.input.fields)
+        scores = score_fields(dataset, fields, run)
+        with whole(snakemake.output.sample) as path, path.open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **sample(dataset, fields))
+        found = {**run._asdict(), "searches": [asdict(search) for search in fields.searches]}
+        write_json(snakemake.output.search, found)
     else:
-        wildcards = snakemake.wildcards
-        who = {k: getattr(wildcards, k) for k in ("dataset", "network", "loss", "variant")}
-        who["seed"] = int(wildcards.seed)
-        weights = json.loads((Path(fields) / "fields.json").read_text())["weights"]
-        scores = score_fields(dataset, Path(fields), {e["weight"]: e["file"] is not None for e in weights}, who)
+        run = Run(dataset.name, snakemake.params.method)
+        scores = score_unregistered(dataset, run)
     with whole(snakemake.output.scores) as path:
         scores.to_parquet(path, index=False)
-    keys = ("dataset", "network", "loss", "variant", "seed")
-    done = watch.record(rule="score", **{k: who[k] for k in keys}, code=snakemake.params.code)
-    write_json(snakemake.output.runtime, done)
+    write_json(snakemake.output.runtime, watch.record(rule="score", **run._asdict(), code=snakemake.params.code))
 
 
 if __name__ == "__main__":

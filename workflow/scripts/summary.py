@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from likeness import methods
 from likeness.runtime.jobs import logged
 from likeness.statistics.aggregate import write_csv
 from likeness.statistics.summary import summarise
@@ -9,7 +10,8 @@ from likeness.statistics.summary import summarise
 
 def main(snakemake) -> None:
     metrics = pd.read_parquet(snakemake.input.metrics)
-    write_csv(summarise(metrics, **snakemake.params.statistics), snakemake.output.table)
+    known = methods.of(snakemake.params.methods)
+    write_csv(summarise(metrics, known, **snakemake.params.statistics), snakemake.output.table)
 
 
 if __name__ == "__main__":

@@ -3,27 +3,27 @@
 import shutil
 from pathlib import Path
 
+from likeness.results import Run
 from likeness.runtime import gpus
 from likeness.runtime.atomic import whole, work_folder, write_json
 from likeness.runtime.jobs import Stopwatch, logged
 
 
 def main(snakemake) -> None:
-    wildcards = snakemake.wildcards
-    who = {k: getattr(wildcards, k) for k in ("dataset", "network", "loss", "variant")} | {"seed": int(wildcards.seed)}
     from likeness.data.store import Dataset
     from likeness.methods.network import NetworkTask, Recipe, train_grid
     from likeness.runtime import download
     from likeness.runtime.provenance import digest, folder_digest
 
-    weights = Path(str(snakemake.input.extractor)) if snakemake.input.extractor else None
+    run = Run.of(snakemake.wildcards)
+    who = run._asdict()
+    checkpoint = Path(str(snakemake.input.extractor)) if snakemake.input.extractor else None
     plain, options = dict(snakemake.params.recipe), dict(snakemake.params.options)
-    inputs = [folder_digest(snakemake.input.dataset), download.sha256(weights) if weights else ""]
+    inputs = [folder_digest(snakemake.input.dataset), download.sha256(checkpoint) if checkpoint else ""]
     work = work_folder(snakemake.params.work, digest(who, plain, options, snakemake.params.code, inputs))
     watch = Stopwatch(work / "runtime.json")
-    task = NetworkTask(
-        Dataset.open(snakemake.input.dataset), who["loss"], options, weights, Recipe.of(plain), who["seed"]
-    )
+    dataset = Dataset.open(snakemake.input.dataset)
+    task = NetworkTask(dataset, run.loss, options, checkpoint, Recipe.of(plain), run.seed)
     done = train_grid(task, work, who, saved=watch.save)
     with whole(snakemake.output.models) as folder:
         folder.mkdir()

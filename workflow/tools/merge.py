@@ -38,7 +38,7 @@ def merge(configfile: Path, sources: list[Path]) -> Parts:
     snakemake(configfile, *(f"{study.results}/data/{dataset}" for dataset in study.datasets))
     check_data(study, sources)
     take(found, Path(study.results))
-    made = [f"{study.results}/{path}" for job, _ in found.taken for path in job.made]
+    made = [f"{study.results}/{path}" for job, _ in found.taken for path in (*job.made, job.record)]
     for first in range(0, len(made), 1000):
         # records what was taken as made by the code and parameters that it was found to be made by
         snakemake(configfile, "--touch", "--force", *made[first : first + 1000])

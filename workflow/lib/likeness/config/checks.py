@@ -5,14 +5,14 @@ What a single value may be stands in the schema; here is what only the whole tel
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import yaml
 
-from likeness import extractors, losses
+from likeness import extractors, losses, methods
 from likeness.data import layout
 from likeness.datasets import recipes
 from likeness.extractors import sources
@@ -24,6 +24,36 @@ if TYPE_CHECKING:
     from likeness.config.study import Study
 
 
+RENAMED = {
+    "networks": "methods",
+    "weights": "checkpoints",
+    "training.weights": "training.lambda.scale",
+    "training.grid": "training.lambda.grid",
+    "datasets.*.training.weights": "training.lambda.scale",
+    "datasets.*.training.grid": "training.lambda.grid",
+    "losses.*.grid": "losses.<name>.lambda.grid",
+}
+"""Keys that former versions had, ``*`` for any name, and what they are called now."""
+
+
+def check_renamed(config: Mapping[str, Any], file: str) -> None:
+    """Refuse a key that is called otherwise now.
+
+    Raises:
+        ConfigurationError: at the first one.
+    """
+
+    def find(block: Any, steps: Sequence[str]) -> Iterator[list[str]]:
+        if isinstance(block, Mapping):
+            for key in block if steps[0] == "*" else [steps[0]] if steps[0] in block else []:
+                yield from ([str(key), *rest] for rest in (find(block[key], steps[1:]) if steps[1:] else [[]]))
+
+    for old, new in RENAMED.items():
+        for path in find(config, old.split(".")):
+            msg = f"{plain(file)}: key '{plain('.'.join(path))}': it is called `{new}` now; move it there"
+            raise ConfigurationError(msg)
+
+
 def check(study: Study) -> None:
     """Check a study that agrees with its schema, and find out what its datasets have.
 
@@ -31,6 +61,7 @@ def check(study: Study) -> None:
         ConfigurationError: at the first thing that does not fit.
     """
     _check_results(study)
+    _check_methods(study)
     _check_losses(study)
     _check_datasets(study)
     _check_transfers(study)
@@ -52,6 +83,17 @@ def _check_results(study: Study) -> None:
         with suppress(OSError):
             if place.is_file():
                 refuse(study, "results", f"'{place}' is a file; name a folder")
+
+
+def _check_methods(study: Study) -> None:
+    known = methods.kinds()
+    for name, entry in study.config["methods"].items():
+        if name == methods.UNREGISTERED:
+            refuse(study, f"methods.{name}", "the name is taken by the pairs as they are; choose another")
+        kind = entry.get("kind", name)
+        if kind not in known:
+            key = f"methods.{name}.kind" if "kind" in entry else f"methods.{name}"
+            refuse(study, key, f"there is no method of the kind '{plain(kind)}'; {suggest(kind, known)}")
 
 
 def _check_losses(study: Study) -> None:
@@ -152,18 +194,18 @@ def _check_transfers(study: Study) -> None:
 
 def _check_sources(study: Study) -> None:
     """Refuse a model on the hub for an extractor that is not of one."""
-    named = study.config["weights"]["sources"]
+    named = study.config["checkpoints"]["sources"]
     able = [path.stem for path in sorted(sources.FOLDER.glob("*.py")) if named and _hub(path.stem)]
     for name in named:
         if name not in able:
             said = f"the weights of '{plain(name)}' are of no model on the hub that another could stand for"
-            refuse(study, f"weights.sources.{plain(name)}", f"{said}; {suggest(name, able)}")
+            refuse(study, f"checkpoints.sources.{plain(name)}", f"{said}; {suggest(name, able)}")
 
 
 def _check_hashes(study: Study) -> None:
     """Refuse a hash that is of nothing."""
-    for name, stated in study.config["weights"]["hashes"].items():
-        key = f"weights.hashes.{plain(name)}"
+    for name, stated in study.config["checkpoints"]["hashes"].items():
+        key = f"checkpoints.hashes.{plain(name)}"
         found = sources.source(name)
         if found is None:
             refuse(study, key, f"there is no extractor '{plain(name)}' with published weights; take the key away")
@@ -185,7 +227,7 @@ def _check_applicable(study: Study) -> None:
 
 def _check_levels(study: Study) -> None:
     """Refuse a level or a tap that the extractor which the study pretrains does not have."""
-    for dataset, _, loss, variant, _ in study.runs():
+    for dataset, loss, variant in ((name, *pair) for name in study.datasets for pair in study.combinations(name)):
         options = study.options(loss, variant)
         levels, taps = options.get("levels"), options.get("taps")
         if (levels or taps) and losses.card(loss)["extractor"] in extractors.PRETRAINED:

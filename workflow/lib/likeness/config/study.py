@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -15,11 +15,13 @@ from typing import Any
 
 import yaml
 
-from likeness import losses
+from likeness import losses, methods
 from likeness.config import checks
 from likeness.data import contents
 from likeness.extractors import sources
 from likeness.losses import TRAINED_ON
+from likeness.methods import Method
+from likeness.results import Run
 from likeness.runtime.atomic import probe
 from likeness.runtime.published import Source, missing
 from likeness.userinput import documents, schemas
@@ -101,7 +103,17 @@ def _complete(value: Any, rule: Mapping[str, Any]) -> Any:
 
 def _overlay(base: Mapping[str, Any], over: Mapping[str, Any], kind: str) -> dict[str, Any]:
     """Complete a dataset's budget: its own entries over the study's over the defaults."""
-    return _complete({**base, **over}, schema()["$defs"][kind])
+    return _complete(_merged(base, over), schema()["$defs"][kind])
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay entries over others, those of a block over those of the same block."""
+    inner = {
+        key: _merged(base[key], value)
+        for key, value in over.items()
+        if isinstance(value, Mapping) and isinstance(base.get(key), Mapping)
+    }
+    return {**base, **over, **inner}
 
 
 @dataclass(frozen=True)
@@ -125,6 +137,7 @@ class Study:
             ConfigurationError: in one sentence that names file, key and mend.
         """
         raw = _opened(config, schema())
+        checks.check_renamed(raw, file)
         schemas.check(raw, schema(), file, ConfigurationError)
         full = _complete(raw, schema())
         # Snakemake warns of './' and '//' in paths
@@ -163,14 +176,15 @@ class Study:
         """Folder that everything is written to."""
         return self.config["results"]
 
-    @property
-    def networks(self) -> list[str]:
-        """Networks of the study, in the order of the configuration."""
-        return list(self.config["networks"])
+    @cached_property
+    def methods(self) -> dict[str, Method]:
+        """Methods of the study by name, in the order of the configuration, the unregistered pairs last."""
+        named = {name: methods.method(name, entry.get("kind")) for name, entry in self.config["methods"].items()}
+        return {**named, methods.UNREGISTERED: methods.method(methods.UNREGISTERED)}
 
     @property
     def seeds(self) -> list[int]:
-        """Training seeds."""
+        """Seeds of the runs that have one."""
         return self.config["seeds"]
 
     def _chosen(self, kind: str) -> list[str]:
@@ -218,16 +232,36 @@ class Study:
         some = f", but only some of those that learn or validate have a {missing}" if missing in able["partly"] else ""
         return card["requires"][missing] + some
 
-    def runs(self) -> Iterator[tuple[str, str, str, str, int]]:
-        """List every training: dataset, network, loss, variant, seed."""
+    def runs(self) -> Iterator[Run]:
+        """List every run that makes fields."""
         for dataset in self.datasets:
-            for network in self.networks:
-                for loss in self.losses:
-                    if self.inapplicable(dataset, loss) is None:
-                        for variant in self.variants(loss):
-                            if self.left_out(dataset, loss, variant) is None:
-                                for seed in self.seeds:
-                                    yield dataset, network, loss, variant, seed
+            for name in self.config["methods"]:
+                for loss, variant in self.combinations(dataset) if self.methods[name].uses_loss else [(None, None)]:
+                    for seed in self._seeds(name, loss):
+                        yield Run(dataset, name, loss, variant, seed)
+
+    def trainings(self) -> Iterator[tuple[str, str, str, str, int]]:
+        """List every run that trains a network: dataset, method, loss, variant and seed, all of which it has."""
+        for dataset, name, loss, variant, seed in self.runs():
+            if self.methods[name].trained and loss and variant and seed is not None:
+                yield dataset, name, loss, variant, seed
+
+    def combinations(self, dataset: str) -> list[tuple[str, str]]:
+        """List the losses, with their variants, that apply to a dataset."""
+        return [
+            (loss, variant)
+            for loss in self.losses
+            if self.inapplicable(dataset, loss) is None
+            for variant in self.variants(loss)
+            if self.left_out(dataset, loss, variant) is None
+        ]
+
+    def _seeds(self, name: str, loss: str | None) -> Sequence[int | None]:
+        """List the seeds of the runs of a method: one run stands for all where nothing is drawn."""
+        drawn = {"always": True, "never": False}.get(self.methods[name].seeds)
+        if drawn is None:
+            drawn = loss is not None and (losses.card(loss).get("noise", False) or self.trains_extractor(loss))
+        return self.seeds if drawn else [None]
 
     def left_out(self, dataset: str, loss: str, variant: str) -> str | None:
         """Say in a sentence why a variant with another dataset's extractor leaves a dataset out; ``None`` otherwise."""
@@ -249,47 +283,49 @@ class Study:
     def pretrainings(self) -> Iterator[tuple[str, str, int]]:
         """List every extractor that the workflow trains: dataset, extractor, seed."""
         found = {
-            (*learnt, seed): None
-            for dataset, _, loss, variant, seed in self.runs()
-            if (learnt := self.trained_extractor(dataset, loss, variant))
+            (*learnt, run.seed): None
+            for run in self.runs()
+            if run.loss and run.variant and run.seed is not None
+            if (learnt := self.trained_extractor(run.dataset, run.loss, run.variant))
         }
         yield from found
 
     def source(self, extractor: str) -> Source:
         """Give the files of an extractor whose weights are published, of the model and with the hashes of the study."""
-        return sources.wanted_by(self.config["weights"], extractor)
+        return sources.wanted_by(self.config["checkpoints"], extractor)
 
     @cached_property
     def published(self) -> list[str]:
         """Extractors with published weights that a training needs."""
-        needed = dict.fromkeys(losses.card(loss)["extractor"] for _, _, loss, _, _ in self.runs())
+        needed = dict.fromkeys(losses.card(run.loss)["extractor"] for run in self.runs() if run.loss)
         return [name for name in needed if name and sources.source(name)]
 
     @property
-    def weights_folder(self) -> Path:
+    def checkpoints_folder(self) -> Path:
         """Where published weights lie."""
-        return Path(self.config["weights"]["folder"])
+        return Path(self.config["checkpoints"]["folder"])
 
-    def missing_weights(self) -> list[str]:
+    def missing_checkpoints(self) -> list[str]:
         """Say in a sentence of every extractor whose files have yet to be fetched what they are and where they go."""
         converted = Path(self.results) / "extractors"
         unmade = [name for name in self.published if not (converted / f"{name}.safetensors").exists()]
-        return [said for name in unmade if (said := missing(self.source(name), self.weights_folder))]
+        return [said for name in unmade if (said := missing(self.source(name), self.checkpoints_folder))]
 
     def _architecture(self, entry: Mapping[str, Any], dataset: str) -> dict[str, Any]:
         dims = self.capabilities[dataset]["spatial_dims"]
         chosen = {k: v for k, v in entry.items() if not k.startswith("channels_")}
         return {**chosen, "channels": entry[f"channels_{dims}d"]}
 
-    def training(self, dataset: str, network: str, loss: str) -> dict[str, Any]:
+    def training(self, dataset: str, method: str, loss: str) -> dict[str, Any]:
         """Everything that decides a training but the data, the loss's options and the seed, as plain types."""
         entry = self.config["datasets"][dataset]
         budget = _overlay(self.config["training"], entry["training"], "training")
-        card = losses.card(loss)
-        own = self.config["losses"][loss].get("grid") or budget.pop("grid", None)
-        budget["grid"] = own or (card["grid"] if budget["weights"] == "balanced" else card["raw_grid"])
-        budget["network"] = network
-        budget["architecture"] = self._architecture(self.config["networks"][network], dataset)
+        card, scale = losses.card(loss), budget["lambda"]["scale"]
+        grid = self.config["losses"][loss].get("lambda", {}).get("grid") or budget["lambda"].get("grid")
+        budget["lambda"] = {"scale": scale, "grid": grid or card["grid" if scale == "balanced" else "raw_grid"]}
+        stated = {key: value for key, value in self.config["methods"][method].items() if key != "kind"}
+        budget["network"] = self.methods[method].kind
+        budget["architecture"] = self._architecture(stated, dataset)
         budget["threads"] = self.config["threads"]
         return budget
 

@@ -1,9 +1,8 @@
-"""The table of scores: one tidy row per split, weight, pair, metric and label."""
+"""The table of scores: one tidy row per split, run, λ, pair, metric and label; null for what a method does not have."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,63 +10,65 @@ import pandas as pd
 
 from likeness.data.store import Dataset
 from likeness.evaluation.scores import PairScorer
+from likeness.fields import Fields
+from likeness.results import Run
 
 COLUMNS = (
-    *("dataset", "split", "method", "network", "loss", "variant", "lam", "seed"),
-    *("pair", "moving", "fixed", "moving_person", "fixed_person", "metric", "label", "value", "unit"),
+    *("dataset", "split", "method", "loss", "variant", "seed", "lam"),
+    *("moving", "fixed", "moving_subject", "fixed_subject", "metric", "label", "value", "unit"),
 )
+TYPES = {"loss": "str", "variant": "str", "seed": "Int64", "lam": "float64"}
+"""Of the columns that may be null throughout."""
 SPLITS = ("val", "test")
 """The surface distance, the costliest score, is left out on validation, where nothing is chosen by it."""
-UNREGISTERED = {"method": "unregistered", "network": "", "loss": "", "variant": "", "seed": -1}
-"""What names the unregistered pairs in the table."""
 
 
-def score_unregistered(dataset: Dataset) -> pd.DataFrame:
+def score_unregistered(dataset: Dataset, run: Run) -> pd.DataFrame:
     """Score all validation and test pairs of a dataset as they are."""
-    who = {"dataset": dataset.name, **UNREGISTERED}
     return _table(
         row
         for split in SPLITS
         for moving, fixed in dataset.pairs_of(split)
-        for row in _rows(dataset, split, moving, fixed, {np.nan: None}, who)
+        for row in _rows(dataset, split, moving, fixed, {np.nan: None}, run)
     )
 
 
-def score_fields(dataset: Dataset, folder: Path, weights: Mapping[float, bool], who: Mapping[str, Any]) -> pd.DataFrame:
-    """Score the fields ``<weight>/<split>/<moving>__<fixed>.npz`` of all validation and test pairs.
-
-    Args:
-        dataset: the prepared dataset.
-        folder: where the fields lie.
-        weights: every regularisation weight, and whether its training succeeded; one that diverged scores NaN.
-        who: ``dataset``, ``network``, ``loss``, ``variant`` and ``seed``.
+def score_fields(dataset: Dataset, fields: Fields, run: Run) -> pd.DataFrame:
+    """Score the fields of all validation and test pairs, whatever method they are from; a λ that diverged scores NaN.
 
     Raises:
-        FileNotFoundError: if the field of a pair is missing.
+        Refusal: if the field of a pair is missing or not on the grid of the dataset.
     """
     diverged = np.full((*dataset.shape, dataset.spatial_dims), np.nan, np.float32)
 
-    def field(weight: float, pair: Path) -> np.ndarray:
-        return _read(folder / f"{weight:g}" / pair) if weights[weight] else diverged
+    def displacements(moving: str, fixed: str) -> dict[float, np.ndarray | None]:
+        found = {search.lam: fields.read(search, moving, fixed) for search in fields.searches}
+        return {np.nan if lam is None else lam: diverged if u is None else u for lam, u in found.items()}
 
     return _table(
         row
         for split in SPLITS
         for moving, fixed in dataset.pairs_of(split)
-        for row in _rows(
-            dataset,
-            split,
-            moving,
-            fixed,
-            {weight: field(weight, Path(split) / f"{moving}__{fixed}.npz") for weight in weights},
-            {**who, "method": "learned"},
-        )
+        for row in _rows(dataset, split, moving, fixed, displacements(moving, fixed), run)
     )
 
 
-def _read(path: Path) -> np.ndarray:
-    with np.load(path, allow_pickle=False) as file:
-        return file["displacement"]
+def sample(dataset: Dataset, fields: Fields) -> dict[str, np.ndarray]:
+    """Give the fields of one test pair, which figures show.
+
+    Returns:
+        ``moving`` and ``fixed``, names; ``lams`` ``(n,)``, NaN for none; ``displacements`` ``(n, *spatial, dims)``. A λ
+        that diverged is left out.
+    """
+    pairs = dataset.pairs_of("test")
+    moving, fixed = pairs[len(pairs) // 2]
+    found = {search.lam: fields.read(search, moving, fixed) for search in fields.searches if not search.diverged}
+    return {
+        "moving": np.array(moving),
+        "fixed": np.array(fixed),
+        "lams": np.array([np.nan if lam is None else lam for lam in found]),
+        "displacements": np.array(list(found.values())),
+    }
 
 
 def _rows(
@@ -76,21 +77,20 @@ def _rows(
     moving: str,
     fixed: str,
     displacements: Mapping[float, np.ndarray | None],
-    who: Mapping[str, Any],
+    run: Run,
 ) -> Iterable[dict[str, Any]]:
     """Score all displacements of one pair, so that what they share is computed once."""
     scorer = PairScorer(dataset, dataset.load(moving), dataset.load(fixed))
     pair = {
-        "pair": f"{moving}>{fixed}",
         "moving": moving,
         "fixed": fixed,
-        "moving_person": dataset.person(moving),
-        "fixed_person": dataset.person(fixed),
+        "moving_subject": dataset.subject(moving),
+        "fixed_subject": dataset.subject(fixed),
     }
-    for weight, displacement in displacements.items():
+    for lam, displacement in displacements.items():
         for score in scorer.score(displacement, hd95=split == "test"):
-            yield {**who, "split": split, "lam": weight, **pair, **score}
+            yield {**run._asdict(), "split": split, "lam": lam, **pair, **score}
 
 
 def _table(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
-    return pd.DataFrame(list(rows), columns=list(COLUMNS))
+    return pd.DataFrame(list(rows), columns=list(COLUMNS)).astype(TYPES)

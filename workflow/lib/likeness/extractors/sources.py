@@ -73,7 +73,7 @@ def wanted_by(study: Mapping[str, Any], extractor: str) -> Source:
     """Give the files of an extractor as a study wants them.
 
     Args:
-        study: what it says under ``weights``, with the defaults filled in.
+        study: what it says under ``checkpoints``, with the defaults filled in.
         extractor: one whose weights are published.
     """
     found = source(extractor)

@@ -12,7 +12,6 @@ dpi          of the picture, 200 where it is left out
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,21 +22,6 @@ FOLDER = Path(__file__).parent
 KEYS = ("order", "reads", "caption")
 LOOK = ("order", "title", "colour", "marker", "supervision")
 """What figures use of the card of a loss; another look draws them anew."""
-
-
-@dataclass(frozen=True)
-class Sample:
-    """The displacements of one test pair by one training, a network per λ, in ``path``.
-
-    The archive has ``moving`` and ``fixed``, names; ``lams``, ``(n,)``; ``displacements``, ``(n, *spatial, dims)``.
-    """
-
-    dataset: str
-    network: str
-    loss: str
-    variant: str
-    seed: int
-    path: Path
 
 
 def names() -> list[str]:

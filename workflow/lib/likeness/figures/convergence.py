@@ -12,12 +12,13 @@ from matplotlib.lines import Line2D
 
 from likeness.figures import style
 from likeness.figures.style import Entry, Panel
-from likeness.statistics.aggregate import UNREGISTERED
-from likeness.statistics.selection import TRAINING, primary_metric
+from likeness.methods import UNREGISTERED, Methods
+from likeness.results import KEYS
+from likeness.statistics.selection import primary_metric
 
 CARD = {
     "order": 30,
-    "reads": ["curves", "metrics", "datasets"],
+    "reads": ["curves", "metrics", "datasets", "methods"],
     "caption": """\
 **Learning curves.** The primary score of the validation pairs (EPE: end-point error in the dataset's unit, otherwise
 Dice) during training, at the λ that was chosen for each loss; the mean over seeds and, where there are several, their
@@ -36,16 +37,21 @@ CROWDED = 8
 
 
 @style.paper()
-def draw(curves: pd.DataFrame, metrics: pd.DataFrame, datasets: Mapping[str, Mapping[str, Any]]) -> Figure:
+def draw(
+    curves: pd.DataFrame, metrics: pd.DataFrame, datasets: Mapping[str, Mapping[str, Any]], methods: Methods
+) -> Figure:
     """Draw the mean validation score over seeds, with the range of the seeds as a band where there are several.
 
     Args:
-        curves: all learning curves: dataset, network, loss, variant, seed, lam, step, quantity, value.
+        curves: all learning curves: dataset, method, loss, variant, seed, lam, step, quantity, value.
         metrics: the metrics table, with ``chosen`` filled.
         datasets: name → content of ``dataset.yaml``, in the order of the study.
+        methods: of the study; only those that are trained have curves.
     """
     scores = _chosen(curves[curves.quantity == "val_score"], metrics)
-    shown, entries = style.panels(scores, datasets), style.entries(scores)
+    if not len(scores):
+        return style.nothing("No method of the study is trained.")
+    shown, entries = style.panels(scores, datasets, methods), style.entries(scores, methods)
     figure, grid = style.grid(len(shown), (3.2, 2.4), extra=0.6)
     for panel, axes in zip(shown, grid, strict=True):
         panel.head(axes)
@@ -62,10 +68,10 @@ def draw(curves: pd.DataFrame, metrics: pd.DataFrame, datasets: Mapping[str, Map
 
 def _chosen(curves: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
     """Keep the curves at the chosen λ; λ are compared by their text, which a file may have rounded."""
-    keys = [*TRAINING, "weight"]
-    chosen = metrics.loc[metrics.chosen & (metrics.loss != ""), [*TRAINING, "lam"]].drop_duplicates()
-    chosen = chosen.assign(weight=chosen.lam.map("{:.6g}".format))[keys]
-    return curves.assign(weight=curves.lam.map("{:.6g}".format)).merge(chosen, on=keys)
+    keys = [*KEYS, "written"]
+    chosen = metrics.loc[metrics.chosen, [*KEYS, "lam"]].drop_duplicates()
+    chosen = chosen.assign(written=chosen.lam.map("{:.6g}".format))[keys]
+    return curves.assign(written=curves.lam.map("{:.6g}".format)).merge(chosen, on=keys)
 
 
 def _line(axes: Axes, entry: Entry, rows: pd.DataFrame) -> None:
@@ -97,7 +103,7 @@ def _label(axes: Axes, panel: Panel, metrics: pd.DataFrame) -> None:
     before = rows[(rows.split == "val") & (rows.method == UNREGISTERED) & (rows.metric == metric)]
     if before.value.notna().any():
         # the mean over labels first, as the curves have it
-        level = before.groupby("pair")["value"].mean().mean()
+        level = before.groupby(["moving", "fixed"])["value"].mean().mean()
         axes.axhline(level, color=style.MUTED, linewidth=0.9, linestyle=UNTRAINED, zorder=1)
     axes.set_xlabel("Training step")
     axes.set_ylabel(f"Validation {style.metric(metric).label(units.iloc[0] if len(units) else '1', short=True)}")

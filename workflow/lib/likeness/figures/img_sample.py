@@ -18,16 +18,19 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from scipy.ndimage import map_coordinates
 
-from likeness.data.store import Dataset, Subject
-from likeness.figures import Sample, style
+from likeness.data import store
+from likeness.data.store import Dataset
+from likeness.figures import style
 from likeness.figures.slices import FIXED, MOVING, as_picture, pixel, shown_axes
 from likeness.figures.style import Entry, Panel
+from likeness.methods import Methods
+from likeness.results import Run
 from likeness.statistics.aggregate import overall
 from likeness.statistics.selection import primary_metric
 
 CARD = {
     "order": 50,
-    "reads": ["metrics", "prepared", "samples"],
+    "reads": ["metrics", "prepared", "samples", "methods"],
     "dpi": 300,
     "caption": """\
 **One test pair per dataset.** Left: the moving image above the fixed one. Then, for every loss at its chosen λ (first
@@ -56,26 +59,30 @@ class Scene:
     """What all pictures of one block share."""
 
     dataset: Dataset
-    moving: Subject
-    fixed: Subject
+    moving: store.Sample
+    fixed: store.Sample
     window: tuple[slice, slice]
     labels: tuple[int, ...]
     scores: pd.DataFrame
-    """The pair's primary score per method, at the chosen λ."""
+    """The pair's primary score of every run, at the chosen λ."""
 
 
 @style.paper()
-def draw(metrics: pd.DataFrame, prepared: Mapping[str, Dataset], samples: Sequence[Sample]) -> Figure:
-    """Draw a block per dataset; every loss shows the same pair, at its chosen λ, by its first seed.
+def draw(
+    metrics: pd.DataFrame, prepared: Mapping[str, Dataset], samples: Sequence[tuple[Run, Path]], methods: Methods
+) -> Figure:
+    """Draw a block per dataset; every entry shows the same pair, at its chosen λ, by its first seed.
 
     Args:
         metrics: the metrics table, with ``chosen`` filled.
         prepared: name → prepared dataset, in the order of the study.
-        samples: one per training.
+        samples: one for every run: what :func:`likeness.evaluation.table.sample` gave, in an archive.
+        methods: of the study.
     """
-    table = pd.DataFrame([vars(sample) for sample in samples]).sort_values("seed", kind="stable")
-    shown = style.panels(table, {name: dataset.meta for name, dataset in prepared.items()})
-    entries = style.entries(table)
+    table = pd.DataFrame([{**run._asdict(), "path": path} for run, path in samples])
+    table = table.sort_values("seed", kind="stable")
+    shown = style.panels(table, {name: dataset.meta for name, dataset in prepared.items()}, methods)
+    entries = style.entries(table, methods)
     strips = math.ceil(len(entries) / ABREAST)
     abreast = math.ceil(len(entries) / strips)
     width = min(LARGEST, (style.WIDTH - GAP) / (1 + abreast) - GAP)
@@ -173,7 +180,7 @@ def _fold(title: str, width: float) -> str:
     return "\n".join(textwrap.wrap(title, max(int(width / 0.058), 8))[:2])
 
 
-def _input(axes: Axes, scene: Scene, subject: Subject, text: str) -> None:
+def _input(axes: Axes, scene: Scene, subject: store.Sample, text: str) -> None:
     _image(axes, as_picture(scene.dataset, subject.image)[scene.window])
     if subject.label is not None:
         _contours(axes, scene, as_picture(scene.dataset, subject.label), MOVING if text == "moving" else FIXED)
@@ -185,11 +192,11 @@ def _result(pair: tuple[Axes, Axes], scene: Scene, entry: Entry, rows: pd.DataFr
     """Draw the moved image above and the deformed grid below, or say why there is none."""
     for axes in pair:
         _frame(axes)
-    score = entry.rows(scene.scores)
-    if not len(rows) or not len(score):
+    scores = entry.rows(scene.scores).sort_values("seed", kind="stable")
+    if not len(rows) or not len(scores):
         pair[0].text(0.5, 0.5, "n/a", transform=pair[0].transAxes, ha="center", va="center", color=style.MUTED)
         return
-    score = score[score.seed == score.seed.min()].iloc[0]
+    score = scores.iloc[0]
     field = _displacement(rows.path.iloc[0], score.lam)
     if field is None or not np.isfinite(field).all():
         pair[0].text(0.5, 0.5, "diverged", transform=pair[0].transAxes, ha="center", va="center", color=style.MUTED)
@@ -205,7 +212,7 @@ def _result(pair: tuple[Axes, Axes], scene: Scene, entry: Entry, rows: pd.DataFr
 
 def _displacement(path: Path, lam: float) -> np.ndarray | None:
     with np.load(path, allow_pickle=False) as archive:
-        found = np.flatnonzero(np.isclose(archive["lams"], lam, rtol=1e-5))
+        found = np.flatnonzero(np.isclose(archive["lams"], lam, rtol=1e-5, equal_nan=True))
         return archive["displacements"][found[0]].astype(float) if len(found) else None
 
 

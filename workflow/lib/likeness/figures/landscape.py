@@ -34,7 +34,7 @@ line has a crest so near. *Distinctiveness*: mean slope beside the lowest point,
 minima*: local ones, per line. *Risk* of non-convergence: how much a line falls on the way out, in % of the range of
 values, per distance. By kind of line they are in ``results/tables/landscape.csv``.
 
-*Gold standard*. true field: of a simulated pair, u. same person: two kinds of images of one person with one and the
+*Gold standard*. true field: of a simulated pair, u. same subject: two kinds of images of one subject with one and the
 same label map. same image: the fixed image and itself with a little noise, where the dataset has no truth between
 different images; that is easier than any registration, and results on it only rule a loss out. Losses that learn from
 labels or images learnt from training subjects; the pairs are of test subjects. Nothing is chosen by what this figure
@@ -79,9 +79,7 @@ def draw(profiles: pd.DataFrame, measures: pd.DataFrame, datasets: Mapping[str, 
     shown = [name for name in datasets if name in set(measures.dataset)]
     entries = style.entries(measures)
     if not shown:
-        figure = Figure(figsize=(style.WIDTH, 1))
-        figure.text(0.5, 0.4, "No test pair has what the losses need.", ha="center")
-        return figure
+        return style.nothing("No test pair has what the losses need.")
     bands = [shown[i : i + ABREAST] for i in range(0, len(shown), ABREAST)]
     heights = [PROFILES * len(shown), *[HEAD + LINE * len(entries)] * len(bands)]
     figure = Figure(figsize=(style.WIDTH, sum(heights) + 0.2), layout="constrained")

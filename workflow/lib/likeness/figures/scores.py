@@ -17,12 +17,13 @@ from matplotlib.patches import Patch
 
 from likeness.figures import style
 from likeness.figures.style import Entry, Panel
-from likeness.statistics.aggregate import UNREGISTERED, observations, overall
+from likeness.methods import UNREGISTERED, Methods
+from likeness.statistics.aggregate import observations, overall
 from likeness.statistics.selection import primary_metric
 
 CARD = {
     "order": 10,
-    "reads": ["metrics", "summary", "datasets"],
+    "reads": ["metrics", "summary", "datasets", "methods"],
     "caption": """\
 **Test scores.** One column per dataset, one line per loss, grouped by the supervision that the loss needs. Upper row:
 the primary score, the end-point error against the true field where one is known, otherwise Dice; lower row: a second
@@ -48,16 +49,19 @@ SECOND = ("dice", "dice_instance", "tre", "hd95")
 
 
 @style.paper()
-def draw(metrics: pd.DataFrame, summary: pd.DataFrame, datasets: Mapping[str, Mapping[str, Any]]) -> Figure:
+def draw(
+    metrics: pd.DataFrame, summary: pd.DataFrame, datasets: Mapping[str, Mapping[str, Any]], methods: Methods
+) -> Figure:
     """Draw the primary score of every dataset and, below it, a second one.
 
     Args:
         metrics: the metrics table, with ``chosen`` filled.
         summary: the table of :func:`likeness.statistics.summary.summarise`, for means and intervals.
         datasets: name → content of ``dataset.yaml``, in the order of the study.
+        methods: of the study.
     """
     final = metrics[(metrics.split == "test") & metrics.chosen]
-    shown, lines = style.panels(final, datasets), _lines(style.entries(final))
+    shown, lines = style.panels(final, datasets, methods), _lines(style.entries(final, methods))
     scores = observations(overall(final))
     overalls = summary[summary.label.isin({"mean", "all"})]
     columns = min(ABREAST, math.ceil(len(shown) / math.ceil(len(shown) / ABREAST)))
@@ -81,16 +85,16 @@ def draw(metrics: pd.DataFrame, summary: pd.DataFrame, datasets: Mapping[str, Ma
 
 
 Line = tuple[float, Entry | str]
-"""A line's place and what stands there: a loss, or the name of a group."""
+"""A line's place and what stands there: an entry, or the name of a group."""
 
 
 def _lines(entries: Sequence[Entry]) -> list[Line]:
     lines: list[Line] = []
     group = None
     for entry in entries:
-        if entry.supervision != group:
-            group = entry.supervision
-            lines.append((float(len(lines)), style.SUPERVISION.get(group, group)))
+        if entry.group != group:
+            group = entry.group
+            lines.append((float(len(lines)), group))
         lines.append((float(len(lines)), entry))
     return lines
 
@@ -103,8 +107,8 @@ def _metrics_of(rows: pd.DataFrame, dataset: str) -> tuple[str, str]:
 
 def _size(rows: pd.DataFrame) -> str:
     observed = rows[rows.value.notna()]
-    persons = len(set(observed["first"]) | set(observed["second"]))
-    return f"{observed.observation.nunique()} pairs, {persons} subjects"
+    subjects = len(set(observed["first"]) | set(observed["second"]))
+    return f"{observed.observation.nunique()} pairs, {subjects} subjects"
 
 
 def _panel(

@@ -12,12 +12,13 @@ from matplotlib.lines import Line2D
 
 from likeness.figures import style
 from likeness.figures.style import Entry, Panel
-from likeness.statistics.aggregate import METHOD, UNREGISTERED, observations, overall
+from likeness.methods import UNREGISTERED, Methods
+from likeness.statistics.aggregate import COMPARED, observations, overall, spread
 from likeness.statistics.selection import primary_metric
 
 CARD = {
     "order": 20,
-    "reads": ["metrics", "datasets"],
+    "reads": ["metrics", "datasets", "methods"],
     "caption": """\
 **What smoothness costs.** Mean Dice of the test pairs (the primary score where a dataset has no labels) against the
 mean standard deviation of log J, the logarithm of the Jacobian determinant, where 0 means that no volume changes. A
@@ -33,7 +34,7 @@ is better.
 
 
 @style.paper()
-def draw(metrics: pd.DataFrame, datasets: Mapping[str, Mapping[str, Any]]) -> Figure:
+def draw(metrics: pd.DataFrame, datasets: Mapping[str, Mapping[str, Any]], methods: Methods) -> Figure:
     """Draw mean test Dice over mean std(log J), one line per loss through all λ of its grid.
 
     A dataset without labels shows its primary score instead.
@@ -41,9 +42,10 @@ def draw(metrics: pd.DataFrame, datasets: Mapping[str, Mapping[str, Any]]) -> Fi
     Args:
         metrics: the metrics table, with ``chosen`` filled.
         datasets: name → content of ``dataset.yaml``, in the order of the study.
+        methods: of the study.
     """
     test = metrics[metrics.split == "test"]
-    shown, entries = style.panels(test, datasets), style.entries(test)
+    shown, entries = style.panels(test, datasets, methods), style.entries(test, methods)
     points = _points(test)
     units = test.drop_duplicates(["dataset", "metric"]).set_index(["dataset", "metric"]).unit
     figure, grid = style.grid(len(shown), (3.2, 2.5), extra=0.6)
@@ -57,12 +59,12 @@ def draw(metrics: pd.DataFrame, datasets: Mapping[str, Mapping[str, Any]]) -> Fi
 
 
 def _points(test: pd.DataFrame) -> pd.DataFrame:
-    """Average every metric over pairs and seeds, per method and λ; ``chosen`` where any seed chose this λ."""
-    keys = [*METHOD, "lam"]
+    """Average every metric over pairs and seeds, for every λ; ``chosen`` where any seed chose this λ."""
+    keys = [*COMPARED, "lam"]
     merged = observations(overall(test), extra=("lam",))
-    means = merged.groupby([*keys, "metric"], dropna=False)["value"].mean().unstack("metric")  # noqa: PD010
-    chosen = test.groupby(keys, dropna=False)["chosen"].any()
-    return means.assign(chosen=chosen).reset_index()
+    means = merged.groupby([*keys, "metric"], dropna=False)["value"].mean().reset_index()
+    chosen = test.groupby(keys, dropna=False)["chosen"].any().reset_index()
+    return spread(means, keys, "metric").merge(chosen, on=keys)
 
 
 def _panel(axes: Axes, panel: Panel, metric: str, unit: str, points: pd.DataFrame, entries: list[Entry]) -> None:

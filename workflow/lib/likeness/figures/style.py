@@ -21,6 +21,7 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Annotation, Text
 
 from likeness import figures
+from likeness.methods import UNREGISTERED, Methods
 from likeness.runtime.atomic import whole
 
 WIDTH = 7.2
@@ -136,15 +137,20 @@ def metric(name: str) -> Metric:
 
 @dataclass(frozen=True)
 class Entry:
-    """One loss, or a variant of one, as every figure draws it. Variants share the colour and differ in the line."""
+    """One loss, or one method that uses none, in one variant, as every figure draws it.
 
-    loss: str
-    variant: str
+    Variants share the colour and differ in the line. ``column`` is the one of tables that has the ``name``, ``loss`` or
+    ``method``; ``group`` says what stands together: losses by their supervision, and other methods.
+    """
+
+    column: str
+    name: str
+    variant: str | None
     title: str
     colour: str
     marker: str
     linestyle: Any
-    supervision: str
+    group: str
 
     @property
     def edge(self) -> float:
@@ -153,38 +159,69 @@ class Entry:
 
     def rows(self, table: pd.DataFrame) -> pd.DataFrame:
         """Give the rows of a table that belong to this entry."""
-        return table[(table.loss == self.loss) & (table.variant == self.variant)]
+        variant = table.variant.isna() if self.variant is None else table.variant == self.variant
+        return table[(table[self.column] == self.name) & variant]
 
 
-def entries(table: pd.DataFrame) -> list[Entry]:
-    """List the losses and variants that occur in a table, in the order of their cards, ``default`` first."""
-    found = table.loc[table.loss != "", ["loss", "variant"]].drop_duplicates()
-    variants: dict[str, list[str]] = {}
-    for loss, variant in sorted(found.itertuples(index=False), key=lambda row: (row[1] != "default", row[1])):
-        variants.setdefault(loss, []).append(variant)
-    ordered = sorted(variants, key=lambda loss: (figures.look(loss)["order"], loss))
-    return [_entry(loss, variant, i) for loss in ordered for i, variant in enumerate(variants[loss])]
+OTHERS = "other methods"
+"""What figures call the methods that use no loss."""
 
 
-def _entry(loss: str, variant: str, place: int) -> Entry:
-    look = figures.look(loss)
-    title = look["title"] if variant == "default" else f"{look['title']} · {variant}"
-    line = LINESTYLES[place % len(LINESTYLES)]
-    return Entry(loss, variant, title, look["colour"], look["marker"], line, look["supervision"])
+def entries(table: pd.DataFrame, methods: Methods | None = None) -> list[Entry]:
+    """List what a table has to show: losses in the order of their cards, ``default`` first, then other methods.
+
+    The unregistered pairs are none of them; figures show them as the level that everything is to be better than.
+
+    Args:
+        table: with the columns ``loss`` and ``variant``, and ``method`` where methods are given.
+        methods: of the study; without them every row has a loss.
+    """
+    if methods is None:
+        return _losses(table)
+    uses_loss = table.method.map({name: method.uses_loss for name, method in methods.items()}).astype(bool)
+    others = [methods[name] for name in table.method[~uses_loss].unique() if name != UNREGISTERED]
+    found = _losses(table[uses_loss])
+    for method in sorted(others, key=lambda other: (other.order, other.name)):
+        for place, variant in enumerate(_variants(table[table.method == method.name])):
+            look = (method.title, method.colour, method.marker, OTHERS)
+            found.append(_entry("method", method.name, variant, place, look))
+    return found
+
+
+def _losses(table: pd.DataFrame) -> list[Entry]:
+    found = []
+    for loss in sorted(table.loss.unique(), key=lambda loss: (figures.look(loss)["order"], loss)):
+        card = figures.look(loss)
+        look = (card["title"], card["colour"], card["marker"], SUPERVISION[card["supervision"]])
+        for place, variant in enumerate(_variants(table[table.loss == loss])):
+            found.append(_entry("loss", loss, variant, place, look))
+    return found
+
+
+def _variants(table: pd.DataFrame) -> list[str | None]:
+    """List the variants of a table, none and ``default`` first."""
+    found = {None if pd.isna(variant) else str(variant) for variant in table.variant}
+    return sorted(found, key=lambda variant: (variant is not None, variant != "default", variant or ""))
+
+
+def _entry(column: str, name: str, variant: str | None, place: int, look: tuple[str, str, str, str]) -> Entry:
+    title, colour, marker, group = look
+    full = title if variant in (None, "default") else f"{title} · {variant}"
+    return Entry(column, name, variant, full, colour, marker, LINESTYLES[place % len(LINESTYLES)], group)
 
 
 @dataclass(frozen=True)
 class Panel:
-    """What one panel shows: a dataset under one network."""
+    """What one panel shows: the losses of one method on a dataset, beside the methods that use none."""
 
     dataset: str
-    network: str
+    methods: frozenset[str]
     title: str
     stress_test: bool
 
     def rows(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Give the panel's rows of a table; rows without a network belong to every network."""
-        return table[(table.dataset == self.dataset) & table.network.isin([self.network, ""])]
+        """Give the panel's rows of a table."""
+        return table[(table.dataset == self.dataset) & table.method.isin(self.methods)]
 
     def head(self, axes: Axes, detail: str = "") -> None:
         """Write the dataset's name above its panel and, in smaller type, a detail and whether it is a stress test."""
@@ -195,22 +232,24 @@ class Panel:
         axes.annotate("\n".join(lines), **where, fontsize=SMALL, color=MUTED, va="top", linespacing=1.1)
 
 
-def panels(table: pd.DataFrame, datasets: Mapping[str, Mapping[str, Any]]) -> list[Panel]:
-    """List the panels of a study.
+def panels(table: pd.DataFrame, datasets: Mapping[str, Mapping[str, Any]], methods: Methods) -> list[Panel]:
+    """List the panels of a study: one for every dataset and method that uses losses, or one for every dataset.
 
     Args:
-        table: any table with the columns ``dataset`` and ``network``.
+        table: any table with the columns ``dataset`` and ``method``.
         datasets: name → content of ``dataset.yaml``, in the order of the study.
+        methods: of the study.
     """
-    trained = table.loc[table.network != "", ["dataset", "network"]].drop_duplicates()
-    networks = sorted(trained.network.unique())
-    present = set(trained.itertuples(index=False, name=None))
-    return [
-        Panel(name, net, name if len(networks) == 1 else f"{name}, {net}", bool(datasets[name].get("stress_test")))
-        for net in networks
-        for name in datasets
-        if (name, net) in present
-    ]
+    present = set(table[["dataset", "method"]].itertuples(index=False, name=None))
+    others = [name for name, method in methods.items() if not method.uses_loss]
+    leading = [name for name, method in methods.items() if method.uses_loss and name in set(table.method)]
+    found = []
+    for lead in [[name] for name in leading] or [others]:
+        for name in datasets:
+            if any((name, method) in present for method in lead):
+                title = f"{name}, {methods[lead[0]].title}" if len(leading) > 1 else name
+                found.append(Panel(name, frozenset([*lead, *others]), title, bool(datasets[name].get("stress_test"))))
+    return found
 
 
 def grid(count: int, panel: tuple[float, float], extra: float = 0.0) -> tuple[Figure, list[Axes]]:
@@ -226,6 +265,13 @@ def grid(count: int, panel: tuple[float, float], extra: float = 0.0) -> tuple[Fi
     for unused in axes[count:]:
         unused.remove()
     return figure, axes[:count]
+
+
+def nothing(why: str) -> Figure:
+    """Make the figure that stands where a study has nothing to show, and says why."""
+    figure = Figure(figsize=(WIDTH, 1))
+    figure.text(0.5, 0.4, why, ha="center")
+    return figure
 
 
 def legend(figure: Figure, shown: Sequence[Entry], *others: Line2D) -> None:

@@ -13,11 +13,13 @@ from matplotlib.lines import Line2D
 
 from likeness.figures import style
 from likeness.figures.style import Entry, Panel
+from likeness.methods import Methods
+from likeness.statistics.aggregate import COMPARED
 from likeness.statistics.selection import candidates, choose
 
 CARD = {
     "order": 40,
-    "reads": ["metrics", "datasets", "scale"],
+    "reads": ["metrics", "datasets", "methods", "scale"],
     "caption": """\
 **The choice of λ.** The primary score of the validation pairs (EPE: end-point error in the dataset's unit, otherwise
 Dice) against the regularisation weight λ, on a logarithmic axis; the mean over seeds. Balanced weights are given
@@ -32,27 +34,32 @@ is better.
 """,
 }
 
-KEYS = ["dataset", "network", "loss", "variant", "lam"]
+POINT = [*COMPARED, "lam"]
 
 
 @style.paper()
-def draw(metrics: pd.DataFrame, datasets: Mapping[str, Mapping[str, Any]], scale: str = "balanced") -> Figure:
+def draw(
+    metrics: pd.DataFrame, datasets: Mapping[str, Mapping[str, Any]], methods: Methods, scale: str = "balanced"
+) -> Figure:
     """Draw the mean validation score of every λ, ring the chosen one and hollow out those that fold too much.
 
     Args:
         metrics: the metrics table.
         datasets: name → content of ``dataset.yaml``, in the order of the study.
+        methods: of the study; those without λ are left out.
         scale: ``"balanced"`` where λ is a multiple of the balanced weight, or ``"raw"``.
     """
-    judged = candidates(metrics)
-    chosen = choose(judged).assign(chosen=True)[[*KEYS, "seed", "chosen"]]
-    judged = judged.merge(chosen, how="left", on=[*KEYS, "seed"])
+    judged = candidates(metrics, methods)
+    if not len(judged):
+        return style.nothing("No method of the study has a regularisation weight.")
+    chosen = choose(judged).assign(chosen=True)[[*POINT, "seed", "chosen"]]
+    judged = judged.merge(chosen, how="left", on=[*POINT, "seed"])
     judged["chosen"] = judged.chosen.notna() & judged.score.notna()
     columns = {"score": "mean", "metric": "first", "feasible": "all", "chosen": "any"}
-    points = judged.groupby(KEYS, as_index=False).agg(columns)
+    points = judged.groupby(POINT, as_index=False, dropna=False).agg(columns)
     units = metrics[metrics.metric.isin(points.metric)].drop_duplicates(["dataset", "metric"])
     points = points.merge(units[["dataset", "metric", "unit"]], on=["dataset", "metric"])
-    shown, entries = style.panels(points, datasets), style.entries(points)
+    shown, entries = style.panels(points, datasets, methods), style.entries(points, methods)
     figure, grid = style.grid(len(shown), (3.2, 2.5), extra=0.6)
     for panel, axes in zip(shown, grid, strict=True):
         _panel(axes, panel, panel.rows(points), entries, scale)

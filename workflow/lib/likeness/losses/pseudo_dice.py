@@ -49,7 +49,7 @@ class Loss(SimilarityLoss):
         return self
 
     def forward(self, pair: Registration) -> Tensor:
-        """Give the mean over classes and pairs."""
+        """Give the mean over the classes of each pair."""
         with torch.no_grad():
             fixed = self._probabilities(pair.fixed)
         return soft_dice_dissimilarity(self._probabilities(pair.moved), fixed)

@@ -16,6 +16,7 @@ from likeness import networks
 from likeness.data.loading import Loader
 from likeness.data.store import Dataset
 from likeness.evaluation.pair import PairJudge
+from likeness.fields import Search
 from likeness.geometry import to_array
 from likeness.losses.base import Registration
 from likeness.methods.objective import Objective, chunks
@@ -39,8 +40,8 @@ class Recipe:
         architecture: its options.
         schedule: how long and how fast.
         batch: pairs per step.
-        grid: multipliers s of the balanced weight, or raw weights λ.
-        weights: ``"balanced"`` or ``"raw"``.
+        grid: values of λ to try.
+        scale: ``"balanced"``: they are multiples of the balanced λ₀; or ``"raw"``.
         augmentation: joint random affine maps of a training pair.
         precision: ``"32-true"`` or ``"bf16-mixed"``.
         threads: of the processor.
@@ -51,7 +52,7 @@ class Recipe:
     schedule: Schedule
     batch: int
     grid: tuple[float, ...]
-    weights: Literal["balanced", "raw"] = "balanced"
+    scale: Literal["balanced", "raw"] = "balanced"
     augmentation: Augmentation = field(default_factory=Augmentation)
     precision: Precision = "32-true"
     threads: int = 1
@@ -66,8 +67,8 @@ class Recipe:
             architecture=plain["architecture"],
             schedule=Schedule(**schedule),
             batch=plain["batch"],
-            grid=tuple(plain["grid"]),
-            weights=plain["weights"],
+            grid=tuple(plain["lambda"]["grid"]),
+            scale=plain["lambda"]["scale"],
             augmentation=Augmentation(**augmentation),
             precision=plain["precision"],
             threads=plain["threads"],
@@ -111,7 +112,7 @@ class NetworkTask:
         return self.objective.balance(self.recipe.batch)
 
     def train(self, lam: float, checkpoint: Path, label: str, saved: Callable[[], object] = lambda: None) -> Outcome:
-        """Train one network from scratch, or from its checkpoint, at one weight λ."""
+        """Train one network from scratch, or from its checkpoint, at one λ."""
         torch.manual_seed(self.seed)
         network = self.build()
 
@@ -122,16 +123,18 @@ class NetworkTask:
         def step(index: int) -> dict[str, Tensor]:
             chosen = shuffled(len(self.pairs), self.recipe.batch, self.seed, index)
             pairs = [self.pairs[i] for i in chosen]
-            return values(self.objective.registration(pairs, index, self.recipe.augmentation))
+            found = values(self.objective.registration(pairs, index, self.recipe.augmentation))
+            return {key: of_pairs.mean() for key, of_pairs in found.items()}
 
         def validate() -> dict[str, float]:
-            rows = []
+            judged = []
             for part in chunks(list(zip(self.judges, self.scorers, strict=True)), self.recipe.batch):
                 pair = self.objective.registration([names for names, _ in part])
-                found = {k: float(v) for k, v in values(pair).items()}
+                found = {key: of_pairs.tolist() for key, of_pairs in values(pair).items()}
                 fields = map(to_array, pair.displacement.split(1))
-                rows += [{**found, "score": s.primary(f)} for (_, s), f in zip(part, fields, strict=True)]
-            return {key: float(np.nanmean([row[key] for row in rows])) for key in rows[0]}
+                scores = [s.primary(f) for (_, s), f in zip(part, fields, strict=True)]
+                judged.append(pd.DataFrame({**found, "score": scores}))
+            return {str(key): float(value) for key, value in pd.concat(judged).mean().items()}
 
         trainer = Trainer(self.device, self.recipe.schedule, checkpoint, label, self.seed, saved, self.recipe.precision)
         return trainer.fit(network, step, validate)
@@ -146,30 +149,30 @@ class NetworkTask:
 def train_grid(
     task: NetworkTask, work: Path, who: dict[str, Any], saved: Callable[[], object] = lambda: None
 ) -> list[Path]:
-    """Train the whole grid of weights; weights that a former, interrupted run finished are not trained again.
+    """Train a network for every λ of the grid; those that a former, interrupted run finished are not trained again.
 
     Args:
         task: dataset, loss and recipe.
         work: folder that survives an interruption.
-        who: columns that name the training in the learning curves.
+        who: columns that name the run in the learning curves.
         saved: called whenever something was saved.
 
     Returns:
-        The finished files: ``training.json`` (λ₀; per weight its λ, best step, and the step at which it diverged or
-        null), ``curves.csv`` and one ``<weight>.safetensors`` for every weight that did not diverge.
+        The finished files: ``training.json`` (λ₀; of every λ of the grid its raw value, its best step, and the step at
+        which it diverged or null), ``curves.csv`` and one ``<λ>.safetensors`` for every λ that did not diverge.
     """
     work.mkdir(parents=True, exist_ok=True)
-    base = task.balance() if task.recipe.weights == "balanced" else 1.0
+    base = task.balance() if task.recipe.scale == "balanced" else 1.0
     records = []
-    for weight in task.recipe.grid:
-        record = work / f"{weight:g}.json"
+    for lam in task.recipe.grid:
+        record = work / f"{lam:g}.json"
         if not record.is_file():
-            label = f"{who['dataset']} {who['loss']} {weight:g}"
-            outcome = task.train(base * weight, work / f"{weight:g}.checkpoint", label, saved)
-            _save(outcome, weight, base * weight, work, who)
+            label = f"{who['dataset']} {who['loss']} {lam:g}"
+            outcome = task.train(base * lam, work / f"{lam:g}.checkpoint", label, saved)
+            _save(outcome, lam, base * lam, work, who)
             saved()
         records.append(read_json(record, record))
-    write_json(work / "training.json", {"lambda_0": base, "weights": [r["training"] for r in records]})
+    write_json(work / "training.json", {"lambda_0": base, "grid": [r["training"] for r in records]})
     # the columns are named, because a training that diverged at once has no curve
     curves = pd.DataFrame([point for r in records for point in r["curve"]], columns=[*who, "lam", *Point._fields])
     with whole(work / "curves.csv") as path:
@@ -178,21 +181,39 @@ def train_grid(
     return [work / "training.json", work / "curves.csv", *trained]
 
 
-def _save(outcome: Outcome, weight: float, lam: float, work: Path, who: dict[str, Any]) -> None:
-    """Save one weight's training; the record comes last, so that what it speaks of is there."""
+def _save(outcome: Outcome, lam: float, raw: float, work: Path, who: dict[str, Any]) -> None:
+    """Save the training of one λ; the record comes last, so that what it speaks of is there."""
     file = None
     if outcome.diverged_at is None:
-        file = f"{weight:g}.safetensors"
+        file = f"{lam:g}.safetensors"
         save_weights(outcome.weights, work / file)
     training = {
-        "weight": weight,
-        "lambda": lam,
+        "lam": lam,
+        "raw": raw,
         "best_step": outcome.best_step,
         "diverged_at": outcome.diverged_at,
         "file": file,
     }
-    curve = [{**who, "lam": weight, **point._asdict()} for point in outcome.curve]
-    write_json(work / f"{weight:g}.json", {"training": training, "curve": curve})
+    curve = [{**who, "lam": lam, **point._asdict()} for point in outcome.curve]
+    write_json(work / f"{lam:g}.json", {"training": training, "curve": curve})
+
+
+def searches(models: Path) -> list[tuple[Search, str | None]]:
+    """Say of every λ of a training how its search ended, and the file of its network, ``None`` where it diverged.
+
+    A training counts as converged where its best validation came before the last one.
+
+    Raises:
+        Refusal: if a file is broken.
+    """
+    grid = read_json(models / "training.json", models)["grid"]
+    steps = read_json(models / "provenance.json", models)["recipe"]["steps"]
+    found = []
+    for entry in grid:
+        diverged = entry["diverged_at"] is not None
+        converged = not diverged and entry["best_step"] < steps
+        found.append((Search(entry["lam"], entry["best_step"], converged, diverged), entry["file"]))
+    return found
 
 
 def load_network(models: Path, file: str, shape: Sequence[int]) -> nn.Module:

@@ -14,6 +14,17 @@ from torch import Tensor, nn
 from likeness.geometry import integrate
 from likeness.networks.unet import Norm, UNet, stage_strides
 
+CARD = {
+    "title": "VoxelMorph",
+    "order": 100,
+    "colour": "#332288",
+    "marker": "o",
+    "uses_loss": True,
+    "has_lam": True,
+    "seeds": "always",
+    "trained": True,
+}
+
 
 class VoxelMorph(nn.Module):
     """Predicts the displacement of a pair.
@@ -51,3 +62,6 @@ class VoxelMorph(nn.Module):
         """Give the displacement ``(batch, dims, *spatial)`` in voxels of two images ``(batch, 1, *spatial)``."""
         displacement = self.unet(torch.cat([moving, fixed], 1))
         return integrate(displacement) if self.diffeomorphic else displacement
+
+
+build = VoxelMorph

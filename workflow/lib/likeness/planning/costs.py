@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from likeness import losses
+from likeness import losses, results
 from likeness.datasets.recipes import Size
 from likeness.planning.forecast import START, Kind, Plan, Price, Seconds, deciding, model
 from likeness.runtime import gpus
@@ -31,12 +31,12 @@ def recorded(planned: Plan) -> dict[tuple[str, ...], Price]:
     A record counts where the job did what one would do now, but for the length of the training and its grid, to which
     the cost is proportional.
     """
-    results, seeds = Path(planned.study.results), planned.study.seeds
-    alike = {name: _prepared_alike(results / "data" / name, extent) for name, extent in planned.sizes.items()}
+    folder, seeds = Path(planned.study.results), planned.study.seeds
+    alike = {name: _prepared_alike(folder / "data" / name, extent) for name, extent in planned.sizes.items()}
     found = {}
     for kind in planned.kinds:
         if alike[kind.who[0]]:
-            seen = [price for seed in seeds if (price := _record(results, kind, seed))]
+            seen = [price for seed in seeds if (price := _record(folder, kind, seed))]
             if seen:
                 found[(kind.job, *kind.who)] = _average(seen)
     return found
@@ -52,12 +52,12 @@ def _prepared_alike(folder: Path, extent: Size) -> bool:
     return tuple(shape) == tuple(extent.shape) and all(splits[k] == n for k, n in extent.pairs.items())
 
 
-def _record(results: Path, kind: Kind, seed: int) -> Price | None:
+def _record(folder: Path, kind: Kind, seed: int) -> Price | None:
     """Read what the job of a kind with a seed took; ``None`` where there is none, or where it did something else."""
-    place = "/".join([*kind.who, f"seed{seed}" if len(kind.who) > 1 else "unregistered"])
+    place = kind.place(seed)
     try:
-        record = json.loads((results / "runtimes" / kind.job / f"{place}.json").read_text())
-        done, weight = _done(results, kind, place)
+        record = json.loads((folder / results.record(kind.job, place)).read_text())
+        done, weight = _done(folder, kind, place)
     except (OSError, ValueError, KeyError):
         return None
     if done is None:
@@ -72,18 +72,18 @@ def _longer(seconds: float, start: float, factor: float) -> float:
     return seconds if factor == 1 else start + max(0.0, seconds - start) * factor
 
 
-def _done(results: Path, kind: Kind, place: str) -> tuple[float | None, float | None]:
+def _done(folder: Path, kind: Kind, place: str) -> tuple[float | None, float | None]:
     """Give the units of work that a recorded job did, if they are such units as now, and the size of its weights."""
     if kind.job == "pretrain":
-        weights = results / "extractors" / f"{place}.safetensors"
+        weights = folder / "extractors" / f"{place}.safetensors"
         recipe = json.loads(weights.with_suffix(".json").read_text())["recipe"]
         same = deciding(recipe) == kind.task["recipe"]
         return (recipe["steps"] if same else None), weights.stat().st_size / 1e6
-    if len(kind.who) == 1:
+    if kind.unregistered:
         return kind.work.units, None
-    models = results / "models" / place
+    models = folder / "models" / place
     said = json.loads((models / "provenance.json").read_text())
-    recipe, grid = said["recipe"], len(said["recipe"]["grid"])
+    recipe, grid = said["recipe"], len(said["recipe"]["lambda"]["grid"])
     if kind.job == "train":
         files = [file.stat().st_size for file in models.glob("*.safetensors")]
         same = deciding(recipe) == kind.task["recipe"] and said["options"] == kind.task["options"]

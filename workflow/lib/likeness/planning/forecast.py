@@ -23,6 +23,8 @@ from likeness.data import layout
 from likeness.data.pairs import SPLITS, complete
 from likeness.datasets.recipes import Size, size
 from likeness.imageio.images import read
+from likeness.methods import UNREGISTERED
+from likeness.results import PRETRAINED, Run
 from likeness.runtime.provenance import digest
 from likeness.runtime.published import File
 
@@ -67,11 +69,11 @@ KINDS = 4
 PART_BYTES = {"image": 4, "label": 2, "instances": 4, "mask": 1, "unmatched": 1}
 
 SCHEDULE = frozenset(
-    {"steps", "learning_rate", "validate_every", "checkpoint_every", "patience", "annealing", "grid", "epochs"}
+    {"steps", "learning_rate", "validate_every", "checkpoint_every", "patience", "annealing", "lambda", "epochs"}
 )
 """What a recipe says that does not decide the cost of a step."""
 JUDGES = {"train": 12, "pretrain": 16}
-"""At most so many pairs or subjects judge a training while it runs."""
+"""At most so many pairs or images judge a training while it runs."""
 
 
 class Work(NamedTuple):
@@ -125,7 +127,7 @@ class Kind:
     Attributes:
         rule: as Snakemake names it.
         job: ``"train"``, ``"pretrain"``, ``"register"`` or ``"score"``.
-        who: what tells it from other kinds of the job: dataset, network, loss and variant, as far as they matter.
+        who: what tells it from other kinds of the job: dataset, method, loss and variant, or dataset and extractor.
         jobs: how many there are.
         work: of each job.
         task: everything that decides what a unit of the work costs, as plain types: what a measurement needs.
@@ -137,6 +139,20 @@ class Kind:
     jobs: int
     work: Work
     task: dict[str, Any]
+
+    @property
+    def unregistered(self) -> bool:
+        """Whether it scores pairs as they are."""
+        return self.job == "score" and self.who[1] == UNREGISTERED
+
+    def place(self, seed: int) -> str:
+        """Give the place of the records of the job with a seed, see :mod:`likeness.results`."""
+        if self.job == "pretrain":
+            return PRETRAINED.format(dataset=self.who[0], extractor=self.who[1], seed=seed)
+        if self.unregistered:
+            return Run(self.who[0], self.who[1]).place
+        dataset, method, loss, variant = self.who
+        return Run(dataset, method, loss, variant, seed).place
 
     @cached_property
     def key(self) -> str:
@@ -207,11 +223,11 @@ def sizes(study: Study) -> dict[str, Size]:
             found[name] = size(entry.get("recipe", name), entry["options"])
             continue
         raw = layout.check_tables(entry["folder"])
-        first = raw.folder / str(raw.subjects["image"].iloc[0])
+        first = raw.folder / str(raw.images["image"].iloc[0])
         image, _ = read(first, raw.meta["spatial_dims"])
-        pairs = complete(raw.subjects, raw.pairs, raw.meta["pairs"], entry["seed"])
+        pairs = complete(raw.images, raw.pairs, raw.meta["pairs"], entry["seed"])
         counts = {split: int((pairs.split == split).sum()) for split in ("val", "test")}
-        images = {split: int((raw.subjects.split == split).sum()) for split in SPLITS}
+        images = {split: int((raw.images.split == split).sum()) for split in SPLITS}
         found[name] = Size(image.shape, images, counts, len(raw.meta["labels"]))
     return found
 
@@ -239,15 +255,16 @@ def kinds(study: Study, extents: Mapping[str, Size]) -> list[Kind]:
         parts = study.capabilities[dataset]["parts"]
         scene = {"shape": list(extent.shape), "labels": extent.labels}
         learnt = {**scene, "parts": sorted({*parts} - {"unmatched"})}
-        runs = list(dict.fromkeys(run[:4] for run in study.runs() if run[0] == dataset))
+        trainings = dict.fromkeys(training[:4] for training in study.trainings() if training[0] == dataset)
         found += _pretrainings(study, dataset, extent, learnt)
         if dataset not in study.datasets:
             continue
         fields = sum(extent.pairs.values())
         scored = {"job": "score", **scene, "parts": sorted(parts), "tested": round(extent.pairs["test"] / fields, 2)}
-        for _, network, loss, variant in runs:
-            recipe = study.training(dataset, network, loss)
-            weights = len(recipe["grid"])
+        for who in trainings:
+            _, method, loss, variant = who
+            recipe = study.training(dataset, method, loss)
+            lams = len(recipe["lambda"]["grid"])
             judges = min(JUDGES["train"], extent.pairs["val"])
             options = study.options(loss, variant)
             task = {"job": "train", **learnt, "recipe": deciding(recipe), "loss": loss, "options": options}
@@ -256,13 +273,12 @@ def kinds(study: Study, extents: Mapping[str, Size]) -> list[Kind]:
             elif name := losses.card(loss)["extractor"]:
                 converted = Path(study.results) / "extractors" / f"{name}.safetensors"
                 task["extractor"] = {"name": name, "weights": str(converted) if converted.exists() else None}
-            who = (dataset, network, loss, variant)
-            work = Work(weights * recipe["steps"], weights * judges * _checks(recipe))
+            work = Work(lams * recipe["steps"], lams * judges * _checks(recipe))
             found.append(Kind(f"train_{loss}", "train", who, seeds, work, task))
             task = {"job": "register", **scene, "parts": ["image"], "recipe": deciding(recipe)}
-            found.append(Kind("register", "register", who, seeds, Work(weights * fields, fields), task))
-            found.append(Kind("score", "score", who, seeds, Work(weights * fields, fields), scored))
-        found.append(Kind("score_unregistered", "score", (dataset,), 1, Work(fields, fields), scored))
+            found.append(Kind("register", "register", who, seeds, Work(lams * fields, fields), task))
+            found.append(Kind("score", "score", who, seeds, Work(lams * fields, fields), scored))
+        found.append(Kind("score_unregistered", "score", (dataset, UNREGISTERED), 1, Work(fields, fields), scored))
     return found
 
 
@@ -280,8 +296,9 @@ def _checks(recipe: Mapping[str, Any]) -> int:
 
 
 def deciding(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """Keep of a recipe what decides the cost of a step."""
-    return {key: value for key, value in recipe.items() if key not in SCHEDULE}
+    """Keep of a recipe what decides the cost of a step, and whether λ₀ is measured before it."""
+    kept = {key: value for key, value in recipe.items() if key not in SCHEDULE}
+    return {**kept, "scale": recipe["lambda"]["scale"]} if "lambda" in recipe else kept
 
 
 def model(task: Mapping[str, Any]) -> Price:
@@ -386,9 +403,9 @@ def _rules(planned: Plan, priced: Iterable[tuple[Kind, Price]]) -> dict[str, Exp
 
 def _probes(study: Study, extents: Mapping[str, Size]) -> Expected:
     """Reckon the probing of every loss around the truth, one job for each loss; nobody measures it beforehand."""
-    seconds = {loss: START["probe"] + SUBMIT for _, _, loss, _, _ in study.runs()}
-    # networks and seeds share what was probed
-    for dataset, loss, _ in dict.fromkeys((run[0], run[2], run[3]) for run in study.runs()):
+    probed = [(dataset, *pair) for dataset in study.datasets for pair in study.combinations(dataset)]
+    seconds = {loss: START["probe"] + SUBMIT for _, loss, _ in probed}
+    for dataset, loss, _ in probed:
         sampling, extent = study.landscape(dataset), extents[dataset]
         pairs = min(sampling["pairs"], extent.pairs["test"])
         values = pairs * (KINDS * sampling["lines"] * 2 * sampling["steps"] + 1)
@@ -418,7 +435,7 @@ def _kept_mb(planned: Plan, priced: Iterable[tuple[Kind, Price]]) -> float:
         if kind.job == "pretrain":
             total += kind.jobs * (price.file_mb or 0.0)
         elif kind.job in ("train", "register"):
-            # a network for every weight of the grid, and a field of the pair that figures show
-            weights = len(planned.study.training(*kind.who[:3])["grid"])
-            total += kind.jobs * (weights * (price.file_mb or 0.0) + RECORDS_MB)
+            # a network for every λ of the grid, and a field of the pair that figures show
+            lams = len(planned.study.training(*kind.who[:3])["lambda"]["grid"])
+            total += kind.jobs * (lams * (price.file_mb or 0.0) + RECORDS_MB)
     return total

@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from likeness import losses
+from likeness import losses, results
 from likeness.config.study import Study
+from likeness.methods import UNREGISTERED
+from likeness.results import Run
 from likeness.runtime.atomic import whole
 from likeness.runtime.provenance import code_digest, folder_digest
 from likeness.userinput.refusals import Refusal
@@ -46,18 +48,18 @@ class Job:
     @property
     def record(self) -> str:
         """What the job took, which differs from run to run."""
-        return f"runtimes/{self.rule}/{self.place}.json"
+        return results.record(self.rule, self.place)
 
     @property
     def log(self) -> str:
         """Its log, which may be missing."""
-        return f"logs/{self.rule}/{self.place}.log"
+        return results.log(self.rule, self.place)
 
-    def complete(self, results: Path) -> bool:
+    def complete(self, folder: Path) -> bool:
         """Tell whether a folder of results has all that the job made, and all that it was made from."""
-        if self.after is not None and not self.after.complete(results):
+        if self.after is not None and not self.after.complete(folder):
             return False
-        return all((results / path).exists() for path in (*self.made, self.record))
+        return all((folder / path).exists() for path in (*self.made, self.record))
 
 
 @dataclass(frozen=True)
@@ -79,25 +81,8 @@ def jobs(study: Study) -> list[Job]:
     """List the jobs whose results can be taken, each after those that it builds upon."""
     published = {name: _conversion(study, name) for name in study.published}
     trained = {learnt: _pretraining(study, *learnt) for learnt in study.pretrainings()}
-    chains = []
-    for dataset, network, loss, variant, seed in study.runs():
-        learnt = study.trained_extractor(dataset, loss, variant)
-        extractor = trained[*learnt, seed] if learnt else published.get(losses.card(loss)["extractor"])
-        place = f"{dataset}/{network}/{loss}/{variant}/seed{seed}"
-        net = f"likeness.networks.{network}"
-        made = {"options": study.options(loss, variant), "recipe": study.training(dataset, network, loss)}
-        train = Job(
-            "train",
-            place,
-            (f"models/{place}",),
-            (net, *losses.modules(loss)),
-            extractor,
-            (f"models/{place}/provenance.json", made),
-        )
-        fields = (f"fields/{place}",) if study.config["keep_fields"] else ()
-        register = Job("register", place, (f"samples/{place}.npz", *fields), (net,), train)
-        chains.append((train, register, Job("score", place, (f"scores/{place}.parquet",), (), register)))
-    alone = [Job("score", f"{d}/unregistered", (f"scores/{d}/unregistered.parquet",)) for d in study.datasets]
+    chains = [_chain(study, training, trained, published) for training in study.trainings()]
+    alone = [_scoring(Run(dataset, UNREGISTERED), (results.SCORES,)) for dataset in study.datasets]
     return [
         *published.values(),
         *trained.values(),
@@ -106,8 +91,32 @@ def jobs(study: Study) -> list[Job]:
     ]
 
 
+def _chain(
+    study: Study,
+    training: tuple[str, str, str, str, int],
+    trained: Mapping[tuple[str, str, int], Job],
+    published: Mapping[str, Job],
+) -> tuple[Job, Job, Job]:
+    """List the jobs of a run that trains a network: training, registration, scoring."""
+    dataset, method, loss, variant, seed = training
+    run = Run(*training)
+    learnt = study.trained_extractor(dataset, loss, variant)
+    extractor = trained[*learnt, seed] if learnt else published.get(losses.card(loss)["extractor"] or "")
+    net = f"likeness.networks.{study.methods[method].kind}"
+    said = {"options": study.options(loss, variant), "recipe": study.training(dataset, method, loss)}
+    models, modules = run.path(results.MODELS), (net, *losses.modules(loss))
+    train = Job("train", run.place, (models,), modules, extractor, (f"{models}/provenance.json", said))
+    fields = (run.path(results.FIELDS),) if study.config["keep_fields"] else ()
+    register = Job("register", run.place, fields, (net,), train)
+    return train, register, _scoring(run, (results.SCORES, results.SEARCH, results.SAMPLE), register)
+
+
+def _scoring(run: Run, patterns: tuple[str, ...], after: Job | None = None) -> Job:
+    return Job("score", run.place, tuple(run.path(pattern) for pattern in patterns), (), after)
+
+
 def _pretraining(study: Study, dataset: str, extractor: str, seed: int) -> Job:
-    place = f"{dataset}/{extractor}/seed{seed}"
+    place = results.PRETRAINED.format(dataset=dataset, extractor=extractor, seed=seed)
     made = tuple(f"extractors/{place}.{suffix}" for suffix in ("safetensors", "json", "csv"))
     said = (made[1], {"recipe": study.pretraining(dataset)})
     return Job("pretrain", place, made, (f"likeness.extractors.{extractor}",), None, said)
@@ -115,7 +124,7 @@ def _pretraining(study: Study, dataset: str, extractor: str, seed: int) -> Job:
 
 def _conversion(study: Study, extractor: str) -> Job:
     # the record of the files too, without which the workflow would fetch them again
-    made = (f"extractors/{extractor}.safetensors", f"extractors/{extractor}.json", f"weights/{extractor}.json")
+    made = (f"extractors/{extractor}.safetensors", f"extractors/{extractor}.json", f"checkpoints/{extractor}.json")
     said = (made[1], {"hashes": study.source(extractor).hashes})
     return Job("convert", extractor, made, (f"likeness.extractors.{extractor}",), None, said)
 
@@ -165,16 +174,16 @@ def _check_source(source: Path, own: Path) -> None:
         raise Refusal(msg)
 
 
-def _check_origin(job: Job, results: Path, study: str) -> None:
+def _check_origin(job: Job, folder: Path, study: str) -> None:
     """Refuse what was not made as the study would make it here."""
-    record = results / job.record
+    record = folder / job.record
     known = _json(record)
     if known.get("code") != code_digest(SCRIPTS / f"{job.rule}.py", *job.modules):
         msg = f"{record}: was made by other code than this project's (commit {known.get('commit', 'unknown')}); "
         raise Refusal(msg + "merge with that, or leave this result out and let it be made again")
     if job.said is None:
         return
-    path, wanted = results / job.said[0], json.loads(json.dumps(job.said[1]))
+    path, wanted = folder / job.said[0], json.loads(json.dumps(job.said[1]))
     said = _json(path)
     for block, entries in wanted.items():
         for key in {**entries, **said.get(block, {})}:
@@ -194,9 +203,9 @@ def _json(path: Path) -> dict[str, Any]:
 
 def _check_alike(job: Job, one: Path, other: Path) -> None:
     for made in job.made:
-        files = {path for results in (one, other) for path in _files(results / made)}
+        files = {path for folder in (one, other) for path in _files(folder / made)}
         for path in sorted(files):
-            first, second = (results / made / path for results in (one, other))
+            first, second = (folder / made / path for folder in (one, other))
             if not (first.is_file() and second.is_file() and first.read_bytes() == second.read_bytes()):
                 msg = f"{second}: differs from {first}, though both are of one job; delete the results of one of them"
                 raise Refusal(msg)

@@ -136,7 +136,7 @@ def _to_be_stated(wanted: Source, file: File) -> str:
 def _how_to_state(wanted: Source, digests: Mapping[str, str]) -> str:
     entries = ", ".join(f"{name}: {digest}" for name, digest in digests.items())
     value = f"{{{entries}}}" if wanted.folder else next(iter(digests.values()))
-    return f"state it in the configuration: `weights: {{hashes: {{{wanted.extractor}: {value}}}}}`"
+    return f"state it in the configuration: `checkpoints: {{hashes: {{{wanted.extractor}: {value}}}}}`"
 
 
 def obtain(wanted: Source, folder: Path) -> Path:
@@ -187,7 +187,7 @@ def _fetch(wanted: Source, file: File, path: Path) -> str:
         raise Refusal(msg) from error
     except OSError as error:
         msg = f"{error.filename or path}: cannot be written ({error.strerror}); mend that, or name another folder "
-        raise Refusal(msg + "with `weights.folder`") from error
+        raise Refusal(msg + "with `checkpoints.folder`") from error
 
 
 def _by_hand(wanted: Source, file: File, path: Path) -> str:

@@ -2,31 +2,33 @@
 
 1. ``dice``, ``dice_untaught`` and ``hd95`` of one pair are averaged over labels into a row with the label ``mean``; a
    label that is absent (NaN) does not count, an infinite distance makes the mean infinite.
-2. Mirrored pairs say the same thing twice: registrations between the same two persons, or, within one person, between
+2. Mirrored pairs say the same thing twice: registrations between the same two subjects, or, within one subject, between
    the same two images, are averaged into one *observation*, whatever the direction.
-3. Seeds are averaged; a seed whose training diverged does not count, and ``n_seeds`` says how many did.
+3. Seeds are averaged; a seed whose run diverged does not count, and ``n_seeds`` says how many did.
+
+What a method does not have is null in every table; no grouping drops it.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from likeness import losses
+from likeness.methods import Method
 from likeness.runtime.atomic import whole
 
 PER_LABEL = ("dice", "dice_untaught", "hd95")
 """Metrics that are scored per label and summed up by a mean over labels."""
 
-METHOD = ["dataset", "method", "network", "loss", "variant"]
-"""The columns that name what is compared; empty where they do not apply."""
+COMPARED = ["dataset", "method", "loss", "variant"]
+"""The columns that name what is compared; null where they do not apply."""
 
-SERIES = [*METHOD, "metric", "label", "unit"]
-"""The columns that name one column of figures: a method's metric."""
-
-UNREGISTERED = "unregistered"
+SERIES = [*COMPARED, "metric", "label", "unit"]
+"""The columns that name one column of figures: a metric of what is compared."""
 
 
 def label_means(metrics: pd.DataFrame) -> pd.DataFrame:
@@ -50,13 +52,15 @@ def observations(metrics: pd.DataFrame, extra: tuple[str, ...] = ()) -> pd.DataF
         extra: further columns to keep apart, for example ``("lam",)``.
 
     Returns:
-        The columns :data:`SERIES`, ``extra``, ``observation`` (its name), ``first`` and ``second`` (its persons, in
-        alphabetical order), ``value`` and ``seeds`` (how many are behind the value).
+        The columns :data:`SERIES`, ``extra``, ``observation`` (its name), ``first`` and ``second`` (its subjects, in
+        alphabetical order), ``value`` and ``seeds`` (how many are behind the value; 0 where a run has none).
     """
     keys = [*SERIES, *extra, "observation", "first", "second"]
     merged = _named(metrics).groupby([*keys, "seed"], sort=False, dropna=False, observed=True)["value"].mean()
-    averaged = merged.groupby(keys, sort=False, dropna=False, observed=True).agg(["mean", "count"])
-    return averaged.rename(columns={"mean": "value", "count": "seeds"}).reset_index()
+    each = merged.reset_index()
+    each["seeds"] = each.seed.notna() & each.value.notna()
+    columns = {"value": "mean", "seeds": "sum"}
+    return each.groupby(keys, sort=False, dropna=False, observed=True).agg(columns).reset_index()
 
 
 def wide(merged: pd.DataFrame) -> pd.DataFrame:
@@ -65,8 +69,19 @@ def wide(merged: pd.DataFrame) -> pd.DataFrame:
     The index levels are ``observation, first, second``; the column levels are :data:`SERIES` without ``dataset``.
     """
     columns = [c for c in SERIES if c != "dataset"]
-    rows = merged.set_index(["observation", "first", "second", *columns])["value"]
-    return rows.unstack(columns).sort_index()  # noqa: PD010 - a pivot table would drop what is all NaN
+    numbered = merged.assign(series=merged.groupby(columns, sort=True, dropna=False).ngroup())
+    rows = numbered.set_index(["observation", "first", "second", "series"])["value"]
+    table = rows.unstack("series").sort_index()  # noqa: PD010 - a pivot table would drop what is all NaN
+    names = numbered.drop_duplicates("series").set_index("series")[columns]
+    table.columns = pd.MultiIndex.from_frame(names.loc[table.columns])
+    return table
+
+
+def spread(means: pd.DataFrame, keys: list[str], column: str) -> pd.DataFrame:
+    """Spread ``value`` into a column for every entry of ``column``, a row for every combination of keys, also null."""
+    row = means.groupby(keys, sort=False, dropna=False).ngroup()
+    values = means.assign(row=row).pivot(index="row", columns=column, values="value")  # noqa: PD010
+    return means[keys].drop_duplicates().reset_index(drop=True).join(values)
 
 
 def final(metrics: pd.DataFrame) -> pd.DataFrame:
@@ -77,7 +92,7 @@ def final(metrics: pd.DataFrame) -> pd.DataFrame:
 
 def _named(metrics: pd.DataFrame) -> pd.DataFrame:
     """Name the observation each row belongs to."""
-    first, second = _sorted_pair(metrics.moving_person, metrics.fixed_person)
+    first, second = _sorted_pair(metrics.moving_subject, metrics.fixed_subject)
     image, other = _sorted_pair(metrics.moving, metrics.fixed)
     same = first == second
     names = np.where(same, image, first) + "|" + np.where(same, other, second)
@@ -90,18 +105,16 @@ def _sorted_pair(a: pd.Series, b: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     return np.where(swap, right, left), np.where(swap, left, right)
 
 
-def method_name(method: str, loss: str, variant: str) -> str:
-    """Name what is compared: the loss, ``loss/variant`` for a variant, the method where there is no loss."""
-    if not loss:
-        return method
-    return loss if variant == "default" else f"{loss}/{variant}"
+def name_of(method: Method, loss: str, variant: Any) -> str:
+    """Name what is compared among the losses of one method: the loss, or the method that uses none, and its variant."""
+    name = loss if method.uses_loss else method.name
+    return name if pd.isna(variant) or variant == "default" else f"{name}/{variant}"
 
 
-def method_order(method: str, loss: str, variant: str) -> tuple[int, int, str, str]:
-    """Give the key that sorts methods: losses as on their cards, other methods, the unregistered pairs last."""
-    group = 0 if loss else 2 if method == UNREGISTERED else 1
-    order = losses.card(loss)["order"] if loss else 0
-    return group, order, loss or method, "" if variant == "default" else variant
+def order_of(method: Method, loss: str, variant: Any) -> tuple[int, int, str, str]:
+    """Give the key that sorts what is compared: losses as on their cards, then methods that use none."""
+    order, name = (losses.card(loss)["order"], loss) if method.uses_loss else (method.order, method.name)
+    return not method.uses_loss, order, name, "" if pd.isna(variant) or variant == "default" else variant
 
 
 def write_csv(table: pd.DataFrame, path: str | Path) -> None:
@@ -113,7 +126,6 @@ def write_csv(table: pd.DataFrame, path: str | Path) -> None:
 
 
 def read_csv(path: str | Path) -> pd.DataFrame:
-    """Read a table that :func:`write_csv` wrote; what does not apply is an empty text, as in the metrics table."""
-    text = [*METHOD, "supervision", "metric", "label", "unit", "a", "b", "note"]
-    table = pd.read_csv(path, dtype=dict.fromkeys(text, str))
-    return table.fillna({column: "" for column in text if column in table})
+    """Read a table that :func:`write_csv` wrote; what does not apply is null, as in the metrics table."""
+    text = [*COMPARED, "supervision", "metric", "label", "unit", "a", "b", "note"]
+    return pd.read_csv(path, dtype=dict.fromkeys(text, "str"))

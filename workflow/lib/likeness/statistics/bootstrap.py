@@ -1,8 +1,8 @@
-"""The crossed bootstrap over persons, for scores of pairs.
+"""The crossed bootstrap over subjects, for scores of pairs.
 
-Pairs that share a person are not independent. The crossed ("pigeonhole") bootstrap resamples persons with replacement
-and weights a pair by the product of its two persons' multiplicities: Owen, The pigeonhole bootstrap, Ann. Appl. Stat.
-2007, doi:10.1214/07-AOAS122. A pair within one person counts as often as its person.
+Pairs that share a subject are not independent. The crossed ("pigeonhole") bootstrap resamples subjects with replacement
+and weights a pair by the product of its two subjects' multiplicities: Owen, The pigeonhole bootstrap, Ann. Appl. Stat.
+2007, doi:10.1214/07-AOAS122. A pair within one subject counts as often as its subject.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 
 RESAMPLES = 5000
-FEWEST_PERSONS = 3
-"""With fewer persons resampling cannot vary the mean in a meaningful way: no interval, no p."""
-CALIBRATED_PERSONS = 20
-"""With fewer persons no known method holds its level: p is descriptive."""
+FEWEST_SUBJECTS = 3
+"""With fewer subjects resampling cannot vary the mean in a meaningful way: no interval, no p."""
+CALIBRATED_SUBJECTS = 20
+"""With fewer subjects no known method holds its level: p is descriptive."""
 
 
 def seed_of(*names: str) -> int:
@@ -25,40 +25,40 @@ def seed_of(*names: str) -> int:
 
 
 def pair_weights(first: np.ndarray, second: np.ndarray, resamples: int, seed: int) -> np.ndarray:
-    """Draw persons and give the weight of every pair in every resample.
+    """Draw subjects and give the weight of every pair in every resample.
 
     Args:
-        first: ``(pairs,)``, the name of a person of each pair.
-        second: ``(pairs,)``, the name of the other person, or the same one.
-        resamples: how many times persons are drawn.
+        first: ``(pairs,)``, the name of a subject of each pair.
+        second: ``(pairs,)``, the name of the other subject, or the same one.
+        resamples: how many times subjects are drawn.
         seed: of the draw.
 
     Returns:
         ``(resamples, pairs)``, whole numbers as floats.
     """
-    persons, index = np.unique(np.concatenate([first, second]).astype(str), return_inverse=True)
+    subjects, index = np.unique(np.concatenate([first, second]).astype(str), return_inverse=True)
     one, other = index[: len(first)], index[len(first) :]
-    share = np.full(len(persons), 1 / len(persons))
-    drawn = np.random.default_rng(seed).multinomial(len(persons), share, size=resamples).astype(float)
+    share = np.full(len(subjects), 1 / len(subjects))
+    drawn = np.random.default_rng(seed).multinomial(len(subjects), share, size=resamples).astype(float)
     return drawn[:, one] * np.where(one == other, 1.0, drawn[:, other])
 
 
 def draw(table: pd.DataFrame, dataset: str, resamples: int = RESAMPLES) -> np.ndarray:
     """Draw the weights ``(resamples, observations)`` of a wide table of test observations.
 
-    They depend on the dataset's name and persons alone, so that a subset of losses or metrics gets the same numbers.
+    They depend on the dataset's name and subjects alone, so that a subset of losses or metrics gets the same numbers.
 
     Args:
-        table: observations with the index levels ``first`` and ``second``, their persons.
+        table: observations with the index levels ``first`` and ``second``, their subjects.
         dataset: its name.
-        resamples: how many times persons are drawn.
+        resamples: how many times subjects are drawn.
     """
     first, second = (table.index.get_level_values(level).to_numpy() for level in ("first", "second"))
     return pair_weights(first, second, resamples, seed_of("test", dataset))
 
 
-def count_persons(table: pd.DataFrame, present: np.ndarray) -> int:
-    """Count the persons behind those observations of a wide table for which ``present`` is true."""
+def count_subjects(table: pd.DataFrame, present: np.ndarray) -> int:
+    """Count the subjects behind those observations of a wide table for which ``present`` is true."""
     index = table.index[present]
     return len(set(index.get_level_values("first")) | set(index.get_level_values("second")))
 

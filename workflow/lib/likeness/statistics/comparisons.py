@@ -1,8 +1,8 @@
-"""Every method against every other, on the same observations.
+"""Every loss of a method against every other, and against the methods that use no loss, on the same observations.
 
 ``effect`` is the mean difference a − b in the metric's own unit, with an interval; ``p`` tests it against zero.
-Both are from the crossed bootstrap over persons. ``p_holm`` corrects for all comparisons of one dataset, network and
-metric. ``note`` says what a reader must know, above all that with fewer than 20 persons p is descriptive. A pair that
+Both are from the crossed bootstrap over subjects. ``p_holm`` corrects for all comparisons of one dataset, method and
+metric. ``note`` says what a reader must know, above all that with fewer than 20 subjects p is descriptive. A pair that
 cannot be compared, because a training diverged or a distance is infinite, keeps its line, says so and has no p.
 """
 
@@ -15,53 +15,62 @@ import numpy as np
 import pandas as pd
 from statsmodels.stats.multitest import multipletests
 
-from likeness.statistics.aggregate import method_name, method_order, observations, overall, wide
+from likeness.methods import Methods
+from likeness.statistics.aggregate import name_of, observations, order_of, overall, wide
 from likeness.statistics.bootstrap import (
-    CALIBRATED_PERSONS,
-    FEWEST_PERSONS,
+    CALIBRATED_SUBJECTS,
+    FEWEST_SUBJECTS,
     RESAMPLES,
-    count_persons,
+    count_subjects,
     draw,
     interval,
     p_value,
     resampled_means,
 )
 
-FAMILY = ["dataset", "network", "metric"]
+FAMILY = ["dataset", "method", "metric"]
 COLUMNS = [*FAMILY, "a", "b", "n_pairs", "n_subjects", "p", "p_holm", "effect", "effect_low", "effect_high", "note"]
 
 
-def compare(metrics: pd.DataFrame, resamples: int = RESAMPLES, confidence: float = 0.95) -> pd.DataFrame:
-    """Compare all methods with each other, the unregistered pairs among them, in every metric.
+def compare(
+    metrics: pd.DataFrame, methods: Methods, resamples: int = RESAMPLES, confidence: float = 0.95
+) -> pd.DataFrame:
+    """Compare all losses of every method with each other and with the methods that use none, in every metric.
 
     Args:
         metrics: the metrics table, with ``chosen`` filled; metrics per label enter as the mean over labels.
+        methods: of the study.
         resamples: of the crossed bootstrap.
         confidence: coverage of the intervals.
 
     Returns:
-        The columns :data:`COLUMNS`; ``a`` and ``b`` are losses, ``loss/variant`` or ``unregistered``.
+        The columns :data:`COLUMNS`; ``method`` is the one whose losses are compared, null where no method uses one;
+        ``a`` and ``b`` are losses, ``loss/variant``, or methods that use none, the unregistered pairs among them.
     """
     merged = observations(overall(metrics[(metrics.split == "test") & metrics.chosen]))
     found: list[dict[str, Any]] = []
     for name, part in merged.groupby("dataset", sort=True):
         table = wide(part)
         weights = draw(table, str(name), resamples)
-        for network in sorted(set(part.network) - {""}):
+        leading: list[str | None] = [m.name for m in methods.values() if m.uses_loss and m.name in set(part.method)]
+        for method in leading or [None]:
             for metric in sorted(set(part.metric)):
-                family = {"dataset": name, "network": network, "metric": metric}
-                found += _compare_family(family, table, weights, confidence)
+                family = {"dataset": name, "method": method, "metric": metric}
+                found += _compare_family(family, methods, table, weights, confidence)
     return pd.DataFrame(found, columns=COLUMNS)
 
 
 def _compare_family(
-    family: dict[str, Any], table: pd.DataFrame, weights: np.ndarray, confidence: float
+    family: dict[str, Any], methods: Methods, table: pd.DataFrame, weights: np.ndarray, confidence: float
 ) -> list[dict[str, Any]]:
     levels = table.columns.to_frame(index=False)
-    of_family = (levels.metric == family["metric"]) & levels.network.isin([family["network"], ""])
-    methods = levels[of_family]
-    order = sorted(methods.index, key=lambda i: method_order(*methods.loc[i, ["method", "loss", "variant"]]))
-    names = [method_name(*methods.loc[i, ["method", "loss", "variant"]]) for i in order]
+    others = [name for name, method in methods.items() if not method.uses_loss]
+    found = levels[(levels.metric == family["metric"]) & levels.method.isin([family["method"], *others])]
+    compared = {
+        i: (methods[row.method], row.loss, row.variant) for i, row in zip(found.index, found.itertuples(), strict=True)
+    }
+    order = sorted(compared, key=lambda i: order_of(*compared[i]))
+    names = [name_of(*compared[i]) for i in order]
     values = table.iloc[:, order].to_numpy()
     pairs = list(combinations(range(len(order)), 2))
     if not pairs:
@@ -86,13 +95,13 @@ def _compare_two(table: pd.DataFrame, values: np.ndarray, means: np.ndarray, con
         confidence: coverage of the interval.
     """
     present = ~np.isnan(values).any(axis=1)
-    n_subjects = count_persons(table, present)
+    n_subjects = count_subjects(table, present)
     notes = _notes(values, present, n_subjects)
     row: dict[str, Any] = {"n_pairs": int(present.sum()), "n_subjects": n_subjects, "note": "; ".join(notes)}
     row |= dict.fromkeys(["p", "p_holm", "effect", "effect_low", "effect_high"], float("nan"))
     if present.any() and np.isfinite(values[present]).all():
         row["effect"] = float((values[present, 0] - values[present, 1]).mean())
-        if n_subjects >= FEWEST_PERSONS:
+        if n_subjects >= FEWEST_SUBJECTS:
             row["effect_low"], row["effect_high"] = interval(means, confidence)
             row["p"] = p_value(means, row["effect"])
     return row
@@ -105,9 +114,9 @@ def _notes(values: np.ndarray, present: np.ndarray, n_subjects: int) -> list[str
     infinite = np.isinf(values[present]).sum(axis=0)
     if infinite.any():
         return [f"not compared: infinite pairs, {infinite[0]} of a, {infinite[1]} of b"]
-    if n_subjects < FEWEST_PERSONS:
-        return [f"not tested: fewer than {FEWEST_PERSONS} subjects"]
-    return [f"p is descriptive: fewer than {CALIBRATED_PERSONS} subjects"] if n_subjects < CALIBRATED_PERSONS else []
+    if n_subjects < FEWEST_SUBJECTS:
+        return [f"not tested: fewer than {FEWEST_SUBJECTS} subjects"]
+    return [f"p is descriptive: fewer than {CALIBRATED_SUBJECTS} subjects"] if n_subjects < CALIBRATED_SUBJECTS else []
 
 
 def _holm(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

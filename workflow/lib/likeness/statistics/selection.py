@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 
+from likeness.methods import Methods
+from likeness.results import KEYS
 from likeness.statistics.aggregate import overall
 
-TRAINING = ["dataset", "network", "loss", "variant", "seed"]
-COLUMNS = [*TRAINING, "lam", "score", "metric", "ndv", "feasible"]
+COLUMNS = [*KEYS, "lam", "score", "metric", "ndv", "feasible"]
 PRIMARY = ("epe", "dice", "tre", "dice_instance")
 LOWER_IS_BETTER = ("epe", "tre")
 MAX_FOLDING = 0.1
@@ -20,22 +21,23 @@ def primary_metric(metrics: pd.DataFrame, dataset: str) -> str:
     return next((name for name in PRIMARY if name in known), PRIMARY[0])
 
 
-def candidates(metrics: pd.DataFrame, max_folding: float = MAX_FOLDING) -> pd.DataFrame:
-    """Judge every λ of every training on validation.
+def candidates(metrics: pd.DataFrame, methods: Methods, max_folding: float = MAX_FOLDING) -> pd.DataFrame:
+    """Judge every λ of every run on validation.
 
     Args:
         metrics: the metrics table.
+        methods: of the study; those without λ are left out.
         max_folding: highest mean non-diffeomorphic volume (3D) or area (2D) in percent.
 
     Returns:
-        One row per training and λ with the columns :data:`COLUMNS`: ``score`` is the mean over validation pairs of
+        One row per run and λ with the columns :data:`COLUMNS`: ``score`` is the mean over validation pairs of
         ``metric``, the primary score; ``ndv`` is the mean of NDV, in 2D of NDA. A λ whose field is not finite for some
         pair has diverged: its ``score`` is NaN and it is not feasible.
     """
-    trained = metrics[(metrics.split == "val") & (metrics.loss != "")]
-    primary = {name: primary_metric(trained, name) for name in trained.dataset.unique()}
-    keys = [*TRAINING, "lam"]
-    rows = overall(trained[trained.metric.isin(["ndv", "nda"]) | (trained.metric == trained.dataset.map(primary))])
+    found = metrics[(metrics.split == "val") & with_lam(metrics, methods)]
+    primary = {name: primary_metric(found, name) for name in found.dataset.unique()}
+    keys = [*KEYS, "lam"]
+    rows = overall(found[found.metric.isin(["ndv", "nda"]) | (found.metric == found.dataset.map(primary))])
     folding = _mean(rows[rows.metric.isin({"ndv", "nda"})], keys, skipna=False).rename("ndv")
     score = _mean(rows[rows.metric == rows.dataset.map(primary)], keys, skipna=True).rename("score")
     table = pd.concat([score, folding], axis=1).reset_index().sort_values(keys, ignore_index=True)
@@ -45,23 +47,28 @@ def candidates(metrics: pd.DataFrame, max_folding: float = MAX_FOLDING) -> pd.Da
     return table[COLUMNS]
 
 
+def with_lam(table: pd.DataFrame, methods: Methods) -> pd.Series:
+    """Tell of every row whether its method has a regularisation weight."""
+    return table.method.isin([name for name, method in methods.items() if method.has_lam])
+
+
 def _mean(rows: pd.DataFrame, keys: list[str], skipna: bool) -> pd.Series:
     finite = rows.assign(value=rows.value.where(rows.value.abs() != float("inf")))
     return finite.groupby(keys, dropna=False, observed=True)["value"].mean(skipna=skipna)
 
 
 def choose(judged: pd.DataFrame) -> pd.DataFrame:
-    """Choose one λ per training.
+    """Choose one λ per run.
 
     The best score among the feasible λ wins. Where none is feasible, the one that folds least is taken and
-    ``feasible`` is false; where every λ diverged, the strongest regularisation stands for the training, its ``score``
+    ``feasible`` is false; where every λ diverged, the strongest regularisation stands for the run, its ``score``
     empty. Ties go to the stronger regularisation.
 
     Args:
         judged: what :func:`candidates` gives.
 
     Returns:
-        One row per training, the columns :data:`COLUMNS`.
+        One row per run, the columns :data:`COLUMNS`.
     """
     cost = judged.score.where(judged.metric.isin(LOWER_IS_BETTER), -judged.score)
     ranked = judged.assign(
@@ -70,17 +77,19 @@ def choose(judged: pd.DataFrame) -> pd.DataFrame:
         _folding=judged.ndv.where(~judged.feasible, 0.0),
         _cost=cost,
         _weakness=-judged.lam,
-    ).sort_values([*TRAINING, "_diverged", "_infeasible", "_folding", "_cost", "_weakness"])
-    return ranked.drop_duplicates(TRAINING)[COLUMNS].reset_index(drop=True)
+    ).sort_values([*KEYS, "_diverged", "_infeasible", "_folding", "_cost", "_weakness"])
+    return ranked.drop_duplicates(list(KEYS))[COLUMNS].reset_index(drop=True)
 
 
-def mark(metrics: pd.DataFrame, selection: pd.DataFrame) -> pd.DataFrame:
-    """Fill the column ``chosen`` of the metrics table: true at the chosen λ, and for every row without a training.
+def mark(metrics: pd.DataFrame, selection: pd.DataFrame, methods: Methods) -> pd.DataFrame:
+    """Fill the column ``chosen`` of the metrics table: true at the chosen λ, and for every method without λ.
 
     Args:
         metrics: the metrics table.
         selection: what :func:`choose` gives.
+        methods: of the study.
     """
-    chosen = pd.MultiIndex.from_frame(selection[[*TRAINING, "lam"]])
-    here = pd.MultiIndex.from_frame(metrics[[*TRAINING, "lam"]])
-    return metrics.assign(chosen=here.isin(chosen) | (metrics.loss == ""))
+    keys = [*KEYS, "lam"]
+    # a merge takes null for equal to null
+    found = metrics[keys].merge(selection[keys].assign(chosen=True), how="left", on=keys)["chosen"]
+    return metrics.assign(chosen=found.notna().to_numpy() | ~with_lam(metrics, methods).to_numpy())

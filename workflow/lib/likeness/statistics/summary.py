@@ -1,7 +1,8 @@
-"""One line per method and metric: the mean over independent observations, with an interval over persons.
+"""One line per loss of each method, or other method, and metric: the mean over independent observations.
 
-``n_pairs`` counts observations, ``n_subjects`` persons, ``n_seeds`` the trainings that did not diverge (0 where nothing
-is trained). A method that diverged for every seed keeps its line, with ``n_pairs`` 0 and nothing else.
+The interval is over subjects. ``n_pairs`` counts observations, ``n_subjects`` subjects, ``n_seeds`` the runs that did
+not diverge, 0 where there are no seeds. What diverged for every seed keeps its line, with ``n_pairs`` 0 and nothing
+else.
 
 The interval speaks of other subjects, not of other seeds: trainings are averaged before it is made.
 
@@ -11,57 +12,75 @@ standard deviation and the interval are empty, and the median, which an infinite
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from likeness import losses
-from likeness.statistics.aggregate import METHOD, SERIES, final, method_order, observations, wide
-from likeness.statistics.bootstrap import FEWEST_PERSONS, RESAMPLES, count_persons, draw, interval, resampled_means
+from likeness.methods import Methods
+from likeness.statistics.aggregate import COMPARED, SERIES, final, observations, order_of, wide
+from likeness.statistics.bootstrap import FEWEST_SUBJECTS, RESAMPLES, count_subjects, draw, interval, resampled_means
 
 COUNTS = ["n_pairs", "n_subjects", "n_seeds"]
 STATISTICS = ["mean", "sd", "median", "ci_low", "ci_high"]
-COLUMNS = [*METHOD, "supervision", "metric", "label", "unit", *COUNTS, *STATISTICS]
+COLUMNS = [*COMPARED, "supervision", "metric", "label", "unit", *COUNTS, *STATISTICS]
 
 
-def summarise(metrics: pd.DataFrame, resamples: int = RESAMPLES, confidence: float = 0.95) -> pd.DataFrame:
+def summarise(
+    metrics: pd.DataFrame, methods: Methods, resamples: int = RESAMPLES, confidence: float = 0.95
+) -> pd.DataFrame:
     """Summarise the test pairs at the chosen λ, per label and as the mean over labels.
 
     Args:
         metrics: the metrics table, with ``chosen`` filled.
+        methods: of the study.
         resamples: of the crossed bootstrap, from which the intervals are.
         confidence: coverage of the intervals.
 
     Returns:
-        The columns :data:`COLUMNS`, sorted by dataset, network, method (the unregistered pairs last), metric and label.
+        The columns :data:`COLUMNS`, sorted by dataset, method, loss, metric and label; methods that use no loss come
+        last.
     """
     merged = observations(final(metrics))
     rows: list[dict[str, Any]] = []
     for name, part in merged.groupby("dataset", sort=True):
-        rows += sorted(_summarise_dataset(str(name), part, resamples, confidence), key=_place)
+        rows += sorted(_summarise_dataset(str(name), part, methods, resamples, confidence), key=_place(methods))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _place(row: dict[str, Any]) -> tuple[Any, ...]:
-    return row["network"], method_order(row["method"], row["loss"], row["variant"]), row["metric"], row["label"]
+def _place(methods: Methods) -> Callable[[dict[str, Any]], tuple[Any, ...]]:
+    """Give the key that sorts lines: the losses of each method in the order of the study, then other methods."""
+    place = {name: number for number, name in enumerate(methods)}
+
+    def key(row: dict[str, Any]) -> tuple[Any, ...]:
+        method = methods[row["method"]]
+        lead = place[method.name] if method.uses_loss else len(place)
+        return lead, order_of(method, row["loss"], row["variant"]), row["metric"], row["label"]
+
+    return key
 
 
-def _summarise_dataset(name: str, merged: pd.DataFrame, resamples: int, confidence: float) -> list[dict[str, Any]]:
+def _summarise_dataset(
+    name: str, merged: pd.DataFrame, methods: Methods, resamples: int, confidence: float
+) -> list[dict[str, Any]]:
     table = wide(merged)
     weights = draw(table, name, resamples)
-    seeds = merged.groupby([c for c in SERIES if c != "dataset"])["seeds"].max()
+    keys = [c for c in SERIES if c != "dataset"]
+    # in the order of the wide table's columns
+    seeds = merged.groupby(keys, sort=True, dropna=False)["seeds"].max().to_numpy()
     means = resampled_means(weights, table.where(table.abs() != np.inf).to_numpy())
     rows = []
     for i, series in enumerate(table.columns):
-        who: dict[str, str] = dict(zip(map(str, table.columns.names), series, strict=True))
+        who: dict[str, Any] = dict(zip(map(str, table.columns.names), series, strict=True))
         present = table.iloc[:, i].notna().to_numpy()
-        n_subjects = count_persons(table, present)
-        counts = (int(present.sum()), n_subjects, int(seeds[series]) if who["loss"] else 0)
-        enough = n_subjects >= FEWEST_PERSONS
+        n_subjects = count_subjects(table, present)
+        counts = (int(present.sum()), n_subjects, int(seeds[i]))
+        enough = n_subjects >= FEWEST_SUBJECTS
         limits = interval(means[:, i], confidence) if enough else (float("nan"), float("nan"))
         described = describe(table.iloc[:, i].to_numpy()[present], limits)
-        supervision = losses.card(who["loss"])["supervision"] if who["loss"] else ""
+        supervision = losses.card(who["loss"])["supervision"] if methods[who["method"]].uses_loss else None
         numbers: dict[str, float] = dict(zip([*COUNTS, *STATISTICS], [*counts, *described], strict=True))
         rows.append({"dataset": name, **who, "supervision": supervision, **numbers})
     return rows

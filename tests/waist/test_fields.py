@@ -1,0 +1,91 @@
+"""The format of displacement fields: what is written is read, and anything else is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from likeness import fields
+from likeness.fields import Fields, Search
+from likeness.userinput.refusals import Refusal
+
+SHAPE = (6, 5)
+SEARCHES = [Search(0.3, 100, converged=True), Search(1.0, 40, converged=False), Search(30.0, 0, False, diverged=True)]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for number, search in enumerate(SEARCHES[:2]):
+        fields.write(tmp_path, search.lam, "a", "b", np.full((*SHAPE, 2), number, np.float64))
+    fields.write_manifest(tmp_path, SHAPE, SEARCHES)
+    return tmp_path
+
+
+def test_what_is_written_is_read(folder: Path) -> None:
+    found = Fields.open(folder)
+    assert found.shape == SHAPE
+    assert list(found.searches) == SEARCHES
+    read = [found.read(search, "a", "b") for search in found.searches]
+    assert [None if field is None else (field.dtype, field.max()) for field in read] == [
+        (np.float32, 0),
+        (np.float32, 1),
+        None,
+    ]
+
+
+def test_a_method_without_a_weight_has_one_field_for_each_pair(tmp_path: Path) -> None:
+    fields.write(tmp_path, None, "a", "b", np.ones((*SHAPE, 2)))
+    fields.write_manifest(tmp_path, SHAPE, [Search(None)])
+    found = Fields.open(tmp_path)
+    field = found.read(found.searches[0], "a", "b")
+    assert field is not None
+    assert field.all()
+    assert (tmp_path / "-" / "a+b.npz").is_file()
+
+
+def test_names_with_the_same_letters_are_different_pairs(tmp_path: Path) -> None:
+    for pair, value in ((("a__b", "c"), 1), (("a", "b__c"), 2), (("a-", "b"), 3), (("a", "-b"), 4)):
+        fields.write(tmp_path, 1.0, *pair, np.full((*SHAPE, 2), value))
+    assert len(list(tmp_path.rglob("*.npz"))) == 4
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda folder: (folder / "0.3" / "a+b.npz").unlink(), "a+b.npz: holds no displacement field"),
+        (lambda folder: (folder / "0.3" / "a+b.npz").write_bytes(b"PK"), "a+b.npz: holds no displacement field"),
+        (lambda folder: fields.write(folder, 0.3, "a", "b", np.ones((5, 6, 2))), "float32 of shape (5, 6, 2), but the"),
+        (lambda folder: np.savez(folder / "0.3" / "a+b.npz", other=np.ones(3)), "a+b.npz: holds no displacement field"),
+        (
+            lambda folder: np.savez(folder / "0.3" / "a+b.npz", displacement=np.ones((*SHAPE, 2), int)),
+            "has int64 of shape (6, 5, 2), but the fixed grid needs floats",
+        ),
+        (
+            lambda folder: np.savez(folder / "0.3" / "a+b.npz", displacement=np.array([folder], object)),
+            "a+b.npz: holds no displacement field (Object arrays cannot be loaded",
+        ),
+    ],
+    ids=["missing", "broken", "other shape", "other key", "whole numbers", "objects"],
+)
+def test_a_field_that_is_none_is_refused(folder: Path, damage, words: str) -> None:
+    damage(folder)
+    found = Fields.open(folder)
+    with pytest.raises(Refusal) as refusal:
+        found.read(found.searches[0], "a", "b")
+    assert words in str(refusal.value)
+    assert str(refusal.value).endswith(f"delete {folder} and run again, so that it is made anew")
+
+
+@pytest.mark.parametrize(
+    "text", [None, "{", "[]", json.dumps({"format": 2, "shape": [6, 5], "searches": []}), '{"format": 1}']
+)
+def test_a_manifest_that_is_none_is_refused(folder: Path, text: str | None) -> None:
+    manifest = folder / fields.MANIFEST
+    manifest.unlink()
+    if text is not None:
+        manifest.write_text(text)
+    with pytest.raises(Refusal, match=r"fields\.json: is no manifest of displacement fields"):
+        Fields.open(folder)
