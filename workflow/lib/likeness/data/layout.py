@@ -262,16 +262,7 @@ def _read_images(path: Path) -> pd.DataFrame:
             msg += f"; run `make upgrade-dataset FOLDER={plain(folder)}`, which renames them"
         raise DatasetError(msg)
     table = _read_table(path, ("id", "image", "split"))
-    for column in table.columns:
-        if column.lower().rstrip("s") == "person":
-            also = ", or take it out, since 'subject' is there too" if "subject" in table else ""
-            msg = f"{path}: column '{column}' is called 'subject' now; rename it{also}"
-            raise DatasetError(msg)
-        # other columns are the user's own, but these would be taken for files that are then not read
-        known = next((k for k in COLUMNS if k not in table and k.rstrip("s") == column.lower().rstrip("s")), None)
-        if known is not None:
-            msg = f"{path}: column '{column}' would not be read; rename it to '{known}', or to something less like it"
-            raise DatasetError(msg)
+    _check_columns(path, table)
     for id in table.id:
         if not id or not set(id) <= _NAME_CHARACTERS or id[0] in ".-" or len(id) > _LONGEST_NAME:
             msg = f"{path}: column 'id' has {shown(id)}; use letters, digits, '.', '_' and '-', "
@@ -288,6 +279,20 @@ def _read_images(path: Path) -> pd.DataFrame:
     if "position" in table:
         table["position"] = [_number(path, *row) for row in zip(table.id, table.position, strict=True)]
     return table.set_index("id")
+
+
+def _check_columns(path: Path, table: pd.DataFrame) -> None:
+    """Refuse columns that would be ignored although their names say that they mean something."""
+    for column in table.columns:
+        if column.lower().rstrip("s") == "person":
+            also = ", or take it out, since 'subject' is there too" if "subject" in table else ""
+            msg = f"{path}: column '{column}' is called 'subject' now; rename it{also}"
+            raise DatasetError(msg)
+        # other columns are the user's own, but these would be taken for files that are then not read
+        known = next((k for k in COLUMNS if k not in table and k.rstrip("s") == column.lower().rstrip("s")), None)
+        if known is not None:
+            msg = f"{path}: column '{column}' would not be read; rename it to '{known}', or to something less like it"
+            raise DatasetError(msg)
 
 
 def _check_splits(path: Path, table: pd.DataFrame, column: str, what: str) -> None:
