@@ -46,6 +46,13 @@ def test_two_settings_of_one_kind_are_two_methods() -> None:
 CARD = {"title": "x", "order": 1, "colour": "#000000", "marker": "o", "trained": False}
 
 
+def make_up(monkeypatch: pytest.MonkeyPatch, said: dict[str, Any]) -> None:
+    """Let there be a kind of method with a card of its own."""
+    known = methods.card
+    monkeypatch.setattr(methods, "card", lambda kind: {**CARD, **said} if kind == "made_up" else known(kind))
+    monkeypatch.setattr(methods, "kinds", lambda: ["made_up"])
+
+
 @pytest.mark.parametrize(
     ("said", "expected"),
     [
@@ -64,10 +71,16 @@ CARD = {"title": "x", "order": 1, "colour": "#000000", "marker": "o", "trained":
     ids=["given", "no seeds", "network", "drawn"],
 )
 def test_a_method_has_the_runs_that_its_card_says(said: dict[str, Any], expected: list, monkeypatch) -> None:
-    known = methods.card
-    monkeypatch.setattr(methods, "card", lambda kind: {**CARD, **said} if kind == "made_up" else known(kind))
-    monkeypatch.setattr(methods, "kinds", lambda: ["made_up"])
+    make_up(monkeypatch, said)
     config = SMALL | {"methods": {"made_up": None}, "losses": {"mse": None, "deepsim_ae": None}, "seeds": [1, 2]}
     study = Study.load(config)
     assert [(run.loss, run.seed) for run in study.runs()] == expected
     assert list(study.trainings()) == []
+
+
+def test_a_loss_that_draws_noise_in_volumes_alone_has_seeds_there_alone(monkeypatch) -> None:
+    make_up(monkeypatch, {"uses_loss": True, "has_lam": True, "seeds": "drawn"})
+    datasets = {"mni-brain": None, "mni-brain-3d": None}
+    config = {"methods": {"made_up": None}, "losses": {"deepsim_vgg": None}, "datasets": datasets, "seeds": [1, 2]}
+    runs = list(Study.load(SMALL | config).runs())
+    assert [(run.dataset, run.seed) for run in runs] == [("mni-brain", None), ("mni-brain-3d", 1), ("mni-brain-3d", 2)]

@@ -237,7 +237,7 @@ class Study:
         for dataset in self.datasets:
             for name in self.config["methods"]:
                 for loss, variant in self.combinations(dataset) if self.methods[name].uses_loss else [(None, None)]:
-                    for seed in self._seeds(name, loss):
+                    for seed in self._seeds(dataset, name, loss):
                         yield Run(dataset, name, loss, variant, seed)
 
     def trainings(self) -> Iterator[tuple[str, str, str, str, int]]:
@@ -256,11 +256,12 @@ class Study:
             if self.left_out(dataset, loss, variant) is None
         ]
 
-    def _seeds(self, name: str, loss: str | None) -> Sequence[int | None]:
+    def _seeds(self, dataset: str, name: str, loss: str | None) -> Sequence[int | None]:
         """List the seeds of the runs of a method: one run stands for all where nothing is drawn."""
         drawn = {"always": True, "never": False}.get(self.methods[name].seeds)
         if drawn is None:
-            drawn = loss is not None and (losses.card(loss).get("noise", False) or self.trains_extractor(loss))
+            dims = self.capabilities[dataset]["spatial_dims"]
+            drawn = loss is not None and (losses.draws_noise(loss, dims) or self.trains_extractor(loss))
         return self.seeds if drawn else [None]
 
     def left_out(self, dataset: str, loss: str, variant: str) -> str | None:
