@@ -16,7 +16,7 @@ from likeness.runtime import provenance
 
 READ = provenance._read
 
-WORDS = re.compile(r'(\bmsg \+?= \(?\s*|\braise \w+\(msg \+ |^ *print\()(f?")', re.MULTILINE)
+WORDS = re.compile(r'(\bmsg \+?= \(?\s*|\braise \w+\((?:msg \+|path,) |^ *print\()(f?")', re.MULTILINE)
 """Where a message begins."""
 MANNERS = {
     "userinput/refusals.py": (("did you mean", "do you mean"), ("is a folder", "is just a folder")),

@@ -19,7 +19,7 @@ import numpy as np
 
 from likeness.results import ABSENT
 from likeness.runtime.atomic import write_json
-from likeness.userinput.refusals import Refusal
+from likeness.userinput.refusals import Refusal, made_anew
 
 KEY = "displacement"
 """Of the array in its archive."""
@@ -108,17 +108,15 @@ class Fields:
         if search.diverged:
             return None
         path = _place(self.folder, search.lam, moving, fixed)
-        again = f"delete {self.folder} and run again, so that it is made anew"
         try:
             with np.load(path, allow_pickle=False) as file:
                 displacement = file[KEY]
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            msg = f"{path}: holds no displacement field ({error}); {again}"
-            raise Refusal(msg) from error
+            raise made_anew(path, f"holds no displacement field ({error})", self.folder) from error
         wanted = (*self.shape, len(self.shape))
         if displacement.shape != wanted or displacement.dtype.kind != "f":
-            msg = f"{path}: has {displacement.dtype} of shape {displacement.shape}, but the fixed grid needs floats of "
-            raise Refusal(msg + f"shape {wanted}; {again}")
+            msg = f"has {displacement.dtype} of shape {displacement.shape}, but the fixed grid needs floats of shape "
+            raise made_anew(path, msg + f"{wanted}", self.folder)
         return displacement
 
 

@@ -48,7 +48,6 @@ RESERVED = ("all", "mean")
 _SCHEMA = Path(__file__).parents[3] / "schemas" / "dataset.schema.yaml"
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
 _LONGEST_NAME = 64
-_FORMER_SUBJECT = "it is called 'subject' now, write that"
 _UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")
 """Categories of characters that no table can show in one line."""
 
@@ -285,8 +284,8 @@ def _check_columns(path: Path, table: pd.DataFrame) -> None:
     """Refuse columns that would be ignored although their names say that they mean something."""
     for column in table.columns:
         if column.lower().rstrip("s") == "person":
-            also = ", or take it out, since 'subject' is there too" if "subject" in table else ""
-            msg = f"{path}: column '{column}' is called 'subject' now; rename it{also}"
+            msg = f"{path}: column '{column}' is called 'subject' now; rename it"
+            msg += ", or take it out, since 'subject' is there too" if "subject" in table else ""
             raise DatasetError(msg)
         # other columns are the user's own, but these would be taken for files that are then not read
         known = next((k for k in COLUMNS if k not in table and k.rstrip("s") == column.lower().rstrip("s")), None)
@@ -411,7 +410,8 @@ def _check_rule(raw: RawDataset) -> None:
     for key, column in columns.items():
         if column not in images:
             msg = f"{path}: key '{key}' needs the column '{plain(column)}', which images.csv lacks; "
-            raise DatasetError(msg + (_FORMER_SUBJECT if column == "person" else suggest(column, images.columns)))
+            msg += "it is called 'subject' now, write that" if column == "person" else suggest(column, images.columns)
+            raise DatasetError(msg)
     for side in ("moving", "fixed"):
         for column, value in rule.get(side, {}).items():
             if not pairing.has_value(images[column], value).any():

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from likeness.userinput.refusals import Refusal
+from likeness.userinput.refusals import made_anew
 
 PARTS = {
     "image": np.float32,
@@ -156,8 +156,7 @@ class Dataset:
             with np.load(path, allow_pickle=False) as parts:
                 return Sample(id, **{name: parts[name] for name in PARTS if name in parts})
         except (ValueError, EOFError, zipfile.BadZipFile) as error:
-            msg = f"{path}: is broken ({error}); delete {self.folder} and run again, so that it is made anew"
-            raise Refusal(msg) from error
+            raise made_anew(path, f"is broken ({error})", self.folder) from error
 
     def pairs_of(self, split: str) -> list[tuple[str, str]]:
         """List the pairs ``(moving, fixed)`` of ``train``, ``val`` or ``test``."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from likeness.runtime import locks
-from likeness.userinput.refusals import Refusal
+from likeness.userinput.refusals import made_anew
 
 _OWNER = "owner"
 """The file that the owner of a temporary folder holds locked."""
@@ -90,8 +90,7 @@ def read_json(path: Path, source: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
     except ValueError as error:
-        msg = f"{path}: is no JSON ({error}); delete {source} and run again, so that it is made anew"
-        raise Refusal(msg) from error
+        raise made_anew(path, f"is no JSON ({error})", source) from error
 
 
 def work_folder(place: str | Path, key: str) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from likeness.runtime.atomic import whole
-from likeness.userinput.refusals import Refusal
+from likeness.userinput.refusals import made_anew
 
 
 def save_weights(weights: dict[str, Tensor], path: str | Path) -> None:
@@ -35,9 +35,7 @@ def load_weights(module: nn.Module, path: Path, source: Path) -> nn.Module:
     try:
         module.load_state_dict(load_file(path))
     except SafetensorError as error:
-        msg = f"{path}: holds no weights ({error}); delete {source} and run again, so that it is made anew"
-        raise Refusal(msg) from error
+        raise made_anew(path, f"holds no weights ({error})", source) from error
     except RuntimeError as error:
-        msg = f"{path}: holds weights of another architecture than the study's; delete {source} and run again, so that "
-        raise Refusal(msg + "it is made anew") from error
+        raise made_anew(path, "holds weights of another architecture than the study's", source) from error
     return module

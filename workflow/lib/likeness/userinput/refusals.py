@@ -101,3 +101,9 @@ def other_network(path: Path, fault: str) -> Refusal:
     """Make the error for a file of weights that is of another network than the one it is read for."""
     msg = f"{path}: {fault}, so it is of another network; fetch the file again"
     return Refusal(msg)
+
+
+def made_anew(path: Path, fault: str, source: Path) -> Refusal:
+    """Make the error for a spoilt file that a job made, with the file or folder that all it made lies in."""
+    msg = f"{path}: {fault}; delete {source} and run again, so that it is made anew"
+    return Refusal(msg)
