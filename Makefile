@@ -18,7 +18,7 @@ define needs
     { echo "make $@ needs the packages $(2): install them, or run it as root or with sudo"; exit 1; }
 endef
 
-.PHONY: help setup figures check test test-slurm test-kubernetes test-conda lint format loss losses envs lock docs clean merge bench bench-scale
+.PHONY: help setup figures check test test-slurm test-kubernetes test-conda lint format loss losses upgrade-dataset envs lock docs clean merge bench bench-scale
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -84,6 +84,9 @@ losses: $(READY) ## every loss, what it compares and needs, and its options
 
 loss: $(READY) ## the two files of a new loss: make loss NAME=my_loss
 	@$(BIN)/python workflow/tools/new_loss.py "$(NAME)"
+
+upgrade-dataset: $(READY) ## rename a dataset folder of the layout with subjects.csv: make upgrade-dataset FOLDER=data/mine
+	@$(BIN)/python workflow/tools/upgrade_dataset.py "$(FOLDER)"
 
 docs: $(READY) ## the tables in README.md and docs/, from the schemas and the losses' cards
 	$(BIN)/python workflow/tools/docs.py

@@ -41,7 +41,7 @@ def test_the_refusal_of_a_missing_folder_names_file_key_and_mend(tmp_path: Path,
         Study.load(yaml.safe_load((CONFIG / "evidence.yaml").read_text()), "evidence.yaml")
     assert str(refusal.value) == (
         "evidence.yaml: key 'datasets.em-drosophila.folder': data/em-drosophila: no such folder; "
-        "name a folder that holds dataset.yaml and subjects.csv"
+        "name a folder that holds dataset.yaml and images.csv"
     )
 
 

@@ -62,26 +62,26 @@ def test_a_complete_dataset_passes(tmp_path, dims):
 
 
 def test_unknown_columns_are_kept(folder):
-    edit_table(folder / "subjects.csv", 0, "scanner", "A")
-    assert layout.check_tables(folder).subjects.scanner.iloc[0] == "A"
+    edit_table(folder / "images.csv", 0, "scanner", "A")
+    assert layout.check_tables(folder).images.scanner.iloc[0] == "A"
 
 
 def test_labels_count_only_where_all_that_train_have_one(tmp_path):
-    folder = make_dataset(tmp_path, subjects={"train": 3, "val": 2, "test": 3})
-    table = pd.read_csv(folder / "subjects.csv", dtype=str, keep_default_na=False)
+    folder = make_dataset(tmp_path, images={"train": 3, "val": 2, "test": 3})
+    table = pd.read_csv(folder / "images.csv", dtype=str, keep_default_na=False)
     for split, counted in (("test", True), ("train", False)):
-        edit_table(folder / "subjects.csv", int(table.index[table.split == split][0]), "label", "")
+        edit_table(folder / "images.csv", int(table.index[table.split == split][0]), "label", "")
         able = layout.capabilities(folder)
         assert ("label" in able["parts"]) is counted
         assert able["partly"] == ([] if counted else ["label"])
 
 
 def test_an_empty_column_is_no_capability(folder):
-    edit_table(folder / "subjects.csv", 0, "mask", "")
+    edit_table(folder / "images.csv", 0, "mask", "")
     assert layout.capabilities(folder)["parts"] == ["image", "label", "labels"]
 
 
-@pytest.mark.parametrize("name", ["dataset.yaml", "subjects.csv"])
+@pytest.mark.parametrize("name", ["dataset.yaml", "images.csv"])
 def test_missing_table(folder, name):
     (folder / name).unlink()
     assert f"{name}: missing; write" in refusal(folder)
@@ -113,9 +113,9 @@ def test_missing_folder(tmp_path):
         ({"evaluate": [0, 1]}, "key 'evaluate' has the background 0; take it out or set 'background: null'"),
         ({"kinds": {"inside": [1, 7]}}, "key 'kinds' has 7 but 'labels' does not name it"),
         ({"kinds": {"inside": [1, 2], "other": [2]}}, "key 'kinds' has 2 twice"),
-        ({"pairs": {"within": "grop"}}, "key 'pairs.within' needs the column 'grop', which subjects.csv lacks"),
+        ({"pairs": {"within": "grop"}}, "key 'pairs.within' needs the column 'grop', which images.csv lacks"),
         ({"pairs": {"max_gap": 2}}, "key 'pairs.max_gap' needs the column 'position'"),
-        ({"pairs": {"moving": {"split": "trane"}}}, "'trane', which no subject has; did you mean 'train'?"),
+        ({"pairs": {"moving": {"split": "trane"}}}, "'trane', which no image has; did you mean 'train'?"),
         ({"pairs": {"moving": {"split": "train"}}}, "gives no pair in split 'val'"),
         ({"labels": {0: "background", 1: "dark"}, "evaluate": [1]}, "has the label value 2, which key 'labels'"),
     ],
@@ -156,66 +156,79 @@ def test_malformed_yaml(folder, text, words):
 @pytest.mark.parametrize(
     ("row", "column", "entry", "words"),
     [
-        (1, "subject", "train0", "subject 'train0' has two rows"),
-        (0, "subject", "a/b", "column 'subject' has 'a/b'; use letters"),
-        (0, "split", "trian", "column 'split' of subject 'train0' has 'trian'; did you mean 'train'?"),
-        (0, "image", "", "column 'image' of subject 'train0' is empty"),
+        (1, "id", "train0", "image 'train0' has two rows"),
+        (0, "id", "a/b", "column 'id' has 'a/b'; use letters"),
+        (0, "split", "trian", "column 'split' of image 'train0' has 'trian'; did you mean 'train'?"),
+        (0, "image", "", "column 'image' of image 'train0' is empty"),
         (0, "image", "image/none.png", "has 'image/none.png', which does not exist"),
         (0, "image", f"image/{'x' * 300}.png", "has a longer name than the file system allows; correct the path"),
         (0, "image", "image/a.jpg", "save it in a format that is read here: .png"),
         (0, "field", "f.png", "save it in a format that is read here: .npz"),
-        (0, "position", "first", "column 'position' of subject 'train0' has 'first'; give a number"),
+        (0, "position", "first", "column 'position' of image 'train0' has 'first'; give a number"),
         (0, "position", "inf", "has 'inf'; give a number"),
     ],
 )
-def test_subjects(folder, row, column, entry, words):
-    edit_table(folder / "subjects.csv", row, column, entry)
+def test_images(folder, row, column, entry, words):
+    edit_table(folder / "images.csv", row, column, entry)
     assert words in refusal(folder)
+
+
+def test_several_subjects_contradict_that_there_is_one(folder):
+    change_meta(folder, within_subject=True)
+    contents.check(folder)
+    for row, entry in enumerate(["a", "", "a"]):
+        edit_table(folder / "images.csv", row, "subject", entry)
+    contents.check(folder)
+    edit_table(folder / "images.csv", 3, "subject", "b")
+    assert refusal(folder) == (
+        f"{folder}/dataset.yaml: key 'within_subject' says that all images are of one specimen, but column 'subject' "
+        "of images.csv has 'a' and 'b'; correct one of them"
+    )
 
 
 def test_a_position_that_the_rule_needs_is_empty(folder):
     change_meta(folder, pairs={"max_gap": 1})
-    edit_table(folder / "subjects.csv", 1, "position", 3)
-    assert "column 'position' of subject 'train0' is empty, but key 'pairs.max_gap'" in refusal(folder)
+    edit_table(folder / "images.csv", 1, "position", 3)
+    assert "column 'position' of image 'train0' is empty, but key 'pairs.max_gap'" in refusal(folder)
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("subject,image\n", "column 'split' is missing"),
-        ("subject;image;split\n", "column 'subject' is missing (separated by semicolons? use commas)"),
-        ("subject,image,split,split\n", "column 'split' is there twice"),
-        ("subject,image,split\na,b\n", "row 2 has 2 entries but the header has 3"),
-        ("subject,image,split\na,b,train,d\n", "row 2 has 4 entries but the header has 3"),
-        ("", "column 'subject' is missing"),
+        ("id,image\n", "column 'split' is missing"),
+        ("id;image;split\n", "column 'id' is missing (separated by semicolons? use commas)"),
+        ("id,image,split,split\n", "column 'split' is there twice"),
+        ("id,image,split\na,b\n", "row 2 has 2 entries but the header has 3"),
+        ("id,image,split\na,b,train,d\n", "row 2 has 4 entries but the header has 3"),
+        ("", "column 'id' is missing"),
     ],
 )
 def test_malformed_csv(folder, text, words):
-    (folder / "subjects.csv").write_text(text)
+    (folder / "images.csv").write_text(text)
     assert words in refusal(folder)
 
 
 def test_a_byte_order_mark_and_empty_lines_do_no_harm(folder):
-    path = folder / "subjects.csv"
+    path = folder / "images.csv"
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes() + b"\n,,,\n")
-    assert len(layout.check_tables(folder).subjects) == 7
+    assert len(layout.check_tables(folder).images) == 7
 
 
 def test_empty_split(tmp_path):
-    folder = make_dataset(tmp_path, subjects={"train": 2, "val": 2})
-    assert "split 'test' has no subject" in refusal(folder)
+    folder = make_dataset(tmp_path, images={"train": 2, "val": 2})
+    assert "split 'test' has no image" in refusal(folder)
 
 
 def test_nothing_to_score(tmp_path):
     folder = make_dataset(tmp_path, with_label=False)
-    assert "split 'val' could not be scored; give its subjects one of label" in refusal(folder)
+    assert "split 'val' could not be scored; give its images one of label" in refusal(folder)
 
 
 @pytest.mark.parametrize(
     ("pair", "words"),
     [
-        ("train,train0,train9", "names 'train9', which subjects.csv does not; did you mean 'train"),
-        ("train,train0,train0", "registers a subject to itself"),
+        ("train,train0,train9", "names 'train9', which images.csv does not; did you mean 'train"),
+        ("train,train0,train0", "registers an image to itself"),
         ("train,train0,test0", "crosses splits, since 'test0' is in 'test'"),
         ("test,train0,train1", "crosses splits, since 'train0' is in 'train'"),
         ("tests,train0,train1", "has 'tests'; did you mean 'test'?"),
@@ -229,9 +242,9 @@ def test_pairs(folder, pair, words):
     assert "pairs.csv" in message
 
 
-def rewrite(folder: Path, part: str, change, subject: str = "train1") -> Path:
+def rewrite(folder: Path, part: str, change, id: str = "train1") -> Path:
     """Change the values of a PNG, in its type unless the change gives another."""
-    path = folder / part / f"{subject}.png"
+    path = folder / part / f"{id}.png"
     Image.fromarray(change(np.asarray(Image.open(path)))).save(path)
     return path
 
@@ -282,7 +295,7 @@ def test_truncated_nifti(volumes):
 def test_truncated_tiff(folder):
     path = folder / "image" / "val0.tif"
     tifffile.imwrite(path, np.asarray(Image.open(path.with_suffix(".png"))))
-    edit_table(folder / "subjects.csv", 3, "image", "image/val0.tif")
+    edit_table(folder / "images.csv", 3, "image", "image/val0.tif")
     contents.check(folder)
     path.write_bytes(path.read_bytes()[:-300])
     assert f"{path}: cannot be read" in refusal(folder)
@@ -291,7 +304,7 @@ def test_truncated_tiff(folder):
 def test_colour_tiff(folder):
     path = folder / "image" / "val0.tif"
     tifffile.imwrite(path, np.zeros((32, 32, 3), np.uint8), photometric="rgb")
-    edit_table(folder / "subjects.csv", 3, "image", "image/val0.tif")
+    edit_table(folder / "images.csv", 3, "image", "image/val0.tif")
     assert "is a colour or multi-channel picture" in refusal(folder)
 
 
@@ -300,7 +313,7 @@ def test_not_finite(folder):
     values = np.asarray(Image.open(path.with_suffix(".png"))).astype(np.float32)
     values[3, 4] = np.nan
     tifffile.imwrite(path, values)
-    edit_table(folder / "subjects.csv", 3, "image", "image/val0.tif")
+    edit_table(folder / "images.csv", 3, "image", "image/val0.tif")
     assert "has values that are not finite" in refusal(folder)
 
 
@@ -427,24 +440,24 @@ def test_orientation_turns_image_field_and_landmarks_alike(tmp_path, codes):
     np.testing.assert_allclose(after.landmarks, before.landmarks)
 
 
-def store_as(folder: Path, subject: str, codes: str) -> None:
-    """Store a canonical subject in another orientation, its field and landmarks in voxels of that storage."""
+def store_as(folder: Path, id: str, codes: str) -> None:
+    """Store a canonical image in another orientation, its field and landmarks in voxels of that storage."""
     turn = nib.orientations.axcodes2ornt(codes)
     order, flip = turn[:, 0].astype(int), turn[:, 1] < 0  # stored axis i shows canonical axis order[i]
     shape = None
     for part in ("image", "label", "mask"):
-        path = folder / part / f"{subject}.nii.gz"
+        path = folder / part / f"{id}.nii.gz"
         values, affine = stored(path)
         shape = np.array(values.shape)
         back = nib.orientations.ornt_transform(nib.io_orientation(affine), turn)
         moved = nib.Nifti1Image(values, affine).as_reoriented(back)
         nib.save(moved, path)
-    path = folder / "field" / f"{subject}.npz"
+    path = folder / "field" / f"{id}.npz"
     with np.load(path) as arrays:
         field = arrays["displacement"]
     field = np.flip(np.transpose(field, (*order, 3)), tuple(np.flatnonzero(flip)))
     np.savez(path, displacement=field[..., order] * np.where(flip, -1, 1))
-    path = folder / "landmarks" / f"{subject}.csv"
+    path = folder / "landmarks" / f"{id}.csv"
     points = pd.read_csv(path).to_numpy()[:, order]
     pd.DataFrame(np.where(flip, shape[order] - 1 - points, points), columns=list("ijk")).to_csv(path, index=False)
 
@@ -469,14 +482,14 @@ def test_a_displacement_in_nifti_follows_its_own_header(tmp_path):
     affine = stored(folder / "image" / "train0.nii.gz")[1]
     flipped = affine @ np.array([[-1, 0, 0, 15], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
     save_nifti(folder / "field" / "train0.nii.gz", before[::-1] * [-1, 1, 1], flipped)
-    edit_table(folder / "subjects.csv", 0, "field", "field/train0.nii.gz")
+    edit_table(folder / "images.csv", 0, "field", "field/train0.nii.gz")
     np.testing.assert_array_equal(contents.read(contents.check(folder), "train0").field, before)
 
 
 def test_a_nifti_label_of_a_png_image_is_refused(folder):
     label = np.asarray(Image.open(folder / "label" / "train0.png"))
     save_nifti(folder / "label" / "train0.nii", label, np.eye(4))
-    edit_table(folder / "subjects.csv", 0, "label", "label/train0.nii")
+    edit_table(folder / "images.csv", 0, "label", "label/train0.nii")
     assert "only one of this file and its image is NIfTI" in refusal(folder)
 
 
@@ -541,20 +554,20 @@ def test_every_key_of_the_schema_is_described():
     assert all(entry.get("description") for _, entry in properties(schema))
 
 
-def test_one_subject(tmp_path):
-    assert "split 'val' has no subject" in refusal(make_dataset(tmp_path / "a", subjects={"train": 1}))
-    lonely = make_dataset(tmp_path / "b", subjects={"train": 1, "val": 2, "test": 2})
-    assert "subjects.csv: split 'train' has one subject; a pair needs two, add another" in refusal(lonely)
+def test_one_image(tmp_path):
+    assert "split 'val' has no image" in refusal(make_dataset(tmp_path / "a", images={"train": 1}))
+    lonely = make_dataset(tmp_path / "b", images={"train": 1, "val": 2, "test": 2})
+    assert "images.csv: split 'train' has one image; a pair needs two, add another" in refusal(lonely)
 
 
-def test_one_image_of_two_subjects(folder):
-    edit_table(folder / "subjects.csv", 1, "image", "./image/train0.png")
-    assert "column 'image' of subject 'train1' has the image of 'train0'" in refusal(folder)
+def test_one_file_of_two_images(folder):
+    edit_table(folder / "images.csv", 1, "image", "./image/train0.png")
+    assert "column 'image' of image 'train1' has the file of 'train0'" in refusal(folder)
 
 
 @pytest.mark.parametrize(("given", "wanted"), [("labels", "label"), ("Mask", "mask"), ("landmark", "landmarks")])
 def test_columns_that_look_like_known_ones(folder, given, wanted):
-    path = folder / "subjects.csv"
+    path = folder / "images.csv"
     table = pd.read_csv(path, dtype=str, keep_default_na=False).drop(columns="label")
     table.assign(**{given: table.image}).to_csv(path, index=False)
     assert f"column '{given}' would not be read; rename it to '{wanted}'" in refusal(folder)
@@ -563,44 +576,44 @@ def test_columns_that_look_like_known_ones(folder, given, wanted):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"subject,image,split\n\xff,b,train\n", "is not text in UTF-8 (byte 21); save it as UTF-8"),
-        (b"subject,image,split\na,b\x00,train\n", r"row 2 has the character '\x00'; take it out"),
-        (b'subject,image,split\na,"b\nc",train\n', r"row 2 has the character '\n'; take it out"),
-        (b"subject,image,split\n" + b"x" * 200_000 + b",b,train\n", "cannot be read as CSV (field larger than"),
-        (b"subjekt,image,split\na,b,train\n", "column 'subject' is missing ('subjekt' is there)"),
-        (b"subject,image,split\n" + b"x" * 65 + b",b,train\n", "first a letter, a digit or '_', at most 64"),
+        (b"id,image,split\n\xff,b,train\n", "is not text in UTF-8 (byte 16); save it as UTF-8"),
+        (b"id,image,split\na,b\x00,train\n", r"row 2 has the character '\x00'; take it out"),
+        (b'id,image,split\na,"b\nc",train\n', r"row 2 has the character '\n'; take it out"),
+        (b"id,image,split\n" + b"x" * 200_000 + b",b,train\n", "cannot be read as CSV (field larger than"),
+        (b"idd,image,split\na,b,train\n", "column 'id' is missing ('idd' is there)"),
+        (b"id,image,split\n" + b"x" * 65 + b",b,train\n", "first a letter, a digit or '_', at most 64"),
     ],
     ids=range(6),
 )
 def test_tables_that_are_no_tables(folder, content, words):
-    (folder / "subjects.csv").write_bytes(content)
+    (folder / "images.csv").write_bytes(content)
     assert words in refusal(folder)
 
 
 def test_the_score_that_decides_needs_pairs_of_both_splits(tmp_path):
     folder = make_dataset(tmp_path / "a", with_field=True)
     for row in (3, 4):
-        edit_table(folder / "subjects.csv", row, "field", "")
+        edit_table(folder / "images.csv", row, "field", "")
     said = "column 'field' decides the score, but no pair of split 'val' has two entries in one group; fill it in"
     assert said in refusal(folder)
     other = make_dataset(tmp_path / "b", with_field=True)
     for row in range(7):
-        edit_table(other / "subjects.csv", row, "group", row)
+        edit_table(other / "images.csv", row, "group", row)
     assert "no pair of split 'val' has two entries in one group" in refusal(other)
 
 
 def test_masks_count_only_where_the_images_of_a_side_are_alike(tmp_path):
-    folder = make_dataset(tmp_path, subjects={"train": 4, "val": 2, "test": 2}, with_mask=True)
+    folder = make_dataset(tmp_path, images={"train": 4, "val": 2, "test": 2}, with_mask=True)
     assert "mask" in layout.capabilities(folder)["parts"]
-    edit_table(folder / "subjects.csv", 7, "mask", "")
+    edit_table(folder / "images.csv", 7, "mask", "")
     assert "mask" in layout.capabilities(folder)["parts"], "test images teach nothing"
-    edit_table(folder / "subjects.csv", 0, "mask", "")
+    edit_table(folder / "images.csv", 0, "mask", "")
     able = layout.capabilities(folder)
     assert "mask" not in able["parts"]
     assert able["partly"] == ["mask"]
     # moving images with a mask, fixed ones without: the loss of every pair sees the same
     (folder / "pairs.csv").write_text("split,moving,fixed\ntrain,train1,train0\ntrain,train2,train0\nval,val0,val1\n")
-    edit_table(folder / "subjects.csv", 5, "mask", "")
+    edit_table(folder / "images.csv", 5, "mask", "")
     assert "mask" in layout.capabilities(folder)["parts"]
 
 
@@ -755,7 +768,7 @@ def test_pictures_that_are_several(tmp_path):
 )
 def test_intensities_beyond_single_precision(folder, values, words):
     tifffile.imwrite(folder / "image" / "val0.tif", values.reshape(32, 32))
-    edit_table(folder / "subjects.csv", 3, "image", "image/val0.tif")
+    edit_table(folder / "images.csv", 3, "image", "image/val0.tif")
     assert words in refusal(folder)
 
 

@@ -36,6 +36,7 @@ from likeness.extractors import sources
 from likeness.extractors.sources import File, Source
 from likeness.imageio import formats, images
 from likeness.planning.forecast import forecast, plan
+from likeness.results import Run
 from likeness.userinput.refusals import ConfigurationError, DatasetError
 
 ASKED = "MUTATIONS" in os.environ
@@ -102,7 +103,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Stand in a folder with a small dataset that has everything."""
     folder = tmp_path_factory.mktemp("mutations")
     parts = {f"with_{part}": True for part in ("mask", "instances", "unmatched", "field", "landmarks")}
-    make_dataset(folder / "own", size=16, subjects={"train": 3, "val": 3, "test": 3}, **parts)
+    make_dataset(folder / "own", size=16, images={"train": 3, "val": 3, "test": 3}, **parts)
     complete(folder / "own")
     before, known = Path.cwd(), sources.source
     os.chdir(folder)
@@ -118,13 +119,13 @@ def complete(folder: Path) -> None:
     meta |= {
         "kinds": {"inside": [1, 2]},
         "background": 0,
-        "intensity": {"rule": "quantile", "low": 0.01, "high": 0.99, "shared_by": "person"},
-        "pairs": {"within": "group", "different": "person", "max_gap": 5, "moving": {"modality": "a"}, "max_pairs": 4},
+        "intensity": {"rule": "quantile", "low": 0.01, "high": 0.99, "shared_by": "subject"},
+        "pairs": {"within": "group", "different": "subject", "max_gap": 5, "moving": {"modality": "a"}, "max_pairs": 4},
     }
     (folder / "dataset.yaml").write_text(yaml.safe_dump(meta, sort_keys=False))
-    lines = (folder / "subjects.csv").read_text().splitlines()
-    more = ["modality,group,position,person,scanner", *(f"a,g,{n},p{n},s" for n in range(len(lines) - 1))]
-    (folder / "subjects.csv").write_text("\n".join(map(",".join, zip(lines, more, strict=True))) + "\n")
+    lines = (folder / "images.csv").read_text().splitlines()
+    more = ["modality,group,position,subject,scanner", *(f"a,g,{n},p{n},s" for n in range(len(lines) - 1))]
+    (folder / "images.csv").write_text("\n".join(map(",".join, zip(lines, more, strict=True))) + "\n")
     (folder / "pairs.csv").write_text("split,moving,fixed\ntest,test1,test0\ntest,test0,test2\n")
 
 
@@ -195,13 +196,13 @@ def prepared(folder: Path) -> bool:
     shutil.rmtree("prepared", ignore_errors=True)
     prepare(folder, "prepared", 1, "own")
     dataset = Dataset.open("prepared")
-    assert set(dataset.subjects.split) == {"train", "val", "test"}
-    for subject in dataset.subjects.index:
-        image = dataset.load(subject).image
+    assert set(dataset.images.split) == {"train", "val", "test"}
+    for id in dataset.images.index:
+        image = dataset.load(id).image
         assert np.isfinite(image).all()
         assert image.min() < image.max()
     assert all(dataset.pairs_of(split) for split in ("train", "val", "test"))
-    scores = score_unregistered(dataset)
+    scores = score_unregistered(dataset, Run(dataset.name, "unregistered"))
     assert set(scores.split) == {"val", "test"}
     assert set(scores.metric[scores.split == "val"]) >= {dataset.primary}
     return True
@@ -209,7 +210,7 @@ def prepared(folder: Path) -> bool:
 
 @pytest.fixture(scope="module")
 def tables(place: Path) -> dict[str, bytes]:
-    return {name: (place / "own" / name).read_bytes() for name in ("dataset.yaml", "subjects.csv", "pairs.csv")}
+    return {name: (place / "own" / name).read_bytes() for name in ("dataset.yaml", "images.csv", "pairs.csv")}
 
 
 def test_the_dataset_is_a_valid_one() -> None:

@@ -28,14 +28,14 @@ def digests(folder: Path) -> dict[str, str]:
 
 def table(**columns) -> pd.DataFrame:
     frame = pd.DataFrame({key: list(entries) for key, entries in columns.items()})
-    frame.index = pd.Index([f"s{i}" for i in range(len(frame))], name="subject")
+    frame.index = pd.Index([f"s{i}" for i in range(len(frame))], name="id")
     if "split" not in frame:
         frame["split"] = "train"
     return frame
 
 
-def drawn(subjects: pd.DataFrame, rule: dict, split: str = "train") -> list[str]:
-    return [f"{m}>{f}" for m, f in pairs.draw(subjects, rule, split)]
+def drawn(images: pd.DataFrame, rule: dict, split: str = "train") -> list[str]:
+    return [f"{m}>{f}" for m, f in pairs.draw(images, rule, split)]
 
 
 @pytest.mark.parametrize("dims", [2, 3])
@@ -47,12 +47,12 @@ def test_the_prepared_form_holds_everything(tmp_path, dims):
     assert dataset.axes == ("ij" if dims == 2 else "xyz")
     assert dataset.has == set(PARTS)
     assert dataset.primary == "epe"
-    assert list(dataset.subjects.columns) == ["split", "group", "person", "modality"]
-    subject = dataset.load("train1")
+    assert list(dataset.images.columns) == ["split", "group", "subject", "modality"]
+    sample = dataset.load("train1")
     for part, dtype in PARTS.items():
-        assert getattr(subject, part).dtype == dtype
-    assert (subject.image.min(), subject.image.max()) == (0, 1)
-    assert dataset.person("train1") == "train1"
+        assert getattr(sample, part).dtype == dtype
+    assert (sample.image.min(), sample.image.max()) == (0, 1)
+    assert dataset.subject("train1") == "train1"
     assert len(dataset.pairs_of("train")) == 6
     assert set(yaml.safe_load(Path("workflow/schemas/dataset.schema.yaml").read_text())["properties"]) <= set(
         dataset.meta
@@ -60,14 +60,14 @@ def test_the_prepared_form_holds_everything(tmp_path, dims):
 
 
 def test_true_fields_and_landmarks_survive(tmp_path):
-    """A subject's landmarks, moved by its field, are the template's, the same for all."""
+    """An image's landmarks, moved by its field, are the template's, the same for all."""
     prepare(make_dataset(tmp_path / "raw", size=48, **EVERYTHING), tmp_path / "prepared")
     dataset = Dataset.open(tmp_path / "prepared")
     shared = []
-    for name in dataset.subjects.index:
-        subject = dataset.load(name)
-        near = tuple(np.round(subject.landmarks).astype(int).T)
-        shared.append(subject.landmarks + subject.field[near])
+    for id in dataset.images.index:
+        sample = dataset.load(id)
+        near = tuple(np.round(sample.landmarks).astype(int).T)
+        shared.append(sample.landmarks + sample.field[near])
     assert np.abs(np.array(shared) - shared[0]).max() < 0.3
 
 
@@ -76,7 +76,7 @@ def test_bytes_are_the_same(tmp_path):
     for name in "ab":
         prepare(raw, tmp_path / name, seed=1)
     assert digests(tmp_path / "a") == digests(tmp_path / "b")
-    assert set(digests(tmp_path / "a")) >= {"dataset.yaml", "subjects.csv", "pairs.csv", "subjects/val0.npz"}
+    assert set(digests(tmp_path / "a")) >= {"dataset.yaml", "images.csv", "pairs.csv", "images/val0.npz"}
 
 
 def test_the_study_names_the_dataset(tmp_path):
@@ -105,19 +105,19 @@ def test_a_refused_dataset_leaves_nothing_and_a_good_one_replaces(tmp_path):
 def test_columns_are_kept_without_the_paths(tmp_path):
     raw = make_dataset(tmp_path / "raw")
     for row in range(7):
-        edit_table(raw / "subjects.csv", row, "position", row)
-        edit_table(raw / "subjects.csv", row, "scanner", "NA")
+        edit_table(raw / "images.csv", row, "position", row)
+        edit_table(raw / "images.csv", row, "scanner", "NA")
     prepare(raw, tmp_path / "prepared")
-    subjects = Dataset.open(tmp_path / "prepared").subjects
-    assert subjects.scanner.tolist() == ["NA"] * 7
-    assert subjects.position.tolist() == list(range(7))
-    assert not set(FILES) & set(subjects.columns)
+    images = Dataset.open(tmp_path / "prepared").images
+    assert images.scanner.tolist() == ["NA"] * 7
+    assert images.position.tolist() == list(range(7))
+    assert not set(FILES) & set(images.columns)
 
 
-def test_subjects_may_be_called_like_missing_values(tmp_path):
+def test_images_may_be_called_like_missing_values(tmp_path):
     raw = make_dataset(tmp_path / "raw")
-    edit_table(raw / "subjects.csv", 0, "subject", "NA")
-    edit_table(raw / "subjects.csv", 1, "subject", "001")
+    edit_table(raw / "images.csv", 0, "id", "NA")
+    edit_table(raw / "images.csv", 1, "id", "001")
     prepare(raw, tmp_path / "prepared")
     dataset = Dataset.open(tmp_path / "prepared")
     assert ("NA", "001") in dataset.pairs_of("train")
@@ -129,9 +129,9 @@ def intensities(folder: Path, images: dict[str, np.ndarray], rule: dict, **colum
     make_dataset(folder / "raw", intensity=rule)
     for row, (name, image) in enumerate(images.items()):
         tifffile.imwrite(folder / "raw" / "image" / f"{name}.tif", image.astype(np.float32))
-        edit_table(folder / "raw" / "subjects.csv", row, "image", f"image/{name}.tif")
+        edit_table(folder / "raw" / "images.csv", row, "image", f"image/{name}.tif")
         for column, entries in columns.items():
-            edit_table(folder / "raw" / "subjects.csv", row, column, entries[row])
+            edit_table(folder / "raw" / "images.csv", row, column, entries[row])
     prepare(folder / "raw", folder / "prepared")
     dataset = Dataset.open(folder / "prepared")
     return {name: dataset.load(name).image for name in images}
@@ -154,8 +154,8 @@ def test_quantiles_are_those_of_each_image(tmp_path):
 
 def test_images_that_share_a_scale_stay_comparable(tmp_path):
     images = {"train0": RAMP, "train1": 0.5 * RAMP, "train2": 0.5 * RAMP}
-    rule = {"rule": "quantile", "low": 0, "high": 1, "shared_by": "person"}
-    out = intensities(tmp_path, images, rule, person=["a", "a", ""])
+    rule = {"rule": "quantile", "low": 0, "high": 1, "shared_by": "subject"}
+    out = intensities(tmp_path, images, rule, subject=["a", "a", ""])
     np.testing.assert_allclose(out["train0"], (RAMP + 100) / 1000, atol=1e-6)
     np.testing.assert_allclose(out["train1"], (0.5 * RAMP + 100) / 1000, atol=1e-6)
     np.testing.assert_allclose(out["train2"], (RAMP + 100) / 1000, atol=1e-6)
@@ -181,11 +181,11 @@ def test_all_ordered_pairs_without_a_rule():
 
 
 def test_moving_and_fixed_are_filtered():
-    subjects = table(modality=["brain", "head", "brain", "head"], person=["a", "a", "b", "b"])
+    images = table(modality=["brain", "head", "brain", "head"], subject=["a", "a", "b", "b"])
     rule = {"moving": {"modality": "brain"}, "fixed": {"modality": "head"}}
-    assert drawn(subjects, rule) == ["s0>s1", "s0>s3", "s2>s1", "s2>s3"]
-    assert drawn(subjects, rule | {"different": "person"}) == ["s0>s3", "s2>s1"]
-    assert drawn(subjects, rule | {"within": "person"}) == ["s0>s1", "s2>s3"]
+    assert drawn(images, rule) == ["s0>s1", "s0>s3", "s2>s1", "s2>s3"]
+    assert drawn(images, rule | {"different": "subject"}) == ["s0>s3", "s2>s1"]
+    assert drawn(images, rule | {"within": "subject"}) == ["s0>s1", "s2>s3"]
 
 
 def test_a_number_in_a_rule_is_a_number():
@@ -197,30 +197,30 @@ def test_a_number_in_a_rule_is_a_number():
 
 
 def test_no_entry_is_in_no_group_and_differs_from_all():
-    subjects = table(group=["", "", "a", "a"])
-    assert drawn(subjects, {"within": "group"}) == ["s2>s3", "s3>s2"]
-    assert len(drawn(subjects, {"different": "group"})) == 10
+    images = table(group=["", "", "a", "a"])
+    assert drawn(images, {"within": "group"}) == ["s2>s3", "s3>s2"]
+    assert len(drawn(images, {"different": "group"})) == 10
 
 
 def test_max_gap_counts_positions_not_rows():
-    subjects = table(position=[0.0, 3.0, 1.0, 1.0])
-    assert drawn(subjects, {"max_gap": 2}) == ["s0>s2", "s0>s3", "s1>s2", "s1>s3", "s2>s0", "s2>s1", "s3>s0", "s3>s1"]
-    assert drawn(subjects, {"max_gap": 1}) == ["s0>s2", "s0>s3", "s2>s0", "s3>s0"]
+    images = table(position=[0.0, 3.0, 1.0, 1.0])
+    assert drawn(images, {"max_gap": 2}) == ["s0>s2", "s0>s3", "s1>s2", "s1>s3", "s2>s0", "s2>s1", "s3>s0", "s3>s1"]
+    assert drawn(images, {"max_gap": 1}) == ["s0>s2", "s0>s3", "s2>s0", "s3>s0"]
 
 
 def test_listed_splits_are_taken_as_they_are_and_others_drawn(tmp_path):
     folder = make_dataset(tmp_path)
     (folder / "pairs.csv").write_text("split,moving,fixed\ntest,test1,test0\n")
     raw = check_tables(folder)
-    found = pairs.complete(raw.subjects, raw.pairs, raw.meta["pairs"], seed=0)
+    found = pairs.complete(raw.images, raw.pairs, raw.meta["pairs"], seed=0)
     assert found.split.tolist() == ["train"] * 6 + ["val"] * 2 + ["test"]
     assert found.iloc[-1].tolist() == ["test", "test1", "test0"]
 
 
 def test_max_pairs_is_a_seeded_choice():
-    subjects = table(split=["train"] * 10 + ["val"] * 2 + ["test"] * 2)
+    images = table(split=["train"] * 10 + ["val"] * 2 + ["test"] * 2)
     listed = pd.DataFrame({"split": [], "moving": [], "fixed": []}, dtype=object)
-    chosen = [pairs.complete(subjects, listed, {"max_pairs": 20}, seed) for seed in (0, 0, 1)]
+    chosen = [pairs.complete(images, listed, {"max_pairs": 20}, seed) for seed in (0, 0, 1)]
     assert chosen[0].equals(chosen[1])
     assert not chosen[0].equals(chosen[2])
     assert (chosen[0].split == "train").sum() == 20
@@ -238,10 +238,10 @@ entry = st.sampled_from(["", "a", "b"])
     moving=st.none() | entry,
 )
 def test_pairs_are_exactly_those_that_satisfy_the_rule(rows, within, different, gap, moving):
-    group, person, position, split = zip(*rows, strict=True) if rows else ((), (), (), ())
-    subjects = table(group=group, person=person, position=np.array(position, dtype=float), split=split)
+    group, subject, position, split = zip(*rows, strict=True) if rows else ((), (), (), ())
+    images = table(group=group, subject=subject, position=np.array(position, dtype=float), split=split)
     rule = {"within": "group"} if within else {}
-    rule |= {"different": "person"} if different else {}
+    rule |= {"different": "subject"} if different else {}
     rule |= {} if gap is None else {"max_gap": gap}
     rule |= {} if moving is None else {"moving": {"group": moving}}
 
@@ -250,13 +250,13 @@ def test_pairs_are_exactly_those_that_satisfy_the_rule(rows, within, different, 
             m != f
             and split[m] == split[f] == "train"
             and (not within or group[m] == group[f] != "")
-            and (not different or person[m] != person[f] or person[m] == "")
+            and (not different or subject[m] != subject[f] or subject[m] == "")
             and (gap is None or 1 <= abs(position[m] - position[f]) <= gap)
             and (moving is None or group[m] == moving)
         )
 
     expected = [f"s{m}>s{f}" for m in range(len(rows)) for f in range(len(rows)) if allowed(m, f)]
-    assert drawn(subjects, rule) == expected
+    assert drawn(images, rule) == expected
 
 
 def test_reading_is_what_checking_reads(tmp_path):
@@ -272,7 +272,7 @@ def test_reading_is_what_checking_reads(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04"])
 def test_a_broken_prepared_image_says_what_to_delete(tmp_path, content):
     prepare(make_dataset(tmp_path / "raw"), tmp_path / "prepared")
-    path = tmp_path / "prepared" / "subjects" / "val1.npz"
+    path = tmp_path / "prepared" / "images" / "val1.npz"
     path.write_bytes(content)
     with pytest.raises(Refusal, match=rf"^{path}: is broken \(.*\); delete {tmp_path / 'prepared'} and run again"):
         Dataset.open(tmp_path / "prepared").load("val1")

@@ -148,13 +148,13 @@ def content(folder: Path, names: str = "*") -> dict[str, bytes]:
 
 def test_folder_is_a_valid_dataset(folder: Path) -> None:
     contents.check(folder)
-    subjects = pd.read_csv(folder / "subjects.csv").set_index("subject")
+    images = pd.read_csv(folder / "images.csv").set_index("id")
     pairs = pd.read_csv(folder / "pairs.csv")
     assert pairs.split.value_counts().to_dict() == {"train": 8, "test": 8, "val": 4}
-    moving, fixed = subjects.loc[pairs.moving], subjects.loc[pairs.fixed]
+    moving, fixed = images.loc[pairs.moving], images.loc[pairs.fixed]
     assert np.array_equal(moving.group, fixed.group)
     assert set(np.abs(moving.position.to_numpy() - fixed.position.to_numpy())) == {1}
-    assert subjects.groupby("person").split.nunique().max() == 1
+    assert images.groupby("subject").split.nunique().max() == 1
 
 
 def test_same_seed_same_bytes(folder: Path, tmp_path: Path) -> None:

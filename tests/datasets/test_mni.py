@@ -18,7 +18,7 @@ from scipy import ndimage
 from likeness.data import contents, layout
 from likeness.datasets import mni_brain, mni_brain_3d, mni_head, recipes
 from likeness.datasets.simulate import mni, skull
-from likeness.datasets.simulate.cohort import Person, rings, spread
+from likeness.datasets.simulate.cohort import Subject, rings, spread
 from likeness.datasets.simulate.fields import block_mean, pull, random_warp
 from likeness.datasets.simulate.parcellation import hemispheric_parcels
 from likeness.geometry import compose, invert, jacobian_determinant, to_array, to_tensor, warp_labels
@@ -29,7 +29,7 @@ SMALL = {
     "mni-brain-3d": {"train": 3, "val": 3, "test": 3},
 }
 RECIPES = tuple(SMALL)
-TEST_PEOPLE = [Person(f"test{n:02d}", "test", mni.slice_name(z)) for n, z in enumerate(mni_brain.HEIGHTS["test"])]
+TEST_SUBJECTS = [Subject(f"test{n:02d}", "test", mni.slice_name(z)) for n, z in enumerate(mni_brain.HEIGHTS["test"])]
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +60,8 @@ def read(path):
     return np.asarray(Image.open(path)) if path.suffix == ".png" else np.asarray(nibabel.load(path).dataobj)
 
 
-def parts_of(raw, subject):
-    return {part: read(path) for part in layout.FILES if (path := raw.file(subject, part))}
+def parts_of(raw, id):
+    return {part: read(path) for part in layout.FILES if (path := raw.file(id, part))}
 
 
 def digests(folder):
@@ -94,7 +94,7 @@ def test_same_seed_gives_same_bytes_on_any_number_of_threads(folders, tmp_path, 
     assert digests(tmp_path / "again") == digests(folders / name)
 
 
-def test_a_person_does_not_depend_on_how_many_others_there_are(folders, tmp_path):
+def test_a_subject_does_not_depend_on_how_many_others_there_are(folders, tmp_path):
     recipes.make("mni-brain", tmp_path / "more", 1, **{**SMALL["mni-brain"], "train": 5})
     recipes.make("mni-brain", tmp_path / "other", 2, **SMALL["mni-brain"])
     image = "images/test05.png"
@@ -126,7 +126,7 @@ def test_unknown_options_are_refused_by_name(tmp_path, name):
 def test_what_cannot_be_simulated_is_refused(tmp_path):
     with pytest.raises(ValueError, match="dose is 101"):
         recipes.make("mni-head", tmp_path / "raw", 1, dose=101)
-    with pytest.raises(ValueError, match="test: 2 simulated persons are too few"):
+    with pytest.raises(ValueError, match="test: 2 simulated subjects are too few"):
         recipes.make("mni-brain", tmp_path / "raw", 1, test=2)
     with pytest.raises(KeyError, match="mni-brian"):
         recipes.describe("mni-brian")
@@ -139,9 +139,9 @@ def test_slices_of_different_splits_are_at_least_six_millimetres_apart():
 
 def test_everybody_in_the_test_is_moving_once_and_fixed_once_and_no_pair_is_mirrored():
     groups = {split: [mni.slice_name(z) for z in heights] for split, heights in mni_brain.HEIGHTS.items()}
-    people = spread(groups, {"train": 48, "val": 16, "test": 40})
-    pairs = pd.DataFrame(rings(people)).query("split == 'test'")
-    everybody = {person.name: person.group for person in people if person.split == "test"}
+    cohort = spread(groups, {"train": 48, "val": 16, "test": 40})
+    pairs = pd.DataFrame(rings(cohort)).query("split == 'test'")
+    everybody = {subject.name: subject.group for subject in cohort if subject.split == "test"}
     assert len(pairs) == 40
     assert set(pairs.moving) == set(pairs.fixed) == set(everybody)
     assert all(everybody[a] == everybody[b] for a, b in zip(pairs.moving, pairs.fixed, strict=True))
@@ -184,9 +184,9 @@ def test_the_template_warped_by_the_field_is_the_image(folders, templates, name)
     volume = {"brain": mni.volume_template(mni_brain_3d.SHAPE, mni_brain_3d.SPACING, 10, 3)}
     raw = layout.check_tables(folders / name)
     still_or_moved = []
-    for subject in raw.subjects.index:
-        parts = parts_of(raw, subject)
-        template = (templates | volume)[raw.subjects.group[subject]]
+    for id in raw.images.index:
+        parts = parts_of(raw, id)
+        template = (templates | volume)[raw.images.group[id]]
         fine = (template.t1 * template.brain)[None]
         still, moved = block_mean(fine[0], mni.FINE), pull(fine, parts["field"], mni.FINE)[0]
         brain = parts["mask"] > 0
@@ -200,11 +200,11 @@ def test_the_template_warped_by_the_field_is_the_image(folders, templates, name)
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_fields_are_diffeomorphic_and_as_large_as_differences_between_people(folders, name):
+def test_fields_are_diffeomorphic_and_as_large_as_differences_between_subjects(folders, name):
     raw = layout.check_tables(folders / name)
     lengths, spreads = [], []
-    for subject in raw.subjects.index:
-        parts = parts_of(raw, subject)
+    for id in raw.images.index:
+        parts = parts_of(raw, id)
         jacobian = jacobian_determinant(to_tensor(parts["field"]))[0, 0].numpy()
         brain = parts["label"] > 0
         assert jacobian.min() > 0
@@ -244,11 +244,11 @@ def share_of_circumference(brain, unmatched):
     return len(np.unique(skull.directions(brain)[outer] // 5)) / 72
 
 
-@pytest.mark.parametrize("person", TEST_PEOPLE, ids=lambda person: person.group)
-def test_the_dose_is_the_share_of_the_circumference_with_content_that_only_the_head_has(templates, person):
-    template = templates[person.group]
-    made = {dose: mni_head.simulate(template, person, 1, dose, False) for dose in (0.0, 0.25, 0.5, 1.0)}
-    brain = mni.simulate_brain(template, mni_head.stream(1, person.name, "brain")).mask
+@pytest.mark.parametrize("subject", TEST_SUBJECTS, ids=lambda subject: subject.group)
+def test_the_dose_is_the_share_of_the_circumference_with_content_that_only_the_head_has(templates, subject):
+    template = templates[subject.group]
+    made = {dose: mni_head.simulate(template, subject, 1, dose, False) for dose in (0.0, 0.25, 0.5, 1.0)}
+    brain = mni.simulate_brain(template, mni_head.stream(1, subject.name, "brain")).mask
     previous = np.zeros_like(brain)
     for dose, images in made.items():
         unmatched = images["head"]["unmatched"]
@@ -263,11 +263,11 @@ def test_the_dose_is_the_share_of_the_circumference_with_content_that_only_the_h
     assert made[1.0]["head"]["image"][previous].mean() > 0.15
 
 
-@pytest.mark.parametrize("person", TEST_PEOPLE, ids=lambda person: person.group)
-def test_extraction_errs_by_a_millimetre_or_two_and_leaves_remnants(templates, person):
-    template = templates[person.group]
-    images = mni_head.simulate(template, person, 1, 1.0, False)
-    brain = mni.simulate_brain(template, mni_head.stream(1, person.name, "brain")).mask
+@pytest.mark.parametrize("subject", TEST_SUBJECTS, ids=lambda subject: subject.group)
+def test_extraction_errs_by_a_millimetre_or_two_and_leaves_remnants(templates, subject):
+    template = templates[subject.group]
+    images = mni_head.simulate(template, subject, 1, 1.0, False)
+    brain = mni.simulate_brain(template, mni_head.stream(1, subject.name, "brain")).mask
     kept = images["brain"]["mask"]
     distance = skull.outside_distance(brain, mni.PIXEL)
     assert 0 < (brain & ~kept).sum() < 0.08 * brain.sum()
@@ -278,7 +278,7 @@ def test_extraction_errs_by_a_millimetre_or_two_and_leaves_remnants(templates, p
     assert np.array_equal(images["brain"]["label"], images["head"]["label"])
 
 
-def test_layers_are_as_thick_as_stated_and_differ_between_people():
+def test_layers_are_as_thick_as_stated_and_differ_between_subjects():
     rows, columns = np.indices((224, 192))
     brain = np.hypot((rows - 112) / 88, (columns - 96) / 68) < 1
     points = np.stack([columns - 96.0, 112.0 - rows], axis=-1)
@@ -308,10 +308,10 @@ def test_eyes_are_where_eyes_are():
     assert vitreous[0.0] < 1
 
 
-@pytest.mark.parametrize("person", TEST_PEOPLE, ids=lambda person: person.group)
-def test_a_lesion_is_in_one_image_only_and_unmatched_there(templates, person):
-    template = templates[person.group]
-    without, with_it = (mni_head.simulate(template, person, 1, 1.0, lesion) for lesion in (False, True))
+@pytest.mark.parametrize("subject", TEST_SUBJECTS, ids=lambda subject: subject.group)
+def test_a_lesion_is_in_one_image_only_and_unmatched_there(templates, subject):
+    template = templates[subject.group]
+    without, with_it = (mni_head.simulate(template, subject, 1, 1.0, lesion) for lesion in (False, True))
     assert np.array_equal(without["brain"]["image"], with_it["brain"]["image"])
     place = with_it["head"]["unmatched"] & ~without["head"]["unmatched"]
     extent = np.ptp(np.argwhere(place), axis=0).max() * mni.PIXEL + mni.PIXEL

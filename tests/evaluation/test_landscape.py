@@ -192,7 +192,7 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     raw = tmp_path_factory.mktemp("simulated")
     make_dataset(raw / "raw", with_field=True, amplitude=4)
     for row in range(7):
-        edit_table(raw / "raw" / "subjects.csv", row, "group", "template")
+        edit_table(raw / "raw" / "images.csv", row, "group", "template")
     prepare(raw / "raw", raw / "data")
     return Dataset.open(raw / "data")
 
@@ -250,13 +250,13 @@ def test_without_a_truth_an_image_is_compared_with_itself(real: Dataset) -> None
     assert all(0 < gold.content.mean() < 1 for gold in found)
 
 
-def test_two_images_of_one_person_are_a_truth_where_their_labels_are_the_same(tmp_path: Path) -> None:
+def test_two_images_of_one_subject_are_a_truth_where_their_labels_are_the_same(tmp_path: Path) -> None:
     make_dataset(tmp_path / "raw", pairs={"moving": {"modality": "a"}, "fixed": {"modality": "b"}})
-    tables = pd.read_csv(tmp_path / "raw" / "subjects.csv")
-    kinds = [tables.assign(subject=tables.subject + m, modality=m, person=tables.subject) for m in "ab"]
+    tables = pd.read_csv(tmp_path / "raw" / "images.csv")
+    kinds = [tables.assign(id=tables.id + m, modality=m, subject=tables.id) for m in "ab"]
     kinds[1]["image"] = tables.image.str.replace("image/", "other/")
     shutil.copytree(tmp_path / "raw" / "image", tmp_path / "raw" / "other")
-    pd.concat(kinds).to_csv(tmp_path / "raw" / "subjects.csv", index=False)
+    pd.concat(kinds).to_csv(tmp_path / "raw" / "images.csv", index=False)
     prepare(tmp_path / "raw", tmp_path / "data")
     dataset = Dataset.open(tmp_path / "data")
     for count in (2, 9):
@@ -266,9 +266,9 @@ def test_two_images_of_one_person_are_a_truth_where_their_labels_are_the_same(tm
         # several pairs lead to one image, whose gold standard is one
         assert len({gold.fixed for gold in found}) == len(found) >= 2
     assert len(found) < len(dataset.pairs_of("test"))
-    # what is called one person has labels that differ: no truth
+    # what is called one subject has labels that differ: no truth
     kinds[0]["label"] = tables.label[::-1].to_numpy()
-    pd.concat(kinds).to_csv(tmp_path / "raw" / "subjects.csv", index=False)
+    pd.concat(kinds).to_csv(tmp_path / "raw" / "images.csv", index=False)
     prepare(tmp_path / "raw", tmp_path / "mixed")
     assert {gold.kind for gold in gold_standards(Dataset.open(tmp_path / "mixed"), 2)} == {SAME_IMAGE}
 

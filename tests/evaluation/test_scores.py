@@ -9,10 +9,11 @@ import pytest
 import yaml
 
 from likeness import fields
-from likeness.data.store import PARTS, Dataset, Subject
+from likeness.data.store import PARTS, Dataset, Sample
 from likeness.datasets.simulate.fields import random_warp
+from likeness.evaluation import table as tables
 from likeness.evaluation.scores import PairScorer, score_pair
-from likeness.evaluation.table import COLUMNS, sample, score_fields, score_unregistered
+from likeness.evaluation.table import COLUMNS, score_fields, score_unregistered
 from likeness.fields import Fields, Search
 from likeness.geometry import warp_labels
 from likeness.metrics import overlap
@@ -33,12 +34,12 @@ def dataset(labels, evaluate, unit="mm", spacing=(2.0, 2.0), groups=("g", "g")):
         "labels": labels,
         "evaluate": evaluate,
     }
-    subjects = pd.DataFrame({"group": list(groups)}, index=["m", "f"])
-    return Dataset(Path("nowhere"), meta, subjects, pd.DataFrame())
+    images = pd.DataFrame({"group": list(groups)}, index=["m", "f"])
+    return Dataset(Path("nowhere"), meta, images, pd.DataFrame())
 
 
-def subject(name, shape=SHAPE, **parts):
-    return Subject(name, np.zeros(shape, np.float32), **parts)
+def sample(name, shape=SHAPE, **parts):
+    return Sample(name, np.zeros(shape, np.float32), **parts)
 
 
 def scores(rows):
@@ -59,7 +60,7 @@ def simulated():
         field = random_warp(SHAPE, (2, 2), (8, 16), (3, 4), np.random.default_rng(index))
         parts = {"label": warp_labels(template, field), "mask": warp_labels(head, field), "field": field}
         parts["instances"] = parts["label"].astype(np.int32)
-        pair.append(subject(name, unmatched=warp_labels(lesion, field) if name == "f" else None, **parts))
+        pair.append(sample(name, unmatched=warp_labels(lesion, field) if name == "f" else None, **parts))
     ids = [int(i) for i in np.unique(template)]
     return dataset({i: f"region {i}" for i in ids}, ids[1:]), *pair
 
@@ -133,7 +134,7 @@ def test_labels_absent_before_warping_are_undefined_and_lost_ones_are_infinite()
     away = np.zeros((*SHAPE, 2), np.float32)
     away[..., 1] = np.where(np.arange(48) < 20, 15, 0)  # nothing is taken from columns 0 to 14
     made = dataset({i: str(i) for i in range(5)}, [1, 2, 3, 4])
-    found = scores(score_pair(made, subject("m", label=moving), subject("f", label=fixed), away))
+    found = scores(score_pair(made, sample("m", label=moving), sample("f", label=fixed), away))
     assert found["dice", "1"] == 0
     assert found["hd95", "1"] == np.inf
     assert found["hd95", "4"] == np.inf
@@ -146,7 +147,7 @@ def test_background_is_not_scored():
     moving, fixed = np.zeros((2, *SHAPE), np.int16)
     moving[:3, :3] = fixed[-3:, -3:] = 1
     made = dataset({0: "background", 1: "structure"}, [1])
-    found = scores(score_pair(made, subject("m", label=moving), subject("f", label=fixed), None))
+    found = scores(score_pair(made, sample("m", label=moving), sample("f", label=fixed), None))
     assert [key for key in found if key[0] == "dice"] == [("dice", "structure")]
     assert found["dice", "structure"] == 0
     assert overlap.dice(fixed, moving, [0, 1]).mean() > 0.49
@@ -158,7 +159,7 @@ def test_outside_is_no_structure_where_label_0_is_one():
     made = dataset({0: "membrane", 1: "cell"}, [0, 1], "nm")
     shift = np.zeros((*SHAPE, 2), np.float32)
     shift[..., 1] = -24  # columns 0 to 23 come from outside, 24 to 47 from label 0
-    found = scores(score_pair(made, subject("m", label=label), subject("f", label=label), shift))
+    found = scores(score_pair(made, sample("m", label=label), sample("f", label=label), shift))
     assert found["dice", "membrane"] == 0
     assert found["dice", "cell"] == 0
 
@@ -169,8 +170,8 @@ def test_distances_are_in_the_unit_of_the_spacing():
     shift = np.zeros((20, 20, 2), np.float32)
     shift[..., 1] = -3
     points = np.array([[4.0, 5.0], [8.0, 9.0]])
-    moving = subject("m", (20, 20), label=label, landmarks=points, field=np.zeros_like(shift))
-    fixed = subject("f", (20, 20), label=label, landmarks=points, field=np.zeros_like(shift))
+    moving = sample("m", (20, 20), label=label, landmarks=points, field=np.zeros_like(shift))
+    fixed = sample("f", (20, 20), label=label, landmarks=points, field=np.zeros_like(shift))
     made = dataset({0: "a", 1: "b"}, [1], "nm", (1.0, 4.6))
     rows = score_pair(made, moving, fixed, shift)
     found = scores(rows)
@@ -181,7 +182,7 @@ def test_distances_are_in_the_unit_of_the_spacing():
 
 def test_there_is_no_truth_between_groups(simulated):
     made, moving, fixed = simulated
-    apart = replace(made, subjects=pd.DataFrame({"group": ["g", "h"]}, index=["m", "f"]))
+    apart = replace(made, images=pd.DataFrame({"group": ["g", "h"]}, index=["m", "f"]))
     found = scores(score_pair(apart, moving, fixed, None))
     assert ("epe", "all") not in found
     assert ("abslogj_unmatched", "all") in found
@@ -216,7 +217,7 @@ def test_near_is_10_mm_or_10_voxels(unit, columns):
     made = dataset({0: "a"}, [], unit, (2.0, 2.0))
     near = np.zeros((*SHAPE, 2), np.float32)
     near[:, 4 : 4 + columns, 0] = 1
-    found = scores(score_pair(made, subject("m", field=still), subject("f", field=still, unmatched=unmatched), near))
+    found = scores(score_pair(made, sample("m", field=still), sample("f", field=still, unmatched=unmatched), near))
     assert found["epe_near_unmatched", "all"] == pytest.approx(2)
     assert found["epe", "all"] < 1
 
@@ -253,7 +254,7 @@ def test_volumes_have_volume_scores():
     label = np.zeros(shape, np.int16)
     label[3:7, 3:8, 3:9] = 1
     made = dataset({0: "a", 1: "b"}, [1], "mm", (1.0, 1.0, 1.0))
-    rows = score_pair(made, subject("m", shape, label=label), subject("f", shape, label=label), None)
+    rows = score_pair(made, sample("m", shape, label=label), sample("f", shape, label=label), None)
     found = scores(rows)
     assert found["dice", "b"] == 1
     assert found["hd95", "b"] == 0
@@ -266,17 +267,17 @@ def test_volumes_have_volume_scores():
 def prepared(tmp_path, simulated):
     """A dataset on disk with one validation and one test pair, mirrored."""
     made, moving, fixed = simulated
-    (tmp_path / "subjects").mkdir()
+    (tmp_path / "images").mkdir()
     (tmp_path / "dataset.yaml").write_text(yaml.safe_dump(made.meta))
-    pd.DataFrame({"subject": ["m", "f"], "group": "g", "person": ["ann", ""], "modality": "", "split": "test"}).to_csv(
-        tmp_path / "subjects.csv", index=False
+    pd.DataFrame({"id": ["m", "f"], "group": "g", "subject": ["ann", ""], "modality": "", "split": "test"}).to_csv(
+        tmp_path / "images.csv", index=False
     )
     pd.DataFrame({"split": ["val", "test"], "moving": ["m", "f"], "fixed": ["f", "m"]}).to_csv(
         tmp_path / "pairs.csv", index=False
     )
     for one in (moving, fixed):
         parts = {part: getattr(one, part) for part in PARTS if getattr(one, part) is not None}
-        np.savez(tmp_path / "subjects" / f"{one.name}.npz", **parts)
+        np.savez(tmp_path / "images" / f"{one.name}.npz", **parts)
     return Dataset.open(tmp_path)
 
 
@@ -329,7 +330,7 @@ def test_a_method_without_loss_and_weight_leaves_nulls_that_a_file_keeps(prepare
 def test_the_sample_is_of_one_test_pair_and_leaves_out_what_diverged(prepared, tmp_path):
     write_fields(prepared, tmp_path, (0.5,))
     fields.write_manifest(tmp_path, prepared.shape, [Search(0.5), Search(8.0, diverged=True)])
-    found = sample(prepared, Fields.open(tmp_path))
+    found = tables.sample(prepared, Fields.open(tmp_path))
     assert (str(found["moving"]), str(found["fixed"])) == ("f", "m")
     assert found["lams"].tolist() == [0.5]
     assert found["displacements"].shape == (1, *SHAPE, 2)

@@ -1,4 +1,4 @@
-"""Pretrained extractors: trained on training subjects alone, resumable, frozen, refused where they do not fit."""
+"""Pretrained extractors: trained on training images alone, resumable, frozen, refused where they do not fit."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_what_was_written_is_loaded_frozen_with_one_map_per_stage(name: str, dat
     loaded = extractors.load(save(outcome, architecture, tmp_path))
     assert not loaded.training
     assert not any(parameter.requires_grad for parameter in loaded.parameters())
-    features = loaded(Loader(dataset).images([dataset.subjects.index[0]]))
+    features = loaded(Loader(dataset).images([dataset.images.index[0]]))
     assert [maps.shape[1] for maps in features] == [4, 8]
     assert features[0].shape[2:] > features[1].shape[2:]
 
@@ -75,7 +75,7 @@ def test_what_was_written_is_loaded_frozen_with_one_map_per_stage(name: str, dat
 def test_a_denoiser_is_loaded_and_gives_the_same_features_for_the_same_noise(dataset: Dataset, tmp_path: Path) -> None:
     architecture, outcome = train("denoiser", dataset, tmp_path / "c")
     loaded = extractors.load(save(outcome, architecture, tmp_path))
-    image = Loader(dataset).images([dataset.subjects.index[0]])[..., :19, :11].flatten(0, -3)[:, None]
+    image = Loader(dataset).images([dataset.images.index[0]])[..., :19, :11].flatten(0, -3)[:, None]
     features = [loaded(image, torch.Generator().manual_seed(seed), 60, ["up1", "middle"]) for seed in (1, 1, 2)]
     assert [maps.shape for maps in features[0]] == [(len(image), 4, 20, 12), (len(image), 8, 10, 6)]
     assert torch.equal(features[0][0], features[1][0])
@@ -107,7 +107,7 @@ def test_weights_of_another_architecture_are_refused(dataset: Dataset, tmp_path:
         extractors.load(written)
 
 
-def test_only_training_subjects_train_and_only_validation_subjects_judge(
+def test_only_training_images_train_and_only_validation_images_judge(
     dataset: Dataset, tmp_path: Path, monkeypatch
 ) -> None:
     read: list[tuple[bool, str]] = []
@@ -119,7 +119,7 @@ def test_only_training_subjects_train_and_only_validation_subjects_judge(
 
     monkeypatch.setattr(Loader, "images", watched)
     train("autoencoder", dataset, tmp_path / "c")
-    splits = pd.Series(dataset.subjects.split)
+    splits = pd.Series(dataset.images.split)
     assert {splits[name] for trained, name in read if trained} == {"train"}
     assert {splits[name] for trained, name in read if not trained} == {"val"}
 
@@ -156,5 +156,5 @@ def test_an_autoencoder_needs_no_labels(tmp_path: Path) -> None:
 
 def test_a_segmentation_says_that_it_needs_labels() -> None:
     batch = Batch(torch.zeros(1, 1, 8, 8), None, torch.Generator())
-    with pytest.raises(ValueError, match="needs a label map for every training and validation subject"):
+    with pytest.raises(ValueError, match="needs a label map for every training and validation image"):
         segmentation.objective(extractors.tiny("segmentation", 2), batch)

@@ -265,7 +265,7 @@ def blob(shape: tuple[int, ...], shift: int) -> np.ndarray:
 
 def write_dataset(folder: Path, made: Made, shape: tuple[int, ...], labelled: bool = True) -> Dataset:
     """Write a prepared dataset of boxes."""
-    (folder / "subjects").mkdir(parents=True)
+    (folder / "images").mkdir(parents=True)
     meta = [f"name: {made.name}", f"shape: {list(shape)}", f"spacing: {[1.0] * made.dims}", "spacing_unit: mm"]
     meta += [f"spatial_dims: {made.dims}", f"axes: {'xyz' if made.dims == 3 else 'ij'}", "background: 0"]
     meta += [
@@ -276,12 +276,12 @@ def write_dataset(folder: Path, made: Made, shape: tuple[int, ...], labelled: bo
     (folder / "dataset.yaml").write_text("\n".join([*meta, "has: [image, label]"]))
     names = subjects(made, "test")
     rows = [f"{name},test,,{name}," for name in names]
-    (folder / "subjects.csv").write_text("\n".join(["subject,split,group,person,modality", *rows]) + "\n")
+    (folder / "images.csv").write_text("\n".join(["id,split,group,subject,modality", *rows]) + "\n")
     (folder / "pairs.csv").write_text(f"split,moving,fixed\ntest,{names[0]},{names[1]}\n")
     for i, name in enumerate(names[:2]):
         label = blob(shape, 2 * i)
         parts = {"label": label} if labelled else {}
-        np.savez(folder / "subjects" / f"{name}.npz", image=label.astype(np.float32) / 2, **parts)
+        np.savez(folder / "images" / f"{name}.npz", image=label.astype(np.float32) / 2, **parts)
     return Dataset.open(folder)
 
 

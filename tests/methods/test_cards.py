@@ -36,7 +36,7 @@ def test_two_settings_of_one_kind_are_two_methods() -> None:
     named = {"voxelmorph": None, "narrow": {"kind": "voxelmorph", "channels_2d": [4, 8]}}
     study = Study.load(SMALL | {"methods": named})
     assert list(study.runs()) == [Run("mni-brain", name, "mse", "default", 1) for name in named]
-    assert list(study.trainings()) == list(study.runs())
+    assert [Run(*training) for training in study.trainings()] == list(study.runs())
     narrow = study.training("mni-brain", "narrow", "mse")
     assert narrow["network"] == "voxelmorph"
     assert narrow["architecture"]["channels"] == [4, 8]

@@ -336,9 +336,9 @@ def test_an_imitation_has_what_the_dataset_has(tmp_path: Path) -> None:
     dataset = imitate({"parts": parts, "labels": 5}, (20, 16), tmp_path)
     assert dataset.has == set(parts)
     assert (dataset.shape, len(dataset.labels), dataset.primary) == ((20, 16), 5, "epe")
-    subject = dataset.load("val1")
-    assert subject.image.shape == (20, 16)
-    assert subject.instances is None
+    sample = dataset.load("val1")
+    assert sample.image.shape == (20, 16)
+    assert sample.instances is None
 
 
 def test_measuring_runs_as_the_script_does(tmp_path: Path) -> None:

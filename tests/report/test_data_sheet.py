@@ -21,16 +21,16 @@ from likeness.report import data_sheet, example_pairs
 
 SCORES = pd.DataFrame(
     [
-        ("val", "a>b", "dice", "dark", "1", 0.1),
-        ("test", "a>b", "dice", "dark", "1", 0.4),
-        ("test", "b>a", "dice", "dark", "1", 0.6),
-        ("test", "a>b", "dice", "bright", "1", 0.8),
-        ("test", "b>a", "dice", "bright", "1", math.nan),
-        ("test", "a>b", "hd95", "dark", "mm", 2.0),
-        ("test", "b>a", "hd95", "dark", "mm", math.inf),
-        ("test", "a>b", "folding", "all", "%", 0.0),
+        ("val", "a", "b", "dice", "dark", "1", 0.1),
+        ("test", "a", "b", "dice", "dark", "1", 0.4),
+        ("test", "b", "a", "dice", "dark", "1", 0.6),
+        ("test", "a", "b", "dice", "bright", "1", 0.8),
+        ("test", "b", "a", "dice", "bright", "1", math.nan),
+        ("test", "a", "b", "hd95", "dark", "mm", 2.0),
+        ("test", "b", "a", "hd95", "dark", "mm", math.inf),
+        ("test", "a", "b", "folding", "all", "%", 0.0),
     ],
-    columns=["split", "pair", "metric", "label", "unit", "value"],
+    columns=["split", "moving", "fixed", "metric", "label", "unit", "value"],
 )
 
 
@@ -61,7 +61,7 @@ def test_a_noisy_channel_explains_its_capacity():
 def test_numbers(tmp_path):
     dataset = prepared(tmp_path, with_mask=True, licence="CC0", stress_test=True)
     found = data_sheet.numbers(dataset, SCORES)
-    assert found["splits"]["train"] == {"subjects": 3, "persons": None, "pairs": 6}
+    assert found["splits"]["train"] == {"images": 3, "subjects": None, "pairs": 6}
     assert found["parts"] == {"image": 7, "label": 7, "mask": 7}
     assert found["truth_sdlogj"]["n"] == 0
     volumes = [entry["volume"] for entry in found["labels"]]
@@ -93,25 +93,32 @@ def test_parcels_of_one_kind_count_as_one_label(tmp_path):
     found = {}
     for name, kinds in (("parcels", {}), ("kinds", {"object": [1, 2]})):
         raw = make_dataset(tmp_path / name, kinds=kinds, with_instances=True)
-        table = pd.read_csv(raw / "subjects.csv")
+        table = pd.read_csv(raw / "images.csv")
         table["label"] = table.pop("instances")
-        table.to_csv(raw / "subjects.csv", index=False)
+        table.to_csv(raw / "images.csv", index=False)
         prepare(raw, tmp_path / f"prepared-{name}")
         found[name] = data_sheet.numbers(Dataset.open(tmp_path / f"prepared-{name}"), SCORES)["label_entropy_explained"]
     assert found["parcels"]["high"] < 0.8
     assert found["kinds"]["low"] > 0.95
 
 
-def test_persons_in_several_splits_are_told(tmp_path):
+def test_subjects_in_several_splits_are_told(tmp_path):
     raw = make_dataset(tmp_path / "raw")
-    table = pd.read_csv(raw / "subjects.csv")
-    table["person"] = ["a", "b", "c", "a", "d", "e", "f"]
-    table.to_csv(raw / "subjects.csv", index=False)
+    table = pd.read_csv(raw / "images.csv")
+    table["subject"] = ["a", "b", "c", "a", "d", "e", "f"]
+    table.to_csv(raw / "images.csv", index=False)
     prepare(raw, tmp_path / "prepared")
     found = data_sheet.numbers(Dataset.open(tmp_path / "prepared"), SCORES)
-    assert found["persons_in_several_splits"] == 1
-    assert found["splits"]["train"]["persons"] == 3
+    assert found["subjects_in_several_splits"] == 1
+    assert found["splits"]["train"]["subjects"] == 3
     assert "the splits are not independent" in data_sheet.markdown(found, "tiny.png")
+
+
+def test_that_all_images_are_of_one_specimen_is_told(tmp_path):
+    for within in (True, False):
+        dataset = prepared(tmp_path / str(within), within_subject=within)
+        text = data_sheet.markdown(data_sheet.numbers(dataset, SCORES), "tiny.png")
+        assert ("All images are of one specimen: the splits are not independent." in text) is within
 
 
 def test_truth_has_the_spread_of_its_field(tmp_path):
@@ -137,7 +144,7 @@ def test_text(tmp_path):
         "**Stress test**",
         "![Example test pairs](tiny.png)",
         "32 × 32 voxels of 1 × 2 µm",
-        "| split | subjects | persons  | pairs |",
+        "| split | images | subjects | pairs |",
         "| Dice ",
         "0.5 ± 0.1",
         "∞ in some pairs",

@@ -12,7 +12,7 @@ import yaml
 
 from likeness.datasets.writing import write_field, write_image, write_labels
 
-SUBJECTS = {"train": 3, "val": 2, "test": 2}
+IMAGES = {"train": 3, "val": 2, "test": 2}
 
 
 def template(points: np.ndarray, size: float) -> tuple[np.ndarray, np.ndarray]:
@@ -32,7 +32,7 @@ def make_dataset(
     folder: Path,
     dims: int = 2,
     size: int = 32,
-    subjects: Mapping[str, int] = SUBJECTS,
+    images: Mapping[str, int] = IMAGES,
     *,
     with_label: bool = True,
     with_mask: bool = False,
@@ -50,13 +50,13 @@ def make_dataset(
         folder: where; made.
         dims: 2 or 3.
         size: voxels along the first axes.
-        subjects: number of subjects in each split, named ``train0``, ``train1``, …
+        images: number of images in each split, with the ids ``train0``, ``train1``, …
         with_label: labels 0 background, 1 and 2; two instances; a mask of the object; a corner as unmatched content.
         with_mask: see above.
         with_instances: see above.
         with_unmatched: see above.
-        with_field: true displacements, ``subject(x) = template(x + field(x))``.
-        with_landmarks: three points of the template, found in each subject.
+        with_field: true displacements, ``image(x) = template(x + field(x))``.
+        with_landmarks: three points of the template, found in each image.
         amplitude: the largest component of each displacement, in voxels.
         seed: of phases and noise.
         meta: keys of ``dataset.yaml`` over the default ones; ``None`` leaves a key out.
@@ -67,7 +67,7 @@ def make_dataset(
     generator = np.random.default_rng(seed)
     points = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), -1).astype(float)
     rows = []
-    for name, split in ((f"{split}{i}", split) for split, count in subjects.items() for i in range(count)):
+    for name, split in ((f"{split}{i}", split) for split, count in images.items() for i in range(count)):
         phase = generator.uniform(0, 2 * np.pi, dims)
         field = displacement(points, size, phase, amplitude)
         image, label = template(points + field, size)
@@ -77,7 +77,7 @@ def make_dataset(
             "instances": (with_instances, np.where(label > 0, 1 + (points[..., 0] > size / 2), 0)),
             "unmatched": (with_unmatched, (points < 4).all(-1)),
         }
-        row = {"subject": name, "image": f"image/{name}.{suffix}", "split": split}
+        row = {"id": name, "image": f"image/{name}.{suffix}", "split": split}
         write_image(folder / row["image"], image + 0.02 * generator.standard_normal(shape), spacing)
         for part, (_, values) in ((part, m) for part, m in maps.items() if m[0]):
             row[part] = f"{part}/{name}.{suffix}"
@@ -89,7 +89,7 @@ def make_dataset(
             row["landmarks"] = f"landmarks/{name}.csv"
             _write_landmarks(folder / row["landmarks"], shape, size, phase, amplitude)
         rows.append(row)
-    pd.DataFrame(rows).to_csv(folder / "subjects.csv", index=False)
+    pd.DataFrame(rows).to_csv(folder / "images.csv", index=False)
     default = {
         "name": "tiny",
         "description": "A disc with a pattern.",

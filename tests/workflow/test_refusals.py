@@ -331,8 +331,8 @@ def test_the_results_have_a_plain_path() -> None:
 
 
 def test_a_loss_left_out_says_that_only_some_have_what_it_needs(tmp_path: Path) -> None:
-    folder = make_dataset(tmp_path / "own", 2, 16, subjects={"train": 3, "val": 2, "test": 3})
-    table = folder / "subjects.csv"
+    folder = make_dataset(tmp_path / "own", 2, 16, images={"train": 3, "val": 2, "test": 3})
+    table = folder / "images.csv"
     table.write_text(table.read_text().replace(",label/train0.png", ","))
     study = Study.load(BASE | {"datasets": {"own": {"folder": str(folder)}}, "losses": {"ncc_sup": None, "mse": None}})
     reason = study.inapplicable("own", "ncc_sup")
@@ -361,14 +361,14 @@ def state(folder: Path) -> dict[Path, int]:
     ("change", "message"),
     [
         ({"losses": {"nc": None}}, "key 'losses.nc': there is no loss 'nc'; did you mean 'ncc'?"),
-        ({"datasets": {"own": {"folder": "own"}}}, "key 'datasets.own.folder': own/subjects.csv: column 'image'"),
+        ({"datasets": {"own": {"folder": "own"}}}, "key 'datasets.own.folder': own/images.csv: column 'image'"),
     ],
     ids=str,
 )
 def test_the_workflow_and_the_check_print_that_sentence_alone(project: Path, change: dict, message: str) -> None:
     if not (project / "own").exists():
         make_dataset(project / "own", 2, 16)
-        table = project / "own" / "subjects.csv"
+        table = project / "own" / "images.csv"
         table.write_text(table.read_text().replace("image/val0.png", "image/nobody.png"))
         earlier = project / "results" / "bad" / "tables" / "summary.csv"
         earlier.parent.mkdir(parents=True)

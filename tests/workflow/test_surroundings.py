@@ -48,7 +48,7 @@ def project(tmp_path: Path) -> Iterator[Path]:
 
 
 def set_up(folder: Path, size: int = 16) -> None:
-    make_dataset(folder / "own", size=size, subjects={"train": 2, "val": 2, "test": 2})
+    make_dataset(folder / "own", size=size, images={"train": 2, "val": 2, "test": 2})
     (folder / "config" / "small.yaml").write_text(yaml.safe_dump(CONFIG))
     earlier = folder / "results" / "small" / "tables" / "summary.csv"
     earlier.parent.mkdir(parents=True)
@@ -162,7 +162,7 @@ def test_a_full_disk(project: Path, make: bool) -> None:
 def test_a_disk_that_fills_up_under_a_job(project: Path) -> None:
     """The job ends with a sentence, and its log, if there is room for it, has the traceback."""
     shutil.rmtree(project / "own")
-    make_dataset(project / "own", size=300, subjects={"train": 2, "val": 2, "test": 2})
+    make_dataset(project / "own", size=300, images={"train": 2, "val": 2, "test": 2})
     done = call(project, "results/small/data/own", mount="mount -t tmpfs -o size=1200k none results")
     said = done.stdout + done.stderr
     assert done.returncode == 1

@@ -47,7 +47,7 @@ FIGURES = figures.names()
 TABLES = ("summary", "comparisons", "runs", "landscape")
 RUN = results.RUN
 RUNS = list(STUDY.runs())
-TRAININGS = list(STUDY.trainings())
+TRAININGS = [Run(*training) for training in STUDY.trainings()]
 # Extractors whose weights others published; the rest is trained.
 PUBLISHED = "|".join(STUDY.published) or "(?!)"
 # Of a large study tables and figures are no group: whenever a job ends, Snakemake counts the inputs of a whole group.
@@ -107,7 +107,7 @@ def user_tables(wildcards):
     own = STUDY.config["datasets"][wildcards.dataset].get("folder")
     if own is None:
         return [f"{RESULTS}/raw/{wildcards.dataset}"]
-    names = ("dataset.yaml", "subjects.csv", "pairs.csv")
+    names = ("dataset.yaml", "images.csv", "pairs.csv")
     return [local(str(Path(own) / name)) for name in names if (Path(own) / name).is_file()]
 
 
@@ -145,7 +145,11 @@ def extractor(wildcards, kind="safetensors"):
     if name in STUDY.published:
         return f"{RESULTS}/extractors/{name}.{kind}"
     learnt = STUDY.trained_extractor(wildcards.dataset, wildcards.loss, wildcards.variant)
-    return f"{RESULTS}/extractors/{'/'.join(learnt)}/seed{wildcards.seed}.{kind}" if learnt else []
+    if not learnt:
+        return []
+    dataset, name = learnt
+    made = results.PRETRAINED.format(dataset=dataset, extractor=name, seed=wildcards.seed)
+    return f"{RESULTS}/extractors/{made}.{kind}"
 
 
 def growing(mem_mb):
@@ -170,7 +174,7 @@ def unregistered(pattern):
 
 def pretrainings(pattern):
     """Expand a pattern over every extractor that the workflow trains."""
-    return [pattern.format(dataset=d, extractor=e, seed=s) for d, e, s in STUDY.pretrainings()]
+    return [f"{RESULTS}/{pattern}".format(dataset=d, extractor=e, seed=s) for d, e, s in STUDY.pretrainings()]
 
 
 @cache

@@ -2,12 +2,12 @@ rule pretrain:
     input:
         dataset=rules.prepare.output.dataset,
     output:
-        weights=f"{RESULTS}/extractors/{{dataset}}/{{extractor}}/seed{{seed}}.safetensors",
-        description=f"{RESULTS}/extractors/{{dataset}}/{{extractor}}/seed{{seed}}.json",
-        curves=f"{RESULTS}/extractors/{{dataset}}/{{extractor}}/seed{{seed}}.csv",
-        runtime=f"{RESULTS}/runtimes/pretrain/{{dataset}}/{{extractor}}/seed{{seed}}.json",
+        weights=f"{RESULTS}/extractors/{results.PRETRAINED}.safetensors",
+        description=f"{RESULTS}/extractors/{results.PRETRAINED}.json",
+        curves=f"{RESULTS}/extractors/{results.PRETRAINED}.csv",
+        runtime=f"{RESULTS}/{results.record('pretrain', results.PRETRAINED)}",
     log:
-        f"{RESULTS}/logs/pretrain/{{dataset}}/{{extractor}}/seed{{seed}}.log",
+        f"{RESULTS}/{results.log('pretrain', results.PRETRAINED)}",
     conda:
         env_path("train")
     threads: STUDY.config["threads"]
@@ -16,7 +16,7 @@ rule pretrain:
         runtime=1440,
     params:
         recipe=lambda wc: STUDY.pretraining(wc.dataset),
-        work=f"{WORK}/pretrain.{{dataset}}.{{extractor}}.seed{{seed}}",
+        work=f"{WORK}/pretrain.{results.PRETRAINED.replace(os.sep, '.')}",
         code=lambda wc: code("pretrain", f"likeness.extractors.{wc.extractor}"),
     script:
         script_path("pretrain")

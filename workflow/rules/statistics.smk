@@ -28,7 +28,7 @@ rule collect:
 rule runtime:
     input:
         records=[
-            *pretrainings(f"{RESULTS}/runtimes/pretrain/{{dataset}}/{{extractor}}/seed{{seed}}.json"),
+            *pretrainings(results.record("pretrain", results.PRETRAINED)),
             *expand(f"{RESULTS}/runtimes/convert/{{extractor}}.json", extractor=STUDY.published),
             *unregistered(results.record("score", RUN)),
             *trainings(results.record("train", RUN)),

@@ -42,7 +42,7 @@ def main(snakemake) -> None:
         {
             "architecture": architecture,
             "dataset": snakemake.wildcards.dataset,
-            "subjects": "train",
+            "images": "train",
             "seed": seed,
             "recipe": recipe,
             "best_step": outcome.best_step,

@@ -44,9 +44,10 @@ class Search:
     diverged: bool = False
 
 
-def save(path: Path, displacement: np.ndarray) -> None:
-    """Write one field ``(*spatial, dims)``, compressed."""
-    np.savez_compressed(path, allow_pickle=False, **{KEY: displacement.astype(np.float32, copy=False)})
+def save(path: Path, displacement: np.ndarray, *, compressed: bool = True) -> None:
+    """Write one field ``(*spatial, dims)`` as ``.npz``."""
+    write_archive = np.savez_compressed if compressed else np.savez
+    write_archive(path, allow_pickle=False, **{KEY: displacement.astype(np.float32, copy=False)})
 
 
 def write(folder: Path, lam: float | None, moving: str, fixed: str, displacement: np.ndarray) -> None:

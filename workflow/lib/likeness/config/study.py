@@ -239,9 +239,11 @@ class Study:
                     for seed in self._seeds(name, loss):
                         yield Run(dataset, name, loss, variant, seed)
 
-    def trainings(self) -> Iterator[Run]:
-        """List every run that trains a network."""
-        return (run for run in self.runs() if self.methods[run.method].trained)
+    def trainings(self) -> Iterator[tuple[str, str, str, str, int]]:
+        """List every run that trains a network: dataset, method, loss, variant and seed, all of which it has."""
+        for dataset, name, loss, variant, seed in self.runs():
+            if self.methods[name].trained and loss and variant and seed is not None:
+                yield dataset, name, loss, variant, seed
 
     def combinations(self, dataset: str) -> list[tuple[str, str]]:
         """List the losses, with their variants, that apply to a dataset."""

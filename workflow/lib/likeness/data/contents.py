@@ -1,4 +1,4 @@
-"""Reading the files of a raw dataset, subject by subject, and refusing those that do not fit together."""
+"""Reading the files of a raw dataset, image by image, and refusing those that do not fit together."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from likeness.data import layout
 from likeness.data.layout import RawDataset
-from likeness.data.store import PARTS, Subject
+from likeness.data.store import PARTS, Sample
 from likeness.imageio import images
 from likeness.runtime.atomic import write_json
 from likeness.runtime.provenance import code_digest, digest
@@ -53,12 +53,12 @@ def _check_files(raw: RawDataset) -> None:
     Raises:
         DatasetError: at the first thing that does not fit.
     """
-    first: Subject | None = None
-    for name in raw.subjects.index:
-        subject = read(raw, name)
-        first = first or subject
-        check_alike(raw, first, subject)
-        limits(raw, subject)
+    first: Sample | None = None
+    for id in raw.images.index:
+        sample = read(raw, id)
+        first = first or sample
+        check_alike(raw, first, sample)
+        limits(raw, sample)
 
 
 def check_images(folder: str | Path, cache: Path) -> None:
@@ -93,63 +93,63 @@ def _verdicts(cache: Path) -> dict[str, Any]:
     return verdicts if isinstance(verdicts, dict) else {}
 
 
-def read(raw: RawDataset, name: str) -> Subject:
-    """Read a subject with all its parts, in one orientation, its image as float32 in the intensities of the file.
+def read(raw: RawDataset, id: str) -> Sample:
+    """Read an image with all that belongs to it, in one orientation, as float32 in the intensities of the file.
 
     Raises:
         DatasetError: if a part is unreadable, empty, or does not fit its image or ``dataset.yaml``.
     """
-    path = cast(Path, raw.file(name, "image"))
+    path = cast(Path, raw.file(id, "image"))
     stored, grid = images.read(path, raw.meta["spatial_dims"])
     if min(stored.shape) < FEWEST_VOXELS:
         msg = f"{path}: has the shape {stored.shape}; a network needs at least {FEWEST_VOXELS} voxels along each axis, "
         raise DatasetError(msg + "pad it or take larger images")
-    _check_spacing(raw, name, path, grid)
+    _check_spacing(raw, id, path, grid)
     image = _intensities(path, stored)
     parts = {}
     for part in ("label", "instances", "mask", "unmatched"):
-        if (file := raw.file(name, part)) is not None:
+        if (file := raw.file(id, part)) is not None:
             parts[part] = _read_map(raw, file, part, grid, image.shape)
-    if (file := raw.file(name, "field")) is not None:
+    if (file := raw.file(id, "field")) is not None:
         parts["field"] = images.read_field(file, grid)
         _check_shape(file, parts["field"].shape[:-1], image.shape)
-    if (file := raw.file(name, "landmarks")) is not None:
+    if (file := raw.file(id, "landmarks")) is not None:
         parts["landmarks"] = read_landmarks(file, grid)
-    return Subject(name, image, **parts)
+    return Sample(id, image, **parts)
 
 
-def check_alike(raw: RawDataset, first: Subject, subject: Subject) -> None:
-    """Check what all subjects must share.
+def check_alike(raw: RawDataset, first: Sample, sample: Sample) -> None:
+    """Check what all images must share.
 
     Raises:
         DatasetError: if the images differ in shape, or the landmarks in number.
     """
-    if subject.image.shape != first.image.shape:
-        msg = f"{raw.file(subject.name, 'image')}: has the shape {subject.image.shape}, but '{first.name}' has "
+    if sample.image.shape != first.image.shape:
+        msg = f"{raw.file(sample.name, 'image')}: has the shape {sample.image.shape}, but '{first.name}' has "
         msg += f"{first.image.shape}; resample, crop or pad all images of the dataset to one grid"
         raise DatasetError(msg)
-    if subject.landmarks is None or first.landmarks is None:
+    if sample.landmarks is None or first.landmarks is None:
         return
-    if len(subject.landmarks) != len(first.landmarks):
-        msg = f"{raw.file(subject.name, 'landmarks')}: has {len(subject.landmarks)} points, but '{first.name}' has "
-        msg += f"{len(first.landmarks)}; keep the points that all subjects have, in one order"
+    if len(sample.landmarks) != len(first.landmarks):
+        msg = f"{raw.file(sample.name, 'landmarks')}: has {len(sample.landmarks)} points, but '{first.name}' has "
+        msg += f"{len(first.landmarks)}; keep the points that all images have, in one order"
         raise DatasetError(msg)
 
 
-def limits(raw: RawDataset, subject: Subject) -> Limits:
+def limits(raw: RawDataset, sample: Sample) -> Limits:
     """Find the intensities that become 0 and 1 in an image of its own scale.
 
     Raises:
         DatasetError: if nothing is left between them.
     """
-    rule, path = raw.meta["intensity"], raw.file(subject.name, "image")
+    rule, path = raw.meta["intensity"], raw.file(sample.name, "image")
     if rule["rule"] == "range":
         low, high = float(rule["low"]), float(rule["high"])
-        if subject.image.max() <= low or subject.image.min() >= high:
-            msg = f"{path}: has intensities from {subject.image.min():g} to {subject.image.max():g}, all beyond the "
+        if sample.image.max() <= low or sample.image.min() >= high:
+            msg = f"{path}: has intensities from {sample.image.min():g} to {sample.image.max():g}, all beyond the "
             raise DatasetError(msg + f"range {low:g} to {high:g} of key 'intensity' of dataset.yaml; widen it")
         return low, high
-    low, high = (float(q) for q in np.quantile(subject.image, (rule["low"], rule["high"])))
+    low, high = (float(q) for q in np.quantile(sample.image, (rule["low"], rule["high"])))
     if not np.float32(high - low) > 0:
         msg = f"{path}: its quantiles {rule['low']} and {rule['high']} are both {low:g}; "
         raise DatasetError(msg + "give dataset.yaml an 'intensity' of wider quantiles or of the rule range")
@@ -167,12 +167,12 @@ def _intensities(path: Path, stored: np.ndarray) -> np.ndarray:
         raise DatasetError(msg)
     image = np.ascontiguousarray(stored, dtype=np.float32)
     if image.min() == image.max():
-        msg = f"{path}: is constant ({image.flat[0]:g} everywhere); replace it, or remove its subject from subjects.csv"
+        msg = f"{path}: is constant ({image.flat[0]:g} everywhere); replace it, or remove its row from images.csv"
         raise DatasetError(msg)
     return image
 
 
-def _check_spacing(raw: RawDataset, name: str, path: Path, grid: images.Grid) -> None:
+def _check_spacing(raw: RawDataset, id: str, path: Path, grid: images.Grid) -> None:
     told, unit = raw.meta["spacing"], raw.meta["spacing_unit"]
     if any(s is None or np.allclose(s, told, SPACING_TOLERANCE, 0) for s in (grid.spacing, grid.spacing_in(unit))):
         return
@@ -180,8 +180,8 @@ def _check_spacing(raw: RawDataset, name: str, path: Path, grid: images.Grid) ->
     said = f"{path}: its header has the spacing {header}{'' if grid.unit == 'unknown' else f' {grid.unit}'}"
     said += f" (x, y, z), but key 'spacing' of dataset.yaml says {' × '.join(f'{s:.4g}' for s in told)} {unit}"
     mend = "correct one of them"
-    if name != raw.subjects.index[0]:
-        mend = f"resample it, since the image of '{raw.subjects.index[0]}' agrees"
+    if id != raw.images.index[0]:
+        mend = f"resample it, since the image of '{raw.images.index[0]}' agrees"
     msg = f"{said}; {mend}"
     raise DatasetError(msg)
 

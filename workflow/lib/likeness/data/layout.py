@@ -1,7 +1,7 @@
 """The layout of a raw dataset folder, and its refusal in one sentence where something does not fit.
 
-A folder holds ``dataset.yaml`` (keys: ``workflow/schemas/dataset.schema.yaml``), ``subjects.csv`` (one image a row),
-optionally ``pairs.csv``, and the files that ``subjects.csv`` names relative to the folder. :func:`check_tables` reads
+A folder holds ``dataset.yaml`` (keys: ``workflow/schemas/dataset.schema.yaml``), ``images.csv`` (one image a row),
+optionally ``pairs.csv``, and the files that ``images.csv`` names relative to the folder. :func:`check_tables` reads
 no image and imports nothing heavy, so that it can run while the workflow is parsed;
 :func:`likeness.data.contents.check_images` reads them all and remembers the verdict.
 """
@@ -13,6 +13,7 @@ import difflib
 import hashlib
 import io
 import os
+import shlex
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
@@ -32,11 +33,11 @@ from likeness.userinput import documents, schemas
 from likeness.userinput.refusals import DatasetError, plain, shown, suggest
 
 FILES = ("image", "label", "instances", "mask", "unmatched", "field", "landmarks")
-"""The columns of ``subjects.csv`` that hold paths."""
-COLUMNS = (*FILES, "subject", "split", "modality", "group", "position", "person")
-"""The columns of ``subjects.csv`` that mean something."""
+"""The columns of ``images.csv`` that hold paths."""
+COLUMNS = (*FILES, "id", "split", "subject", "modality", "group", "position")
+"""The columns of ``images.csv`` that mean something."""
 SCORED = ("label", "instances", "field", "landmarks")
-"""The columns of which a scored subject needs one."""
+"""The columns of which a scored image needs one."""
 SUFFIXES = {
     "image": (".png", ".tif", ".tiff", ".nii", ".nii.gz"),
     "field": (".npz", ".nii", ".nii.gz"),
@@ -48,6 +49,7 @@ RESERVED = ("all", "mean")
 _SCHEMA = Path(__file__).parents[3] / "schemas" / "dataset.schema.yaml"
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
 _LONGEST_NAME = 64
+_FORMER_SUBJECT = "it is called 'subject' now, write that"
 _UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")
 """Categories of characters that no table can show in one line."""
 
@@ -59,14 +61,14 @@ class RawDataset:
     folder: Path
     meta: dict[str, Any]
     """``dataset.yaml`` with every optional key at its default."""
-    subjects: pd.DataFrame
-    """``subjects.csv`` indexed by subject; text throughout, empty where absent, but ``position`` is a float or NaN."""
+    images: pd.DataFrame
+    """``images.csv`` indexed by id; text throughout, empty where absent, but ``position`` is a float or NaN."""
     pairs: pd.DataFrame
     """``pairs.csv``: ``split``, ``moving``, ``fixed``; empty where there is none."""
 
-    def file(self, subject: str, part: str) -> Path | None:
-        """Give the path of a part of a subject, or ``None`` where the table names none."""
-        entry = str(self.subjects.loc[subject, part]) if part in self.subjects else ""
+    def file(self, id: str, part: str) -> Path | None:
+        """Give the path of a part of an image, or ``None`` where the table names none."""
+        entry = str(self.images.loc[id, part]) if part in self.images else ""
         return self.folder / entry if entry else None
 
 
@@ -82,12 +84,14 @@ def check_tables(folder: str | Path) -> RawDataset:
     except OSError as error:
         documents.refuse_path(folder, error, DatasetError)
     if not there:
-        msg = f"{plain(folder)}: no such folder; name a folder that holds dataset.yaml and subjects.csv"
+        msg = f"{plain(folder)}: no such folder; name a folder that holds dataset.yaml and images.csv"
         raise DatasetError(msg)
+    _refuse_former(folder)
     meta = _read_meta(folder / "dataset.yaml")
-    subjects = _read_subjects(folder / "subjects.csv")
-    raw = RawDataset(folder, meta, subjects, _read_pairs(folder / "pairs.csv", subjects))
+    images = _read_images(folder / "images.csv")
+    raw = RawDataset(folder, meta, images, _read_pairs(folder / "pairs.csv", images))
     _check_files(raw)
+    _check_subjects(raw)
     _check_rule(raw)
     _check_scorable(raw)
     return raw
@@ -97,9 +101,9 @@ def capabilities(folder: str | Path) -> dict[str, Any]:
     """Tell from the tables alone what a dataset offers, so that parsing can decide which losses apply.
 
     Returns:
-        ``spatial_dims``; ``parts``, the columns of :data:`FILES` that at least one subject has an entry in, and
+        ``spatial_dims``; ``parts``, the columns of :data:`FILES` that at least one image has an entry in, and
         ``labels`` where several are scored; and ``partly``, those that losses learn from but that are left out of
-        ``parts`` because entries are missing: ``label`` without one for every training and validation subject, ``mask``
+        ``parts`` because entries are missing: ``label`` without one for every training and validation image, ``mask``
         where not all moving, or not all fixed, images of the training and validation pairs are alike in having one,
         since the loss of a pair would then depend on the other pairs of its batch.
 
@@ -107,9 +111,9 @@ def capabilities(folder: str | Path) -> dict[str, Any]:
         DatasetError: as :func:`check_tables`.
     """
     raw = check_tables(folder)
-    given = {part: raw.subjects[part].ne("") for part in FILES if part in raw.subjects}
+    given = {part: raw.images[part].ne("") for part in FILES if part in raw.images}
     given = {part: there for part, there in given.items() if there.any()}
-    learnt = raw.subjects.split.isin(["train", "val"])
+    learnt = raw.images.split.isin(["train", "val"])
     partly = ["label"] if "label" in given and not given["label"][learnt].all() else []
     partly += ["mask"] if "mask" in given and not _on_whole_sides(raw, given["mask"]) else []
     parts = [part for part in given if part not in partly]
@@ -127,9 +131,7 @@ def _on_whole_sides(raw: RawDataset, there: pd.Series) -> bool:
 def _candidates(raw: RawDataset, split: str) -> np.ndarray:
     """Give the pairs ``(pairs, 2)`` of a split, moving and fixed, before ``max_pairs``."""
     listed = raw.pairs[raw.pairs.split == split]
-    return (
-        listed[["moving", "fixed"]].to_numpy() if len(listed) else pairing.draw(raw.subjects, raw.meta["pairs"], split)
-    )
+    return listed[["moving", "fixed"]].to_numpy() if len(listed) else pairing.draw(raw.images, raw.meta["pairs"], split)
 
 
 def states(folder: str | Path) -> str:
@@ -144,10 +146,10 @@ def states(folder: str | Path) -> str:
 def digest_of(raw: RawDataset) -> str:
     """Digest the tables\' content and the path, size and modification time of every file they name."""
     total = hashlib.sha256()
-    tables = [raw.folder / name for name in ("dataset.yaml", "subjects.csv", "pairs.csv")]
+    tables = [raw.folder / name for name in ("dataset.yaml", "images.csv", "pairs.csv")]
     for path in (t for t in tables if t.is_file()):
         total.update(path.read_bytes())
-    named = {file for subject in raw.subjects.index for part in FILES if (file := raw.file(subject, part))}
+    named = {file for id in raw.images.index for part in FILES if (file := raw.file(id, part))}
     for path in sorted(named):
         status = path.stat()
         total.update(f"{path} {status.st_size} {status.st_mtime_ns}\n".encode())
@@ -157,6 +159,16 @@ def digest_of(raw: RawDataset) -> str:
 @lru_cache(maxsize=1)
 def _schema() -> dict[str, Any]:
     return yaml.safe_load(_SCHEMA.read_text())
+
+
+def _refuse_former(folder: Path) -> None:
+    """Refuse the layout in which ``subjects.csv`` listed the images, before anything else is said of the folder."""
+    former = folder / "subjects.csv"
+    if documents.is_file(former, DatasetError) and not documents.is_file(folder / "images.csv", DatasetError):
+        msg = (
+            f"{plain(former)}: is called images.csv now, its column 'subject' is 'id', and 'person' is 'subject'; run "
+        )
+        raise DatasetError(msg + f"`make upgrade-dataset FOLDER={plain(shlex.quote(str(folder)))}`, which renames them")
 
 
 def _read_meta(path: Path) -> dict[str, Any]:
@@ -233,6 +245,9 @@ def _read_table(path: Path, required: tuple[str, ...]) -> pd.DataFrame:
 
 def _check_header(path: Path, header: list[str], required: tuple[str, ...]) -> None:
     missing = next((c for c in required if c not in header), None)
+    if missing == "id" and "subject" in header:
+        msg = f"{path}: column 'id' is missing, and 'subject' stands for the person, animal or specimen now; rename "
+        raise DatasetError(msg + "'subject' to 'id' and, if it is there, 'person' to 'subject'")
     if missing:
         near = difflib.get_close_matches(missing, header, n=1)
         hint = f" ('{near[0]}' is there)" if near else ""
@@ -246,71 +261,76 @@ def _check_header(path: Path, header: list[str], required: tuple[str, ...]) -> N
         raise DatasetError(msg)
 
 
-def _read_subjects(path: Path) -> pd.DataFrame:
+def _read_images(path: Path) -> pd.DataFrame:
     if not documents.is_file(path, DatasetError):
-        msg = f"{plain(path)}: missing; write one row an image with the columns subject, image, split"
+        msg = f"{plain(path)}: missing; write one row an image with the columns id, image, split"
         raise DatasetError(msg)
-    table = _read_table(path, ("subject", "image", "split"))
+    table = _read_table(path, ("id", "image", "split"))
     for column in table.columns:
+        if column.lower().rstrip("s") == "person":
+            also = ", or take it out, since 'subject' is there too" if "subject" in table else ""
+            msg = f"{path}: column '{column}' is called 'subject' now; rename it{also}"
+            raise DatasetError(msg)
         # other columns are the user's own, but these would be taken for files that are then not read
         known = next((k for k in COLUMNS if k not in table and k.rstrip("s") == column.lower().rstrip("s")), None)
         if known is not None:
             msg = f"{path}: column '{column}' would not be read; rename it to '{known}', or to something less like it"
             raise DatasetError(msg)
-    for name in table.subject:
-        if not name or not set(name) <= _NAME_CHARACTERS or name[0] in ".-" or len(name) > _LONGEST_NAME:
-            msg = f"{path}: column 'subject' has {shown(name)}; use letters, digits, '.', '_' and '-', "
+    for id in table.id:
+        if not id or not set(id) <= _NAME_CHARACTERS or id[0] in ".-" or len(id) > _LONGEST_NAME:
+            msg = f"{path}: column 'id' has {shown(id)}; use letters, digits, '.', '_' and '-', "
             raise DatasetError(msg + f"first a letter, a digit or '_', at most {_LONGEST_NAME}")
-    twice = table.subject[table.subject.duplicated()]
+    twice = table.id[table.id.duplicated()]
     if len(twice):
-        msg = f"{path}: subject '{twice.iloc[0]}' has two rows; give every image a subject name of its own"
+        msg = f"{path}: image '{twice.iloc[0]}' has two rows; give every image an id of its own"
         raise DatasetError(msg)
-    _check_splits(path, table, "subject")
+    _check_splits(path, table, "id", "image")
     for split in SPLITS:
         if not (table.split == split).any():
-            msg = f"{path}: split '{split}' has no subject; the study needs all of {', '.join(SPLITS)}"
+            msg = f"{path}: split '{split}' has no image; the study needs all of {', '.join(SPLITS)}"
             raise DatasetError(msg)
     if "position" in table:
-        table["position"] = [_number(path, *row) for row in zip(table.subject, table.position, strict=True)]
-    return table.set_index("subject")
+        table["position"] = [_number(path, *row) for row in zip(table.id, table.position, strict=True)]
+    return table.set_index("id")
 
 
-def _check_splits(path: Path, table: pd.DataFrame, row: str) -> None:
+def _check_splits(path: Path, table: pd.DataFrame, column: str, what: str) -> None:
+    """Check the splits of a table; a message names the row as ``what`` by its entry in a column."""
     wrong = table[~table.split.isin(SPLITS)]
     if len(wrong):
         split = wrong.split.iloc[0]
-        msg = f"{path}: column 'split' of {row} '{wrong[row].iloc[0]}' has {shown(split)}; {suggest(split, SPLITS)}"
+        msg = f"{path}: column 'split' of {what} '{wrong[column].iloc[0]}' has {shown(split)}; {suggest(split, SPLITS)}"
         raise DatasetError(msg)
 
 
-def _number(path: Path, subject: str, entry: str) -> float:
+def _number(path: Path, id: str, entry: str) -> float:
     try:
         value = float(entry or "nan")
     except ValueError:
         value = np.inf
     if np.isinf(value):
-        msg = f"{path}: column 'position' of subject '{subject}' has {shown(entry)}; give a number or leave it empty"
+        msg = f"{path}: column 'position' of image '{id}' has {shown(entry)}; give a number or leave it empty"
         raise DatasetError(msg)
     return value
 
 
-def _read_pairs(path: Path, subjects: pd.DataFrame) -> pd.DataFrame:
+def _read_pairs(path: Path, images: pd.DataFrame) -> pd.DataFrame:
     if not documents.is_file(path, DatasetError):
         return pd.DataFrame({"split": [], "moving": [], "fixed": []}, dtype=object)
     table = _read_table(path, ("split", "moving", "fixed"))[["split", "moving", "fixed"]]
-    _check_splits(path, table, "moving")
-    splits = subjects.split.to_dict()
+    _check_splits(path, table, "moving", "moving")
+    splits = images.split.to_dict()
     seen = set()
     for split, moving, fixed in table.itertuples(index=False):
         pair = f"{path}: pair '{moving}' to '{fixed}' of split '{split}'"
         unknown = next((s for s in (moving, fixed) if s not in splits), None)
         if unknown is not None:
-            msg = f"{pair} names '{unknown}', which subjects.csv does not; {_nearest(unknown, subjects.index)}"
+            msg = f"{pair} names '{unknown}', which images.csv does not; {_nearest(unknown, images.index)}"
         elif moving == fixed:
-            msg = f"{pair} registers a subject to itself; remove it"
+            msg = f"{pair} registers an image to itself; remove it"
         elif splits[moving] != split or splits[fixed] != split:
             other = moving if splits[moving] != split else fixed
-            msg = f"{pair} crosses splits, since '{other}' is in '{splits[other]}'; remove it or move the subject"
+            msg = f"{pair} crosses splits, since '{other}' is in '{splits[other]}'; remove it or move the image"
         elif (moving, fixed) in seen:
             msg = f"{pair} is listed twice; remove one"
         else:
@@ -327,13 +347,13 @@ def _nearest(word: str, known: Iterable[str]) -> str:
 
 
 def _check_files(raw: RawDataset) -> None:
-    table = raw.folder / "subjects.csv"
-    for part in (part for part in FILES if part in raw.subjects):
+    table = raw.folder / "images.csv"
+    for part in (part for part in FILES if part in raw.images):
         endings = SUFFIXES.get(part, SUFFIXES["image"])
-        for subject, entry in raw.subjects[part].items():
-            where = f"{table}: column '{part}' of subject '{subject}'"
+        for id, entry in raw.images[part].items():
+            where = f"{table}: column '{part}' of image '{id}'"
             if not entry and part == "image":
-                msg = f"{where} is empty; name its image"
+                msg = f"{where} is empty; name its file"
             elif not entry:
                 continue
             elif not entry.lower().endswith(endings):
@@ -344,31 +364,40 @@ def _check_files(raw: RawDataset) -> None:
                 continue
             raise DatasetError(msg)
     owners: dict[str, Any] = {}
-    for subject, entry in raw.subjects.image.items():
-        other = owners.setdefault(os.path.normpath(entry), subject)
-        if other != subject:
-            msg = f"{table}: column 'image' of subject '{subject}' has the image of '{other}', '{entry}'; "
-            raise DatasetError(msg + "give every subject an image of its own, since pairs would hold it twice")
-    if "label" in raw.subjects and raw.subjects.label.ne("").any():
+    for id, entry in raw.images.image.items():
+        other = owners.setdefault(os.path.normpath(entry), id)
+        if other != id:
+            msg = f"{table}: column 'image' of image '{id}' has the file of '{other}', '{entry}'; "
+            raise DatasetError(msg + "give every image a file of its own, since pairs would hold it twice")
+    if "label" in raw.images and raw.images.label.ne("").any():
         for key in ("labels", "evaluate"):
             if not raw.meta[key]:
                 msg = f"{raw.folder / 'dataset.yaml'}: key '{key}' is missing or empty; it is: "
                 raise DatasetError(msg + _schema()["properties"][key]["description"])
 
 
+def _check_subjects(raw: RawDataset) -> None:
+    """Check that the images are of one subject where the dataset says so."""
+    named = sorted(set(raw.images.subject) - {""}) if "subject" in raw.images else []
+    if raw.meta["within_subject"] and len(named) > 1:
+        msg = f"{raw.folder / 'dataset.yaml'}: key 'within_subject' says that all images are of one specimen, but "
+        two = f"{shown(named[0])} and {shown(named[1])}"
+        raise DatasetError(msg + f"column 'subject' of images.csv has {two}; correct one of them")
+
+
 def _check_scorable(raw: RawDataset) -> None:
-    """Check that the best score that any subject allows can be given to pairs of both splits that are scored."""
-    table, subjects = raw.folder / "subjects.csv", raw.subjects
-    there = {part: subjects[part].ne("") for part in PRIMARY if part in subjects and subjects[part].ne("").any()}
+    """Check that the best score that any image allows can be given to pairs of both splits that are scored."""
+    table, images = raw.folder / "images.csv", raw.images
+    there = {part: images[part].ne("") for part in PRIMARY if part in images and images[part].ne("").any()}
     for split in ("val", "test"):
-        if not any(given[subjects.split == split].any() for given in there.values()):
-            msg = f"{table}: split '{split}' could not be scored; give its subjects one of {', '.join(SCORED)}"
+        if not any(given[images.split == split].any() for given in there.values()):
+            msg = f"{table}: split '{split}' could not be scored; give its images one of {', '.join(SCORED)}"
             raise DatasetError(msg)
         part, given = next(iter(there.items()))
         moving, fixed = _candidates(raw, split).T
         scored = given[moving].to_numpy() & given[fixed].to_numpy()
-        if part == "field" and "group" in subjects:
-            scored &= subjects.group[moving].to_numpy() == subjects.group[fixed].to_numpy()
+        if part == "field" and "group" in images:
+            scored &= images.group[moving].to_numpy() == images.group[fixed].to_numpy()
         if not scored.any():
             where = " in one group" if part == "field" else ""
             msg = f"{table}: column '{part}' decides the score, but no pair of split '{split}' has two entries{where}; "
@@ -377,28 +406,28 @@ def _check_scorable(raw: RawDataset) -> None:
 
 def _check_rule(raw: RawDataset) -> None:
     """Check that the rule names what there is, and that every split has pairs."""
-    path, rule, subjects = raw.folder / "dataset.yaml", raw.meta["pairs"], raw.subjects
+    path, rule, images = raw.folder / "dataset.yaml", raw.meta["pairs"], raw.images
     columns = {f"pairs.{key}": rule[key] for key in ("within", "different") if key in rule}
     columns |= {f"pairs.{side}": column for side in ("moving", "fixed") for column in rule.get(side, {})}
     if "shared_by" in raw.meta["intensity"]:
         columns["intensity.shared_by"] = raw.meta["intensity"]["shared_by"]
     columns |= {"pairs.max_gap": "position"} if "max_gap" in rule else {}
     for key, column in columns.items():
-        if column not in subjects:
-            msg = f"{path}: key '{key}' needs the column '{plain(column)}', which subjects.csv lacks; "
-            raise DatasetError(msg + suggest(column, subjects.columns))
+        if column not in images:
+            msg = f"{path}: key '{key}' needs the column '{plain(column)}', which images.csv lacks; "
+            raise DatasetError(msg + (_FORMER_SUBJECT if column == "person" else suggest(column, images.columns)))
     for side in ("moving", "fixed"):
         for column, value in rule.get(side, {}).items():
-            if not pairing.has_value(subjects[column], value).any():
-                msg = f"{path}: key 'pairs.{side}.{column}' is {shown(value)}, which no subject has; "
-                raise DatasetError(msg + suggest(value, dict.fromkeys(subjects[column])))
-    if "max_gap" in rule and subjects.position.isna().any():
-        subject = subjects.index[subjects.position.isna()][0]
-        msg = f"{raw.folder / 'subjects.csv'}: column 'position' of subject '{subject}' is empty, but key "
+            if not pairing.has_value(images[column], value).any():
+                msg = f"{path}: key 'pairs.{side}.{column}' is {shown(value)}, which no image has; "
+                raise DatasetError(msg + suggest(value, dict.fromkeys(images[column])))
+    if "max_gap" in rule and images.position.isna().any():
+        id = images.index[images.position.isna()][0]
+        msg = f"{raw.folder / 'images.csv'}: column 'position' of image '{id}' is empty, but key "
         raise DatasetError(msg + "'pairs.max_gap' of dataset.yaml needs it; fill it in")
     for split in SPLITS:
-        if (subjects.split == split).sum() == 1:
-            msg = f"{raw.folder / 'subjects.csv'}: split '{split}' has one subject; a pair needs two, add another"
+        if (images.split == split).sum() == 1:
+            msg = f"{raw.folder / 'images.csv'}: split '{split}' has one image; a pair needs two, add another"
             raise DatasetError(msg)
         if not len(_candidates(raw, split)):
             msg = f"{path}: key 'pairs' gives no pair in split '{split}'; loosen the rule or list pairs in pairs.csv"

@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from likeness.data.store import Dataset, Subject
+from likeness.data.store import Dataset, Sample
 
 CACHE_BYTES = 4 * 1024**3
-"""Memory for subjects that were read; datasets beyond it are read anew when they come up."""
+"""Memory for images that were read; datasets beyond it are read anew when they come up."""
 
 
 class Loader:
-    """Reads subjects as batches and keeps the most recent ones in memory.
+    """Reads images with what belongs to them as batches and keeps the most recent ones in memory.
 
     Args:
         dataset: a prepared dataset.
@@ -31,13 +31,13 @@ class Loader:
         self._load = lru_cache(maxsize=max(2, CACHE_BYTES // (12 * voxels)))(self._read)
 
     def _read(self, name: str) -> dict[str, Tensor]:
-        subject: Subject = self.dataset.load(name)
-        parts = {"image": torch.from_numpy(subject.image)[None]}
-        if subject.label is not None:
-            classes = np.searchsorted(self.ids, subject.label)
+        sample: Sample = self.dataset.load(name)
+        parts = {"image": torch.from_numpy(sample.image)[None]}
+        if sample.label is not None:
+            classes = np.searchsorted(self.ids, sample.label)
             parts["label"] = torch.from_numpy(classes.astype(np.uint8 if len(self.ids) <= 256 else np.int16))[None]
-        if subject.mask is not None:
-            parts["mask"] = torch.from_numpy(subject.mask.astype(np.float32))[None]
+        if sample.mask is not None:
+            parts["mask"] = torch.from_numpy(sample.mask.astype(np.float32))[None]
         return parts
 
     def _batch(self, names: Sequence[str], part: str) -> Tensor | None:

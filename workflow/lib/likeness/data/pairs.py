@@ -14,37 +14,37 @@ import pandas as pd
 SPLITS = ("train", "val", "test")
 
 
-def complete(subjects: pd.DataFrame, listed: pd.DataFrame, rule: Mapping[str, Any], seed: int) -> pd.DataFrame:
+def complete(images: pd.DataFrame, listed: pd.DataFrame, rule: Mapping[str, Any], seed: int) -> pd.DataFrame:
     """List the pairs of every split: those of ``pairs.csv``, and by the rule where it lists none.
 
     Args:
-        subjects: indexed by subject; ``split`` and the columns that the rule names; ``position`` as numbers.
+        images: indexed by id; ``split`` and the columns that the rule names; ``position`` as numbers.
         listed: ``split``, ``moving``, ``fixed``.
         rule: the key ``pairs`` of ``dataset.yaml``.
         seed: decides which pairs remain where the rule has ``max_pairs``.
 
     Returns:
         ``split``, ``moving``, ``fixed``; splits in the order train, val, test, listed pairs in their order, drawn ones
-        in the order of the subjects.
+        in the order of the images.
     """
     tables = []
     for number, split in enumerate(SPLITS):
         chosen = listed[listed.split == split]
         if not len(chosen):
-            drawn = draw(subjects, rule, split)
+            drawn = draw(images, rule, split)
             kept = _sample(len(drawn), rule.get("max_pairs"), np.random.default_rng([seed, number]))
             chosen = pd.DataFrame({"split": split, "moving": drawn[kept, 0], "fixed": drawn[kept, 1]})
         tables.append(chosen[["split", "moving", "fixed"]])
     return pd.concat(tables, ignore_index=True)
 
 
-def draw(subjects: pd.DataFrame, rule: Mapping[str, Any], split: str) -> np.ndarray:
+def draw(images: pd.DataFrame, rule: Mapping[str, Any], split: str) -> np.ndarray:
     """Draw all pairs of a split that satisfy the rule, before ``max_pairs``.
 
     Returns:
-        ``(pairs, 2)`` names, moving and fixed, in the order of the subjects.
+        ``(pairs, 2)`` ids, moving and fixed, in the order of the images.
     """
-    table = subjects[subjects.split == split]
+    table = images[images.split == split]
     allowed = ~np.eye(len(table), dtype=bool)  # rows move, columns are fixed
     for column, value in rule.get("moving", {}).items():
         allowed &= has_value(table[column], value)[:, None]
@@ -60,8 +60,8 @@ def draw(subjects: pd.DataFrame, rule: Mapping[str, Any], split: str) -> np.ndar
         position = table.position.to_numpy(dtype=float)
         gap = np.abs(position[:, None] - position[None])
         allowed &= (gap > 0) & (gap <= rule["max_gap"])
-    names = table.index.to_numpy(dtype=object)
-    return names[np.argwhere(allowed)]
+    ids = table.index.to_numpy(dtype=object)
+    return ids[np.argwhere(allowed)]
 
 
 def has_value(column: pd.Series, value: object) -> np.ndarray:

@@ -12,7 +12,7 @@ import yaml
 from likeness.data import contents, layout, pairs
 from likeness.data.contents import Limits
 from likeness.data.layout import RawDataset
-from likeness.data.store import PARTS, Subject
+from likeness.data.store import PARTS, TOLD, Sample
 from likeness.runtime.atomic import whole
 
 
@@ -30,17 +30,17 @@ def prepare(folder: str | Path, output: str | Path, seed: int = 0, name: str | N
     """
     raw = layout.check_tables(folder)
     with whole(output) as part:
-        (part / "subjects").mkdir(parents=True)
+        (part / "images").mkdir(parents=True)
         shared = _shared_limits(raw)
-        first: Subject | None = None
+        first: Sample | None = None
         has: set[str] = set()
-        for member in raw.subjects.index:
-            subject = contents.read(raw, member)
-            first = first or subject
-            contents.check_alike(raw, first, subject)
-            low, high = shared.get(member) or contents.limits(raw, subject)
-            has |= _write_subject(part / "subjects" / f"{member}.npz", subject, low, high)
-        assert first is not None  # a dataset without subjects has been refused
+        for id in raw.images.index:
+            sample = contents.read(raw, id)
+            first = first or sample
+            contents.check_alike(raw, first, sample)
+            low, high = shared.get(id) or contents.limits(raw, sample)
+            has |= _write_sample(part / "images" / f"{id}.npz", sample, low, high)
+        assert first is not None  # a dataset without images has been refused
         _write_tables(raw, part, first.image.shape, has, seed, name)
 
 
@@ -50,17 +50,17 @@ def _shared_limits(raw: RawDataset) -> dict[str, Limits]:
     if column is None:
         return {}
     shared: dict[str, Limits] = {}
-    for entry, members in raw.subjects.groupby(column, sort=False):
+    for entry, members in raw.images.groupby(column, sort=False):
         if entry != "":
-            own = [contents.limits(raw, contents.read(raw, name)) for name in members.index]
+            own = [contents.limits(raw, contents.read(raw, id)) for id in members.index]
             shared |= dict.fromkeys(members.index, (min(low for low, _ in own), max(high for _, high in own)))
     return shared
 
 
-def _write_subject(path: Path, subject: Subject, low: float, high: float) -> set[str]:
+def _write_sample(path: Path, sample: Sample, low: float, high: float) -> set[str]:
     """Write one archive and tell which parts are in it."""
-    parts: dict[str, Any] = {part: getattr(subject, part) for part in PARTS if getattr(subject, part) is not None}
-    parts["image"] = np.clip((subject.image - np.float32(low)) / np.float32(high - low), 0, 1)
+    parts: dict[str, Any] = {part: getattr(sample, part) for part in PARTS if getattr(sample, part) is not None}
+    parts["image"] = np.clip((sample.image - np.float32(low)) / np.float32(high - low), 0, 1)
     np.savez(path, allow_pickle=False, **{part: array.astype(PARTS[part]) for part, array in parts.items()})
     return set(parts)
 
@@ -73,13 +73,13 @@ def _write_tables(
         "name": name or raw.meta["name"],
         "shape": list(shape),
         "has": [name for name in PARTS if name in has],
-        "axes": "xyz" if raw.subjects.image.iloc[0].lower().endswith((".nii", ".nii.gz")) else "ij",
+        "axes": "xyz" if raw.images.image.iloc[0].lower().endswith((".nii", ".nii.gz")) else "ij",
     }
     (part / "dataset.yaml").write_text(yaml.safe_dump(meta, sort_keys=True, allow_unicode=True), encoding="utf-8")
-    subjects = raw.subjects.drop(columns=[c for c in layout.FILES if c in raw.subjects])
-    for column in ("split", "group", "person", "modality"):
-        if column not in subjects:
-            subjects[column] = ""
-    subjects.to_csv(part / "subjects.csv", lineterminator="\n")
-    drawn: pd.DataFrame = pairs.complete(raw.subjects, raw.pairs, raw.meta["pairs"], seed)
+    images = raw.images.drop(columns=[c for c in layout.FILES if c in raw.images])
+    for column in TOLD:
+        if column not in images:
+            images[column] = ""
+    images.to_csv(part / "images.csv", lineterminator="\n")
+    drawn: pd.DataFrame = pairs.complete(raw.images, raw.pairs, raw.meta["pairs"], seed)
     drawn.to_csv(part / "pairs.csv", index=False, lineterminator="\n")

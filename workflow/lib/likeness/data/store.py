@@ -1,9 +1,9 @@
 """The prepared form of a dataset, the same for built-in ones and a user's own.
 
-A folder with ``dataset.yaml`` (completed: every key present), ``subjects.csv``, ``pairs.csv`` (every pair of every
-split, explicit) and ``subjects/<subject>.npz``, uncompressed, with what the subject has of ``image`` (float32 in
-[0, 1]), ``label`` (int16), ``instances`` (int32), ``mask`` and ``unmatched`` (bool), ``field`` (float32, ``(*spatial,
-dims)``) and ``landmarks`` (float64, ``(points, dims)``, voxels).
+A folder with ``dataset.yaml`` (completed: every key present), ``images.csv``, ``pairs.csv`` (every pair of every split,
+explicit) and ``images/<id>.npz``, uncompressed, with ``image`` (float32 in [0, 1]) and what belongs to it of ``label``
+(int16), ``instances`` (int32), ``mask`` and ``unmatched`` (bool), ``field`` (float32, ``(*spatial, dims)``) and
+``landmarks`` (float64, ``(points, dims)``, voxels).
 """
 
 from __future__ import annotations
@@ -33,17 +33,21 @@ PARTS = {
 PRIMARY = {"field": "epe", "label": "dice", "landmarks": "tre", "instances": "dice_instance"}
 """The score of each part, best first."""
 
+TOLD = ("split", "group", "subject", "modality")
+"""The columns that ``images.csv`` always has beside ``id``, empty where the raw dataset does not tell."""
+
 
 @dataclass(frozen=True)
-class Subject:
+class Sample:
     """One image with what belongs to it; arrays are ``(*spatial)``, absent parts are ``None``.
 
     ``mask`` marks where the image has content. ``unmatched`` marks content that its partner in a pair lacks. ``field``
     is a true displacement ``(*spatial, dims)`` in voxels from this image's grid into a space shared by all images of
-    the same ``group``. ``landmarks`` are ``(points, dims)`` in voxels; the same row is the same point in every subject.
+    the same ``group``. ``landmarks`` are ``(points, dims)`` in voxels; the same row is the same point in every image.
     """
 
     name: str
+    """The image's id."""
     image: np.ndarray
     label: np.ndarray | None = None
     instances: np.ndarray | None = None
@@ -59,8 +63,8 @@ class Dataset:
 
     folder: Path
     meta: dict[str, Any]
-    subjects: pd.DataFrame
-    """``subjects.csv`` indexed by subject; always has ``split``, ``group``, ``person`` and ``modality``."""
+    images: pd.DataFrame
+    """``images.csv`` indexed by id; always has the columns :data:`TOLD`."""
     pairs: pd.DataFrame
     """``pairs.csv``: ``split``, ``moving``, ``fixed``."""
 
@@ -69,9 +73,9 @@ class Dataset:
         """Open the folder that the rule ``prepare`` wrote."""
         folder = Path(folder)
         meta = yaml.safe_load((folder / "dataset.yaml").read_text())
-        text = {"subject": str, "group": str, "person": str, "modality": str, "moving": str, "fixed": str}
-        subjects = pd.read_csv(folder / "subjects.csv", dtype=text, keep_default_na=False).set_index("subject")
-        return cls(folder, meta, subjects, pd.read_csv(folder / "pairs.csv", dtype=text, keep_default_na=False))
+        text = dict.fromkeys(("id", *TOLD, "moving", "fixed"), str)
+        images = pd.read_csv(folder / "images.csv", dtype=text, keep_default_na=False).set_index("id")
+        return cls(folder, meta, images, pd.read_csv(folder / "pairs.csv", dtype=text, keep_default_na=False))
 
     @property
     def name(self) -> str:
@@ -129,7 +133,7 @@ class Dataset:
 
     @cached_property
     def has(self) -> frozenset[str]:
-        """The parts that at least one subject of this dataset has, of :data:`PARTS`."""
+        """The parts that at least one image of this dataset has, of :data:`PARTS`."""
         return frozenset(self.meta["has"])
 
     @property
@@ -137,20 +141,20 @@ class Dataset:
         """The score that λ is chosen by and figures show first: the best that the parts of the dataset allow."""
         return next(score for part, score in PRIMARY.items() if part in self.has)
 
-    def load(self, subject: str) -> Subject:
-        """Read one subject.
+    def load(self, id: str) -> Sample:
+        """Read one image with what belongs to it.
 
         Raises:
-            KeyError: if the dataset has no such subject.
+            KeyError: if the dataset has no such image.
             Refusal: if its file is broken.
         """
-        if subject not in self.subjects.index:
-            msg = f"{self.folder}: no subject '{subject}'"
+        if id not in self.images.index:
+            msg = f"{self.folder}: no image '{id}'"
             raise KeyError(msg)
-        path = self.folder / "subjects" / f"{subject}.npz"
+        path = self.folder / "images" / f"{id}.npz"
         try:
             with np.load(path, allow_pickle=False) as parts:
-                return Subject(subject, **{name: parts[name] for name in PARTS if name in parts})
+                return Sample(id, **{name: parts[name] for name in PARTS if name in parts})
         except (ValueError, EOFError, zipfile.BadZipFile) as error:
             msg = f"{path}: is broken ({error}); delete {self.folder} and run again, so that it is made anew"
             raise Refusal(msg) from error
@@ -160,6 +164,6 @@ class Dataset:
         chosen = self.pairs[self.pairs.split == split]
         return list(zip(chosen.moving, chosen.fixed, strict=True))
 
-    def person(self, subject: str) -> str:
-        """Name the independent unit behind an image: its ``person`` where the dataset tells it, else the subject."""
-        return self.subjects.person[subject] or subject
+    def subject(self, id: str) -> str:
+        """Name the independent unit behind an image: its ``subject`` where the dataset tells it, else its id."""
+        return self.images.subject[id] or id

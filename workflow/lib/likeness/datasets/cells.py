@@ -24,7 +24,7 @@ import numpy as np
 from scipy import ndimage
 
 from likeness.datasets.simulate.fields import block_mean, random_warp, smooth_noise
-from likeness.datasets.writing import write_subject, write_tables
+from likeness.datasets.writing import write_sample, write_tables
 from likeness.runtime.atomic import whole
 
 LABELS = {0: "membrane", 1: "intracellular", 2: "mitochondria", 3: "synapse", 4: "glia"}
@@ -91,7 +91,7 @@ BLOCK = 8
 SPLITS = ("train", "val", "test")
 NOTE = (
     "Simulated tissue, calibrated to real sections at 4.6 nm before it is binned, but simulated. Each stack is a "
-    "phantom of its own and counts as one person: its sections share cells. field is the true warp of a section into "
+    "phantom of its own and counts as one subject: its sections share cells. field is the true warp of a section into "
     "the plane of its phantom, shared by a group, and says nothing of the step in depth: cell walls run obliquely and"
     " drift between sections, and organelles end, so that even the true displacement leaves a mean Dice (membrane, "
     "intracellular, mitochondria, glia) of about .7; a registration that follows every wall departs from it by a "
@@ -498,16 +498,14 @@ def make(
 def write_stack(
     folder: Path, split: str, number: int, seed: int, *, size: int, binning: int, sections: int
 ) -> list[dict[str, str | int]]:
-    """Draw a stack, write its files and give its rows of ``subjects.csv``."""
+    """Draw a stack, write its files and give its rows of ``images.csv``."""
     # what a stack is does not depend on how many others there are
     generator = np.random.default_rng([seed, SPLITS.index(split), number])
     group = f"{split}{number:02d}"
-    place = {"split": split, "group": group, "person": group}
+    place = {"split": split, "group": group, "subject": group}
     rows: list[dict[str, str | int]] = []
     for position, section in enumerate(draw_stack(size, sections, generator)):
-        files = write_subject(
-            folder, f"{group}-z{position}", (binning * SPACING,) * 2, **bin_section(*section, binning)
-        )
+        files = write_sample(folder, f"{group}-z{position}", (binning * SPACING,) * 2, **bin_section(*section, binning))
         rows.append({**files, **place, "position": position})
     return rows
 
@@ -516,7 +514,7 @@ def neighbours(rows: list[dict[str, Any]]) -> list[dict[str, str]]:
     """Pair neighbouring sections of a stack, in both directions."""
     adjacent = [(a, b) for a, b in pairwise(rows) if a["group"] == b["group"]]
     both = [pair for a, b in adjacent for pair in ((a, b), (b, a))]
-    return [{"split": m["split"], "moving": m["subject"], "fixed": f["subject"]} for m, f in both]
+    return [{"split": m["split"], "moving": m["id"], "fixed": f["id"]} for m, f in both]
 
 
 def describe(binning: int) -> dict[str, Any]:

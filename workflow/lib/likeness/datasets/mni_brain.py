@@ -1,6 +1,6 @@
 """``mni-brain``: axial slices of simulated brains, a stress test with a known truth.
 
-Every image is a person of its own: the MNI152 template warped by a diffeomorphism of several scales, with bias,
+Every image is of a subject of its own: the MNI152 template warped by a diffeomorphism of several scales, with bias,
 contrast and noise of its own. Train, validation and test use different slices, at least 6 mm apart.
 """
 
@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from likeness.datasets.simulate import mni
-from likeness.datasets.simulate.cohort import Person, rings, spread, stream
-from likeness.datasets.writing import write_subject, write_tables
+from likeness.datasets.simulate.cohort import Subject, rings, spread, stream
+from likeness.datasets.writing import write_sample, write_tables
 from likeness.runtime.atomic import whole
 
 HEIGHTS = {"train": (-27, -9, 3, 21, 39, 51), "val": (-15, 9, 27, 45), "test": (-21, -3, 15, 33)}
@@ -39,25 +39,25 @@ def make(folder: Path, *, seed: int, train: int = 48, val: int = 16, test: int =
     """
     templates = mni.slice_templates(sum(HEIGHTS.values(), ()), GREY, WHITE)
     groups = {split: [mni.slice_name(z) for z in heights] for split, heights in HEIGHTS.items()}
-    people = spread(groups, {"train": train, "val": val, "test": test})
+    cohort = spread(groups, {"train": train, "val": val, "test": test})
     meta = {
         "name": "mni-brain",
-        "description": "Axial slices of simulated brains; the same slice of different people is registered.",
+        "description": "Axial slices of simulated brains; the same slice of different subjects is registered.",
         **mni.describe(next(iter(templates.values())), mni.label_names(GREY, WHITE)),
         "pairs": {"within": "group"},
         "note": NOTE,
     }
     with whole(folder) as temporary:
         temporary.mkdir()
-        rows = [write_person(temporary, templates[person.group], person, seed) for person in people]
-        write_tables(temporary, meta, rows, rings(people))
+        rows = [write_subject(temporary, templates[subject.group], subject, seed) for subject in cohort]
+        write_tables(temporary, meta, rows, rings(cohort))
 
 
-def write_person(folder: Path, template: mni.Template, person: Person, seed: int) -> dict[str, str]:
-    """Simulate a person, write the files and give the row of ``subjects.csv``."""
-    generator = stream(seed, person.name)
+def write_subject(folder: Path, template: mni.Template, subject: Subject, seed: int) -> dict[str, str]:
+    """Simulate a subject, write the files of its image and give the row of ``images.csv``."""
+    generator = stream(seed, subject.name)
     brain = mni.simulate_brain(template, generator)
     image = mni.acquire(brain.image * brain.brain, template.spacing, generator)
     parts = {"image": image, "label": brain.labels, "mask": brain.mask, "field": brain.field}
-    row = write_subject(folder, person.name, template.spacing, **parts)
-    return {**row, "split": person.split, "group": person.group, "person": person.name}
+    row = write_sample(folder, subject.name, template.spacing, **parts)
+    return {**row, "split": subject.split, "group": subject.group, "subject": subject.name}

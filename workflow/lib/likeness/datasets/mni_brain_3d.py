@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from likeness.datasets.mni_brain import write_person
+from likeness.datasets.mni_brain import write_subject
 from likeness.datasets.simulate import mni
 from likeness.datasets.simulate.cohort import rings, spread
 from likeness.datasets.writing import write_tables
@@ -20,7 +20,7 @@ GREY, WHITE = 10, 3
 
 NOTE = (
     "Stress test, not evidence: all subjects come from one template, whose intensities nearly tell the tissue, which "
-    "favours intensity losses, and train, validation and test differ in the simulated persons only: the split is "
+    "favours intensity losses, and train, validation and test differ in the simulated subjects only: the split is "
     "nominal. field is the true displacement into the template; true warps mix scales of 4 to 32 mm and a ventricle "
     "dilation. Labels are Voronoi parcels of grey and white matter, split by hemisphere."
 )
@@ -38,15 +38,15 @@ def make(folder: Path, *, seed: int, train: int = 20, val: int = 8, test: int = 
     """
     template = mni.volume_template(SHAPE, SPACING, GREY, WHITE)
     sizes = {"train": train, "val": val, "test": test}
-    people = spread({split: ["brain"] for split in sizes}, sizes)
+    cohort = spread({split: ["brain"] for split in sizes}, sizes)
     meta = {
         "name": "mni-brain-3d",
-        "description": "Small volumes of simulated brains; different people are registered.",
+        "description": "Small volumes of simulated brains; different subjects are registered.",
         **mni.describe(template, mni.label_names(GREY, WHITE)),
         "pairs": {"within": "group"},
         "note": NOTE,
     }
     with whole(folder) as temporary:
         temporary.mkdir()
-        rows = [write_person(temporary, template, person, seed) for person in people]
-        write_tables(temporary, meta, rows, rings(people))
+        rows = [write_subject(temporary, template, subject, seed) for subject in cohort]
+        write_tables(temporary, meta, rows, rings(cohort))

@@ -1,8 +1,8 @@
 """``mni-head``: brain-extracted slices onto whole heads, a stress test for content that only one image has.
 
-Each person gives two images of the same slice: ``brain``, what an imperfect brain extraction leaves, and ``head``, the
-brain with a simulated skull and scalp around a stated share of the circumference. The pairs are the brain of one person
-and the head of another.
+Each subject gives two images of the same slice: ``brain``, what an imperfect brain extraction leaves, and ``head``, the
+brain with a simulated skull and scalp around a stated share of the circumference. The pairs are the brain of one
+subject and the head of another.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy as np
 
 from likeness.datasets.mni_brain import GREY, HEIGHTS, WHITE
 from likeness.datasets.simulate import mni, skull
-from likeness.datasets.simulate.cohort import Person, rings, spread, stream
-from likeness.datasets.writing import write_subject, write_tables
+from likeness.datasets.simulate.cohort import Subject, rings, spread, stream
+from likeness.datasets.writing import write_sample, write_tables
 from likeness.runtime.atomic import whole
 
 NOTE = (
@@ -40,10 +40,10 @@ def make(
 
     Args:
         folder: where it is to appear.
-        seed: of everything random; the same seed gives the same bytes, and the same people at every dose.
-        train: how many people for training, spread over that split's slices; each gives two images.
-        val: how many people for validation.
-        test: how many people for the test; each is moving once and fixed once.
+        seed: of everything random; the same seed gives the same bytes, and the same subjects at every dose.
+        train: how many subjects for training, spread over that split's slices; each gives two images.
+        val: how many subjects for validation.
+        test: how many subjects for the test; each is moving once and fixed once.
         dose: percentage of the circumference with skull and scalp in the fixed images.
         lesion: whether the fixed images also have a lesion or a resection of 10 to 30 mm each.
 
@@ -55,34 +55,34 @@ def make(
         raise ValueError(msg)
     templates = mni.slice_templates(sum(HEIGHTS.values(), ()), GREY, WHITE)
     groups = {split: [mni.slice_name(z) for z in heights] for split, heights in HEIGHTS.items()}
-    people = spread(groups, {"train": train, "val": val, "test": test})
+    cohort = spread(groups, {"train": train, "val": val, "test": test})
     rows = []
     with whole(folder) as temporary:
         temporary.mkdir()
-        for person in people:
-            images = simulate(templates[person.group], person, seed, dose / 100, lesion)
-            rows += [_write(temporary, person, modality, parts) for modality, parts in images.items()]
+        for subject in cohort:
+            images = simulate(templates[subject.group], subject, seed, dose / 100, lesion)
+            rows += [_write(temporary, subject, modality, parts) for modality, parts in images.items()]
         meta = _meta(next(iter(templates.values())), dose, lesion)
-        write_tables(temporary, meta, rows, rings(people, "-brain", "-head"))
+        write_tables(temporary, meta, rows, rings(cohort, "-brain", "-head"))
 
 
 def simulate(
-    template: mni.Template, person: Person, seed: int, dose: float, lesion: bool
+    template: mni.Template, subject: Subject, seed: int, dose: float, lesion: bool
 ) -> dict[str, dict[str, np.ndarray]]:
-    """Simulate the two images of a person, ``brain`` and ``head``, each with its parts.
+    """Simulate the two images of a subject, ``brain`` and ``head``, each with its parts.
 
-    Each purpose has randomness of its own, so that doses and lesions are compared on the same people.
+    Each purpose has randomness of its own, so that doses and lesions are compared on the same subjects.
     """
 
     def drawn(what: str) -> np.random.Generator:
-        return stream(seed, person.name, what)
+        return stream(seed, subject.name, what)
 
     def scan(share: np.ndarray, rest: np.ndarray) -> np.ndarray:
         return mni.acquire(brain.image * share + skull.coarsen(rest), template.spacing, drawn("scanner"))
 
     brain = mni.simulate_brain(template, drawn("brain"))
     fine = skull.refine(brain.brain) >= 0.5
-    plane = skull.Plane(template.points, mni.slice_height(person.group), mni.PIXEL / skull.FINE)
+    plane = skull.Plane(template.points, mni.slice_height(subject.group), mni.PIXEL / skull.FINE)
     shell = skull.surround(fine, plane, drawn("shell"))
     kept = skull.coarsen(skull.extract(fine, shell, plane.step, drawn("extraction"))) >= 0.5
     shown = shell.content & skull.arc(fine, dose, drawn("arc"))
@@ -105,23 +105,23 @@ def simulate(
     }
 
 
-def _write(folder: Path, person: Person, modality: str, parts: dict[str, np.ndarray]) -> dict[str, str]:
-    row = write_subject(folder, f"{person.name}-{modality}", (mni.PIXEL, mni.PIXEL), **parts)
-    return {**row, "modality": modality, "split": person.split, "group": person.group, "person": person.name}
+def _write(folder: Path, subject: Subject, modality: str, parts: dict[str, np.ndarray]) -> dict[str, str]:
+    row = write_sample(folder, f"{subject.name}-{modality}", (mni.PIXEL, mni.PIXEL), **parts)
+    return {**row, "modality": modality, "split": subject.split, "group": subject.group, "subject": subject.name}
 
 
 def _meta(template: mni.Template, dose: float, lesion: bool) -> dict[str, Any]:
     too = " and a lesion or resection of 10 to 30 mm in each head" if lesion else ""
     return {
         "name": "mni-head",
-        "description": "Axial slices of simulated brains, extracted, onto the whole heads of other people; skull and "
+        "description": "Axial slices of simulated brains, extracted, onto the whole heads of other subjects; skull and "
         f"scalp around {dose:g} % of the circumference{too}.",
         **mni.describe(template, mni.label_names(GREY, WHITE)),
         "pairs": {
             "moving": {"modality": "brain"},
             "fixed": {"modality": "head"},
             "within": "group",
-            "different": "person",
+            "different": "subject",
         },
         "note": NOTE,
     }

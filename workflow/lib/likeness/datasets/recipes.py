@@ -22,22 +22,22 @@ _CONTENT = {
     "cells": (2, ("image", "label", "field")),
     "mni-brain-3d": (3, ("image", "label", "mask", "field")),
 }
-"""The number of spatial axes, and the files that at least some subjects have, labels that all have."""
+"""The number of spatial axes, and the files that at least some images have, labels that all have."""
 
 _MOST = 100_000
-_PERSONS = {split: {"minimum": 3, "maximum": _MOST} for split in ("train", "val", "test")}
+_SUBJECTS = {split: {"minimum": 3, "maximum": _MOST} for split in ("train", "val", "test")}
 _STACKS = {split: {"minimum": 1, "maximum": _MOST} for split in ("train", "val", "test")}
 
 _LIMITS: dict[str, dict[str, Any]] = {
-    "mni-brain": _PERSONS,
-    "mni-head": {**_PERSONS, "dose": {"minimum": 0, "maximum": 100}},
+    "mni-brain": _SUBJECTS,
+    "mni-head": {**_SUBJECTS, "dose": {"minimum": 0, "maximum": 100}},
     "cells": {
         **_STACKS,
         "size": {"minimum": 64, "maximum": 8192, "multipleOf": 8},
         "binning": {"enum": [1, 2, 4]},
         "sections": {"minimum": 2, "maximum": _MOST},
     },
-    "mni-brain-3d": _PERSONS,
+    "mni-brain-3d": _SUBJECTS,
 }
 """What the options may be, as JSON Schema: what ``make`` itself would refuse in a job."""
 
@@ -47,7 +47,7 @@ _SIZE = {
     "cells": ((128, 128), {"train": 48, "val": 8, "test": 24}, 2, 2),
     "mni-brain-3d": ((40, 48, 40), {"train": 20, "val": 8, "test": 24}, 1, 1),
 }
-"""Shape and persons by default, and how many images and scored pairs there are for each person."""
+"""Shape and subjects by default, and how many images and scored pairs there are for each subject."""
 
 _LABELS = {"mni-brain": 28, "mni-head": 28, "cells": 5, "mni-brain-3d": 28}
 """How many labels there are, background included."""
@@ -132,8 +132,8 @@ def size(name: str, options: dict[str, Any]) -> Size:
         KeyError: if there is no such dataset.
     """
     shape, default, images, pairs = _SIZE[_known(name)]
-    persons = {split: options.get(split, number) for split, number in default.items()}
+    subjects = {split: options.get(split, number) for split, number in default.items()}
     if "size" in options or "binning" in options:
         shape = (options.get("size", 256) // options.get("binning", 2),) * len(shape)
-    scored = {split: pairs * persons[split] for split in ("val", "test")}
-    return Size(shape, {split: images * number for split, number in persons.items()}, scored, _LABELS[name])
+    scored = {split: pairs * subjects[split] for split in ("val", "test")}
+    return Size(shape, {split: images * number for split, number in subjects.items()}, scored, _LABELS[name])

@@ -14,26 +14,28 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from likeness import fields
+
 FOLDERS = {"image": "images", "label": "labels", "mask": "masks", "unmatched": "unmatched", "field": "fields"}
 """Where the files of each part lie in the dataset's folder."""
 
 
-def write_subject(folder: Path, name: str, spacing: Sequence[float], **parts: np.ndarray) -> dict[str, str]:
-    """Write the files of a subject: PNG where the image has two axes, NIfTI where it has three.
+def write_sample(folder: Path, id: str, spacing: Sequence[float], **parts: np.ndarray) -> dict[str, str]:
+    """Write an image and what belongs to it: PNG where it has two axes, NIfTI where it has three.
 
     Args:
         folder: the dataset's.
-        name: the subject's.
+        id: the image's.
         spacing: size of a voxel along each axis.
         parts: of :data:`FOLDERS`; ``image`` in [0, 1], ``field`` ``(*spatial, dims)`` in voxels, the others labels.
 
     Returns:
-        The subject's row of ``subjects.csv`` as far as the files go.
+        The image's row of ``images.csv`` as far as the files go.
     """
     suffix = ".png" if parts["image"].ndim == 2 else ".nii.gz"
-    row = {"subject": name}
+    row = {"id": id}
     for part, array in parts.items():
-        row[part] = f"{FOLDERS[part]}/{name}{'.npz' if part == 'field' else suffix}"
+        row[part] = f"{FOLDERS[part]}/{id}{'.npz' if part == 'field' else suffix}"
         if part == "field":
             write_field(folder / row[part], array)
         elif part == "image":
@@ -69,16 +71,14 @@ def write_labels(path: Path, labels: np.ndarray, spacing: Sequence[float]) -> No
 def write_field(path: Path, displacement: np.ndarray) -> None:
     """Write a true displacement ``(*spatial, dims)``, voxels, as ``.npz`` with the key ``displacement``."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(path, displacement=displacement.astype(np.float32))
+    fields.save(path, displacement, compressed=False)
 
 
-def write_tables(
-    folder: Path, meta: dict[str, Any], subjects: list[dict[str, Any]], pairs: list[dict[str, Any]]
-) -> None:
-    """Write ``dataset.yaml``, ``subjects.csv`` and ``pairs.csv``; a subject's missing entries stay empty."""
+def write_tables(folder: Path, meta: dict[str, Any], images: list[dict[str, Any]], pairs: list[dict[str, Any]]) -> None:
+    """Write ``dataset.yaml``, ``images.csv`` and ``pairs.csv``; an image's missing entries stay empty."""
     text = yaml.safe_dump(meta, sort_keys=False, allow_unicode=True, width=110)
     (folder / "dataset.yaml").write_text(text, encoding="utf-8")
-    pd.DataFrame(subjects).to_csv(folder / "subjects.csv", index=False, lineterminator="\n")
+    pd.DataFrame(images).to_csv(folder / "images.csv", index=False, lineterminator="\n")
     pd.DataFrame(pairs, columns=["split", "moving", "fixed"]).to_csv(
         folder / "pairs.csv", index=False, lineterminator="\n"
     )

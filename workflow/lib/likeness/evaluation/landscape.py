@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from likeness.data.loading import Loader
-from likeness.data.store import Dataset, Subject
+from likeness.data.store import Dataset, Sample
 from likeness.datasets.simulate.fields import one_thread, smooth_noise
 from likeness.evaluation.pair import PairJudge
 from likeness.geometry import identity_grid, to_tensor
@@ -87,7 +87,7 @@ def gold_standards(dataset: Dataset, count: int) -> list[Gold]:
     """Find test pairs whose registration is known, by the best of the ways that the dataset allows.
 
     1. Both images have a true field into one space: the displacement that follows from them.
-    2. The fixed image and another one of the same person, of the modality that moves, have the same label map, so that
+    2. The fixed image and another one of the same subject, of the modality that moves, have the same label map, so that
        they show the same anatomy in the same place: no displacement.
     3. The fixed image and itself, told apart by noise alone: no displacement. That is the easiest of tasks: the noise
        that the image came with matches too.
@@ -99,8 +99,8 @@ def gold_standards(dataset: Dataset, count: int) -> list[Gold]:
     pairs = dataset.pairs_of("test")
     if found := [gold for pair in _spread(pairs, count) if (gold := _true_field(dataset, *pair))]:
         return found
-    # images that move to the same one are replaced by the same one of its person
-    wanted = dict.fromkeys((dataset.subjects.modality[moving], fixed) for moving, fixed in pairs)
+    # images that move to the same one are replaced by the same one of its subject
+    wanted = dict.fromkeys((dataset.images.modality[moving], fixed) for moving, fixed in pairs)
     if found := [gold for one in _spread([*wanted], count) if (gold := _same_person(dataset, *one))]:
         return found
     names = dict.fromkeys(fixed for _, fixed in pairs)
@@ -121,11 +121,11 @@ def _true_field(dataset: Dataset, moving: str, fixed: str) -> Gold | None:
 
 
 def _same_person(dataset: Dataset, modality: str, fixed: str) -> Gold | None:
-    table, label = dataset.subjects, dataset.load(fixed).label
-    person = table.person[fixed]
-    if label is None or not person or modality == table.modality[fixed]:
+    table, label = dataset.images, dataset.load(fixed).label
+    subject = table.subject[fixed]
+    if label is None or not subject or modality == table.modality[fixed]:
         return None
-    for name in table.index[(table.person == person) & (table.modality == modality)]:
+    for name in table.index[(table.subject == subject) & (table.modality == modality)]:
         other = dataset.load(name).label
         if other is not None and np.array_equal(other, label):
             return _at_rest(dataset, SAME_PERSON, name, fixed)
@@ -137,12 +137,12 @@ def _at_rest(dataset: Dataset, kind: str, moving: str, fixed: str) -> Gold:
     return Gold(kind, moving, fixed, displacement, _content(dataset, dataset.load(fixed)))
 
 
-def _content(dataset: Dataset, subject: Subject) -> np.ndarray:
+def _content(dataset: Dataset, sample: Sample) -> np.ndarray:
     """Mark the mask of an image, or what is not background, or all of it."""
     background = dataset.meta.get("background")
     for content in (
-        subject.mask,
-        subject.label != background if subject.label is not None and background is not None else None,
+        sample.mask,
+        sample.label != background if sample.label is not None and background is not None else None,
     ):
         if content is not None and content.any():
             return content

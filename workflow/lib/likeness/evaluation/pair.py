@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
-from likeness.data.store import Dataset, Subject
+from likeness.data.store import Dataset, Sample
 from likeness.geometry import warp_labels
 from likeness.metrics import endpoint, landmarks, overlap
 
@@ -30,7 +30,7 @@ class Truth:
 class PairJudge:
     """Judges displacements of one pair; what does not depend on the displacement is computed once, when needed."""
 
-    def __init__(self, dataset: Dataset, moving: Subject, fixed: Subject) -> None:
+    def __init__(self, dataset: Dataset, moving: Sample, fixed: Sample) -> None:
         self.dataset = dataset
         self.moving = moving
         self.fixed = fixed
@@ -55,7 +55,7 @@ class PairJudge:
     @cached_property
     def truth(self) -> Truth | None:
         """The true displacement, or ``None`` where the pair has none."""
-        group = self.dataset.subjects.group
+        group = self.dataset.images.group
         if self.moving.field is None or self.fixed.field is None or group[self.moving.name] != group[self.fixed.name]:
             return None
         displacement, counterpart = endpoint.true_displacement(self.moving.field, self.fixed.field)

@@ -27,7 +27,7 @@ from typing import TypedDict
 import numpy as np
 from scipy import ndimage
 
-from likeness.data.store import Dataset, Subject
+from likeness.data.store import Dataset, Sample
 from likeness.evaluation.pair import OUTSIDE, PairJudge, mean
 from likeness.geometry import warp_labels
 from likeness.metrics import regularity, surface
@@ -47,7 +47,7 @@ class Score(TypedDict):
 
 
 def score_pair(
-    dataset: Dataset, moving: Subject, fixed: Subject, displacement: np.ndarray | None, hd95: bool = True
+    dataset: Dataset, moving: Sample, fixed: Sample, displacement: np.ndarray | None, hd95: bool = True
 ) -> list[Score]:
     """Score one displacement of a pair; see :class:`PairScorer`, which scores many at less cost."""
     return PairScorer(dataset, moving, fixed).score(displacement, hd95)
@@ -56,7 +56,7 @@ def score_pair(
 class PairScorer(PairJudge):
     """Scores displacements of one pair; what does not depend on the displacement is computed once, when first needed.
 
-    What is scored follows from what both subjects have: labels, instances, landmarks, true fields into a common space
+    What is scored follows from what both images have: labels, instances, landmarks, true fields into a common space
     (the same ``group``), content without counterpart.
     """
 

@@ -84,8 +84,8 @@ def _rows(
     pair = {
         "moving": moving,
         "fixed": fixed,
-        "moving_subject": dataset.person(moving),
-        "fixed_subject": dataset.person(fixed),
+        "moving_subject": dataset.subject(moving),
+        "fixed_subject": dataset.subject(fixed),
     }
     for lam, displacement in displacements.items():
         for score in scorer.score(displacement, hd95=split == "test"):

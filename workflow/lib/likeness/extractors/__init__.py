@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 PRETRAINED = ("segmentation", "segmentation_half", "autoencoder", "denoiser", "untrained")
-"""Extractors that the pipeline makes for each dataset; those that learn see its training subjects."""
+"""Extractors that the pipeline makes for each dataset; those that learn see its training images."""
 
 
 def freeze(extractor: nn.Module) -> nn.Module:

@@ -1,4 +1,4 @@
-"""Autoencoder as feature extractor (DeepSim-AE), trained to reproduce the training subjects' images; no labels.
+"""Autoencoder as feature extractor (DeepSim-AE), trained to reproduce the training images; no labels.
 
 Czolbe et al., Medical Image Analysis 2023, doi:10.1016/j.media.2023.102830.
 """

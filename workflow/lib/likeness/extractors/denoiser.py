@@ -1,4 +1,4 @@
-"""A small denoising diffusion model, trained on the training subjects' images, without labels.
+"""A small denoising diffusion model, trained on the training images, without labels.
 
 It needs no download, and for that reason cannot test the claim of DGIR (MICCAI 2025), which is about features that
 emerge from training on natural images. Volumes are learned section by section, along all three axes.

@@ -1,4 +1,4 @@
-"""What the pretrained extractors share: training on the training subjects with the protocol's augmentation.
+"""What the pretrained extractors share: training on the training images with the protocol's augmentation.
 
 Czolbe et al., Medical Image Analysis 2023, doi:10.1016/j.media.2023.102830.
 """
@@ -25,7 +25,7 @@ from likeness.training.trainer import Outcome, Schedule, Trainer
 from likeness.userinput.refusals import Refusal
 
 VALIDATED = 16
-"""At most so many subjects judge a training while it runs."""
+"""At most so many images judge a training while it runs."""
 
 
 @dataclass
@@ -76,7 +76,7 @@ def pretrain(
     checkpoint: Path,
     saved: Callable[[], object] = lambda: None,
 ) -> tuple[dict[str, Any], Outcome]:
-    """Train an extractor on the training subjects of a dataset; validation subjects only judge it.
+    """Train an extractor on the training images of a dataset; validation images only judge it.
 
     One that has no objective stays as it starts.
 
@@ -97,8 +97,8 @@ def pretrain(
     layout = channels_last(extractor.dimensions or dataset.spatial_dims)
     extractor.to(device, memory_format=layout)  # type: ignore[call-overload]
     loader = Loader(dataset, device)
-    train = sorted(dataset.subjects.index[dataset.subjects.split == "train"])
-    judges = sorted(dataset.subjects.index[dataset.subjects.split == "val"])[:VALIDATED]
+    train = sorted(dataset.images.index[dataset.images.split == "train"])
+    judges = sorted(dataset.images.index[dataset.images.split == "val"])[:VALIDATED]
     augmentation = protocol(dataset.spatial_dims)
 
     def step(index: int) -> dict[str, Tensor]:

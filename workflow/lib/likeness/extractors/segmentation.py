@@ -1,4 +1,4 @@
-"""Segmentation U-Net as feature extractor (DeepSim-seg), trained with cross-entropy on the training subjects' labels.
+"""Segmentation U-Net as feature extractor (DeepSim-seg), trained with cross-entropy on the training images' labels.
 
 Czolbe et al., Medical Image Analysis 2023, doi:10.1016/j.media.2023.102830.
 """
@@ -40,6 +40,6 @@ def tiny(extractor: UNetExtractor) -> None:
 def objective(extractor: UNetExtractor, batch: Batch) -> Tensor:
     """Cross-entropy of the predicted classes."""
     if batch.labels is None:
-        msg = "the segmentation extractor needs a label map for every training and validation subject"
+        msg = "the segmentation extractor needs a label map for every training and validation image"
         raise ValueError(msg)
     return F.cross_entropy(extractor.unet(batch.images).float(), batch.labels[:, 0].long())

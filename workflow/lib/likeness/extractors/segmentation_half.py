@@ -51,7 +51,7 @@ def build(config: dict[str, Any]) -> HalfTaught:
 def objective(extractor: HalfTaught, batch: Batch) -> Tensor:
     """Cross-entropy of the predicted classes, of those that are taught and the rest."""
     if batch.labels is None:
-        msg = "the segmentation extractor needs a label map for every training and validation subject"
+        msg = "the segmentation extractor needs a label map for every training and validation image"
         raise ValueError(msg)
     merged = extractor.merged[batch.labels[:, 0].long()]
     return F.cross_entropy(extractor.unet(batch.images).float(), merged)

@@ -18,7 +18,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from scipy.ndimage import map_coordinates
 
-from likeness.data.store import Dataset, Subject
+from likeness.data import store
+from likeness.data.store import Dataset
 from likeness.figures import style
 from likeness.figures.slices import FIXED, MOVING, as_picture, pixel, shown_axes
 from likeness.figures.style import Entry, Panel
@@ -58,8 +59,8 @@ class Scene:
     """What all pictures of one block share."""
 
     dataset: Dataset
-    moving: Subject
-    fixed: Subject
+    moving: store.Sample
+    fixed: store.Sample
     window: tuple[slice, slice]
     labels: tuple[int, ...]
     scores: pd.DataFrame
@@ -179,7 +180,7 @@ def _fold(title: str, width: float) -> str:
     return "\n".join(textwrap.wrap(title, max(int(width / 0.058), 8))[:2])
 
 
-def _input(axes: Axes, scene: Scene, subject: Subject, text: str) -> None:
+def _input(axes: Axes, scene: Scene, subject: store.Sample, text: str) -> None:
     _image(axes, as_picture(scene.dataset, subject.image)[scene.window])
     if subject.label is not None:
         _contours(axes, scene, as_picture(scene.dataset, subject.label), MOVING if text == "moving" else FIXED)

@@ -73,7 +73,7 @@ SCHEDULE = frozenset(
 )
 """What a recipe says that does not decide the cost of a step."""
 JUDGES = {"train": 12, "pretrain": 16}
-"""At most so many pairs or subjects judge a training while it runs."""
+"""At most so many pairs or images judge a training while it runs."""
 
 
 class Work(NamedTuple):
@@ -223,11 +223,11 @@ def sizes(study: Study) -> dict[str, Size]:
             found[name] = size(entry.get("recipe", name), entry["options"])
             continue
         raw = layout.check_tables(entry["folder"])
-        first = raw.folder / str(raw.subjects["image"].iloc[0])
+        first = raw.folder / str(raw.images["image"].iloc[0])
         image, _ = read(first, raw.meta["spatial_dims"])
-        pairs = complete(raw.subjects, raw.pairs, raw.meta["pairs"], entry["seed"])
+        pairs = complete(raw.images, raw.pairs, raw.meta["pairs"], entry["seed"])
         counts = {split: int((pairs.split == split).sum()) for split in ("val", "test")}
-        images = {split: int((raw.subjects.split == split).sum()) for split in SPLITS}
+        images = {split: int((raw.images.split == split).sum()) for split in SPLITS}
         found[name] = Size(image.shape, images, counts, len(raw.meta["labels"]))
     return found
 
@@ -255,17 +255,16 @@ def kinds(study: Study, extents: Mapping[str, Size]) -> list[Kind]:
         parts = study.capabilities[dataset]["parts"]
         scene = {"shape": list(extent.shape), "labels": extent.labels}
         learnt = {**scene, "parts": sorted({*parts} - {"unmatched"})}
-        runs = list(dict.fromkeys(run._replace(seed=None) for run in study.trainings() if run.dataset == dataset))
+        trainings = dict.fromkeys(training[:4] for training in study.trainings() if training[0] == dataset)
         found += _pretrainings(study, dataset, extent, learnt)
         if dataset not in study.datasets:
             continue
         fields = sum(extent.pairs.values())
         scored = {"job": "score", **scene, "parts": sorted(parts), "tested": round(extent.pairs["test"] / fields, 2)}
-        for _, method, loss, variant, _ in runs:
-            assert loss is not None, f"{method}: a training has a loss"
-            assert variant is not None, f"{method}: a training has a variant"
+        for who in trainings:
+            _, method, loss, variant = who
             recipe = study.training(dataset, method, loss)
-            weights = len(recipe["lambda"]["grid"])
+            lams = len(recipe["lambda"]["grid"])
             judges = min(JUDGES["train"], extent.pairs["val"])
             options = study.options(loss, variant)
             task = {"job": "train", **learnt, "recipe": deciding(recipe), "loss": loss, "options": options}
@@ -274,12 +273,11 @@ def kinds(study: Study, extents: Mapping[str, Size]) -> list[Kind]:
             elif name := losses.card(loss)["extractor"]:
                 converted = Path(study.results) / "extractors" / f"{name}.safetensors"
                 task["extractor"] = {"name": name, "weights": str(converted) if converted.exists() else None}
-            who = (dataset, method, loss, variant)
-            work = Work(weights * recipe["steps"], weights * judges * _checks(recipe))
+            work = Work(lams * recipe["steps"], lams * judges * _checks(recipe))
             found.append(Kind(f"train_{loss}", "train", who, seeds, work, task))
             task = {"job": "register", **scene, "parts": ["image"], "recipe": deciding(recipe)}
-            found.append(Kind("register", "register", who, seeds, Work(weights * fields, fields), task))
-            found.append(Kind("score", "score", who, seeds, Work(weights * fields, fields), scored))
+            found.append(Kind("register", "register", who, seeds, Work(lams * fields, fields), task))
+            found.append(Kind("score", "score", who, seeds, Work(lams * fields, fields), scored))
         found.append(Kind("score_unregistered", "score", (dataset, UNREGISTERED), 1, Work(fields, fields), scored))
     return found
 
@@ -437,7 +435,7 @@ def _kept_mb(planned: Plan, priced: Iterable[tuple[Kind, Price]]) -> float:
         if kind.job == "pretrain":
             total += kind.jobs * (price.file_mb or 0.0)
         elif kind.job in ("train", "register"):
-            # a network for every weight of the grid, and a field of the pair that figures show
-            weights = len(planned.study.training(*kind.who[:3])["lambda"]["grid"])
-            total += kind.jobs * (weights * (price.file_mb or 0.0) + RECORDS_MB)
+            # a network for every λ of the grid, and a field of the pair that figures show
+            lams = len(planned.study.training(*kind.who[:3])["lambda"]["grid"])
+            total += kind.jobs * (lams * (price.file_mb or 0.0) + RECORDS_MB)
     return total

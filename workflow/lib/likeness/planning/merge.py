@@ -81,7 +81,7 @@ def jobs(study: Study) -> list[Job]:
     """List the jobs whose results can be taken, each after those that it builds upon."""
     published = {name: _conversion(study, name) for name in study.published}
     trained = {learnt: _pretraining(study, *learnt) for learnt in study.pretrainings()}
-    chains = [_chain(study, run, trained, published) for run in study.trainings()]
+    chains = [_chain(study, training, trained, published) for training in study.trainings()]
     alone = [_scoring(Run(dataset, UNREGISTERED), (results.SCORES,)) for dataset in study.datasets]
     return [
         *published.values(),
@@ -92,13 +92,14 @@ def jobs(study: Study) -> list[Job]:
 
 
 def _chain(
-    study: Study, run: Run, trained: Mapping[tuple[str, str, int], Job], published: Mapping[str, Job]
+    study: Study,
+    training: tuple[str, str, str, str, int],
+    trained: Mapping[tuple[str, str, int], Job],
+    published: Mapping[str, Job],
 ) -> tuple[Job, Job, Job]:
     """List the jobs of a run that trains a network: training, registration, scoring."""
-    dataset, method, loss, variant, seed = run
-    assert loss is not None, f"{run.place}: a training has a loss"
-    assert variant is not None, f"{run.place}: a training has a variant"
-    assert seed is not None, f"{run.place}: a training has a seed"
+    dataset, method, loss, variant, seed = training
+    run = Run(*training)
     learnt = study.trained_extractor(dataset, loss, variant)
     extractor = trained[*learnt, seed] if learnt else published.get(losses.card(loss)["extractor"] or "")
     net = f"likeness.networks.{study.methods[method].kind}"

@@ -92,9 +92,9 @@ def reduced(task: Mapping[str, Any]) -> tuple[int, ...]:
 
 
 def imitate(task: Mapping[str, Any], shape: Sequence[int], folder: Path) -> Dataset:
-    """Write random smooth images with what the subjects of the dataset have, prepared, two pairs a split."""
+    """Write random smooth images with what the images of the dataset have, prepared, two pairs a split."""
     dims = len(shape)
-    (folder / "subjects").mkdir(parents=True)
+    (folder / "images").mkdir(parents=True)
     splits = ("train", "val", "test")
     for number, name in enumerate(f"{split}{k}" for split in splits for k in range(2)):
         random = np.random.default_rng(number)
@@ -113,7 +113,7 @@ def imitate(task: Mapping[str, Any], shape: Sequence[int], folder: Path) -> Data
             "landmarks": np.full((10, dims), min(shape) / 2),
         }
         there = {part: parts[part].astype(PARTS[part]) for part in PARTS if part in task["parts"]}
-        np.savez(folder / "subjects" / f"{name}.npz", allow_pickle=False, **there)
+        np.savez(folder / "images" / f"{name}.npz", allow_pickle=False, **there)
     labels = {value: f"label {value}" for value in range(max(2, task["labels"]))}
     meta = {
         "name": "imitation",
@@ -129,7 +129,7 @@ def imitate(task: Mapping[str, Any], shape: Sequence[int], folder: Path) -> Data
     }
     (folder / "dataset.yaml").write_text(yaml.safe_dump(meta))
     rows = [f"{split}{k},{split},,," for split in splits for k in range(2)]
-    (folder / "subjects.csv").write_text("\n".join(["subject,split,group,person,modality", *rows]) + "\n")
+    (folder / "images.csv").write_text("\n".join(["id,split,group,subject,modality", *rows]) + "\n")
     # two, because small volumes are convolved much faster in a batch than alone
     pairs = [f"{split},{split}{k},{split}{1 - k}" for split in splits for k in range(2)]
     (folder / "pairs.csv").write_text("\n".join(["split,moving,fixed", *pairs]) + "\n")
@@ -203,7 +203,7 @@ def _pretrain(task: Mapping[str, Any], dataset: Dataset, scratch: Path) -> _Took
     step, check = _steps(
         lambda steps: _extractor(name, recipe, dataset, steps, scratch), lambda: extractors.load(weights)
     )
-    # both subjects of the split judge it
+    # both images of the split judge it
     return _Took(NOTHING, step, check / 2, weights.stat().st_size / 1e6)
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from likeness.data.layout import RESERVED
 from likeness.data.pairs import SPLITS
-from likeness.data.store import PARTS, Dataset, Subject
+from likeness.data.store import PARTS, Dataset, Sample
 
 BINS = 64
 """Bins over [0, 1] of the histogram that tells how much of the labels intensity explains."""
@@ -40,7 +40,7 @@ def numbers(dataset: Dataset, scores: pd.DataFrame) -> Numbers:
     Returns:
         What :func:`markdown` writes, of plain types; keys in the order of the text.
     """
-    measured = _Measured(dataset, map(dataset.load, dataset.subjects.index))
+    measured = _Measured(dataset, map(dataset.load, dataset.images.index))
     meta = dataset.meta
     told = ("licence", "source", "citation", "note", "modality")
     return {
@@ -53,7 +53,8 @@ def numbers(dataset: Dataset, scores: pd.DataFrame) -> Numbers:
         "spacing": list(dataset.spacing),
         "spacing_unit": dataset.spacing_unit,
         "splits": {split: _count(dataset, split) for split in SPLITS},
-        "persons_in_several_splits": _shared_persons(dataset),
+        "within_subject": meta["within_subject"],
+        "subjects_in_several_splits": _shared_subjects(dataset),
         "parts": measured.parts,
         "labels": measured.labels(),
         "kinds": meta["kinds"],
@@ -96,9 +97,9 @@ def _entropy(share: np.ndarray) -> float:
 
 
 class _Measured:
-    """What one pass over the subjects tells."""
+    """What one pass over the images tells."""
 
-    def __init__(self, dataset: Dataset, subjects: Iterable[Subject]) -> None:
+    def __init__(self, dataset: Dataset, samples: Iterable[Sample]) -> None:
         self.dataset = dataset
         self.parts = {part: 0 for part in PARTS if part in dataset.has}
         self.explained: list[float] = []
@@ -107,27 +108,27 @@ class _Measured:
         self.kinds = np.concatenate([np.arange(2**15), np.arange(-(2**15), 0)])
         for values in dataset.meta["kinds"].values():
             self.kinds[values] = values[0]
-        for subject in subjects:
-            self._add(subject)
+        for sample in samples:
+            self._add(sample)
 
-    def _add(self, subject: Subject) -> None:
+    def _add(self, sample: Sample) -> None:
         for part in self.parts:
-            self.parts[part] += getattr(subject, part) is not None
-        if subject.label is None:
+            self.parts[part] += getattr(sample, part) is not None
+        if sample.label is None:
             return
         voxel = math.prod(self.dataset.spacing)
-        found, counts = np.unique(subject.label, return_counts=True)
+        found, counts = np.unique(sample.label, return_counts=True)
         size = dict(zip(found.tolist(), counts.tolist(), strict=True))
         for value, volumes in self.volumes.items():
             volumes.append(size.get(value, 0) * voxel)
-        kind = self.kinds[subject.label]
-        if subject.mask is not None:
-            self.explained.append(entropy_explained(subject.image[subject.mask], kind[subject.mask]))
+        kind = self.kinds[sample.label]
+        if sample.mask is not None:
+            self.explained.append(entropy_explained(sample.image[sample.mask], kind[sample.mask]))
         elif "mask" not in self.dataset.has:
-            self.explained.append(entropy_explained(subject.image, kind))
+            self.explained.append(entropy_explained(sample.image, kind))
 
     def labels(self) -> list[Numbers]:
-        """Volume of every label over the subjects with a label map, and in how many of them it occurs."""
+        """Volume of every label over the images with a label map, and in how many of them it occurs."""
         return [
             {
                 "id": value,
@@ -143,18 +144,18 @@ class _Measured:
 
 
 def _count(dataset: Dataset, split: str) -> Numbers:
-    subjects = dataset.subjects.index[dataset.subjects.split == split]
+    images = dataset.images[dataset.images.split == split]
     return {
-        "subjects": len(subjects),
-        "persons": len(set(dataset.subjects.person[subjects]) - {""}) or None,
+        "images": len(images),
+        "subjects": len(set(images.subject) - {""}) or None,
         "pairs": len(dataset.pairs_of(split)),
     }
 
 
-def _shared_persons(dataset: Dataset) -> int:
+def _shared_subjects(dataset: Dataset) -> int:
     splits: dict[str, set[str]] = {}
-    for subject, split in dataset.subjects.split.items():
-        splits.setdefault(dataset.person(str(subject)), set()).add(split)
+    for id, split in dataset.images.split.items():
+        splits.setdefault(dataset.subject(str(id)), set()).add(split)
     return sum(len(found) > 1 for found in splits.values())
 
 
@@ -213,7 +214,7 @@ def markdown(measured: Mapping[str, Any], picture: str) -> str:
     """
     sections = [
         _head(measured, picture),
-        _table("Splits", ["split", "subjects", "persons", "pairs"], _splits(measured), _leak(measured)),
+        _table("Splits", ["split", "images", "subjects", "pairs"], _splits(measured), _leak(measured)),
         _labels(measured),
         _scores(measured),
         _origin(measured),
@@ -235,14 +236,14 @@ def _head(measured: Mapping[str, Any], picture: str) -> str:
     facts = [
         f"- {measured['spatial_dims']}D, {size} voxels of {spacing} {unit}" + _clause(measured["modality"]),
         f"- Primary score: {METRICS[measured['primary']]}",
-        "- Parts: " + ", ".join(f"{part} ({n} subjects)" for part, n in measured["parts"].items()),
+        "- Parts: " + ", ".join(f"{part} ({n} images)" for part, n in measured["parts"].items()),
     ]
     explained, truth = measured["label_entropy_explained"], measured["truth_sdlogj"]
     if explained["n"]:
         where = "inside the mask" if explained["inside_mask"] else "over the whole image"
         kinds = f", parcels as {', '.join(measured['kinds'])}" if measured["kinds"] else ""
         facts.append(
-            f"- Share of label entropy that intensity explains: {_range(explained)} over {explained['n']} subjects "
+            f"- Share of label entropy that intensity explains: {_range(explained)} over {explained['n']} images "
             f"({where}{kinds}, {explained['bins']} bins); a high share favours losses that compare intensities"
         )
     if truth["n"]:
@@ -258,8 +259,10 @@ def _splits(measured: Mapping[str, Any]) -> list[list[str]]:
 
 
 def _leak(measured: Mapping[str, Any]) -> str:
-    shared = measured["persons_in_several_splits"]
-    return f"{shared} person(s) occur in more than one split: the splits are not independent." if shared else ""
+    if measured["within_subject"]:
+        return "All images are of one specimen: the splits are not independent."
+    shared = measured["subjects_in_several_splits"]
+    return f"{shared} subject(s) occur in more than one split: the splits are not independent." if shared else ""
 
 
 def _labels(measured: Mapping[str, Any]) -> str:
@@ -275,7 +278,7 @@ def _labels(measured: Mapping[str, Any]) -> str:
         for e in measured["labels"]
     ]
     kind = "area" if measured["spatial_dims"] == 2 else "volume"
-    return _table("Labels", ["id", "name", "scored", "subjects", f"{kind} ({unit}), mean ± sd"], rows)
+    return _table("Labels", ["id", "name", "scored", "images", f"{kind} ({unit}), mean ± sd"], rows)
 
 
 def _scores(measured: Mapping[str, Any]) -> str:

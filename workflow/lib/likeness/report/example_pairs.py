@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
-from likeness.data.store import Dataset, Subject
+from likeness.data.store import Dataset, Sample
 from likeness.figures import style
 from likeness.figures.slices import FIXED, MOVING, as_picture, extent
 
@@ -65,7 +65,7 @@ def round_length(about: float) -> float:
     return float(max(step * power for step in (1, 2, 5) if step * power <= about * (1 + 1e-9)))
 
 
-def _draw_pair(row: Sequence[Axes], dataset: Dataset, moving: Subject, fixed: Subject) -> None:
+def _draw_pair(row: Sequence[Axes], dataset: Dataset, moving: Sample, fixed: Sample) -> None:
     a, b = (as_picture(dataset, s.image).astype(float) for s in (moving, fixed))
     overlay = np.clip(a[..., None] * MOVING + b[..., None] * FIXED, 0, 1)
     for axes, picture in zip(row, (a, b, overlay, b), strict=False):

@@ -1,7 +1,8 @@
-"""One line per method and metric: the mean over independent observations, with an interval over subjects.
+"""One line per loss of each method, or other method, and metric: the mean over independent observations.
 
-``n_pairs`` counts observations, ``n_subjects`` subjects, ``n_seeds`` the runs that did not diverge, 0 where there are no
-seeds. A method that diverged for every seed keeps its line, with ``n_pairs`` 0 and nothing else.
+The interval is over subjects. ``n_pairs`` counts observations, ``n_subjects`` subjects, ``n_seeds`` the runs that did
+not diverge, 0 where there are no seeds. What diverged for every seed keeps its line, with ``n_pairs`` 0 and nothing
+else.
 
 The interval speaks of other subjects, not of other seeds: trainings are averaged before it is made.
 

@@ -1,4 +1,4 @@
-"""The people of a simulated dataset: who is in which split, who is paired with whom, and everybody's randomness."""
+"""The subjects of a simulated dataset: which split each is in, which are paired, and the randomness of each."""
 
 from __future__ import annotations
 
@@ -13,49 +13,49 @@ SMALLEST_GROUP = 3
 
 
 @dataclass(frozen=True)
-class Person:
-    """Somebody simulated: ``group`` names the template that they are a warp of."""
+class Subject:
+    """A simulated subject: ``group`` names the template that it is a warp of."""
 
     name: str
     split: str
     group: str
 
 
-def spread(groups: Mapping[str, Sequence[str]], sizes: Mapping[str, int]) -> list[Person]:
-    """Spread the persons of each split evenly over the split's groups, at least three to a group.
+def spread(groups: Mapping[str, Sequence[str]], sizes: Mapping[str, int]) -> list[Subject]:
+    """Spread the subjects of each split evenly over the split's groups, at least three to a group.
 
     Args:
         groups: the groups of each split; a small split uses only the first ones.
-        sizes: how many persons each split has.
+        sizes: how many subjects each split has.
 
     Raises:
-        ValueError: if a split has fewer than three persons.
+        ValueError: if a split has fewer than three subjects.
     """
-    people = []
+    cohort = []
     for split, size in sizes.items():
         if size < SMALLEST_GROUP:
-            msg = f"{split}: {size} simulated persons are too few: give at least {SMALLEST_GROUP}"
+            msg = f"{split}: {size} simulated subjects are too few: give at least {SMALLEST_GROUP}"
             raise ValueError(msg)
         used = groups[split][: size // SMALLEST_GROUP]
-        people += [Person(f"{split}{n:02d}", split, used[n % len(used)]) for n in range(size)]
-    return people
+        cohort += [Subject(f"{split}{n:02d}", split, used[n % len(used)]) for n in range(size)]
+    return cohort
 
 
-def rings(people: Sequence[Person], moving: str = "", fixed: str = "") -> list[dict[str, str]]:
-    """Pair the validation and test persons of each group in a ring: everybody is moving once and fixed once.
+def rings(cohort: Sequence[Subject], moving: str = "", fixed: str = "") -> list[dict[str, str]]:
+    """Pair the validation and test subjects of each group in a ring: each is moving once and fixed once.
 
     Args:
-        people: all persons.
-        moving: what follows the person's name in the name of the moving subject.
-        fixed: what follows it in the name of the fixed subject.
+        cohort: all subjects.
+        moving: what follows a subject's name in the id of its moving image.
+        fixed: what follows it in the id of its fixed image.
 
     Returns:
         The rows of ``pairs.csv``.
     """
     members: dict[tuple[str, str], list[str]] = {}
-    for person in people:
-        if person.split != "train":
-            members.setdefault((person.split, person.group), []).append(person.name)
+    for subject in cohort:
+        if subject.split != "train":
+            members.setdefault((subject.split, subject.group), []).append(subject.name)
     return [
         {"split": split, "moving": a + moving, "fixed": b + fixed}
         for (split, _), names in members.items()

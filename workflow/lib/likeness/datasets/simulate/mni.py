@@ -28,13 +28,13 @@ AMPLITUDES = (3.0, 2.5, 1.8, 0.8)
 """Millimetres: what each scale contributes."""
 
 PLANE = (112, 96)
-"""Shape of a 2D subject: rows run from the front to the back, columns from left to right."""
+"""Shape of a 2D image: rows run from the front to the back, columns from left to right."""
 
 PIXEL = 2.0
-"""Millimetres of a 2D subject's pixel."""
+"""Millimetres of a 2D image's pixel."""
 
 FINE = 2
-"""How many times finer than a subject the template is kept."""
+"""How many times finer than an image the template is kept."""
 
 BLUR = 0.42
 """Standard deviation, in voxels, of the Gaussian that comes closest to averaging over a voxel."""
@@ -45,11 +45,11 @@ SMALLEST = 120.0
 
 @dataclass(frozen=True)
 class Template:
-    """The template over the field of view of a subject, :data:`FINE` times finer than the subject's grid.
+    """The template over the field of view of an image, :data:`FINE` times finer than the image's grid.
 
     ``t1`` is the intensity inside the brain, continued a little beyond; ``tissue`` is ``(3, *fine)``, the shares of
     cerebrospinal fluid, grey and white matter in the brain; ``brain`` the share of brain; ``fluid`` the ventricles and
-    cisterns; ``labels`` int16; ``points`` ``(*fine, dims)`` in mm. ``spacing`` is the subject's.
+    cisterns; ``labels`` int16; ``points`` ``(*fine, dims)`` in mm. ``spacing`` is the image's.
     """
 
     t1: np.ndarray
@@ -62,13 +62,13 @@ class Template:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The spatial shape of a subject."""
+        """The spatial shape of an image."""
         return tuple(n // FINE for n in self.t1.shape)
 
 
 @dataclass(frozen=True)
 class Brain:
-    """A simulated brain on the subject's grid: ``brain`` is the share of brain in a voxel, ``image`` the intensity of
+    """A simulated brain on the image's grid: ``brain`` is the share of brain in a voxel, ``image`` the intensity of
     the brain alone, ``labels`` int16, ``field`` ``(*spatial, dims)`` in voxels with brain(x) = template(x + field(x)).
     """
 
@@ -262,7 +262,7 @@ def describe(template: Template, names: Mapping[int, str]) -> dict[str, Any]:
 
 
 def _anatomy(template: Template, generator: np.random.Generator) -> np.ndarray:
-    """Draw the displacement ``(*spatial, dims)``, voxels, from a subject's grid into the template."""
+    """Draw the displacement ``(*spatial, dims)``, voxels, from an image's grid into the template."""
     from likeness.geometry import compose, integrate, to_array, to_tensor
 
     warp = random_warp(template.shape, template.spacing, SCALES, AMPLITUDES, generator)
@@ -283,7 +283,7 @@ def _anatomy(template: Template, generator: np.random.Generator) -> np.ndarray:
 def _template(
     maps: np.ndarray, fluid: np.ndarray, labels: np.ndarray, points: np.ndarray, spacing: tuple[float, ...]
 ) -> Template:
-    """Blur the maps to what a voxel of a subject averages, and continue the intensities beyond the brain's edge."""
+    """Blur the maps to what a voxel of an image averages, and continue the intensities beyond the brain's edge."""
     inside = maps[3] > 0.5
     t1, grey, white, brain = (ndimage.gaussian_filter(each * inside, BLUR * FINE) for each in (*maps[:3], inside))
     weight = np.maximum(brain, 0.05)

@@ -1,7 +1,7 @@
 """A simulated skull and scalp around a brain, its removal, and lesions: content that only one image of a pair has.
 
-Everything here is two-dimensional and lives on a grid :data:`FINE` times finer than the subject's, because a table of
-the skull is thinner than a subject's pixel.
+Everything here is two-dimensional and lives on a grid :data:`FINE` times finer than the image's, because a table of
+the skull is thinner than an image's pixel.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LAYERS = {
     "muscle": ((0.0, 0.0), (0.28, 0.48)),
     "scalp": ((3.0, 10.0), (0.6, 0.9)),
 }
-"""From the inside out: the range of the thickness in mm, which varies along the layer, and of a subject's intensity.
+"""From the inside out: the range of the thickness in mm, which varies along the layer, and of an image's intensity.
 
 The thickness of muscle follows from where the muscles are, see :data:`MUSCLES`.
 """
@@ -67,12 +67,12 @@ class Shell:
 
 
 def refine(image: np.ndarray) -> np.ndarray:
-    """Interpolate a subject's image ``(*spatial)`` linearly on the fine grid."""
+    """Interpolate an image ``(*spatial)`` linearly on the fine grid."""
     return ndimage.zoom(image, FINE, order=1, mode="nearest", grid_mode=True)
 
 
 def coarsen(image: np.ndarray) -> np.ndarray:
-    """Average an image of the fine grid over the subject's pixels."""
+    """Average an image of the fine grid over the pixels of the coarse one."""
     return block_mean(image.astype(float), FINE)
 
 

@@ -1,0 +1,170 @@
+"""A raw dataset folder of the former layout, in which ``subjects.csv`` listed the images, renamed to that of today."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from likeness.runtime.atomic import whole
+from likeness.userinput import documents
+from likeness.userinput.refusals import DatasetError, plain
+
+RENAMED = {"subject": "id", "person": "subject"}
+"""The columns of the former table by what they are called now."""
+
+_PROGRESS = ".upgrade"
+"""A folder that is there while files are replaced; once the new ``dataset.yaml`` has left it, the old one is gone."""
+_CELL = re.compile(r'"(?:[^"]|"")*"[^,\r\n]*|[^,\r\n]*')
+"""An entry of a CSV as it is written."""
+
+
+def upgrade(folder: Path) -> list[str]:
+    """Rename the table of images, its columns and what names them in ``dataset.yaml``; nothing else changes.
+
+    Killed on the way, it leaves a folder that is whole or still refused as of the former layout, and called again it
+    completes what it began. The rules cannot tell by themselves whether they are renamed, since ``subject`` is a name
+    before and after.
+
+    Args:
+        folder: the raw dataset folder.
+
+    Returns:
+        What was renamed, a clause each.
+
+    Raises:
+        DatasetError: if the folder is not of the former layout, or if a name cannot be changed in place; then nothing
+            has changed.
+    """
+    former, table, described = (folder / name for name in ("subjects.csv", "images.csv", "dataset.yaml"))
+    progress = folder / _PROGRESS
+    if progress.is_dir() and not former.exists():
+        shutil.rmtree(progress)  # all that was left to do
+    _check_layout(folder, resumed=progress.is_dir())
+    content, said = _renamed_table(former)
+    if not progress.is_dir() or (progress / described.name).exists():
+        text, places = _renamed_rules(described)
+        said += places
+        with whole(progress) as part:
+            part.mkdir()
+            (part / described.name).write_bytes(text)
+        shutil.copymode(described, progress / described.name)
+        (progress / described.name).replace(described)
+    with whole(table) as part:
+        part.write_bytes(content)
+        shutil.copymode(former, part)
+    former.unlink()
+    progress.rmdir()
+    return said
+
+
+def _check_layout(folder: Path, resumed: bool) -> None:
+    """Check that there is a former table to rename, and none of today unless an upgrade was interrupted."""
+    former, table = (documents.is_file(folder / name, DatasetError) for name in ("subjects.csv", "images.csv"))
+    if former and table and not resumed:
+        msg = f"{plain(folder)}: holds images.csv and subjects.csv; remove the one that is out of date"
+    elif table and not former:
+        msg = f"{plain(folder)}: holds images.csv and no subjects.csv, so it is upgraded already; nothing is left to do"
+    elif not former:
+        msg = f"{plain(folder)}: holds no subjects.csv, so it is no dataset of the former layout; correct FOLDER"
+    else:
+        return
+    raise DatasetError(msg)
+
+
+def _renamed_table(path: Path) -> tuple[bytes, list[str]]:
+    """Give the table with other names in its header, every other byte as it is, and what was renamed."""
+    text, mark = _read(path)
+    lines = list(io.StringIO(text, newline=""))
+    start, end, header = _header(path, lines)
+    names = [cell.strip() for cell in header]
+    if "subject" not in names:
+        msg = f"{path}: column 'subject' is missing, so it is no table of the former layout; correct FOLDER"
+        raise DatasetError(msg)
+    if "id" in names:
+        msg = f"{path}: column 'id' is there already, which 'subject' is to be called; rename or remove it"
+        raise DatasetError(msg)
+    said = ["subjects.csv is images.csv"]
+    said += [f"column '{old}' is '{new}'" for old, new in RENAMED.items() if old in names]
+    lines[start:end] = [_CELL.sub(_rename_cell, "".join(lines[start:end]))]
+    return mark + "".join(lines).encode(), said
+
+
+def _header(path: Path, lines: list[str]) -> tuple[int, int, list[str]]:
+    """Find the first row that is not empty: the lines that it starts and ends on, and its entries."""
+    rows, start = csv.reader(lines), 0
+    try:
+        for row in rows:
+            if any(map(str.strip, row)):
+                return start, rows.line_num, row
+            start = rows.line_num
+    except csv.Error as error:
+        msg = f"{path}: cannot be read as CSV ({plain(error)}); save it as comma-separated text"
+        raise DatasetError(msg) from None
+    return start, start, []
+
+
+def _rename_cell(found: re.Match[str]) -> str:
+    name = next(iter(next(csv.reader([found[0]]), [])), "").strip()
+    return found[0].replace(name, RENAMED[name], 1) if name in RENAMED else found[0]
+
+
+def _renamed_rules(path: Path) -> tuple[bytes, list[str]]:
+    """Give ``dataset.yaml`` with other names of columns, every other byte as it is, and what was renamed."""
+    documents.read(path, DatasetError, "name: …")
+    text, mark = _read(path)
+    # a byte order mark for the loader to drop, as where the file is read
+    loader = yaml.SafeLoader(f"\ufeff{text}")
+    root = loader.get_single_node()
+    found = {id(node): (key, node) for key, node in _columns(root)}
+    said = [f"key '{key}' names '{RENAMED[node.value]}'" for key, node in found.values()]
+    # from the end, so that what is to be changed does not move
+    for _, node in sorted(found.values(), key=lambda place: place[1].start_mark.index, reverse=True):
+        start, end = node.start_mark.index - 1, node.end_mark.index - 1
+        before, _, after = text[start:end].rpartition(node.value)
+        node.value = RENAMED[node.value]
+        text = text[:start] + before + node.value + after + text[end:]
+    if _load(text) != loader.construct_document(root):
+        msg = (
+            f"{path}: names columns under 'pairs' or 'intensity' in a way that cannot be changed in place; write them "
+        )
+        raise DatasetError(msg + "plainly, without escapes, and run this again")
+    return mark + text.encode(), said
+
+
+def _load(text: str) -> Any:
+    try:
+        return yaml.safe_load(f"\ufeff{text}")
+    except yaml.YAMLError:
+        return None
+
+
+def _columns(root: yaml.Node | None) -> Iterator[tuple[str, yaml.ScalarNode]]:
+    """List where rules name a column that is renamed: the key, and the node that names it."""
+    rules = _entries(root)
+    pairs, intensity = _entries(rules.get("pairs")), _entries(rules.get("intensity"))
+    nodes = [(f"pairs.{key}", pairs.get(key)) for key in ("within", "different")]
+    nodes += [("intensity.shared_by", intensity.get("shared_by"))]
+    for side in ("moving", "fixed"):
+        block = pairs.get(side)
+        nodes += [(f"pairs.{side}", key) for key, _ in block.value] if isinstance(block, yaml.MappingNode) else []
+    for key, node in nodes:
+        if isinstance(node, yaml.ScalarNode) and node.value in RENAMED:
+            yield key, node
+
+
+def _entries(node: yaml.Node | None) -> dict[str, yaml.Node]:
+    return {key.value: value for key, value in node.value} if isinstance(node, yaml.MappingNode) else {}
+
+
+def _read(path: Path) -> tuple[str, bytes]:
+    """Give a text and the byte order mark that it starts with, if any."""
+    text = documents.read_text(path, DatasetError)
+    return text, codecs.BOM_UTF8 if path.read_bytes().startswith(codecs.BOM_UTF8) else b""
