@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -13,7 +14,16 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from project import Smoke, command, copy_project, environment, files, same_everywhere, snakemake
+from project import (
+    Smoke,
+    command,
+    copy_project,
+    copy_with_results,
+    environment,
+    files,
+    same_everywhere,
+    snakemake,
+)
 
 SEED = 20210421
 JOB_KILLS = (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, signal.SIGTERM, signal.SIGKILL)
@@ -117,6 +127,7 @@ def kill(
 
 
 @pytest.mark.slow
+@pytest.mark.campaign
 def test_a_study_killed_at_ten_random_moments_ends_with_the_same_bytes(tmp_path: Path, smoke_study: Smoke) -> None:
     project = copy_project(tmp_path / "project")
     chance = random.Random(SEED)
@@ -134,10 +145,11 @@ def test_a_study_killed_at_ten_random_moments_ends_with_the_same_bytes(tmp_path:
 
 @pytest.mark.slow
 def test_a_training_killed_in_the_middle_goes_on_from_its_checkpoint(tmp_path: Path, smoke_study: Smoke) -> None:
-    project = copy_project(tmp_path / "project")
+    project = copy_with_results(smoke_study.kept, tmp_path / "project")
     results = project / "results" / "smoke"
     target = "results/smoke/models/mni-brain/voxelmorph/mse/default/seed1"
     work = results / "work" / "train.mni-brain.voxelmorph.mse.default.seed1"
+    shutil.rmtree(project / target)
     with started(project, target) as workflow:
         wait_for(lambda: list(work.glob("*/*.checkpoint")), workflow)
         os.killpg(workflow.pid, signal.SIGKILL)
