@@ -122,7 +122,8 @@ def _ours(module: nn.Module, naive: bool, loss: str, moved: Tensor, fixed: Tenso
 
     def forward() -> Tensor:
         with gradients_everywhere() if naive else nullcontext():
-            return module(pair)
+            # the mean over pairs is what a training minimises and what peers give
+            return module(pair).mean()
 
     return Ready(forward, leaves, module)
 

@@ -11,7 +11,8 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
-from project import Smoke, copy_with_results, run_smoke_study
+from project import Smoke, copy_with_results
+from smoke_study import run_smoke_study
 
 SHARED = "SMOKE_STUDY"
 """Names a folder, empty at first: calls of pytest that are given the same one share one run of the smoke study."""

@@ -33,10 +33,10 @@ from likeness.data.preparation import prepare
 from likeness.data.store import Dataset
 from likeness.evaluation.table import score_unregistered
 from likeness.extractors import sources
-from likeness.extractors.sources import File, Source
 from likeness.imageio import formats, images
 from likeness.planning.forecast import forecast, plan
 from likeness.results import Run
+from likeness.runtime.published import File, Source
 from likeness.userinput.refusals import ConfigurationError, DatasetError
 
 ASKED = "MUTATIONS" in os.environ

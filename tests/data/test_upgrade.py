@@ -56,7 +56,6 @@ def refusal(folder: Path) -> str:
 
 def test_the_former_layout_is_refused_by_name(tmp_path: Path) -> None:
     folder = former(tmp_path / "my data")
-    (folder / "dataset.yaml").unlink()  # whatever else is wrong with it
     said = (
         f"{folder}/subjects.csv: is called images.csv now, its column 'subject' is 'id', and 'person' is 'subject'; "
         f"run `make upgrade-dataset FOLDER='{folder}'`, which renames them"

@@ -20,7 +20,7 @@ from likeness.data.store import Dataset
 from likeness.evaluation.landscape import COLUMNS as ROW
 from likeness.evaluation.landscape import (
     SAME_IMAGE,
-    SAME_PERSON,
+    SAME_SUBJECT,
     TRANSFORMS,
     TRUE_FIELD,
     Directions,
@@ -261,7 +261,7 @@ def test_two_images_of_one_subject_are_a_truth_where_their_labels_are_the_same(t
     dataset = Dataset.open(tmp_path / "data")
     for count in (2, 9):
         found = gold_standards(dataset, count)
-        assert [gold.kind for gold in found] == [SAME_PERSON] * len(found)
+        assert [gold.kind for gold in found] == [SAME_SUBJECT] * len(found)
         assert all((gold.moving[:-1], gold.moving[-1]) == (gold.fixed[:-1], "a") for gold in found)
         # several pairs lead to one image, whose gold standard is one
         assert len({gold.fixed for gold in found}) == len(found) >= 2
@@ -317,7 +317,7 @@ class Noisy(SimilarityLoss):
     """Nothing but noise."""
 
     def forward(self, pair: Registration) -> Tensor:
-        return torch.rand((), generator=pair.generator)
+        return torch.rand(1, generator=pair.generator).expand(len(pair.fixed))
 
 
 def test_a_loss_draws_the_same_noise_everywhere_on_a_line(real: Dataset) -> None:

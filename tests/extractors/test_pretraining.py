@@ -17,7 +17,8 @@ from likeness.data.loading import Loader
 from likeness.data.preparation import prepare
 from likeness.data.store import Dataset
 from likeness.extractors import segmentation
-from likeness.extractors.pretraining import Batch, pretrain
+from likeness.extractors.encoder import Batch
+from likeness.extractors.pretraining import pretrain
 from likeness.training.trainer import Outcome, Schedule, Trainer
 from likeness.userinput.refusals import Refusal
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -120,12 +120,21 @@ def different(dims: int, batch: int = 1, shape: tuple[int, ...] | None = None) -
     return registration(moving, fixed, 4 * (push - 0.5))
 
 
-def value_and_gradient(loss: SimilarityLoss, pair: Registration) -> tuple[Tensor, Tensor]:
+def value_and_gradient(
+    loss: SimilarityLoss, pair: Registration, weights: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Each pair's value, and the gradient of their sum, or of their sum by weights, by the displacement."""
     displacement = pair.displacement.detach().clone().requires_grad_()
-    value = loss(replace(pair, displacement=displacement, generator=torch.Generator().manual_seed(7)))
-    value.backward()
+    values = loss(replace(pair, displacement=displacement, generator=torch.Generator().manual_seed(7)))
+    (values if weights is None else values * weights).sum().backward()
     assert displacement.grad is not None
-    return value.detach(), displacement.grad
+    return values.detach(), displacement.grad
+
+
+def parts(pair: Registration, batch: list[int]) -> Registration:
+    """Give a registration of some of the pairs, in this order."""
+    tensors = ("moving", "fixed", "displacement", "moving_label_map", "fixed_label_map", "moving_mask", "fixed_mask")
+    return replace(pair, **{key: getattr(pair, key)[batch] for key in tensors})
 
 
 @every_form
@@ -197,20 +206,43 @@ def test_gradient_agrees_with_finite_differences(name: str, dims: int, form: dic
         loss.float()
 
 
-@every_loss
-def test_batch_is_the_mean_of_its_pairs(name: str, dims: int) -> None:
-    pair, loss = different(dims, batch=3), build(name, dims)
-    # one pair much darker than the others, so that no statistic may be shared
-    pair = replace(pair, moving=pair.moving * torch.tensor([1, 0.1, 1]).view(3, *[1] * (dims + 1)))
-    batched, gradient = value_and_gradient(loss, pair)
-    tensors = ("moving", "fixed", "displacement", "moving_label_map", "fixed_label_map", "moving_mask", "fixed_mask")
-    singles = [
-        value_and_gradient(loss, replace(pair, **{key: getattr(pair, key)[i : i + 1] for key in tensors}))
-        for i in range(3)
-    ]
-    torch.testing.assert_close(batched, torch.stack([value for value, _ in singles]).mean(), rtol=1e-5, atol=1e-6)
-    together = torch.cat([single / 3 for _, single in singles])
-    assert (gradient - together).norm() < 1e-4 * together.norm()
+@every_form
+def test_gives_each_pair_the_value_and_the_gradient_that_it_has_alone(
+    name: str, dims: int, form: dict[str, Any]
+) -> None:
+    """Whatever else is in the batch, wherever the pair stands in it, and however its value is weighted."""
+    pair, loss = different(dims, batch=3), build(name, dims, form)
+    # one pair far darker than the others, and with a mask of its own, so that no statistic may be shared
+    dark = torch.tensor([1, 0.03, 1]).view(3, *[1] * (dims + 1))
+    mask = ellipse(SHAPES[dims], 0.5)
+    assert pair.fixed_mask is not None
+    masks = torch.where(dark < 1, mask, pair.fixed_mask)
+    pair = replace(pair, moving=pair.moving * dark, fixed_mask=masks)
+    weights, order = torch.tensor([1.0, -3.0, 0.5]), [2, 0, 1]
+    values, gradients = value_and_gradient(loss, pair, weights)
+    with torch.no_grad():
+        elsewhere = loss(parts(pair, order))
+    assert values.shape == elsewhere.shape == (3,)
+    # networks convolve another batch in another order, which counts where dissimilarity is a small difference from 1
+    close = partial(torch.testing.assert_close, rtol=1e-5, atol=1e-6 if losses.card(name)["extractor"] else 0)
+    close(elsewhere, values[order])
+    for k, (value, gradient) in enumerate(zip(values.split(1), gradients.split(1), strict=True)):
+        alone, own = value_and_gradient(loss, parts(pair, [k]))
+        close(value, alone)
+        assert (gradient - weights[k] * own).norm() < 1e-4 * (weights[k] * own).norm()
+
+
+@every_form
+def test_draws_noise_where_its_card_says_so_and_nowhere_else(name: str, dims: int, form: dict[str, Any]) -> None:
+    """A loss without it has one value whatever the seed: one run then stands for all."""
+    pair, loss, found = different(dims, batch=2), build(name, dims, form), []
+    with torch.random.fork_rng():
+        for seed in range(4):
+            torch.manual_seed(seed)
+            found.append(loss(replace(pair, generator=torch.Generator().manual_seed(seed))))
+    again = loss(replace(pair, generator=torch.Generator().manual_seed(0)))
+    assert torch.equal(again, found[0])
+    assert any(not torch.equal(value, found[0]) for value in found) == losses.draws_noise(name, dims)
 
 
 @every_loss
@@ -266,7 +298,7 @@ def test_map_averages_to_the_value(name: str, dims: int) -> None:
         assert type(loss).map is SimilarityLoss.map or (dims == 3 and "slices" in losses.options(name))
         return
     assert per_voxel.shape == pair.fixed.shape
-    torch.testing.assert_close(per_voxel.mean(), loss(pair), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(per_voxel.flatten(1).mean(1), loss(pair), rtol=1e-5, atol=1e-6)
 
 
 @every_loss
@@ -308,7 +340,7 @@ def test_says_what_it_lacks_and_needs_nothing_else(name: str, dims: int) -> None
 @every_card
 def test_card_is_complete(name: str) -> None:
     card = losses.card(name)
-    assert set(card) - {"limits"} == set(losses.KEYS)
+    assert set(card) - {"limits", "noise"} == set(losses.KEYS)
     assert card["title"]
     assert card["formula"]
     assert "$" not in card["formula"]
@@ -317,6 +349,7 @@ def test_card_is_complete(name: str) -> None:
     MarkerStyle(card["marker"])
     assert card["doi"] is None or re.fullmatch(r"10\.\d{4,}/\S+", card["doi"])
     assert set(card["dimensions"]) <= {2, 3}
+    assert set(card.get("noise", [])) <= set(card["dimensions"])
     assert set(card["requires"]) <= {"mask", "label", "labels"}
     assert all(reason and not reason.endswith(".") for reason in card["requires"].values())
     assert set(card["invariances"]) <= set(TRANSFORMS)

@@ -89,14 +89,35 @@ def test_raw_weights_are_the_regularisation_weights(flat: Dataset, tmp_path: Pat
     assert found["grid"][0]["raw"] == 0.25
 
 
-def test_the_objective_is_dissimilarity_plus_weighted_smoothness(flat: Dataset) -> None:
+def test_the_objective_of_a_pair_is_dissimilarity_plus_weighted_smoothness(flat: Dataset) -> None:
     job = task(flat)
-    pair = job.objective.registration([job.pairs[0]])
+    pair = job.objective.registration(job.pairs[:2])
     pair.displacement = torch.randn(pair.displacement.shape, generator=torch.Generator().manual_seed(0))
     values = job.objective.values(pair, 0.7)
     moved = warp(pair.moving, pair.displacement)
-    expected = (moved - pair.fixed).square().mean() + 0.7 * diffusion_energy(pair.displacement, flat.spacing)
-    assert torch.allclose(values["loss"], expected)
+    for k in range(2):
+        smoothness = diffusion_energy(pair.displacement[[k]], flat.spacing)
+        expected = (moved[k] - pair.fixed[k]).square().mean() + 0.7 * smoothness[0]
+        assert torch.allclose(values["loss"][k], expected)
+    assert {key: len(of_pairs) for key, of_pairs in values.items()} == {"loss": 2, "dissimilarity": 2, "smoothness": 2}
+
+
+@pytest.mark.parametrize("loss", ["mse", "nmi", "mind"])
+def test_the_balanced_weight_does_not_depend_on_the_batch(flat: Dataset, loss: str) -> None:
+    objective = task(flat, loss).objective
+    assert objective.balance(1) == pytest.approx(objective.balance(3), rel=1e-5)
+
+
+def test_a_training_is_judged_by_the_mean_over_pairs_whatever_the_batch(flat: Dataset, tmp_path: Path) -> None:
+    """Of a network that stays as it starts."""
+    curves = []
+    for batch in (1, 3):
+        job = task(flat, batch=batch, schedule=Schedule(1, 0.0, 1))
+        assert len(job.judges) % 3, "the last batch must have fewer pairs"
+        curve = job.train(1.0, tmp_path / "c", "test").curve
+        curves.append({point.quantity: point.value for point in curve if point.quantity.startswith("val_")})
+    assert set(curves[0]) == {"val_loss", "val_dissimilarity", "val_smoothness", "val_score"}
+    assert curves[0] == pytest.approx(curves[1], rel=1e-5)
 
 
 def test_augmentation_is_joint_and_a_function_of_the_step(flat: Dataset) -> None:

@@ -18,12 +18,12 @@ from builders import make_dataset
 from likeness.config.study import Study
 from likeness.datasets import recipes
 from likeness.extractors import autoencoder, sources
-from likeness.extractors.sources import File, Source
 from likeness.planning.costs import measured, recorded
 from likeness.planning.forecast import Forecast, Kind, Price, Seconds, forecast, model, plan
 from likeness.planning.timing import LONGEST, SMALLEST, imitate, measure, reduced
 from likeness.results import MODELS
 from likeness.runtime.provenance import code_digest
+from likeness.runtime.published import File, Source
 from likeness.training.checkpoint import save_weights
 
 ROOT = Path(__file__).parents[2]

@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 from builders import make_dataset
+from edits import change, change_manners, library_at
 from project import ROOT, files
 
 from likeness.config.study import Study
 from likeness.extractors import sources
-from likeness.extractors.sources import File, Source
 from likeness.planning.merge import check_data, jobs, parts, take
-from likeness.runtime.provenance import code_digest
+from likeness.runtime.provenance import LIBRARY, code_digest
+from likeness.runtime.published import File, Source
 from likeness.userinput.refusals import Refusal
 
 STUDY: dict[str, Any] = {
@@ -155,6 +156,19 @@ def test_what_the_study_would_make_otherwise_is_refused() -> None:
     record = Path("a/runtimes/score/flat/voxelmorph/mse/default/seed1.json")
     write(record, record.read_text().replace('"code": "', '"code": "0'))
     refuse([a], f"{record}: was made by other code than this project's (commit abc); ")
+
+
+@pytest.mark.usefixtures("here")
+def test_results_from_before_a_message_was_edited_are_taken_and_from_before_a_loss_was_are_not() -> None:
+    a = results("a", load())
+    copy = Path(shutil.copytree(LIBRARY, "copy/likeness"))
+    change_manners(copy)
+    with library_at(copy):
+        assert len(parts(load(), [a]).taken) == len(jobs(load()))
+    change(copy / "losses" / "mse.py")
+    with library_at(copy):
+        record = "a/runtimes/train/flat/voxelmorph/mse/default/seed1.json"
+        refuse([a], f"{record}: was made by other code than this project's (commit abc); ")
 
 
 @pytest.mark.usefixtures("here")

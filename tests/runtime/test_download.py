@@ -231,7 +231,7 @@ def test_a_server_that_is_not_who_it_says_is_not_asked_twice(path: Path, monkeyp
 
 def test_a_full_disk_is_told_before(server: Served, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=SIZE - 1))
-    with pytest.raises(Refusal, match=r"weights: has room for 5 MB, but a.pth takes 5 MB; .*`weights.folder`"):
+    with pytest.raises(Refusal, match=r"weights: has room for 5 MB, but a.pth takes 5 MB; .*`checkpoints.folder`"):
         fetch(server.url, path, DIGEST)
     assert not partial(path).exists()
     partial(path).write_bytes(CONTENT[:1000])

@@ -322,13 +322,21 @@ def test_scripts_lead_from_scores_to_tables(study: Study, tmp_path: Path):
         rows.to_csv(models[-1] / "curves.csv", index=False)
     names = {"metrics": "m.parquet", "curves": "c.parquet", "selection": "s.csv", "runs": "r.csv"}
     collected = {key: tmp_path / name for key, name in names.items()}
-    methods = {name: method.plain() for name, method in study.methods.items()}
+    used = {"collect": ["has_lam"], "summary": ["order", "uses_loss"], "comparisons": ["order", "uses_loss"]}
+    methods = {
+        rule: {name: method.plain(*keys) for name, method in study.methods.items()} for rule, keys in used.items()
+    }
     given = {"scores": scores, "searches": searches, "models": models}
-    run_script("collect", input=given, output=collected, params={"methods": methods})
-    params = {"statistics": {"resamples": 200, "confidence": 0.9}, "methods": methods}
+    run_script("collect", input=given, output=collected, params={"methods": methods["collect"]})
+    statistics = {"resamples": 200, "confidence": 0.9}
     for name in ("summary", "comparisons"):
         output = {"table": tmp_path / f"{name}.csv"}
-        run_script(name, input={"metrics": collected["metrics"]}, output=output, params=params)
+        run_script(
+            name,
+            input={"metrics": collected["metrics"]},
+            output=output,
+            params={"statistics": statistics, "methods": methods[name]},
+        )
     assert len(pd.read_csv(collected["selection"])) == 6
     assert len(pd.read_parquet(collected["curves"])) == len(study.curves())
     runs = pd.read_csv(collected["runs"])

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
-import resource
 import shutil
 import subprocess
 import sys
@@ -49,29 +47,6 @@ def copy_project(folder: Path) -> Path:
 def copy_with_results(project: Path, folder: Path) -> Path:
     """Copy a project with its results, which in the copy are as up to date as they were."""
     return shutil.copytree(project, folder, symlinks=True)
-
-
-def run_smoke_study(folder: Path) -> tuple[Path, float]:
-    """Run the smoke study in a folder, once: whoever asks later, or meanwhile, waits and gets the same.
-
-    Returns:
-        The project that it ran in, below the folder, and the core-seconds that it took.
-
-    Raises:
-        AssertionError: if it fails, with what it printed.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    project, used = folder / "project", folder / "core_seconds"
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not used.exists():
-            # of a run that failed
-            shutil.rmtree(project, ignore_errors=True)
-            before = resource.getrusage(resource.RUSAGE_CHILDREN)
-            snakemake(copy_project(project), "smoke", "--cores", "2")
-            after = resource.getrusage(resource.RUSAGE_CHILDREN)
-            used.write_text(str(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime))
-    return project, float(used.read_text())
 
 
 def outside_make() -> dict[str, str]:
@@ -132,12 +107,6 @@ def snakemake(project: Path, config: str, *arguments: str, threads: str = "1") -
     done = subprocess.run(call, cwd=project, env=environment(threads), capture_output=True, text=True, check=False)
     assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
     return done
-
-
-def todo(project: Path, config: str, *arguments: str) -> dict[str, int]:
-    """Ask for the jobs per rule that are left to do."""
-    said = snakemake(project, config, "--quiet", "rules", "--dry-run", *arguments).stdout
-    return {m[1]: int(m[2]) for m in re.finditer(r"^(\w+) +(\d+)$", said, re.M) if m[1] != "total"}
 
 
 @dataclass(frozen=True)

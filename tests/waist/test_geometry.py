@@ -310,6 +310,14 @@ def test_energy_on_an_isotropic_grid_does_not_depend_on_spacing(shape, seed, spa
 
 @checks
 @given(shapes, seeds)
+def test_energy_of_a_batch_is_that_of_each_displacement(shape, seed):
+    fields = [smooth_field(shape, seed + k) * (1 + k) for k in range(3)]
+    alone = torch.cat([geometry.diffusion_energy(field) for field in fields])
+    torch.testing.assert_close(geometry.diffusion_energy(torch.cat(fields)), alone)
+
+
+@checks
+@given(shapes, seeds)
 def test_energy_ignores_translations(shape, seed):
     field = smooth_field(shape, seed)
     torch.testing.assert_close(

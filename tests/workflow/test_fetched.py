@@ -18,8 +18,10 @@ import pytest
 import torch
 import yaml
 from builders import make_dataset
+from edits import library, library_at
 from file_server import Served, serving
 from project import command, copy_project, environment, snakemake
+from tracing import complete, traced
 
 EXTRACTOR = '''"""An extractor that somebody published."""
 
@@ -157,7 +159,11 @@ def todo(folder: Path, *targets: str) -> dict[str, int]:
 @pytest.mark.slow
 def test_a_study_with_published_weights_fetches_them_once_and_trains(project: Path, server: Served) -> None:
     assert todo(project, MODEL) == {"fetch": 1, "convert": 1, "prepare": 1, "train_borrowed": 1}
-    said = snakemake(project, "borrowed", "--cores", "1", MODEL).stderr
+    with traced(project / "loaded"):
+        said = snakemake(project, "borrowed", "--cores", "1", MODEL).stderr
+    with library_at(library(project)):
+        # what is fetched is held against its hash, which is among the params in place of code
+        assert complete(project / "loaded") == {"fetch": False, "convert": True, "prepare": True, "train": True}
     digest = hashlib.sha256(server.content).hexdigest()
     assert (
         f"borrowed.pth: will be fetched from {server.url} (4 MB; licence: MIT) into data/checkpoints; without a" in said

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from edits import change_manners, library
 from project import (
     Smoke,
     command,
@@ -144,19 +145,24 @@ def test_a_study_killed_at_ten_random_moments_ends_with_the_same_bytes(tmp_path:
 
 
 @pytest.mark.slow
-def test_a_training_killed_in_the_middle_goes_on_from_its_checkpoint(tmp_path: Path, smoke_study: Smoke) -> None:
+def test_a_training_killed_in_the_middle_goes_on_from_its_checkpoint_though_messages_were_edited(
+    tmp_path: Path, smoke_study: Smoke
+) -> None:
     project = copy_with_results(smoke_study.kept, tmp_path / "project")
     results = project / "results" / "smoke"
     target = "results/smoke/models/mni-brain/voxelmorph/mse/default/seed1"
     work = results / "work" / "train.mni-brain.voxelmorph.mse.default.seed1"
     shutil.rmtree(project / target)
     with started(project, target) as workflow:
-        wait_for(lambda: list(work.glob("*/*.checkpoint")), workflow)
+        # the second is written after the first
+        wait_for(lambda: list(work.glob("*/*.checkpoint")) and list(work.glob("*/runtime.json")), workflow)
         os.killpg(workflow.pid, signal.SIGKILL)
     assert list(work.glob("*/*.checkpoint"))
+    change_manners(library(project))
     snakemake(project, "smoke", "--cores", "2", target)
     assert not work.exists()
     name = Path(target).relative_to("results/smoke")
+    assert pd.read_json(results / "runtimes" / "train" / f"{name.relative_to('models')}.json", typ="series").runs == 2
     assert files(results / name) == {
         path.removeprefix(f"{name}/"): content
         for path, content in smoke_study.files.items()
@@ -176,6 +182,6 @@ def test_jobs_end_when_only_their_workflow_is_killed(tmp_path: Path) -> None:
             assert time.monotonic() < end, "a job outlived its workflow"
             time.sleep(0.2)
     assert not (project / "results" / "smoke" / "tables").exists()
-    runtime = "results/smoke/runtimes/score/mni-brain/unregistered.json"
+    runtime = "results/smoke/runtimes/score/mni-brain/unregistered/-/-/seed-.json"
     snakemake(project, "smoke", "--cores", "2", runtime)
     assert pd.read_json(project / runtime, typ="series").runs == 1

@@ -8,15 +8,14 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
 import pytest
-import yaml
 from builders import make_dataset
-from project import copy_project, files, run, same_everywhere, snakemake, todo
+from edits import change, change_manners, library, todo, write_config
+from project import copy_project, files, run, same_everywhere, snakemake
 
 FIGURES = ("scores", "smoothness_vs_dice", "convergence", "tuning", "img_sample", "landscape")
 OWN: dict[str, object] = {
@@ -36,10 +35,6 @@ OWN: dict[str, object] = {
 """λ = 1e38 overflows at the first step: a training that diverges."""
 
 
-def write_config(project: Path, content: Mapping[str, object]) -> None:
-    (project / "config" / "own.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
-
-
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy_project(tmp_path_factory.mktemp("own") / "project")
@@ -51,7 +46,7 @@ def own(project: Path) -> Path:
     parts = ("with_mask", "with_instances", "with_landmarks", "with_field", "with_unmatched")
     make_dataset(project / "own" / "flat", 2, 32, **dict.fromkeys(parts, True))
     make_dataset(project / "own" / "solid", 3, 24, with_label=False, with_landmarks=True, labels=None, evaluate=None)
-    write_config(project, OWN)
+    write_config(project, "own", OWN)
     snakemake(project, "own", "--cores", "2", threads="2")
     return project / "results" / "own"
 
@@ -103,7 +98,7 @@ def test_halves_of_two_machines_give_the_tables_of_an_undivided_run(own: Path, p
     for copy in copies.values():
         # with times of their own
         shutil.copytree(project / "own", copy / "own", copy_function=shutil.copyfile)
-        write_config(copy, OWN)
+        write_config(copy, "own", OWN)
 
     def half(name: str) -> None:
         until = ("--until", "score", "score_unregistered", "--config", f"only_losses={halves[name]}")
@@ -112,6 +107,7 @@ def test_halves_of_two_machines_give_the_tables_of_an_undivided_run(own: Path, p
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(half, halves))
     whole = copies["whole"]
+    change_manners(library(whole))
     said = run(whole, f"make merge FROM='{copies['a']}/results/own ../b/results/own' CONFIG=config/own.yaml")
     assert re.search(r"a/results/own: 11 jobs taken\n../b/results/own: 4 jobs taken\n0 were .*, 0 are left", said)
 
@@ -129,8 +125,7 @@ def test_halves_of_two_machines_give_the_tables_of_an_undivided_run(own: Path, p
     assert [name for name in first if name.startswith(made) and name not in second] == []
 
     # what was taken is known to Snakemake as its own: an edit reruns what depends on it
-    loss = whole / "workflow" / "lib" / "likeness" / "losses" / "mse.py"
-    loss.write_text(loss.read_text() + "\nEDITED = 1\n")
+    change(library(whole) / "losses" / "mse.py")
     left = todo(whole, "own", *targets)
     assert (left["train_mse"], left["register"], left["score"]) == (2, 2, 2)
     assert not {"train_mse_masked", "train_deepsim_seg"} & set(left)

@@ -1,4 +1,4 @@
-"""The workflow end to end: the smoke study, and what an edit leads to.
+"""The workflow end to end: the smoke study, and what is left to do after it.
 
 Everything runs in a copy of the project, so that nobody's results are touched.
 """
@@ -10,20 +10,17 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
+from edits import todo, write_config
 from project import Smoke, files, snakemake
 
 from likeness.results import KEYS
 
 FIGURES = ("scores", "smoothness_vs_dice", "convergence", "tuning", "img_sample", "landscape")
-AFTER_SCORES = {"collect": 1, "runtime": 1, "summary": 1, "comparisons": 1, "plot": 5, "all": 1}
-AFTER_ALL = {**AFTER_SCORES, "profiles": 1, "plot": 6}
 SUMMARY = (
     "dataset,method,loss,variant,supervision,metric,label,unit,n_pairs,n_subjects,n_seeds,mean,sd,median,ci_low,ci_high"
 )
@@ -36,35 +33,6 @@ METRICS = (
     "dataset split method loss variant seed lam moving fixed moving_subject fixed_subject "
     "metric label value unit chosen"
 )
-
-
-def todo(project: Path, config: str = "smoke", *targets: str) -> dict[str, int]:
-    """Ask for the jobs per rule that are left to do."""
-    said = snakemake(project, config, "--quiet", "rules", "--dry-run", *targets).stdout
-    return {m[1]: int(m[2]) for m in re.finditer(r"^(\w+) +(\d+)$", said, re.M) if m[1] != "total"}
-
-
-@contextmanager
-def edited(path: Path, *changes: tuple[str, str]) -> Iterator[None]:
-    """Change a file for the length of a block; every text to change must be there; without changes, add code."""
-    before = path.read_text()
-    after = before if changes else before + "\nEDITED = 1\n"
-    for old, new in changes:
-        assert old in after, f"{path} does not hold {old!r}"
-        after = after.replace(old, new, 1)
-    path.write_text(after)
-    try:
-        yield
-    finally:
-        path.write_text(before)
-
-
-def write_config(project: Path, name: str, content: Mapping[str, object]) -> None:
-    (project / "config" / f"{name}.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
-
-
-def library(project: Path) -> Path:
-    return project / "workflow" / "lib" / "likeness"
 
 
 def cost(project: Path) -> pd.DataFrame:
@@ -146,98 +114,6 @@ def test_the_tables_of_the_smoke_study_hold_every_method_on_every_dataset(smoke:
 @pytest.mark.slow
 def test_a_second_call_does_nothing(smoke: Path) -> None:
     assert "Nothing to be done" in snakemake(smoke, "smoke", "--cores", "1").stderr
-
-
-@pytest.mark.slow
-def test_comments_and_docstrings_rerun_nothing(smoke: Path) -> None:
-    remark = ("\nfrom __future__ import", "\n# a remark\n\nfrom __future__ import")
-    lib, scripts = library(smoke), smoke / "workflow" / "scripts"
-    with (
-        edited(lib / "losses" / "ncc.py", remark, ('"""', '"""Reworded: ')),
-        edited(
-            lib / "training" / "trainer.py", remark, ('    """Trains one model', '    """Reworded: trains one model')
-        ),
-        edited(lib / "data" / "preparation.py", remark),
-        edited(scripts / "train.py", ("def main", "# a remark\ndef main")),
-        edited(scripts / "summary.py", ('"""', '"""Reworded: ')),
-    ):
-        assert todo(smoke) == {}
-
-
-@pytest.mark.slow
-def test_an_edited_loss_reruns_what_depends_on_it(smoke: Path) -> None:
-    with edited(library(smoke) / "losses" / "ncc.py"):
-        jobs = {"train_ncc": 2, "register": 2, "score": 2, "probe": 1}
-        assert todo(smoke) == {**jobs, **AFTER_ALL}
-
-
-@pytest.mark.slow
-def test_an_edited_extractor_reruns_its_pretraining_and_its_losses(smoke: Path) -> None:
-    with edited(library(smoke) / "extractors" / "autoencoder.py"):
-        jobs = {"pretrain": 2, "train_deepsim_ae": 2, "register": 2, "score": 2, "probe": 1}
-        assert todo(smoke) == {**jobs, **AFTER_ALL}
-
-
-@pytest.mark.slow
-def test_an_edited_trainer_reruns_every_training(smoke: Path) -> None:
-    trainings = {"pretrain": 2, "train_mse": 2, "train_ncc": 2, "train_deepsim_ae": 2}
-    with edited(library(smoke) / "training" / "trainer.py"):
-        assert todo(smoke) == {**trainings, "register": 6, "score": 6, "probe": 3, **AFTER_ALL}
-
-
-@pytest.mark.slow
-def test_an_edited_metric_scores_anew_and_trains_nothing(smoke: Path) -> None:
-    with edited(library(smoke) / "metrics" / "surface.py"):
-        jobs = todo(smoke)
-    assert (jobs["score"], jobs["score_unregistered"]) == (6, 2)
-    assert not [rule for rule in jobs if rule.startswith(("train", "pretrain"))]
-
-
-@pytest.mark.slow
-def test_an_edited_plot_redraws_one_figure(smoke: Path) -> None:
-    with edited(library(smoke) / "figures" / "tuning.py"):
-        assert todo(smoke) == {"plot": 1, "all": 1}
-
-
-@pytest.mark.slow
-def test_an_edited_measure_probes_and_trains_nothing(smoke: Path) -> None:
-    with edited(library(smoke) / "statistics" / "landscape.py"):
-        assert todo(smoke) == {"profiles": 1, "plot": 1, "all": 1}
-
-
-@pytest.mark.slow
-def test_another_sampling_of_a_dataset_trains_nothing(smoke: Path) -> None:
-    config = yaml.safe_load((smoke / "config" / "smoke.yaml").read_text())
-    config["datasets"]["mni-brain"]["landscape"] = {"steps": 3}
-    write_config(smoke, "denser", config)
-    assert todo(smoke, "denser") == {"probe": 3, "runtime": 1, "profiles": 1, "plot": 1, "all": 1}
-
-
-@pytest.mark.slow
-def test_a_changed_card_reruns_what_shows_it(smoke: Path) -> None:
-    card = library(smoke) / "losses" / "ncc.py"
-    colour = re.search(r'"colour": "(#\w+)"', card.read_text())
-    assert colour is not None
-    with edited(card, (colour[1], "#123456")):
-        assert todo(smoke) == {"plot": 6, "all": 1}
-    with edited(card, ('"supervision": "none"', '"supervision": "labels"')):
-        assert todo(smoke) == {"plot": 6, "summary": 1, "comparisons": 1, "all": 1}
-
-
-@pytest.mark.slow
-def test_a_changed_grid_of_one_loss_retrains_that_loss(smoke: Path) -> None:
-    config = yaml.safe_load((smoke / "config" / "smoke.yaml").read_text())
-    write_config(smoke, "grid", config | {"losses": config["losses"] | {"ncc": {"lambda": {"grid": [0.2]}}}})
-    assert todo(smoke, "grid") == {"train_ncc": 2, "register": 2, "score": 2, **AFTER_SCORES}
-
-
-@pytest.mark.slow
-def test_a_further_loss_runs_alone(smoke: Path) -> None:
-    """Tables and figures exist already; the new loss runs all the same."""
-    config = yaml.safe_load((smoke / "config" / "smoke.yaml").read_text())
-    write_config(smoke, "further", config | {"losses": config["losses"] | {"mind": None}})
-    jobs = {"train_mind": 2, "register": 2, "score": 2, "probe": 1}
-    assert todo(smoke, "further") == {**jobs, **AFTER_ALL}
 
 
 @pytest.mark.slow

@@ -212,25 +212,14 @@ def probed_extractors(loss, kind="safetensors"):
     return list(dict.fromkeys(path for path in needed if path))
 
 
-def methods():
-    """What tables and figures ask of each method."""
-    return {name: method.plain() for name, method in STUDY.methods.items()}
+def methods(*keys):
+    """What the card of every method of the study says under some keys, for the jobs that use it."""
+    return {name: method.plain(*keys) for name, method in STUDY.methods.items()}
 
 
-def ranks():
-    """What tables say of each loss."""
-    return {loss: {key: cards.card(loss)[key] for key in ("order", "supervision")} for loss in STUDY.losses}
-
-
-def shown():
-    """What figures show of each loss: its card, and its reason where it does not apply to a dataset."""
-    return {
-        loss: {
-            **cards.card(loss),
-            "inapplicable": {d: r for d in STUDY.datasets if (r := STUDY.inapplicable(d, loss))},
-        }
-        for loss in STUDY.losses
-    }
+def stated(key):
+    """What the card of every loss says under a key, for the jobs that use it."""
+    return {loss: cards.card(loss)[key] for loss in STUDY.losses}
 
 
 def check_rules():

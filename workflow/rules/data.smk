@@ -35,6 +35,8 @@ rule prepare:
         folder=raw_folder,
         seed=lambda wc: STUDY.config["datasets"][wc.dataset]["seed"],
         images=image_states,
+        # the schema says them, which is no code
+        defaults=layout.defaults(),
         code=code("prepare"),
     script:
         script_path("prepare")

@@ -41,9 +41,10 @@ rule plot:
         gpu=None,
     params:
         demonstration=STUDY.config["demonstration"],
-        cards=shown(),
-        methods=methods(),
+        looks={loss: figures.look(loss) for loss in STUDY.losses},
+        methods=methods("title", "order", "colour", "marker", "uses_loss", "has_lam"),
         caption=lambda wc: figures.card(wc.figure)["caption"],
+        dpi=lambda wc: figures.card(wc.figure)["dpi"],
         reads=reads,
         scale=lambda wc: STUDY.config["training"]["lambda"]["scale"] if "scale" in reads(wc) else None,
         runs=lambda wc: [list(run) for run in RUNS] if "samples" in reads(wc) else None,

@@ -20,6 +20,7 @@ rule probe:
         runtime=1440,
     params:
         cases=lambda wc: probes(wc.loss),
+        needs=lambda wc: sorted(cards.card(wc.loss)["requires"]),
         seed=STUDY.seeds[0],
         threads=STUDY.config["threads"],
         code=lambda wc: code("probe", *cards.modules(wc.loss)),

@@ -19,7 +19,7 @@ rule collect:
         runtime=60,
         gpu=None,
     params:
-        methods=methods(),
+        methods=methods("has_lam"),
         code=code("collect"),
     script:
         script_path("collect")
@@ -69,8 +69,9 @@ rule summary:
         gpu=None,
     params:
         statistics=STUDY.config["statistics"],
-        cards=ranks(),
-        methods=methods(),
+        order=stated("order"),
+        supervision=stated("supervision"),
+        methods=methods("order", "uses_loss"),
         code=code("summary"),
     script:
         script_path("summary")
@@ -93,8 +94,8 @@ rule comparisons:
         gpu=None,
     params:
         statistics=STUDY.config["statistics"],
-        cards=ranks(),
-        methods=methods(),
+        order=stated("order"),
+        methods=methods("order", "uses_loss"),
         code=code("comparisons"),
     script:
         script_path("comparisons")

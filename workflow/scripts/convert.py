@@ -9,7 +9,8 @@ from likeness.runtime.jobs import Stopwatch, logged
 
 def main(snakemake) -> None:
     from likeness import extractors
-    from likeness.extractors.sources import obtain, wanted_by
+    from likeness.extractors.sources import wanted_by
+    from likeness.runtime.published import obtain
     from likeness.training.checkpoint import save_weights
 
     watch = Stopwatch()

@@ -7,7 +7,8 @@ from likeness.runtime.jobs import logged
 
 
 def main(snakemake) -> None:
-    from likeness.extractors.sources import obtain, wanted_by
+    from likeness.extractors.sources import wanted_by
+    from likeness.runtime.published import obtain
 
     said = snakemake.config["checkpoints"]
     wanted = wanted_by(said, snakemake.wildcards.extractor)

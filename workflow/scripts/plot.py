@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from likeness import figures, methods
+from likeness import methods
 from likeness.data.store import Dataset
 from likeness.figures import style
 from likeness.results import Run
@@ -35,11 +35,11 @@ READERS = {
 
 def main(snakemake) -> None:
     name = snakemake.wildcards.figure
-    card = figures.card(name)
-    figure = import_module(f"likeness.figures.{name}").draw(**{key: READERS[key](snakemake) for key in card["reads"]})
+    read = {key: READERS[key](snakemake) for key in snakemake.params.reads}
+    figure = import_module(f"likeness.figures.{name}").draw(**read)
     if snakemake.params.demonstration:
         style.stamp(figure)
-    style.save(figure, snakemake.output.png, snakemake.output.pdf, dpi=card.get("dpi", 200))
+    style.save(figure, snakemake.output.png, snakemake.output.pdf, dpi=snakemake.params.dpi)
 
 
 if __name__ == "__main__":

@@ -19,14 +19,14 @@ def main(snakemake) -> None:
     name, params = snakemake.wildcards.loss, snakemake.params
     device = make_device(params.threads)
     datasets = {Path(folder).name: folder for folder in snakemake.input.datasets}
-    rows, needs = [], losses.card(name)["requires"]
+    rows = []
     for case in params.cases:
         weights = case["weights"]
         features = {} if weights is None else {"extractor": extractors.load(snakemake.input.extractors[weights])}
         loss = losses.build(name, **case["options"], **features).to(device)
         dataset, sampling = Dataset.open(datasets[case["dataset"]]), Sampling.of(case["sampling"])
         who = {"dataset": case["dataset"], "loss": name, "variant": case["variant"]}
-        rows += [{**who, **row} for row in probe(dataset, loss, sampling, params.seed, needs, device)]
+        rows += [{**who, **row} for row in probe(dataset, loss, sampling, params.seed, params.needs, device)]
     with whole(snakemake.output.profiles) as path:
         # nine digits tell single-precision numbers apart
         # the columns are named, because a loss that no pair has enough for has no profile

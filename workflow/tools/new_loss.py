@@ -35,7 +35,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from likeness.losses.base import Registration, SimilarityLoss
+from likeness.losses.base import Registration, SimilarityLoss, mean_per_pair
 
 CARD = {{
     "title": "{title}",
@@ -59,8 +59,8 @@ class Loss(SimilarityLoss):
     """Mean absolute difference of the intensities."""
 
     def forward(self, pair: Registration) -> Tensor:
-        """Give the mean over voxels and pairs."""
-        return self.map(pair).mean()
+        """Give the mean over the voxels of each pair."""
+        return mean_per_pair(self.map(pair))
 
     def map(self, pair: Registration) -> Tensor:
         """Give the absolute difference per voxel."""

@@ -241,7 +241,7 @@ def jacobian_determinant(displacement: Tensor) -> Tensor:
 
 
 def diffusion_energy(displacement: Tensor, spacing: Sequence[float] | None = None) -> Tensor:
-    """Mean squared forward difference of the displacement, the regulariser of every training.
+    """Mean squared forward difference of each displacement, the regulariser of every training.
 
     With ``spacing`` the differences are those of the physical displacement along physical axes, so that an anisotropic
     grid is regularised alike in all directions; on an isotropic grid the value does not depend on it.
@@ -251,18 +251,18 @@ def diffusion_energy(displacement: Tensor, spacing: Sequence[float] | None = Non
         spacing: size of a voxel along each axis, any unit.
 
     Returns:
-        A scalar, the mean over components, axes and voxels (as in voxelmorph and DeepSim).
+        ``(batch,)``, the mean over components, axes and voxels (as in voxelmorph and DeepSim).
     """
     dims = displacement.shape[1]
     weight = torch.ones(dims) if spacing is None else torch.tensor([float(s) for s in spacing])
     weight = weight.to(displacement).view(1, dims, *[1] * dims)
     physical = displacement * weight
     terms = [
-        (physical.diff(dim=2 + axis) / weight.flatten()[axis]).square().mean()
+        (physical.diff(dim=2 + axis) / weight.flatten()[axis]).square().mean(tuple(range(1, displacement.dim())))
         for axis in range(dims)
         if displacement.shape[2 + axis] > 1
     ]
-    return torch.stack(terms).mean()
+    return torch.stack(terms).mean(0)
 
 
 def resize_displacement(displacement: Tensor, shape: Sequence[int]) -> Tensor:

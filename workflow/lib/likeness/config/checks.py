@@ -16,7 +16,7 @@ from likeness import extractors, losses, methods
 from likeness.data import layout
 from likeness.datasets import recipes
 from likeness.extractors import sources
-from likeness.extractors.sources import TRAINED_ON
+from likeness.losses import TRAINED_ON
 from likeness.userinput import schemas
 from likeness.userinput.refusals import ConfigurationError, DatasetError, plain, suggest
 

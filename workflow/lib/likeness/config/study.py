@@ -19,10 +19,11 @@ from likeness import losses, methods
 from likeness.config import checks
 from likeness.data import contents
 from likeness.extractors import sources
-from likeness.extractors.sources import TRAINED_ON, Source
+from likeness.losses import TRAINED_ON
 from likeness.methods import Method
 from likeness.results import Run
 from likeness.runtime.atomic import probe
+from likeness.runtime.published import Source, missing
 from likeness.userinput import documents, schemas
 from likeness.userinput.refusals import ConfigurationError, DatasetError, plain, sentence
 
@@ -308,7 +309,7 @@ class Study:
         """Say in a sentence of every extractor whose files have yet to be fetched what they are and where they go."""
         converted = Path(self.results) / "extractors"
         unmade = [name for name in self.published if not (converted / f"{name}.safetensors").exists()]
-        return [said for name in unmade if (said := sources.missing(self.source(name), self.checkpoints_folder))]
+        return [said for name in unmade if (said := missing(self.source(name), self.checkpoints_folder))]
 
     def _architecture(self, entry: Mapping[str, Any], dataset: str) -> dict[str, Any]:
         dims = self.capabilities[dataset]["spatial_dims"]

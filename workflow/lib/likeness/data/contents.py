@@ -177,12 +177,10 @@ def _check_spacing(raw: RawDataset, id: str, path: Path, grid: images.Grid) -> N
     if any(s is None or np.allclose(s, told, SPACING_TOLERANCE, 0) for s in (grid.spacing, grid.spacing_in(unit))):
         return
     header = " × ".join(f"{s:.4g}" for s in cast(tuple[float, ...], grid.spacing))
-    said = f"{path}: its header has the spacing {header}{'' if grid.unit == 'unknown' else f' {grid.unit}'}"
-    said += f" (x, y, z), but key 'spacing' of dataset.yaml says {' × '.join(f'{s:.4g}' for s in told)} {unit}"
-    mend = "correct one of them"
-    if id != raw.images.index[0]:
-        mend = f"resample it, since the image of '{raw.images.index[0]}' agrees"
-    msg = f"{said}; {mend}"
+    msg = f"{path}: its header has the spacing {header}{'' if grid.unit == 'unknown' else f' {grid.unit}'}"
+    msg += f" (x, y, z), but key 'spacing' of dataset.yaml says {' × '.join(f'{s:.4g}' for s in told)} {unit}"
+    first = raw.images.index[0]
+    msg += "; correct one of them" if id == first else f"; resample it, since the image of '{first}' agrees"
     raise DatasetError(msg)
 
 

@@ -16,7 +16,6 @@ import os
 import shlex
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -30,7 +29,7 @@ from likeness.data import pairs as pairing
 from likeness.data.pairs import SPLITS
 from likeness.data.store import PRIMARY
 from likeness.userinput import documents, schemas
-from likeness.userinput.refusals import DatasetError, plain, shown, suggest
+from likeness.userinput.refusals import DatasetError, plain, refuse_path, shown, suggest
 
 FILES = ("image", "label", "instances", "mask", "unmatched", "field", "landmarks")
 """The columns of ``images.csv`` that hold paths."""
@@ -82,11 +81,10 @@ def check_tables(folder: str | Path) -> RawDataset:
     try:
         there = folder.is_dir()
     except OSError as error:
-        documents.refuse_path(folder, error, DatasetError)
+        refuse_path(folder, error, DatasetError)
     if not there:
         msg = f"{plain(folder)}: no such folder; name a folder that holds dataset.yaml and images.csv"
         raise DatasetError(msg)
-    _refuse_former(folder)
     meta = _read_meta(folder / "dataset.yaml")
     images = _read_images(folder / "images.csv")
     raw = RawDataset(folder, meta, images, _read_pairs(folder / "pairs.csv", images))
@@ -161,14 +159,9 @@ def _schema() -> dict[str, Any]:
     return yaml.safe_load(_SCHEMA.read_text())
 
 
-def _refuse_former(folder: Path) -> None:
-    """Refuse the layout in which ``subjects.csv`` listed the images, before anything else is said of the folder."""
-    former = folder / "subjects.csv"
-    if documents.is_file(former, DatasetError) and not documents.is_file(folder / "images.csv", DatasetError):
-        msg = (
-            f"{plain(former)}: is called images.csv now, its column 'subject' is 'id', and 'person' is 'subject'; run "
-        )
-        raise DatasetError(msg + f"`make upgrade-dataset FOLDER={plain(shlex.quote(str(folder)))}`, which renames them")
+def defaults() -> dict[str, Any]:
+    """Give the keys of ``dataset.yaml`` that may be left out, each with what then stands for it."""
+    return {key: entry["default"] for key, entry in _schema()["properties"].items() if "default" in entry}
 
 
 def _read_meta(path: Path) -> dict[str, Any]:
@@ -177,8 +170,7 @@ def _read_meta(path: Path) -> dict[str, Any]:
         raise DatasetError(msg)
     meta = documents.read(path, DatasetError, "name: …")
     schemas.check(meta, _schema(), str(path), DatasetError)
-    defaults = {key: entry["default"] for key, entry in _schema()["properties"].items() if "default" in entry}
-    meta = {**defaults, **meta}
+    meta = {**defaults(), **meta}
     if meta["intensity"]["rule"] == "quantile":
         meta["intensity"] = {"low": 0.001, "high": 0.999, **meta["intensity"]}
     _check_meta(path, meta)
@@ -192,8 +184,8 @@ def _check_meta(path: Path, meta: dict[str, Any]) -> None:
         raise DatasetError(msg)
     for name, count in Counter(labels.values()).items():
         if count > 1 or name in RESERVED:
-            why = "stands for a sum over labels in the tables" if name in RESERVED else "is given to two values"
-            msg = f"{path}: key 'labels': the name '{plain(name)}' {why}; give every label a name of its own"
+            msg = "stands for a sum over labels in the tables" if name in RESERVED else "is given to two values"
+            msg = f"{path}: key 'labels': the name '{plain(name)}' {msg}; give every label a name of its own"
             raise DatasetError(msg)
     unknown = [value for value in meta["evaluate"] if value not in labels]
     if unknown:
@@ -205,8 +197,8 @@ def _check_meta(path: Path, meta: dict[str, Any]) -> None:
     grouped = Counter(value for values in meta["kinds"].values() for value in values)
     for value, count in grouped.items():
         if value not in labels or count > 1:
-            why = "twice" if value in labels else "but 'labels' does not name it"
-            msg = f"{path}: key 'kinds' has {value} {why}; give each label value of 'labels' at most one kind"
+            msg = "twice" if value in labels else "but 'labels' does not name it"
+            msg = f"{path}: key 'kinds' has {value} {msg}; give each label value of 'labels' at most one kind"
             raise DatasetError(msg)
     intensity = meta["intensity"]
     for key in ("low", "high"):
@@ -250,10 +242,10 @@ def _check_header(path: Path, header: list[str], required: tuple[str, ...]) -> N
         raise DatasetError(msg + "'subject' to 'id' and, if it is there, 'person' to 'subject'")
     if missing:
         near = difflib.get_close_matches(missing, header, n=1)
-        hint = f" ('{near[0]}' is there)" if near else ""
+        msg = f" ('{near[0]}' is there)" if near else ""
         if len(header) == 1 and ";" in header[0]:
-            hint = " (separated by semicolons? use commas)"
-        msg = f"{path}: column '{missing}' is missing{hint}; the header needs {', '.join(required)}"
+            msg = " (separated by semicolons? use commas)"
+        msg = f"{path}: column '{missing}' is missing{msg}; the header needs {', '.join(required)}"
         raise DatasetError(msg)
     twice = next((c for c in header if header.count(c) > 1), None)
     if twice is not None:
@@ -263,19 +255,14 @@ def _check_header(path: Path, header: list[str], required: tuple[str, ...]) -> N
 
 def _read_images(path: Path) -> pd.DataFrame:
     if not documents.is_file(path, DatasetError):
+        former, folder = path.with_name("subjects.csv"), shlex.quote(str(path.parent))
         msg = f"{plain(path)}: missing; write one row an image with the columns id, image, split"
+        if documents.is_file(former, DatasetError):
+            msg = f"{plain(former)}: is called images.csv now, its column 'subject' is 'id', and 'person' is 'subject'"
+            msg += f"; run `make upgrade-dataset FOLDER={plain(folder)}`, which renames them"
         raise DatasetError(msg)
     table = _read_table(path, ("id", "image", "split"))
-    for column in table.columns:
-        if column.lower().rstrip("s") == "person":
-            also = ", or take it out, since 'subject' is there too" if "subject" in table else ""
-            msg = f"{path}: column '{column}' is called 'subject' now; rename it{also}"
-            raise DatasetError(msg)
-        # other columns are the user's own, but these would be taken for files that are then not read
-        known = next((k for k in COLUMNS if k not in table and k.rstrip("s") == column.lower().rstrip("s")), None)
-        if known is not None:
-            msg = f"{path}: column '{column}' would not be read; rename it to '{known}', or to something less like it"
-            raise DatasetError(msg)
+    _check_columns(path, table)
     for id in table.id:
         if not id or not set(id) <= _NAME_CHARACTERS or id[0] in ".-" or len(id) > _LONGEST_NAME:
             msg = f"{path}: column 'id' has {shown(id)}; use letters, digits, '.', '_' and '-', "
@@ -292,6 +279,20 @@ def _read_images(path: Path) -> pd.DataFrame:
     if "position" in table:
         table["position"] = [_number(path, *row) for row in zip(table.id, table.position, strict=True)]
     return table.set_index("id")
+
+
+def _check_columns(path: Path, table: pd.DataFrame) -> None:
+    """Refuse columns that would be ignored although their names say that they mean something."""
+    for column in table.columns:
+        if column.lower().rstrip("s") == "person":
+            also = ", or take it out, since 'subject' is there too" if "subject" in table else ""
+            msg = f"{path}: column '{column}' is called 'subject' now; rename it{also}"
+            raise DatasetError(msg)
+        # other columns are the user's own, but these would be taken for files that are then not read
+        known = next((k for k in COLUMNS if k not in table and k.rstrip("s") == column.lower().rstrip("s")), None)
+        if known is not None:
+            msg = f"{path}: column '{column}' would not be read; rename it to '{known}', or to something less like it"
+            raise DatasetError(msg)
 
 
 def _check_splits(path: Path, table: pd.DataFrame, column: str, what: str) -> None:
@@ -322,28 +323,23 @@ def _read_pairs(path: Path, images: pd.DataFrame) -> pd.DataFrame:
     splits = images.split.to_dict()
     seen = set()
     for split, moving, fixed in table.itertuples(index=False):
-        pair = f"{path}: pair '{moving}' to '{fixed}' of split '{split}'"
         unknown = next((s for s in (moving, fixed) if s not in splits), None)
         if unknown is not None:
-            msg = f"{pair} names '{unknown}', which images.csv does not; {_nearest(unknown, images.index)}"
+            msg = f"names '{unknown}', which images.csv does not; "
+            msg += suggest(unknown, images.index, "add it there or remove the pair")
         elif moving == fixed:
-            msg = f"{pair} registers an image to itself; remove it"
+            msg = "registers an image to itself; remove it"
         elif splits[moving] != split or splits[fixed] != split:
             other = moving if splits[moving] != split else fixed
-            msg = f"{pair} crosses splits, since '{other}' is in '{splits[other]}'; remove it or move the image"
+            msg = f"crosses splits, since '{other}' is in '{splits[other]}'; remove it or move the image"
         elif (moving, fixed) in seen:
-            msg = f"{pair} is listed twice; remove one"
+            msg = "is listed twice; remove one"
         else:
             seen.add((moving, fixed))
             continue
+        msg = f"{path}: pair '{moving}' to '{fixed}' of split '{split}' {msg}"
         raise DatasetError(msg)
     return table
-
-
-def _nearest(word: str, known: Iterable[str]) -> str:
-    """Suggest among many words: the nearest, but never the whole list."""
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f"did you mean '{near[0]}'?" if near else "add it there or remove the pair"
 
 
 def _check_files(raw: RawDataset) -> None:
@@ -351,17 +347,17 @@ def _check_files(raw: RawDataset) -> None:
     for part in (part for part in FILES if part in raw.images):
         endings = SUFFIXES.get(part, SUFFIXES["image"])
         for id, entry in raw.images[part].items():
-            where = f"{table}: column '{part}' of image '{id}'"
             if not entry and part == "image":
-                msg = f"{where} is empty; name its file"
+                msg = "is empty; name its file"
             elif not entry:
                 continue
             elif not entry.lower().endswith(endings):
-                msg = f"{where} has '{entry}'; save it in a format that is read here: {', '.join(endings)}"
+                msg = f"has '{entry}'; save it in a format that is read here: {', '.join(endings)}"
             elif not documents.is_file(raw.folder / entry, DatasetError):
-                msg = f"{where} has '{entry}', which does not exist in {raw.folder}; add the file or correct the path"
+                msg = f"has '{entry}', which does not exist in {raw.folder}; add the file or correct the path"
             else:
                 continue
+            msg = f"{table}: column '{part}' of image '{id}' {msg}"
             raise DatasetError(msg)
     owners: dict[str, Any] = {}
     for id, entry in raw.images.image.items():
@@ -399,8 +395,8 @@ def _check_scorable(raw: RawDataset) -> None:
         if part == "field" and "group" in images:
             scored &= images.group[moving].to_numpy() == images.group[fixed].to_numpy()
         if not scored.any():
-            where = " in one group" if part == "field" else ""
-            msg = f"{table}: column '{part}' decides the score, but no pair of split '{split}' has two entries{where}; "
+            msg = f"{table}: column '{part}' decides the score, but no pair of split '{split}' has two entries"
+            msg += " in one group; " if part == "field" else "; "
             raise DatasetError(msg + "fill it in for validation and test, or remove the column")
 
 

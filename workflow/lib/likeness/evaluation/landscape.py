@@ -29,7 +29,7 @@ from likeness.losses.base import Registration, SimilarityLoss
 from likeness.training.randomness import generator
 
 TRUE_FIELD = "true field"
-SAME_PERSON = "same person"
+SAME_SUBJECT = "same subject"
 SAME_IMAGE = "same image"
 NOISE = 0.02
 """Standard deviation of the noise that tells an image from itself, where nothing better is known."""
@@ -69,7 +69,7 @@ class Gold:
     """A pair whose registration is known.
 
     Attributes:
-        kind: how it is known: :data:`TRUE_FIELD`, :data:`SAME_PERSON` or :data:`SAME_IMAGE`.
+        kind: how it is known: :data:`TRUE_FIELD`, :data:`SAME_SUBJECT` or :data:`SAME_IMAGE`.
         moving: name of the moving image.
         fixed: name of the fixed image.
         displacement: the true one, ``(1, dims, *spatial)``, voxels.
@@ -128,7 +128,7 @@ def _same_person(dataset: Dataset, modality: str, fixed: str) -> Gold | None:
     for name in table.index[(table.subject == subject) & (table.modality == modality)]:
         other = dataset.load(name).label
         if other is not None and np.array_equal(other, label):
-            return _at_rest(dataset, SAME_PERSON, name, fixed)
+            return _at_rest(dataset, SAME_SUBJECT, name, fixed)
     return None
 
 
@@ -258,11 +258,11 @@ def _complete(pair: Registration, needs: Collection[str]) -> bool:
 
 
 def value(loss: SimilarityLoss, pair: Registration, displacement: Tensor, seed: int) -> float:
-    """Give a loss at a displacement; the same seed gives a loss that draws the same noise."""
+    """Give a loss of one pair at a displacement; the same seed gives a loss that draws the same noise."""
     device = pair.moving.device
     with torch.no_grad():
         moved = replace(pair, displacement=displacement.to(device), generator=generator(device, seed, 2))
-        return float(loss(moved))
+        return loss(moved).item()
 
 
 def probe(

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from likeness.userinput.refusals import Refusal
+from likeness.userinput.refusals import Refusal, other_network
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
@@ -43,7 +43,7 @@ def take(state: dict[str, Tensor], keys: Iterable[str], path: Path) -> dict[str,
     keys = list(keys)
     missing = next((key for key in keys if key not in state), None)
     if missing is not None:
-        raise Refusal(other_network(path, f"has no weights '{missing}'"))
+        raise other_network(path, f"has no weights '{missing}'")
     return {key: state[key] for key in keys}
 
 
@@ -55,14 +55,9 @@ def shape(state: dict[str, Tensor], key: str, dims: int, path: Path) -> tuple[in
     """
     found = state.get(key)
     if found is None or found.dim() != dims:
-        fault = f"has no weights '{key}'" if found is None else f"has weights '{key}' of {found.dim()} axes, not {dims}"
-        raise Refusal(other_network(path, fault))
+        msg = f"has no weights '{key}'" if found is None else f"has weights '{key}' of {found.dim()} axes, not {dims}"
+        raise other_network(path, msg)
     return tuple(found.shape)
-
-
-def other_network(path: Path, fault: str) -> str:
-    """Say what is wrong with a file that is of another network than the one it is read for."""
-    return f"{path}: {fault}, so it is of another network; fetch the file again"
 
 
 def shapes(build: Callable[[], nn.Module]) -> dict[str, tuple[int, ...]]:
@@ -80,7 +75,7 @@ def check(state: dict[str, Tensor], build: Callable[[], nn.Module], path: Path) 
     expected = shapes(build)
     compare(state, expected, path)
     if (key := next((key for key in state if key not in expected), None)) is not None:
-        raise Refusal(other_network(path, f"has weights '{key}', which the network has not"))
+        raise other_network(path, f"has weights '{key}', which the network has not")
 
 
 def compare(state: dict[str, Tensor], expected: Mapping[str, tuple[int, ...]], path: Path) -> None:
@@ -91,10 +86,10 @@ def compare(state: dict[str, Tensor], expected: Mapping[str, tuple[int, ...]], p
     """
     for key, wanted in expected.items():
         if key not in state:
-            raise Refusal(other_network(path, f"has no weights '{key}'"))
+            raise other_network(path, f"has no weights '{key}'")
         found = tuple(state[key].shape)
         if found != wanted:
-            raise Refusal(other_network(path, f"has weights '{key}' of shape {found}, where the network has {wanted}"))
+            raise other_network(path, f"has weights '{key}' of shape {found}, where the network has {wanted}")
 
 
 def width(state: dict[str, Tensor], key: str, divisor: int, path: Path) -> int:
@@ -105,6 +100,6 @@ def width(state: dict[str, Tensor], key: str, divisor: int, path: Path) -> int:
     """
     (found,) = shape(state, key, 1, path)
     if not found or found % divisor:
-        fault = f"has weights '{key}' of length {found}, where the network has a positive multiple of {divisor}"
-        raise Refusal(other_network(path, fault))
+        msg = f"has weights '{key}' of length {found}, where the network has a positive multiple of {divisor}"
+        raise other_network(path, msg)
     return found

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from likeness.data.store import Dataset
 from likeness.extractors.base import pad
+from likeness.extractors.encoder import Batch
 from likeness.extractors.noising import TIMESTEPS, DiffusionExtractor, noised, signal_rates
-from likeness.extractors.pretraining import Batch
 from likeness.extractors.sections import random_sections
 
 SECTIONS = 8

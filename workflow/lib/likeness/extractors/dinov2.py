@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from likeness.extractors import checkpoint
 from likeness.extractors.base import Extractor, pad, padded_to
 from likeness.extractors.checkpoint import read_state
-from likeness.userinput.refusals import Refusal
+from likeness.userinput.refusals import other_network
 
 SOURCE = {
     "file": "dinov2_vits14_pretrain.pth",
@@ -172,8 +172,8 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     tokens = checkpoint.shape(state, "pos_embed", 3, path)[1]
     depth = len({key.split(".")[1] for key in state if key.startswith("blocks.")})
     if width % HEAD or not patch or not depth:
-        fault = f"has {depth} blocks of {width} channels for patches of {patch} pixels, where every head takes {HEAD}"
-        raise Refusal(checkpoint.other_network(path, f"{fault} channels"))
+        msg = f"has {depth} blocks of {width} channels for patches of {patch} pixels, where every head takes {HEAD}"
+        raise other_network(path, msg + " channels")
     config = {
         "width": width,
         "depth": depth,

@@ -82,9 +82,8 @@ class Impact(Extractor):
         super()._load_from_state_dict(state, prefix, *others)
         content = self.program.cpu().numpy().tobytes()
         if hashlib.sha256(content).hexdigest() != self.sha256:
-            errors: list[str] = others[-1]
-            errors.append(f"the program is not the one with the hash {self.sha256}")
-            return
+            msg = f"the program is not the one with the hash {self.sha256}"
+            raise RuntimeError(msg)
         self.take(content)
 
     def take(self, content: bytes) -> None:
@@ -276,8 +275,8 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         return describe(content), {"program": _bytes(content)}
     except (ValueError, RuntimeError) as error:
-        reason = error if isinstance(error, ValueError) else "fails on a volume"
-        msg = f"{path}: {reason}; fetch the file again, or state another program of IMPACT"
+        msg = str(error) if isinstance(error, ValueError) else "fails on a volume"
+        msg = f"{path}: {msg}; fetch the file again, or state another program of IMPACT"
         raise Refusal(msg) from error
 
 

@@ -1,12 +1,11 @@
-"""What the pretrained extractors share: training on the training images with the protocol's augmentation.
+"""Pretraining an extractor: on the training images of a dataset, with the protocol's augmentation.
 
 Czolbe et al., Medical Image Analysis 2023, doi:10.1016/j.media.2023.102830.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,8 @@ from torch import Tensor
 
 from likeness.data.loading import Loader
 from likeness.data.store import Dataset
-from likeness.extractors.base import Extractor, padded_to
-from likeness.networks.unet import UNet, stage_strides
+from likeness.extractors.base import Extractor
+from likeness.extractors.encoder import Batch
 from likeness.training.augmentation import protocol, random_affine, resample
 from likeness.training.device import channels_last, make_device
 from likeness.training.randomness import generator, shuffled
@@ -26,41 +25,6 @@ from likeness.userinput.refusals import Refusal
 
 VALIDATED = 16
 """At most so many images judge a training while it runs."""
-
-
-@dataclass
-class Batch:
-    """What an objective sees of a step: images ``(batch, 1, *spatial)``, and class indices like them or ``None``."""
-
-    images: Tensor
-    labels: Tensor | None
-    generator: torch.Generator
-    """Randomness as a function of seed and step."""
-
-
-class UNetExtractor(Extractor):
-    """Wraps a U-Net: called, it gives the outputs of all encoder stages, finest first."""
-
-    def __init__(self, unet: UNet) -> None:
-        super().__init__()
-        self.unet = unet
-
-    def extent(self, shape: Sequence[int]) -> tuple[int, ...]:
-        """Give the extent in voxels that feature maps cover: the image's, padded to what the stages stride."""
-        return padded_to(self.unet.encoder.multiples, shape)
-
-    def forward(self, image: Tensor) -> list[Tensor]:
-        """Map ``(batch, 1, *spatial)`` to a list of ``(batch, channels, *coarser)``."""
-        return self.unet.encoder(image)
-
-
-def stages(dataset: Dataset, channels: list[int], norm: str) -> dict[str, Any]:
-    """Describe the encoder's stages for images of a dataset."""
-    return {
-        "channels": channels,
-        "strides": [list(s) for s in stage_strides(dataset.shape, len(channels))],
-        "norm": norm,
-    }
 
 
 def pretrain(

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from likeness.data.store import Dataset
-from likeness.extractors.pretraining import Batch, UNetExtractor, stages
+from likeness.extractors.encoder import Batch, UNetExtractor, stages
 from likeness.networks.unet import UNet
 
 TINY = {"channels": [4, 6, 8], "strides": 2, "norm": "none", "classes": 3}

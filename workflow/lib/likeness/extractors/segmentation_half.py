@@ -13,7 +13,7 @@ from torch import Tensor
 
 from likeness.data.store import Dataset
 from likeness.extractors import segmentation
-from likeness.extractors.pretraining import Batch, UNetExtractor, stages
+from likeness.extractors.encoder import Batch, UNetExtractor, stages
 from likeness.networks.unet import UNet
 
 TINY = {"channels": [4, 6, 8], "strides": 2, "norm": "none", "merged": [0, 1, 0, 2]}

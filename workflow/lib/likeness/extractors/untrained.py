@@ -10,7 +10,7 @@ from typing import Any
 
 from likeness.data.store import Dataset
 from likeness.extractors import segmentation
-from likeness.extractors.pretraining import UNetExtractor, stages
+from likeness.extractors.encoder import UNetExtractor, stages
 
 TINY = segmentation.TINY
 

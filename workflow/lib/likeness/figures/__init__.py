@@ -6,7 +6,7 @@ A figure is one module with a literal ``CARD`` and a function ``draw``, found by
 order        place among the figures
 reads        what ``draw`` takes, as keywords; ``workflow/scripts/plot.py`` says what there is
 caption      what a reader must know to read it, as reStructuredText
-dpi          of the picture; may be left out
+dpi          of the picture, 200 where it is left out
 ===========  =========================================================================================================
 """
 
@@ -15,10 +15,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from likeness import losses
 from likeness.userinput import cards
 
 FOLDER = Path(__file__).parent
 KEYS = ("order", "reads", "caption")
+LOOK = ("order", "title", "colour", "marker", "supervision")
+"""What figures use of the card of a loss; another look draws them anew."""
 
 
 def names() -> list[str]:
@@ -32,4 +35,9 @@ def card(name: str) -> dict[str, Any]:
     Raises:
         Refusal: if it is incomplete.
     """
-    return cards.card(FOLDER / f"{name}.py", KEYS)
+    return {"dpi": 200, **cards.card(FOLDER / f"{name}.py", KEYS)}
+
+
+def look(loss: str) -> dict[str, Any]:
+    """Give what figures use of the card of a loss, see :data:`LOOK`."""
+    return {key: losses.card(loss)[key] for key in LOOK}

@@ -32,13 +32,6 @@ is better.
 """,
 }
 
-RING: dict[str, Any] = {
-    "linestyle": "",
-    "markerfacecolor": "none",
-    "markeredgecolor": style.INK,
-    "markeredgewidth": 0.7,
-}
-
 
 @style.paper()
 def draw(metrics: pd.DataFrame, datasets: Mapping[str, Mapping[str, Any]], methods: Methods) -> Figure:
@@ -59,7 +52,7 @@ def draw(metrics: pd.DataFrame, datasets: Mapping[str, Mapping[str, Any]], metho
     for panel, axes in zip(shown, grid, strict=True):
         metric = "dice" if "dice" in set(panel.rows(test).metric) else primary_metric(test, panel.dataset)
         _panel(axes, panel, metric, units[panel.dataset, metric], points, entries)
-    chosen = Line2D([], [], marker="o", markersize=6.5, label="λ chosen on validation", **RING)
+    chosen = Line2D([], [], marker="o", markersize=6.5, label="λ chosen on validation", **style.RING)
     unregistered = Line2D([], [], color=style.MUTED, linewidth=0.9, linestyle=(0, (4, 2)), label="unregistered")
     style.legend(figure, entries, chosen, unregistered)
     return figure
@@ -103,7 +96,7 @@ def _panel(axes: Axes, panel: Panel, metric: str, unit: str, points: pd.DataFram
             markeredgewidth=entry.edge,
             zorder=3,
         )
-        axes.plot(best.sdlogj, best[metric], marker="o", markersize=7.5, zorder=4, **RING)
+        axes.plot(best.sdlogj, best[metric], marker="o", markersize=7.5, zorder=4, **style.RING)
     # room for the rings: what lies close together far from 0 has a margin that is too narrow for them
     roughest = rows.sdlogj.max()
     axes.set_xlim(0, 1.05 * roughest if roughest > 0 else None)

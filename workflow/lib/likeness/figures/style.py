@@ -20,7 +20,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.text import Annotation, Text
 
-from likeness import losses
+from likeness import figures
 from likeness.methods import UNREGISTERED, Methods
 from likeness.runtime.atomic import whole
 
@@ -68,6 +68,14 @@ RC: dict[str, Any] = {
     "pdf.fonttype": 42,
     "svg.hashsalt": "likeness",
 }
+
+RING: dict[str, Any] = {
+    "linestyle": "",
+    "markerfacecolor": "none",
+    "markeredgecolor": INK,
+    "markeredgewidth": 0.7,
+}
+"""Around the marker of the λ that was chosen."""
 
 SUPERVISION = {
     "none": "no supervision",
@@ -182,8 +190,8 @@ def entries(table: pd.DataFrame, methods: Methods | None = None) -> list[Entry]:
 
 def _losses(table: pd.DataFrame) -> list[Entry]:
     found = []
-    for loss in sorted(table.loss.unique(), key=lambda loss: (losses.card(loss)["order"], loss)):
-        card = losses.card(loss)
+    for loss in sorted(table.loss.unique(), key=lambda loss: (figures.look(loss)["order"], loss)):
+        card = figures.look(loss)
         look = (card["title"], card["colour"], card["marker"], SUPERVISION[card["supervision"]])
         for place, variant in enumerate(_variants(table[table.loss == loss])):
             found.append(_entry("loss", loss, variant, place, look))

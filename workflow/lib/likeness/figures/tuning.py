@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from likeness.figures import style
-from likeness.figures.smoothness_vs_dice import RING
 from likeness.figures.style import Entry, Panel
 from likeness.methods import Methods
 from likeness.statistics.aggregate import COMPARED
@@ -75,7 +74,7 @@ def _keys(points: pd.DataFrame) -> list[Line2D]:
         "markeredgecolor": style.INK,
         "markeredgewidth": 0.9,
     }
-    keys = [Line2D([], [], marker="o", markersize=6.5, label="chosen", **RING)]
+    keys = [Line2D([], [], marker="o", markersize=6.5, label="chosen", **style.RING)]
     if (~points.feasible & points.score.notna()).any():
         keys.append(Line2D([], [], marker="o", markersize=4, label="folds too much", **hollow))
     if points.score.isna().any():
@@ -107,7 +106,7 @@ def _line(axes: Axes, entry: Entry, line: pd.DataFrame) -> None:
     good, bad, best = line[line.feasible], line[~line.feasible], line[line.chosen]
     axes.plot(good.lam, good.score, **shape, linestyle="", markeredgewidth=entry.edge, zorder=3)
     axes.plot(bad.lam, bad.score, **shape, linestyle="", markerfacecolor="white", markeredgewidth=0.9, zorder=3)
-    axes.plot(best.lam, best.score, marker="o", markersize=7.5, zorder=4, **RING)
+    axes.plot(best.lam, best.score, marker="o", markersize=7.5, zorder=4, **style.RING)
 
 
 def _diverged(axes: Axes, where: list[tuple[float, str]]) -> None:

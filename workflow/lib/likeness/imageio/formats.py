@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 
 from likeness import fields
-from likeness.userinput import documents
-from likeness.userinput.refusals import DatasetError, plain
+from likeness.userinput.refusals import DatasetError, plain, refuse_path
 
 MOST_VOXELS = 512**3
 """Larger images are none that a network here could be trained on."""
@@ -94,9 +93,9 @@ def _reading(path: Path, kind: str) -> Iterator[None]:
         raise
     except Exception as error:  # the readers raise whatever their decoders do
         if isinstance(error, OSError) and error.errno:
-            documents.refuse_path(path, error, DatasetError)
-        said = plain(" ".join(f"{type(error).__name__}: {error}".split()))
-        msg = f"{path}: cannot be read as {kind} ({said}); it may be truncated, write it again"
+            refuse_path(path, error, DatasetError)
+        msg = plain(" ".join(f"{type(error).__name__}: {error}".split()))
+        msg = f"{path}: cannot be read as {kind} ({msg}); it may be truncated, write it again"
         raise DatasetError(msg) from None
 
 
@@ -113,8 +112,8 @@ def _check_beginning(path: Path, kind: str) -> None:
         msg = f"{path}: is empty; write it again"
         raise DatasetError(msg)
     if found != wanted:
-        said = f"a {found} file" if found else f"no {wanted} file"
-        msg = f"{path}: is {said}, but its name says {kind}; save it in that format, or rename it"
+        msg = f"a {found} file" if found else f"no {wanted} file"
+        msg = f"{path}: is {msg}, but its name says {kind}; save it in that format, or rename it"
         raise DatasetError(msg)
 
 

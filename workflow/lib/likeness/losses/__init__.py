@@ -13,7 +13,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from likeness.extractors.sources import TRAINED_ON
 from likeness.userinput import cards
 from likeness.userinput.refusals import Refusal
 
@@ -26,7 +25,9 @@ KEYS = (
     *("title", "order", "colour", "marker", "formula", "range", "doi", "dimensions", "supervision", "extractor"),
     *("requires", "invariances", "grid", "raw_grid"),
 )
-"""What every card has; ``limits`` may come beside them."""
+"""What every card has; ``limits`` and ``noise`` may come beside them."""
+TRAINED_ON = "trained_on"
+"""Option of a variant of any loss whose extractor the workflow trains: the dataset that it is trained on instead."""
 
 
 def names() -> list[str]:
@@ -77,6 +78,11 @@ def card(name: str) -> dict[str, Any]:
         inherited = (cards.literal(module, "LIMITS") or {}) | inherited
     limits = {key: value for key, value in inherited.items() if key in options(name)} | found.get("limits", {})
     return {**found, "limits": limits} if limits else found
+
+
+def draws_noise(name: str, dims: int) -> bool:
+    """Tell whether a loss draws random numbers for images of so many dimensions: only then a seed changes its value."""
+    return dims in card(name).get("noise", [])
 
 
 @lru_cache

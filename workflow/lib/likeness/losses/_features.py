@@ -19,7 +19,7 @@ from likeness.extractors.base import Extractor, pad
 from likeness.geometry import warp
 from likeness.losses._arithmetic import check_images, full_precision
 from likeness.losses._correlation import gaussian_mean, moments
-from likeness.losses.base import Registration, SimilarityLoss
+from likeness.losses.base import Registration, SimilarityLoss, mean_per_pair
 
 SMALLEST_NORM = 1e-3
 SMALLEST_VARIANCE = 1e-6
@@ -166,13 +166,13 @@ class Level(NamedTuple):
     """See :func:`inside`."""
 
     def mean(self) -> Tensor:
-        """Give the mean over the image: what lies in the padding does not count."""
+        """Give the mean over each image, ``(batch,)``: what lies in the padding does not count."""
         if self.shares is None:
-            return self.values.mean()
+            return mean_per_pair(self.values)
         weighted = self.values
         for axis, share in enumerate(self.shares, start=2):
             weighted = weighted * (share / share.mean()).view([-1 if k == axis else 1 for k in range(weighted.dim())])
-        return weighted.mean()
+        return mean_per_pair(weighted)
 
 
 def spread(values: Tensor, shape: Sequence[int]) -> Tensor:
@@ -263,8 +263,9 @@ class FeatureLoss(SimilarityLoss):
         return self
 
     def forward(self, pair: Registration) -> Tensor:
-        """Give the mean over levels, positions and pairs."""
-        return torch.stack([level.mean() for level in self._dissimilarities(pair)]).mean()
+        """Give the mean over the levels and positions of each pair; sections of a volume are a pair's side by side."""
+        levels = torch.stack([level.mean() for level in self._dissimilarities(pair)])
+        return levels.mean(0).view(len(pair.fixed), -1).mean(1)
 
     def map(self, pair: Registration) -> Tensor | None:
         """Give the dissimilarity per voxel, every level spread over the grid of the images."""

@@ -12,7 +12,7 @@ SMALLEST = 1e-3
 
 @full_precision
 def soft_dice_dissimilarity(moved: Tensor, fixed: Tensor) -> Tensor:
-    """One minus the soft Dice coefficient, averaged over classes and pairs.
+    """One minus the soft Dice coefficient of each pair, averaged over classes.
 
     Milletari et al., V-Net, 3DV 2016, doi:10.1109/3DV.2016.79, with squares in the denominator.
 
@@ -21,7 +21,7 @@ def soft_dice_dissimilarity(moved: Tensor, fixed: Tensor) -> Tensor:
         fixed: of the same shape.
 
     Returns:
-        A scalar in [0, 1], 0 where both agree with certainty.
+        ``(batch,)`` in [0, 1], 0 where both agree with certainty.
 
     Raises:
         ValueError: if shapes differ.
@@ -30,4 +30,4 @@ def soft_dice_dissimilarity(moved: Tensor, fixed: Tensor) -> Tensor:
     axes = tuple(range(2, moved.dim()))
     shared = (moved * fixed).sum(axes)
     total = moved.square().sum(axes) + fixed.square().sum(axes)
-    return 1 - ((2 * shared + SMALLEST) / (total + SMALLEST)).mean()
+    return 1 - ((2 * shared + SMALLEST) / (total + SMALLEST)).mean(1)

@@ -23,6 +23,8 @@ limits         what each option may be beside of the kind of its default, as key
                example ``{"window": {"odd": True, "minimum": 3}}``: what the loss would not take is then refused before
                any job; ``with`` names what another option has to be for this one to have an effect. May be left out
                where there are no options but those that are true or false
+noise          of ``dimensions``, those in which the loss draws from :meth:`Registration.randomness`, so that its value
+               is another one for another seed. Left out where it draws nothing
 =============  ========================================================================================================
 """
 
@@ -66,7 +68,11 @@ class Registration:
     """Randomness as a function of seed and step; a loss draws from :meth:`randomness` alone."""
 
     def randomness(self, *key: int) -> torch.Generator:
-        """Give a source of randomness that is a function of seed, step and ``key``: the same at every call."""
+        """Give a source of randomness that is a function of seed, step and ``key``: the same at every call.
+
+        What is drawn may not depend on how many pairs there are: one draw serves all of them, for example noise of
+        shape ``(1, 1, *spatial)``. A pair's value would otherwise depend on its place in the batch.
+        """
         import torch
 
         seed, device = (7, "cpu") if self.generator is None else (self.generator.initial_seed(), self.generator.device)
@@ -108,18 +114,26 @@ class Registration:
 class SimilarityLoss(nn.Module, ABC):
     """A dissimilarity of two images, to be minimised over the displacement.
 
-    It returns a scalar that is differentiable with respect to the displacement, lower is better, finite for constant
-    images, with a local minimum at identity under spatial perturbation. A loss whose card names an extractor takes the
-    network as ``extractor`` in its constructor; its options are the constructor's keywords, with literal defaults.
+    It returns one value per pair, ``(batch,)``, that is differentiable with respect to the displacement, lower is
+    better, finite for constant images, with a local minimum at identity under spatial perturbation. A pair's value, and
+    with it the pair's gradient, does not depend on what else is in its batch; a mean over the batch is its caller's. A
+    loss whose card names an extractor takes the network as ``extractor`` in its constructor; its options are the
+    constructor's keywords, with literal defaults.
     """
 
     @abstractmethod
     def forward(self, pair: Registration) -> Tensor:
-        """Give the dissimilarity of a batch, a scalar: the mean over its pairs."""
+        """Give the dissimilarity of each pair, ``(batch,)``."""
 
     def map(self, pair: Registration) -> Tensor | None:  # noqa: ARG002
         """Give the dissimilarity per voxel, ``(batch, 1, *spatial)``, or ``None`` where the definition has none."""
         return None
+
+
+def mean_per_pair(values: Tensor) -> Tensor:
+    """Give the mean over each pair, ``(batch,)``, of values ``(batch, ...)``, such as those of a map."""
+    # the gradient of a sum is a view, that of a mean another image
+    return values.sum(tuple(range(1, values.dim()))) / values.shape[1:].numel()
 
 
 def required(loss: str, what: str, value: Tensor | None) -> Tensor:

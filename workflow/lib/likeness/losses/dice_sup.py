@@ -32,6 +32,6 @@ class Loss(SimilarityLoss):
     """One minus the soft Dice of all labels, background included; it does not look at the images."""
 
     def forward(self, pair: Registration) -> Tensor:
-        """Give the mean over labels and pairs."""
+        """Give the mean over the labels of each pair."""
         moved = required("dice_sup", "label", pair.moved_labels)
         return soft_dice_dissimilarity(moved, required("dice_sup", "label", pair.fixed_labels))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from likeness.losses._correlation import gaussian_correlation
-from likeness.losses.base import Registration, SimilarityLoss
+from likeness.losses.base import Registration, SimilarityLoss, mean_per_pair
 
 CARD = {
     "title": "LNCC, Gaussian",
@@ -46,8 +46,8 @@ class Loss(SimilarityLoss):
         self.sigma = sigma
 
     def forward(self, pair: Registration) -> Tensor:
-        """Give the mean over voxels and pairs."""
-        return self.map(pair).mean()
+        """Give the mean over the voxels of each pair."""
+        return mean_per_pair(self.map(pair))
 
     def map(self, pair: Registration) -> Tensor:
         """Give one minus the correlation around every voxel."""

@@ -149,9 +149,9 @@ def mind_ssc(image: Tensor, radius: int, dilation: int) -> Tensor:
 
 @full_precision
 def mind_difference(moved: Tensor, fixed: Tensor, radius: int, dilation: int) -> Tensor:
-    """Mean squared difference of the self-similarity context descriptors of two images.
+    """Mean squared difference of the self-similarity context descriptors of the images of each pair.
 
-    It is ``(mind_ssc(moved) - mind_ssc(fixed)).square().mean()``, but neither descriptor is ever held whole.
+    Of a pair it is ``(mind_ssc(moved) - mind_ssc(fixed)).square().mean()``, but neither descriptor is ever held whole.
 
     Args:
         moved: ``(batch, 1, *spatial)``.
@@ -160,7 +160,7 @@ def mind_difference(moved: Tensor, fixed: Tensor, radius: int, dilation: int) ->
         dilation: see :func:`mind_ssc`.
 
     Returns:
-        A scalar in [0, 1]; once differentiable in ``moved``.
+        ``(batch,)`` in [0, 1]; once differentiable in ``moved``.
 
     Raises:
         ValueError: if shapes differ, or an image has more than one channel or is neither 2D nor 3D.
@@ -179,7 +179,7 @@ def _check_grey(function: str, moved: Tensor, fixed: Tensor) -> None:
 
 
 class _DescriptorDifference(torch.autograd.Function):
-    """Mean squared difference of the descriptors of two extended images, with its gradient in the same pass.
+    """Mean squared difference of the descriptors of each pair of extended images, with its gradient in the same pass.
 
     Descriptors are made slab by slab, so that they stay in the cache and never need memory for the whole image.
     """
@@ -190,7 +190,7 @@ class _DescriptorDifference(torch.autograd.Function):
         distances = _read(patches, offsets), _read(_patches(fixed, offsets, window), offsets)
         typical = [_typical_noise(d) for d in distances]
         slopes = [torch.zeros_like(patch) for patch in patches] if ctx.needs_input_grad[0] else []
-        total = moved.new_zeros(())
+        total = moved.new_zeros(len(moved))
         for slab in _slabs(distances[0][0]):
             a, b = (torch.cat([d.narrow(2, *slab) for d in image], dim=1) for image in distances)
             value, slope = _slab_difference(a, _descriptor(b, typical[1]), typical[0], bool(slopes))
@@ -198,7 +198,7 @@ class _DescriptorDifference(torch.autograd.Function):
             if slope is not None:
                 for part, whole in zip(slope.split(1, dim=1), _read(slopes, offsets), strict=True):
                     whole.narrow(2, *slab).add_(part)
-        count = distances[0][0].numel() * len(distances[0])
+        count = distances[0][0][0].numel() * len(distances[0])
         if slopes:
             ctx.save_for_backward(_pull(slopes, moved, offsets, window).mul_(1 / count))
         return total / count
@@ -206,7 +206,8 @@ class _DescriptorDifference(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
-        return ctx.saved_tensors[0] * gradient, None, None, None
+        pull = ctx.saved_tensors[0]
+        return pull * gradient.view(-1, *[1] * (pull.dim() - 1)), None, None, None
 
 
 def _slabs(image: Tensor) -> Iterator[tuple[int, int]]:
@@ -218,7 +219,7 @@ def _slabs(image: Tensor) -> Iterator[tuple[int, int]]:
 
 
 def _slab_difference(distances: Tensor, other: Tensor, typical: Tensor, wanted: bool) -> tuple[Tensor, Tensor | None]:
-    """Sum of squared differences to another descriptor and, where wanted, its gradient by the distances."""
+    """Sums of squared differences to another descriptor, ``(batch,)``, and their gradient if wanted."""
     least, at = distances.min(1, keepdim=True)
     above = distances - least
     spread = above.mean(1, keepdim=True)
@@ -226,7 +227,7 @@ def _slab_difference(distances: Tensor, other: Tensor, typical: Tensor, wanted: 
     rate = 1 / spread.clamp(low, high)
     entries = (above * -rate).exp_()
     difference = entries - other
-    value = difference.square().sum()
+    value = difference.square().flatten(1).sum(1)
     if not wanted:
         return value, None
     # with e = exp(-a r): de/da = -r e, and de/dr = -a e, where r = 1/mean(a) unless bounded, a = d - min d
@@ -262,7 +263,7 @@ class Loss(SimilarityLoss):
         self.radius, self.dilation = radius, dilation
 
     def forward(self, pair: Registration) -> Tensor:
-        """Give the mean over descriptor entries, voxels and pairs."""
+        """Give the mean over the descriptor entries and voxels of each pair."""
         return mind_difference(pair.moved, pair.fixed, self.radius, self.dilation)
 
     def map(self, pair: Registration) -> Tensor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from likeness.losses._arithmetic import per_voxel_share
-from likeness.losses.base import Registration, SimilarityLoss, required
+from likeness.losses.base import Registration, SimilarityLoss, mean_per_pair, required
 from likeness.losses.mind import mind_ssc
 
 CARD = {
@@ -44,8 +44,8 @@ class Loss(SimilarityLoss):
         self.radius, self.dilation = radius, dilation
 
     def forward(self, pair: Registration) -> Tensor:
-        """Give the mean inside the mask, averaged over pairs."""
-        return self.map(pair).mean()
+        """Give the mean inside the mask of each pair."""
+        return mean_per_pair(self.map(pair))
 
     def map(self, pair: Registration) -> Tensor:
         """Give the weighted squared difference of the descriptors, averaged over their entries."""

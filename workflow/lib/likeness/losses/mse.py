@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from likeness.losses._arithmetic import check_images, full_precision
-from likeness.losses.base import Registration, SimilarityLoss
+from likeness.losses.base import Registration, SimilarityLoss, mean_per_pair
 
 CARD = {
     "title": "MSE",
@@ -38,22 +38,16 @@ def squared_difference(moved: Tensor, fixed: Tensor) -> Tensor:
         ValueError: if the shapes differ.
     """
     check_images("squared_difference", moved, fixed)
-    return (moved - fixed).square()
-
-
-@full_precision
-def mean_squared_difference(moved: Tensor, fixed: Tensor) -> Tensor:
-    """Mean of :func:`squared_difference`, in one pass that keeps no image of differences."""
-    check_images("mean_squared_difference", moved, fixed)
-    return F.mse_loss(moved, fixed)
+    # unlike a difference that is then squared, it keeps no image of differences for the gradient
+    return F.mse_loss(moved, fixed, reduction="none")
 
 
 class Loss(SimilarityLoss):
     """Mean squared difference."""
 
     def forward(self, pair: Registration) -> Tensor:
-        """Give the mean over voxels and pairs."""
-        return mean_squared_difference(pair.moved, pair.fixed)
+        """Give the mean over the voxels of each pair."""
+        return mean_per_pair(self.map(pair))
 
     def map(self, pair: Registration) -> Tensor:
         """Give the squared difference per voxel."""

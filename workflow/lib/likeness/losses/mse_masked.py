@@ -9,7 +9,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from likeness.losses._arithmetic import check_weight, full_precision, per_voxel_share
-from likeness.losses.base import Registration, SimilarityLoss, required
+from likeness.losses.base import Registration, SimilarityLoss, mean_per_pair, required
 from likeness.losses.mse import squared_difference
 
 CARD = {
@@ -54,8 +54,8 @@ class Loss(SimilarityLoss):
     """Mean squared difference inside the warped moving mask times the fixed one."""
 
     def forward(self, pair: Registration) -> Tensor:
-        """Give the mean inside the mask, averaged over pairs."""
-        return self.map(pair).mean()
+        """Give the mean inside the mask of each pair."""
+        return mean_per_pair(self.map(pair))
 
     def map(self, pair: Registration) -> Tensor:
         """Give the weighted squared difference per voxel."""

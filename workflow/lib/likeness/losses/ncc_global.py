@@ -8,7 +8,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from likeness.losses._correlation import global_correlation
-from likeness.losses.base import Registration, SimilarityLoss
+from likeness.losses.base import Registration, SimilarityLoss, mean_per_pair
 
 CARD = {
     "title": "NCC, global",
@@ -32,8 +32,8 @@ class Loss(SimilarityLoss):
     """One minus the correlation of all voxels."""
 
     def forward(self, pair: Registration) -> Tensor:
-        """Give the mean over pairs."""
-        return self.map(pair).mean()
+        """Give one minus the coefficient of each pair."""
+        return mean_per_pair(self.map(pair))
 
     def map(self, pair: Registration) -> Tensor:
         """Give one minus what every voxel contributes to the coefficient; negative where it contributes much."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from likeness.losses._arithmetic import full_precision, per_voxel_share
 from likeness.losses._correlation import WindowedLoss, squared_correlation
-from likeness.losses.base import Registration, required
+from likeness.losses.base import Registration, mean_per_pair, required
 
 CARD = {
     "title": "NCC², masked",
@@ -65,8 +65,8 @@ class Loss(WindowedLoss):
         super().__init__(window)
 
     def forward(self, pair: Registration) -> Tensor:
-        """Give the mean inside the mask, averaged over pairs."""
-        return self.map(pair).mean()
+        """Give the mean inside the mask of each pair."""
+        return mean_per_pair(self.map(pair))
 
     def map(self, pair: Registration) -> Tensor:
         """Give the weighted value of the window around every voxel."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from likeness.losses._correlation import WindowedLoss, windowed_correlation
-from likeness.losses.base import Registration
+from likeness.losses.base import Registration, mean_per_pair
 
 CARD = {
     "title": "NCC",
@@ -41,8 +41,8 @@ class Loss(WindowedLoss):
         super().__init__(window)
 
     def forward(self, pair: Registration) -> Tensor:
-        """Give the mean over voxels and pairs."""
-        return self.map(pair).mean()
+        """Give the mean over the voxels of each pair."""
+        return mean_per_pair(self.map(pair))
 
     def map(self, pair: Registration) -> Tensor:
         """Give one minus the correlation of the window around every voxel."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from likeness.losses._correlation import WindowedLoss, squared_correlation
-from likeness.losses.base import Registration, required
+from likeness.losses.base import Registration, mean_per_pair, required
 from likeness.losses.mse import squared_difference
 
 CARD = {
@@ -42,8 +42,8 @@ class Loss(WindowedLoss):
         super().__init__(window)
 
     def forward(self, pair: Registration) -> Tensor:
-        """Give the mean over voxels, labels and pairs."""
-        return self.map(pair).mean()
+        """Give the mean over the voxels and labels of each pair."""
+        return mean_per_pair(self.map(pair))
 
     def map(self, pair: Registration) -> Tensor:
         """Give the sum of both terms per voxel, the label term averaged over labels."""

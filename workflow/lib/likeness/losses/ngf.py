@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from likeness.losses._arithmetic import check_images, full_precision
-from likeness.losses.base import Registration, SimilarityLoss
+from likeness.losses.base import Registration, SimilarityLoss, mean_per_pair
 
 CARD = {
     "title": "NGF",
@@ -93,8 +93,8 @@ class Loss(SimilarityLoss):
         self.eta = eta
 
     def forward(self, pair: Registration) -> Tensor:
-        """Give the mean over voxels and pairs."""
-        return self.map(pair).mean()
+        """Give the mean over the voxels of each pair."""
+        return mean_per_pair(self.map(pair))
 
     def map(self, pair: Registration) -> Tensor:
         """Give one minus the squared cosine at every voxel."""

@@ -183,8 +183,8 @@ class Loss(SimilarityLoss):
         self.bins = bins
 
     def forward(self, pair: Registration) -> Tensor:
-        """Give the negative mean over pairs."""
-        return -normalised_mutual_information(pair.moved, pair.fixed, self.bins).mean()
+        """Give the negative of each pair's."""
+        return -normalised_mutual_information(pair.moved, pair.fixed, self.bins)
 
     def extra_repr(self) -> str:
         """Name the bins."""

@@ -43,9 +43,9 @@ class Loss(SimilarityLoss):
         self.bins = bins
 
     def forward(self, pair: Registration) -> Tensor:
-        """Give the negative mean over pairs; 0 of one whose masks do not meet."""
+        """Give the negative of each pair's; 0 of one whose masks do not meet."""
         weight = required("nmi_masked", "mask", pair.mask)
-        return -normalised_mutual_information(pair.moved, pair.fixed, self.bins, weight).mean()
+        return -normalised_mutual_information(pair.moved, pair.fixed, self.bins, weight)
 
     def extra_repr(self) -> str:
         """Name the bins."""

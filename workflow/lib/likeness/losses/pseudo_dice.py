@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from likeness.extractors.pretraining import UNetExtractor
+from likeness.extractors.encoder import UNetExtractor
 from likeness.losses._overlap import soft_dice_dissimilarity
 from likeness.losses.base import Registration, SimilarityLoss
 
@@ -49,7 +49,7 @@ class Loss(SimilarityLoss):
         return self
 
     def forward(self, pair: Registration) -> Tensor:
-        """Give the mean over classes and pairs."""
+        """Give the mean over the classes of each pair."""
         with torch.no_grad():
             fixed = self._probabilities(pair.fixed)
         return soft_dice_dissimilarity(self._probabilities(pair.moved), fixed)

@@ -18,9 +18,10 @@ trained      whether it is a network that learns, and so has learning curves
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from types import SimpleNamespace
+from typing import Any, Literal, cast
 
 from likeness import networks
 from likeness.userinput import cards
@@ -47,9 +48,9 @@ class Method:
     seeds: Literal["always", "drawn", "never"]
     trained: bool
 
-    def plain(self) -> dict[str, Any]:
-        """Give it as plain types, for the parameters of a job; ``Method(**plain)`` makes it again."""
-        return asdict(self)
+    def plain(self, *keys: str) -> dict[str, Any]:
+        """Give its name and some of its card as plain types, for the params of a job, see :func:`of`."""
+        return {key: getattr(self, key) for key in ("name", *keys)}
 
 
 Methods = Mapping[str, Method]
@@ -82,5 +83,5 @@ def method(name: str, kind: str | None = None) -> Method:
 
 
 def of(plain: Mapping[str, Mapping[str, Any]]) -> dict[str, Method]:
-    """Make the methods of a study of their plain form."""
-    return {name: Method(**entry) for name, entry in plain.items()}
+    """Make the methods of a study of their plain form; what that does not say of one cannot be asked of it."""
+    return {name: cast(Method, SimpleNamespace(**entry)) for name, entry in plain.items()}

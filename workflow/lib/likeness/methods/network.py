@@ -123,16 +123,18 @@ class NetworkTask:
         def step(index: int) -> dict[str, Tensor]:
             chosen = shuffled(len(self.pairs), self.recipe.batch, self.seed, index)
             pairs = [self.pairs[i] for i in chosen]
-            return values(self.objective.registration(pairs, index, self.recipe.augmentation))
+            found = values(self.objective.registration(pairs, index, self.recipe.augmentation))
+            return {key: of_pairs.mean() for key, of_pairs in found.items()}
 
         def validate() -> dict[str, float]:
-            rows = []
+            judged = []
             for part in chunks(list(zip(self.judges, self.scorers, strict=True)), self.recipe.batch):
                 pair = self.objective.registration([names for names, _ in part])
-                found = {k: float(v) for k, v in values(pair).items()}
+                found = {key: of_pairs.tolist() for key, of_pairs in values(pair).items()}
                 fields = map(to_array, pair.displacement.split(1))
-                rows += [{**found, "score": s.primary(f)} for (_, s), f in zip(part, fields, strict=True)]
-            return {key: float(np.nanmean([row[key] for row in rows])) for key in rows[0]}
+                scores = [s.primary(f) for (_, s), f in zip(part, fields, strict=True)]
+                judged.append(pd.DataFrame({**found, "score": scores}))
+            return {str(key): float(value) for key, value in pd.concat(judged).mean().items()}
 
         trainer = Trainer(self.device, self.recipe.schedule, checkpoint, label, self.seed, saved, self.recipe.precision)
         return trainer.fit(network, step, validate)

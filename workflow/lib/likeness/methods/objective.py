@@ -91,7 +91,7 @@ class Objective:
         )
 
     def values(self, pair: Registration, lam: float) -> dict[str, Tensor]:
-        """Give loss, dissimilarity and smoothness of a registration."""
+        """Give loss, dissimilarity and smoothness of each pair of a registration, ``(batch,)``."""
         dissimilarity = self.loss(pair)
         smoothness = diffusion_energy(pair.displacement.float(), self.dataset.spacing)
         return {"loss": dissimilarity + lam * smoothness, "dissimilarity": dissimilarity, "smoothness": smoothness}
@@ -114,9 +114,9 @@ class Objective:
             start = F.interpolate(noise.to(self.device), self.dataset.shape, mode=mode, align_corners=True)
             pair.displacement = start.requires_grad_()
             values = self.values(pair, 0.0)
-            # both are means over the batch, so that the ratio of a pair's gradients does not depend on the batch
+            # a pair's values depend on its own displacement alone, so that the sum has every pair's own gradient
             pulls = [
-                torch.autograd.grad(values[term], start)[0].flatten(1).norm(dim=1)
+                torch.autograd.grad(values[term].sum(), start)[0].flatten(1).norm(dim=1)
                 for term in ("dissimilarity", "smoothness")
             ]
             ratios += (pulls[0] / pulls[1]).tolist()

@@ -1,7 +1,7 @@
 """Registration networks, found by name.
 
-A module ``networks/<name>.py`` states a literal ``CARD``, the card of a method, see :mod:`likeness.methods`, with the
-name of its ``class`` besides.
+A module ``networks/<name>.py`` states a literal ``CARD``, the card of a method, see :mod:`likeness.methods`, and has
+``build(shape, **options)``.
 """
 
 from __future__ import annotations
@@ -33,5 +33,4 @@ def build(name: str, shape: Sequence[int], **options: Any) -> nn.Module:
     if name not in names():
         msg = f"there is no network '{name}'; use one of {', '.join(names())}"
         raise ValueError(msg)
-    made = cards.card(FOLDER / f"{name}.py", ("class",))["class"]
-    return getattr(import_module(f"likeness.networks.{name}"), made)(shape, **options)
+    return import_module(f"likeness.networks.{name}").build(shape, **options)

@@ -15,7 +15,6 @@ from likeness.geometry import integrate
 from likeness.networks.unet import Norm, UNet, stage_strides
 
 CARD = {
-    "class": "VoxelMorph",
     "title": "VoxelMorph",
     "order": 100,
     "colour": "#332288",
@@ -63,3 +62,6 @@ class VoxelMorph(nn.Module):
         """Give the displacement ``(batch, dims, *spatial)`` in voxels of two images ``(batch, 1, *spatial)``."""
         displacement = self.unet(torch.cat([moving, fixed], 1))
         return integrate(displacement) if self.diffeomorphic else displacement
+
+
+build = VoxelMorph

@@ -22,11 +22,11 @@ from likeness.config.study import Study
 from likeness.data import layout
 from likeness.data.pairs import SPLITS, complete
 from likeness.datasets.recipes import Size, size
-from likeness.extractors.sources import File
 from likeness.imageio.images import read
 from likeness.methods import UNREGISTERED
 from likeness.results import PRETRAINED, Run
 from likeness.runtime.provenance import digest
+from likeness.runtime.published import File
 
 SUBMIT = 0.6
 """Core-seconds that Snakemake itself needs for a job."""

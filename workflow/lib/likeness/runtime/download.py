@@ -246,7 +246,7 @@ def _check_room(part: Path, needed: int) -> None:
     # what is overwritten, because a server cannot resume, counts as needed: it would be only a part of the whole
     if needed > free:
         msg = f"{part.parent}: has room for {megabytes(free)}, but {part.stem} takes {megabytes(needed)}; "
-        raise Refusal(msg + "free some space, or name another folder with `weights.folder`")
+        raise Refusal(msg + "free some space, or name another folder with `checkpoints.folder`")
 
 
 def _write(answer: Any, part: Path, start: int, total: int | None) -> None:

@@ -1,60 +1,130 @@
-"""What a job's code is: a digest that changes when the code that runs changes, and not when a comment does."""
+"""What a job's code is: a digest that changes when what the job computes may change, and not when a word does.
+
+Comments, docstrings and layout do not count, nor do rooms that only speak, nor the texts of messages: what is raised,
+printed, warned of, logged or assigned to ``msg``. In doubt, something counts.
+"""
 
 from __future__ import annotations
 
 import ast
 import hashlib
 import json
-from functools import lru_cache
+import re
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 LIBRARY = Path(__file__).parents[1]
 PACKAGE = LIBRARY.name
+SPEAKING = ("runtime", "userinput")
+"""Rooms that change no result: how a file is written, how an error reads, how often a download is tried."""
+READERS = ("userinput/documents.py",)
+"""Modules of theirs that count all the same, because values come through them."""
+STATED = frozenset({"CARD", "LIMITS", "SOURCE"})
+"""Literals of a module that others read from its source: what a job uses of them is among its params."""
+MESSAGE = "msg"
+"""What a function calls a text for a person. In a module that does anything else with the name, it counts."""
+TOLD = re.compile(r"print|warnings\.warn|(logging|logger|log)\.(debug|info|warning|error|exception|critical|log)")
+"""Calls that tell a person something."""
 
 
 class _Bare(ast.NodeTransformer):
-    """Drops what does not run, docstrings, other bare strings and imports for type checking, and the card of a loss and
-    the source of an extractor, whose readers name them.
+    """Drops docstrings, imports for type checking, the texts of messages, and what others read from the source.
+
+    Args:
+        names: whose assignments are dropped, of :data:`STATED` in the module and of :data:`MESSAGE` in functions.
     """
 
-    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
-        return None if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str) else node
+    def __init__(self, names: frozenset[str]) -> None:
+        self.names = names
+        self.within = False
 
-    def visit_Assign(self, node: ast.Assign) -> ast.AST | None:
-        return None if [ast.unparse(t) for t in node.targets] in (["CARD"], ["SOURCE"]) else node
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
+        call = node.value
+        if isinstance(call, ast.Constant) and isinstance(call.value, str):
+            return None
+        if isinstance(call, ast.Call) and TOLD.fullmatch(ast.unparse(call.func)):
+            self._silence(call)
+        return self.generic_visit(node)
+
+    def visit_Raise(self, node: ast.Raise) -> ast.AST:
+        if isinstance(node.exc, ast.Call):
+            self._silence(node.exc)
+        return self.generic_visit(node)
+
+    def visit_Assert(self, node: ast.Assert) -> ast.AST:
+        node.msg = None
+        return self.generic_visit(node)
 
     def visit_If(self, node: ast.If) -> ast.AST | None:
         return None if ast.unparse(node.test) == "TYPE_CHECKING" else self.generic_visit(node)
 
+    def visit_FunctionDef(self, node: ast.FunctionDef | ast.ClassDef) -> ast.AST:
+        outside, self.within = self.within, isinstance(node, ast.FunctionDef)
+        self.generic_visit(node)
+        self.within = outside
+        return node
 
-def _file(module: str) -> Path | None:
-    """Find the source of a module of the library, or nothing if it is not of the library."""
+    visit_ClassDef = visit_FunctionDef
+
+    def visit_Assign(self, node: ast.Assign | ast.AugAssign | ast.AnnAssign) -> ast.AST | None:
+        target, *others = node.targets if isinstance(node, ast.Assign) else [node.target]
+        name = target.id if isinstance(target, ast.Name) and not others else ""
+        return None if name in self.names and self.within == (name == MESSAGE) else self.generic_visit(node)
+
+    visit_AugAssign = visit_AnnAssign = visit_Assign
+
+    def _silence(self, call: ast.Call) -> None:
+        """Empty the texts among the arguments of a call."""
+        if any(keyword.arg in ("file", None) for keyword in call.keywords):
+            return  # what is printed into a file may be a result
+        call.args = [ast.Constant("") if self._is_text(value) else value for value in call.args]
+        for keyword in call.keywords:
+            keyword.value = ast.Constant("") if self._is_text(keyword.value) else keyword.value
+
+    def _is_text(self, node: ast.expr) -> bool:
+        match node:
+            case ast.Constant(value=str()) | ast.JoinedStr():
+                return True
+            case ast.Name(id=name):
+                return name == MESSAGE and name in self.names
+            case ast.BinOp(op=ast.Add(), left=left, right=right):
+                return self._is_text(left) or self._is_text(right)
+            case ast.IfExp(body=body, orelse=other):
+                return self._is_text(body) and self._is_text(other)
+        return False
+
+
+def _bare(source: str, names: frozenset[str] = STATED | {MESSAGE}) -> ast.AST:
+    """Parse code without what changes no result; a name that it uses for more than that counts."""
+    tree = _Bare(names).visit(ast.parse(source))
+    used = names & {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    return _bare(source, names - used) if used else tree
+
+
+def _files(module: str) -> Iterator[Path]:
+    """Give the source of a module of the library and of the packages that it is in; nothing of any other module."""
     parts = module.split(".")
-    if parts[0] != PACKAGE:
-        return None
-    base = LIBRARY.joinpath(*parts[1:])
-    for path in (base / "__init__.py", base.with_suffix(".py")):
-        if path.is_file():
-            return path
-    return None
+    for depth in range(1, len(parts) + 1) if parts[0] == PACKAGE else ():
+        base = LIBRARY.joinpath(*parts[1:depth])
+        yield from [path for path in (base / "__init__.py", base.with_suffix(".py")) if path.is_file()][:1]
 
 
-@lru_cache
+@cache
 def _read(path: Path) -> tuple[str, frozenset[str]]:
-    """Give the code of a file without what does not run, and the modules of the library that it names in imports."""
-    tree = _Bare().visit(ast.parse(path.read_text()))
+    """Give the code of a file without what changes no result, and the modules that it names in imports."""
+    tree = _bare(path.read_text())
     named: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             named.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            named.add(node.module)
             named.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return ast.dump(tree), frozenset(n for n in named if _file(n))
+    return ast.dump(tree), frozenset(named)
 
 
-@lru_cache
+@cache
 def modules(path: Path, extra: tuple[str, ...] = ()) -> frozenset[Path]:
     """Find every file of the library that a script runs, directly or not.
 
@@ -63,22 +133,28 @@ def modules(path: Path, extra: tuple[str, ...] = ()) -> frozenset[Path]:
         extra: modules that it imports by a computed name.
     """
     found: set[Path] = set()
-    waiting = [path, *(file for name in extra if (file := _file(name)))]
+    waiting = [path, *(file for name in extra for file in _files(name))]
     while waiting:
         current = waiting.pop()
         if current not in found:
             found.add(current)
-            waiting += [file for name in _read(current)[1] if (file := _file(name))]
+            waiting += [file for name in _read(current)[1] for file in _files(name)]
     return frozenset(found)
 
 
-@lru_cache
-def code_digest(script: Path, *extra: str) -> str:
-    """Digest the code of a script and of all modules of the library that it imports.
+def _speaks(path: Path) -> bool:
+    """Tell whether a module changes no result."""
+    place = path.relative_to(LIBRARY).as_posix() if path.is_relative_to(LIBRARY) else ""
+    return place.partition("/")[0] in SPEAKING and place not in READERS
 
-    Comments, docstrings and formatting do not change it. Modules imported by a computed name are given as ``extra``.
+
+@cache
+def code_digest(script: Path, *extra: str) -> str:
+    """Digest the code of a script and of all modules of the library that it imports, without what changes no result.
+
+    Modules imported by a computed name are given as ``extra``.
     """
-    parts = sorted((p.name, _read(p)[0]) for p in modules(Path(script), extra))
+    parts = sorted((p.name, _read(p)[0]) for p in modules(Path(script), extra) if not _speaks(p))
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 

@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from likeness.runtime.atomic import whole
 from likeness.runtime.jobs import told_to_stop
+from likeness.runtime.progress import followed
 from likeness.training.device import Precision, autocast
 from likeness.training.randomness import seed_of
 from likeness.userinput.refusals import Refusal
@@ -139,9 +139,7 @@ class Trainer:
         best, stale, first, rate = math.inf, 0, 0, self.schedule.learning_rate
         if self.checkpoint.is_file():
             first, best, stale, rate = self._restore(model, optimiser, outcome)
-        steps = range(first, self.schedule.steps)
-        bar = tqdm(steps, self.label, initial=first, total=self.schedule.steps, disable=None)
-        for index in bar:
+        for index in followed(range(first, self.schedule.steps), self.label):
             optimiser.param_groups[0]["lr"] = rate * self.schedule.factor(index)
             # dropout draws from the global source, which a resumed process would find elsewhere
             torch.manual_seed(seed_of(self.seed, index))

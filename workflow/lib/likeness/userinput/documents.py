@@ -5,24 +5,13 @@ What is wrong becomes one line, which names the file, the place and the mend, as
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import yaml
 
-from likeness.userinput.refusals import Refusal, plain
-
-_OBSTACLES = {
-    errno.ENOENT: "does not exist; correct the path",
-    errno.ENOTDIR: "does not exist, because what should be its folder is a file; correct the path",
-    errno.EISDIR: "is a folder; name a file",
-    errno.EACCES: "may not be read by this user; change its permissions or those of its folders",
-    errno.EPERM: "may not be read by this user; change its permissions or those of its folders",
-    errno.ENAMETOOLONG: "has a longer name than the file system allows; correct the path",
-    errno.ELOOP: "is a link that leads to itself; correct the path",
-}
+from likeness.userinput.refusals import Refusal, explain_mark, plain, refuse_path
 
 MOST_CHARACTERS = 10_000_000
 """Longer files are none that a person wrote."""
@@ -52,18 +41,6 @@ def read_text(path: Path, refusal: type[Refusal]) -> str:
     except UnicodeDecodeError as error:
         msg = f"{plain(path)}: is not text in UTF-8 (byte {error.start + 1}); save it as UTF-8"
         raise refusal(msg) from None
-
-
-def refuse_path(path: Path, error: Exception, refusal: type[Refusal]) -> NoReturn:
-    """Say why a file or folder cannot be reached or read.
-
-    Raises:
-        Refusal: of the class given.
-    """
-    code = error.errno if isinstance(error, OSError) else None
-    said = _OBSTACLES.get(code or 0) or f"cannot be read ({plain(error)}); correct the path"
-    msg = f"{plain(path)}: {said}"
-    raise refusal(msg) from None
 
 
 def is_file(path: Path, refusal: type[Refusal]) -> bool:
@@ -98,7 +75,7 @@ def read(path: Path, refusal: type[Refusal], start: str) -> dict[Any, Any]:
         _check_nodes(loader, node)
         document = None if node is None else loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
-        msg = f"{plain(path)}: {_explain_mark(error)}"
+        msg = f"{plain(path)}: {explain_mark(error)}"
         raise refusal(msg) from None
     except RecursionError:
         msg = f"{plain(path)}: its blocks are nested too deeply; keep to the keys that the documentation lists"
@@ -173,11 +150,3 @@ def _check_keys(loader: yaml.SafeLoader, node: yaml.MappingNode) -> None:
             msg = f"key '{plain(name)}' is given twice in the block that starts on line {line}; keep one of them"
             raise _Twisted(msg)
         seen.add(name)
-
-
-def _explain_mark(error: yaml.MarkedYAMLError) -> str:
-    mark = error.problem_mark or error.context_mark
-    where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-    said = plain(error.problem or error.context or "this is no YAML")
-    mend = "indent with spaces instead of tabs" if r"'\t'" in said else "mend the YAML there"
-    return f"{where}{said}; {mend}"

@@ -5,6 +5,11 @@ from __future__ import annotations
 import difflib
 import errno
 from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    import yaml
 
 SHOWN = 60
 """A value of a user is cut to so many characters in a message."""
@@ -17,6 +22,16 @@ _MENDS = {
     errno.EROFS: "the file system is read-only; write elsewhere with the key `results`",
     errno.EACCES: "permission denied; change the permissions, or write elsewhere with the key `results`",
     errno.EPERM: "not permitted; change the permissions, or write elsewhere with the key `results`",
+}
+
+_OBSTACLES = {
+    errno.ENOENT: "does not exist; correct the path",
+    errno.ENOTDIR: "does not exist, because what should be its folder is a file; correct the path",
+    errno.EISDIR: "is a folder; name a file",
+    errno.EACCES: "may not be read by this user; change its permissions or those of its folders",
+    errno.EPERM: "may not be read by this user; change its permissions or those of its folders",
+    errno.ENAMETOOLONG: "has a longer name than the file system allows; correct the path",
+    errno.ELOOP: "is a link that leads to itself; correct the path",
 }
 
 
@@ -41,13 +56,13 @@ def sentence(error: BaseException) -> str | None:
     return None
 
 
-def suggest(word: object, known: Iterable[object]) -> str:
-    """Phrase the nearest known word as a question, or list the known ones."""
+def suggest(word: object, known: Iterable[object], otherwise: str = "") -> str:
+    """Phrase the nearest known word as a question; where none is near, list the known ones, or say what else to do."""
     names = [plain(k) for k in known]
     near = difflib.get_close_matches(plain(word), names, n=1, cutoff=0.6)
     if near:
         return f"did you mean '{near[0]}'?"
-    return f"use one of {', '.join(names[:LISTED])}{', …' if len(names) > LISTED else ''}"
+    return otherwise or f"use one of {', '.join(names[:LISTED])}{', …' if len(names) > LISTED else ''}"
 
 
 def shown(value: object) -> str:
@@ -59,3 +74,30 @@ def shown(value: object) -> str:
 def plain(text: object) -> str:
     """Show a name without quotes, what cannot be printed on one line escaped."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(text))
+
+
+def refuse_path(path: Path, error: Exception, refusal: type[Refusal]) -> NoReturn:
+    """Say why a file or folder cannot be reached or read.
+
+    Raises:
+        Refusal: of the class given.
+    """
+    code = error.errno if isinstance(error, OSError) else None
+    said = _OBSTACLES.get(code or 0) or f"cannot be read ({plain(error)}); correct the path"
+    msg = f"{plain(path)}: {said}"
+    raise refusal(msg) from None
+
+
+def explain_mark(error: yaml.MarkedYAMLError) -> str:
+    """Say where a text is no YAML, why, and what to do."""
+    mark = error.problem_mark or error.context_mark
+    where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+    said = plain(error.problem or error.context or "this is no YAML")
+    mend = "indent with spaces instead of tabs" if r"'\t'" in said else "mend the YAML there"
+    return f"{where}{said}; {mend}"
+
+
+def other_network(path: Path, fault: str) -> Refusal:
+    """Make the error for a file of weights that is of another network than the one it is read for."""
+    msg = f"{path}: {fault}, so it is of another network; fetch the file again"
+    return Refusal(msg)

@@ -1,0 +1,130 @@
+"""An edit reruns what it changes, and nothing else: asked of the smoke study, which has run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from edits import change, change_manners, edited, library, restored, reword, todo, write_config
+from tracing import complete
+
+AFTER_SCORES = {"collect": 1, "runtime": 1, "summary": 1, "comparisons": 1, "plot": 5, "all": 1}
+AFTER_ALL = {**AFTER_SCORES, "profiles": 1, "plot": 6}
+UNUSED = (
+    ('"range": [0, 1]', '"range": [0, 2]'),
+    ('"invariances": ["offset", "scale", "inversion"]', '"invariances": ["offset"]'),
+    ('"limits": {"window": {"odd": True, "minimum": 3,', '"limits": {"window": {"odd": True, "minimum": 5,'),
+    # this study states a grid of its own
+    ('"grid": [0.1, 0.3, 1.0]', '"grid": [0.1]'),
+)
+"""Edits of a card that no job of the study uses."""
+TRAININGS = {"train_mse": 2, "train_ncc": 2, "train_deepsim_ae": 2, "register": 6, "score": 6}
+
+
+@pytest.mark.slow
+def test_words_progress_and_tries_rerun_nothing(smoke: Path) -> None:
+    lib, scripts = library(smoke), smoke / "workflow" / "scripts"
+    remark = ("\nfrom __future__ import", "\n# a remark\n\nfrom __future__ import")
+    with restored(lib, scripts):
+        change_manners(lib)
+        reword(scripts)
+        change(lib / "losses" / "ncc.py", remark, ('"""', '"""Reworded: '))
+        change(lib / "training" / "trainer.py", remark, ('    """Trains one', '    """Reworded: trains one'))
+        change(lib / "data" / "preparation.py", remark)
+        change(scripts / "train.py", ("def main", "# a remark\ndef main"))
+        change(scripts / "summary.py", ('"""', '"""Reworded: '))
+        change(lib / "losses" / "ncc.py", *UNUSED)
+        assert todo(smoke) == {}
+
+
+@pytest.mark.slow
+def test_an_edited_loss_reruns_what_depends_on_it(smoke: Path) -> None:
+    with edited(library(smoke) / "losses" / "ncc.py"):
+        jobs = {"train_ncc": 2, "register": 2, "score": 2, "probe": 1}
+        assert todo(smoke) == {**jobs, **AFTER_ALL}
+
+
+@pytest.mark.slow
+def test_an_edited_extractor_reruns_its_pretraining_and_its_losses(smoke: Path) -> None:
+    with edited(library(smoke) / "extractors" / "autoencoder.py"):
+        jobs = {"pretrain": 2, "train_deepsim_ae": 2, "register": 2, "score": 2, "probe": 1}
+        assert todo(smoke) == {**jobs, **AFTER_ALL}
+
+
+@pytest.mark.slow
+def test_an_edited_trainer_reruns_every_training_and_probes_what_was_pretrained(smoke: Path) -> None:
+    with edited(library(smoke) / "training" / "trainer.py"):
+        assert todo(smoke) == {"pretrain": 2, **TRAININGS, "probe": 1, **AFTER_ALL}
+
+
+@pytest.mark.slow
+def test_an_edited_metric_scores_anew_and_trains_nothing(smoke: Path) -> None:
+    with edited(library(smoke) / "metrics" / "surface.py"):
+        # fields are temporary, so that they are made anew to be scored
+        jobs = {"register": 6, "score": 6, "score_unregistered": 2, "data_sheet": 2}
+        assert todo(smoke) == {**jobs, **AFTER_SCORES}
+
+
+@pytest.mark.slow
+def test_an_edited_reader_prepares_anew_and_simulates_nothing(smoke: Path) -> None:
+    with edited(library(smoke) / "userinput" / "documents.py"):
+        jobs = {"prepare": 2, "data_sheet": 2, "pretrain": 2, **TRAININGS, "score_unregistered": 2, "probe": 3}
+        assert todo(smoke) == {**jobs, **AFTER_ALL}
+
+
+@pytest.mark.slow
+def test_an_edited_plot_redraws_one_figure(smoke: Path) -> None:
+    with edited(library(smoke) / "figures" / "img_sample.py"):
+        assert todo(smoke) == {"plot": 1, "all": 1}
+
+
+@pytest.mark.slow
+def test_an_edited_measure_probes_and_trains_nothing(smoke: Path) -> None:
+    with edited(library(smoke) / "statistics" / "landscape.py"):
+        assert todo(smoke) == {"profiles": 1, "plot": 1, "all": 1}
+
+
+@pytest.mark.slow
+def test_another_sampling_of_a_dataset_trains_nothing(smoke: Path) -> None:
+    config = yaml.safe_load((smoke / "config" / "smoke.yaml").read_text())
+    config["datasets"]["mni-brain"]["landscape"] = {"steps": 3}
+    write_config(smoke, "denser", config)
+    assert todo(smoke, "denser") == {"probe": 3, "runtime": 1, "profiles": 1, "plot": 1, "all": 1}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("old", "new", "jobs"),
+    [
+        ('"marker": "^"', '"marker": "v"', {"plot": 6}),
+        ('"supervision": "none"', '"supervision": "labels"', {"plot": 6, "summary": 1}),
+        ('"order": 110', '"order": 999', {"plot": 6, "summary": 1, "comparisons": 1}),
+        ('"requires": {}', '"requires": {"mask": "a"}', {"probe": 1, "runtime": 1, "profiles": 1, "plot": 1}),
+    ],
+)
+def test_an_edited_card_reruns_what_uses_it(old: str, new: str, jobs: dict[str, int], smoke: Path) -> None:
+    with edited(library(smoke) / "losses" / "ncc.py", (old, new)):
+        assert todo(smoke) == {**jobs, "all": 1}
+
+
+@pytest.mark.slow
+def test_a_changed_grid_of_one_loss_retrains_that_loss(smoke: Path) -> None:
+    config = yaml.safe_load((smoke / "config" / "smoke.yaml").read_text())
+    write_config(smoke, "grid", config | {"losses": config["losses"] | {"ncc": {"lambda": {"grid": [0.2]}}}})
+    assert todo(smoke, "grid") == {"train_ncc": 2, "register": 2, "score": 2, **AFTER_SCORES}
+
+
+@pytest.mark.slow
+def test_a_further_loss_runs_alone(smoke: Path) -> None:
+    """Tables and figures exist already; the new loss runs all the same."""
+    config = yaml.safe_load((smoke / "config" / "smoke.yaml").read_text())
+    write_config(smoke, "further", config | {"losses": config["losses"] | {"mind": None}})
+    jobs = {"train_mind": 2, "register": 2, "score": 2, "probe": 1}
+    assert todo(smoke, "further") == {**jobs, **AFTER_ALL}
+
+
+@pytest.mark.slow
+def test_the_digest_of_a_job_has_every_module_that_it_loads(smoke: Path) -> None:
+    scripts = {path.stem for path in (smoke / "workflow" / "scripts").glob("*.py")} - {"fetch", "convert"}
+    assert complete(smoke / "loaded") == dict.fromkeys(scripts, True)
