@@ -18,7 +18,7 @@ define needs
     { echo "make $@ needs the packages $(2): install them, or run it as root or with sudo"; exit 1; }
 endef
 
-.PHONY: help setup figures check test test-slurm test-kubernetes test-conda lint format loss losses upgrade-dataset envs lock docs clean merge bench bench-scale
+.PHONY: help setup figures check test test-slow test-slurm test-kubernetes test-conda lint format loss losses upgrade-dataset envs lock docs clean merge bench bench-scale
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -42,8 +42,11 @@ check: $(READY) ## validate configuration and images; print jobs, time, disk and
 merge: $(READY) ## into the results of CONFIG those of parts that ran elsewhere: make merge FROM="results-a results-b"
 	@$(BIN)/python workflow/tools/merge.py --configfile $(CONFIG) $(FROM)
 
-test: $(READY) ## every test that needs no more than the virtual environment; WORKERS=4
+test: $(READY) ## every test that needs no more than the virtual environment, but the long ones; WORKERS=4
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+test-slow: $(READY) ## the long tests: a study killed at ten moments, the benchmark of large studies, a new loss typed
+	$(BIN)/python -m pytest -m campaign -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-slurm: $(READY) ## the smoke study on a Slurm of one node; what was submitted stays in .pytest_cache/d/slurm
 	$(call needs,/usr/sbin/slurmctld,slurm-wlm munge)

@@ -51,6 +51,7 @@ def chosen(study: Study) -> pd.DataFrame:
     return mark(metrics, choose(candidates(metrics, METHODS)), METHODS)
 
 
+CHOSEN: dict[int, pd.DataFrame] = {}
 DRAWN: dict[tuple[str, int], Figure] = {}
 
 
@@ -58,7 +59,9 @@ def drawn(name: str, study: Study) -> Figure:
     """Draw a figure once for all tests that only look at it."""
     key = (name, id(study))
     if key not in DRAWN:
-        DRAWN[key] = draw(name, study, chosen(study))
+        if id(study) not in CHOSEN:
+            CHOSEN[id(study)] = chosen(study)
+        DRAWN[key] = draw(name, study, CHOSEN[id(study)].copy())
     return DRAWN[key]
 
 

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from builders import make_dataset
-from edits import change, change_manners, library, library_at
-from project import ROOT, copy_project, files, run, snakemake
+from edits import change, change_manners, library_at
+from project import ROOT, files
 
 from likeness.config.study import Study
 from likeness.extractors import sources
@@ -35,55 +32,6 @@ STUDY: dict[str, Any] = {
     "pretraining": {"steps": 4, "batch": 1, "validate_every": 2, "channels_2d": [4, 8]},
     "statistics": {"resamples": 200},
 }
-TABLES = ("metrics.parquet", "tables/summary.csv", "tables/comparisons.csv", "tables/selection.csv")
-
-
-def todo(project: Path, *targets: str) -> dict[str, int]:
-    said = snakemake(project, "parts", "--quiet", "rules", "--dry-run", *targets).stdout
-    return {m[1]: int(m[2]) for m in re.finditer(r"^(\w+) +(\d+)$", said, re.M) if m[1] != "total"}
-
-
-@pytest.mark.slow
-def test_halves_of_two_machines_give_the_tables_of_an_undivided_run(tmp_path: Path) -> None:
-    tables = [f"results/parts/{name}" for name in TABLES]
-    trained = ["--until", "score", "score_unregistered"]
-    work = {
-        "undivided": tables,
-        "a": [*trained, "--config", "only_losses=mse"],
-        "b": [*trained, "--config", "only_losses=deepsim_ae"],
-        "whole": [],
-    }
-    make_dataset(tmp_path / "flat", 2, 32, with_field=True)
-    projects = {}
-    for name in work:
-        projects[name] = copy_project(tmp_path / name)
-        # copies have times of their own
-        shutil.copytree(tmp_path / "flat", projects[name] / "own" / "flat", copy_function=shutil.copyfile)
-        (projects[name] / "config" / "parts.yaml").write_text(yaml.safe_dump(STUDY))
-
-    def study(name: str) -> None:
-        if work[name]:
-            snakemake(projects[name], "parts", "--cores", "1", *work[name])
-
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(study, work))
-    whole = projects["whole"]
-    change_manners(library(whole))
-    said = run(whole, f"make merge FROM='{projects['a']}/results/parts ../b/results/parts' CONFIG=config/parts.yaml")
-    assert re.search(r"a/results/parts: 4 jobs taken\n../b/results/parts: 4 jobs taken\n0 were .*, 0 are left", said)
-
-    assert not [rule for rule in todo(whole) if rule.startswith(("prepare", "pretrain", "train", "register", "score"))]
-    snakemake(whole, "parts", "--cores", "2", *tables)
-    first, second = files(projects["undivided"] / "results/parts"), files(whole / "results/parts")
-    made = ("models/", "extractors/", "samples/", "scores/", *TABLES)
-    assert [name for name in first if name.startswith(made) and first[name] != second.get(name)] == []
-
-    # what was taken is known to Snakemake as its own: an edit reruns what depends on it
-    loss = whole / "workflow" / "lib" / "likeness" / "losses" / "mse.py"
-    loss.write_text(loss.read_text() + "\nEDITED = 1\n")
-    left = todo(whole, *tables)
-    assert (left["train_mse"], left["register"], left["score"]) == (1, 1, 1)
-    assert "train_deepsim_ae" not in left
 
 
 Tree = Callable[..., Path]

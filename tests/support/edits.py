@@ -100,7 +100,7 @@ def library_at(root: Path) -> Iterator[None]:
 
 def todo(project: Path, config: str = "smoke", *targets: str) -> dict[str, int]:
     """Ask for the jobs per rule that are left to do."""
-    said = snakemake(project, config, "--dry-run", "--quiet", "rules", *targets).stdout
+    said = snakemake(project, config, "--quiet", "rules", "--dry-run", *targets).stdout
     return {m[1]: int(m[2]) for m in re.finditer(r"^(\w+) +(\d+)$", said, re.M) if m[1] != "total"}
 
 

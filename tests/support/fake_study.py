@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 
@@ -113,6 +114,10 @@ class Study:
         return {name: METHODS[name] for name in (*self.named, UNREGISTERED)}
 
     def metrics(self) -> pd.DataFrame:
+        return self._metrics.copy()
+
+    @cached_property
+    def _metrics(self) -> pd.DataFrame:
         rows = [row for made in self.datasets for row in self._dataset(made)]
         return pd.DataFrame(rows, columns=COLUMNS).astype(TYPES)
 
@@ -212,7 +217,7 @@ def _scores(made: Made, gain: float, base: float, rough: float) -> list[tuple[st
         ("ndv" if made.dims == 3 else "nda", "all", folding, "%"),
     ]
     for i, label in enumerate(made.labels):
-        dice = np.clip(0.62 + 0.05 * i + base + 0.25 * gain, 0, 0.99)
+        dice = min(max(0.62 + 0.05 * i + base + 0.25 * gain, 0.0), 0.99)
         scores.append(("dice", label, np.nan if failed else dice, "1"))
         scores.append(("hd95", label, np.nan if failed else 6 * (1 - dice) + i, made.unit))
     if made.field:

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -20,10 +21,15 @@ class Smoke:
     """The smoke study after an undisturbed run."""
 
     project: Path
-    """The copy of the project that it ran in; tests may run more there."""
-    files: dict[str, bytes]
-    """Its results as they were then."""
+    """A copy of the project with all that the run left; tests may run more there."""
+    kept: Path
+    """The project that it ran in; nothing changes it."""
     core_seconds: float
+
+    @cached_property
+    def files(self) -> dict[str, bytes]:
+        """Its results as the run left them, by relative path."""
+        return files(self.kept / "results" / "smoke")
 
 
 def copy_project(folder: Path) -> Path:
@@ -36,6 +42,11 @@ def copy_project(folder: Path) -> Path:
     # older than the environment: make must not set that up again
     os.utime(folder / "requirements.lock", (0, 0))
     return folder
+
+
+def copy_with_results(project: Path, folder: Path) -> Path:
+    """Copy a project with its results, which in the copy are as up to date as they were."""
+    return shutil.copytree(project, folder, symlinks=True)
 
 
 def outside_make() -> dict[str, str]:

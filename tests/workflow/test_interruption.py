@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -14,7 +15,16 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from edits import change_manners, library
-from project import Smoke, command, copy_project, environment, files, same_everywhere, snakemake
+from project import (
+    Smoke,
+    command,
+    copy_project,
+    copy_with_results,
+    environment,
+    files,
+    same_everywhere,
+    snakemake,
+)
 
 SEED = 20210421
 JOB_KILLS = (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, signal.SIGTERM, signal.SIGKILL)
@@ -118,6 +128,7 @@ def kill(
 
 
 @pytest.mark.slow
+@pytest.mark.campaign
 def test_a_study_killed_at_ten_random_moments_ends_with_the_same_bytes(tmp_path: Path, smoke_study: Smoke) -> None:
     project = copy_project(tmp_path / "project")
     chance = random.Random(SEED)
@@ -137,10 +148,11 @@ def test_a_study_killed_at_ten_random_moments_ends_with_the_same_bytes(tmp_path:
 def test_a_training_killed_in_the_middle_goes_on_from_its_checkpoint_though_messages_were_edited(
     tmp_path: Path, smoke_study: Smoke
 ) -> None:
-    project = copy_project(tmp_path / "project")
+    project = copy_with_results(smoke_study.kept, tmp_path / "project")
     results = project / "results" / "smoke"
     target = "results/smoke/models/mni-brain/voxelmorph/mse/default/seed1"
     work = results / "work" / "train.mni-brain.voxelmorph.mse.default.seed1"
+    shutil.rmtree(project / target)
     with started(project, target) as workflow:
         # the second is written after the first
         wait_for(lambda: list(work.glob("*/*.checkpoint")) and list(work.glob("*/runtime.json")), workflow)
@@ -170,6 +182,6 @@ def test_jobs_end_when_only_their_workflow_is_killed(tmp_path: Path) -> None:
             assert time.monotonic() < end, "a job outlived its workflow"
             time.sleep(0.2)
     assert not (project / "results" / "smoke" / "tables").exists()
-    runtime = "results/smoke/runtimes/score/mni-brain/unregistered.json"
+    runtime = "results/smoke/runtimes/score/mni-brain/unregistered/-/-/seed-.json"
     snakemake(project, "smoke", "--cores", "2", runtime)
     assert pd.read_json(project / runtime, typ="series").runs == 1

@@ -111,7 +111,7 @@ def test_an_edited_card_reruns_what_uses_it(old: str, new: str, jobs: dict[str, 
 @pytest.mark.slow
 def test_a_changed_grid_of_one_loss_retrains_that_loss(smoke: Path) -> None:
     config = yaml.safe_load((smoke / "config" / "smoke.yaml").read_text())
-    write_config(smoke, "grid", config | {"losses": config["losses"] | {"ncc": {"grid": [0.2]}}})
+    write_config(smoke, "grid", config | {"losses": config["losses"] | {"ncc": {"lambda": {"grid": [0.2]}}}})
     assert todo(smoke, "grid") == {"train_ncc": 2, "register": 2, "score": 2, **AFTER_SCORES}
 
 

@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.slow
+@pytest.mark.campaign
 def test_a_study_is_counted_before_it_ran_and_has_nothing_to_do_after() -> None:
     call = [sys.executable, str(ROOT / "benchmarks" / "dry_run.py"), "--jobs", "100"]
     said = subprocess.run(call, capture_output=True, text=True, check=True).stdout

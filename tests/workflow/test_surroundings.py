@@ -18,7 +18,7 @@ import pytest
 import torch
 import yaml
 from builders import make_dataset
-from project import copy_project, files
+from project import Smoke, copy_project, copy_with_results, files
 from safetensors.torch import save
 
 CONFIG: dict[str, Any] = {
@@ -64,11 +64,13 @@ def bind_to_permissions() -> None:
                 raise OSError(ctypes.get_errno(), "prctl")
 
 
-def call(project: Path, *targets: str, mount: str = "", make: bool = False) -> subprocess.CompletedProcess[str]:
+def call(
+    project: Path, *targets: str, config: str = "small", mount: str = "", make: bool = False
+) -> subprocess.CompletedProcess[str]:
     """Run the study as somebody whom permissions bind, or, where something is to be mounted, in a world of its own."""
-    command = [sys.executable, "-m", "snakemake", *targets, "--cores", "1", "--configfile", "config/small.yaml"]
+    command = [sys.executable, "-m", "snakemake", *targets, "--cores", "1", "--configfile", f"config/{config}.yaml"]
     if make:
-        command = ["make", "figures", "CONFIG=config/small.yaml", "CORES=1"]
+        command = ["make", "figures", f"CONFIG=config/{config}.yaml", "CORES=1"]
     if mount:
         # visible to this command alone, and gone when it ends; needs no rights where user namespaces are allowed
         command = ["unshare", "-rm", "bash", "-c", f'{mount} && exec "$@"', "bash", *command]
@@ -181,35 +183,28 @@ class Evil:
         return Path.touch, (self.place,)
 
 
-RUN = "own/voxelmorph/{loss}/default/seed1"
+RUN = "mni-brain/voxelmorph/{loss}/default/seed1"
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(smoke_study: Smoke, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project with an extractor and two trainings."""
-    project = copy_project(tmp_path_factory.mktemp("trained") / "project")
-    set_up(project)
-    done = call(project, *samples("mse", "deepsim_ae"))
-    assert done.returncode == 0, done.stdout + done.stderr
-    return project
-
-
-def samples(*losses: str) -> list[str]:
-    return [f"results/small/samples/{RUN.format(loss=loss)}.npz" for loss in losses]
+    return copy_with_results(smoke_study.kept, tmp_path_factory.mktemp("trained") / "project")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["pickle", "other"])
 def test_broken_weights_end_a_job_with_a_sentence(trained: Path, tmp_path: Path, kind: str) -> None:
-    results = trained / "results" / "small"
-    model = results / "models" / RUN.format(loss="mse") / "1.safetensors"
-    extractor = results / "extractors" / "own" / "autoencoder" / "seed1.safetensors"
+    results = trained / "results" / "smoke"
+    model = results / "models" / RUN.format(loss="mse") / "0.1.safetensors"
+    extractor = results / "extractors" / "mni-brain" / "autoencoder" / "seed1.safetensors"
     before = {path: path.read_bytes() for path in (model, extractor)}
     for path in before:
         path.write_bytes(pickle.dumps(Evil(tmp_path / "ran")) if kind == "pickle" else save({"weight": torch.zeros(3)}))
     for sample in results.glob("samples/**/*.npz"):
         sample.unlink()
-    done = call(trained, *samples("mse", "deepsim_ae"))
+    samples = [f"results/smoke/samples/{RUN.format(loss=loss)}.npz" for loss in ("mse", "deepsim_ae")]
+    done = call(trained, *samples, config="smoke")
     said = done.stdout + done.stderr
     assert done.returncode == 1
     assert "Traceback" not in said, said
