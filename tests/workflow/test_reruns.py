@@ -95,16 +95,24 @@ def test_another_sampling_of_a_dataset_trains_nothing(smoke: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("old", "new", "jobs"),
+    ("card", "old", "new", "jobs"),
     [
-        ('"marker": "^"', '"marker": "v"', {"plot": 6}),
-        ('"supervision": "none"', '"supervision": "labels"', {"plot": 6, "summary": 1}),
-        ('"order": 110', '"order": 999', {"plot": 6, "summary": 1, "comparisons": 1}),
-        ('"requires": {}', '"requires": {"mask": "a"}', {"probe": 1, "runtime": 1, "profiles": 1, "plot": 1}),
+        ("losses/ncc", '"marker": "^"', '"marker": "v"', {"plot": 6}),
+        ("losses/ncc", '"supervision": "none"', '"supervision": "labels"', {"plot": 6, "summary": 1}),
+        ("losses/ncc", '"order": 110', '"order": 999', {"plot": 6, "summary": 1, "comparisons": 1}),
+        (
+            "losses/ncc",
+            '"requires": {}',
+            '"requires": {"mask": ""}',
+            {"probe": 1, "runtime": 1, "profiles": 1, "plot": 1},
+        ),
+        ("networks/voxelmorph", '"marker": "o"', '"marker": "v"', {"plot": 5}),
+        ("networks/voxelmorph", '"order": 100', '"order": 99', {"plot": 5, "summary": 1, "comparisons": 1}),
+        ("figures/img_sample", '"dpi": 300', '"dpi": 200', {"plot": 1}),
     ],
 )
-def test_an_edited_card_reruns_what_uses_it(old: str, new: str, jobs: dict[str, int], smoke: Path) -> None:
-    with edited(library(smoke) / "losses" / "ncc.py", (old, new)):
+def test_an_edited_card_reruns_what_uses_it(card: str, old: str, new: str, jobs: dict[str, int], smoke: Path) -> None:
+    with edited(library(smoke) / f"{card}.py", (old, new)):
         assert todo(smoke) == {**jobs, "all": 1}
 
 

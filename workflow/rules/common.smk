@@ -90,7 +90,7 @@ def caption(name):
 
 
 def code(script, *modules):
-    """Digest of what a job runs: a param, so that an edit reruns exactly what depends on it and a comment nothing."""
+    """Digest of what a job runs: a param, so that an edit reruns what depends on it and a comment or message nothing."""
     return code_digest(Path(script_path(script)), *modules)
 
 

@@ -8,6 +8,7 @@ FIGURE_INPUTS = {
     "prepared": expand(f"{RESULTS}/data/{{dataset}}", dataset=STUDY.datasets),
     "samples": runs(results.SAMPLE),
 }
+METHOD_LOOKS = ("title", "order", "colour", "marker", "uses_loss", "has_lam")
 
 
 def reads(wildcards):
@@ -42,7 +43,7 @@ rule plot:
     params:
         demonstration=STUDY.config["demonstration"],
         looks={loss: figures.look(loss) for loss in STUDY.losses},
-        methods=methods("title", "order", "colour", "marker", "uses_loss", "has_lam"),
+        methods=lambda wc: methods(*METHOD_LOOKS) if "methods" in reads(wc) else None,
         caption=lambda wc: figures.card(wc.figure)["caption"],
         dpi=lambda wc: figures.card(wc.figure)["dpi"],
         reads=reads,
