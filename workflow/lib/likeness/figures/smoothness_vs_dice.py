@@ -96,7 +96,8 @@ def _panel(axes: Axes, panel: Panel, metric: str, unit: str, points: pd.DataFram
             markeredgewidth=entry.edge,
             zorder=3,
         )
-        axes.plot(best.sdlogj, best[metric], marker="o", markersize=7.5, zorder=4, **style.RING)
+        picked = best[best.lam.notna()]
+        axes.plot(picked.sdlogj, picked[metric], marker="o", markersize=7.5, zorder=4, **style.RING)
     # room for the rings: what lies close together far from 0 has a margin that is too narrow for them
     roughest = rows.sdlogj.max()
     axes.set_xlim(0, 1.05 * roughest if roughest > 0 else None)
