@@ -18,7 +18,7 @@ import pytest
 import torch
 import yaml
 from builders import make_dataset
-from edits import library, library_at
+from edits import change, library, library_at, todo
 from file_server import Served, serving
 from project import command, copy_project, environment, snakemake
 from tracing import complete, traced
@@ -151,14 +151,9 @@ def fails(folder: Path, *arguments: str) -> str:
     return done.stdout + done.stderr
 
 
-def todo(folder: Path, *targets: str) -> dict[str, int]:
-    said = snakemake(folder, "borrowed", "--quiet", "rules", "--dry-run", *targets).stdout
-    return {m[1]: int(m[2]) for m in re.finditer(r"^(\w+) +(\d+)$", said, re.M) if m[1] != "total"}
-
-
 @pytest.mark.slow
 def test_a_study_with_published_weights_fetches_them_once_and_trains(project: Path, server: Served) -> None:
-    assert todo(project, MODEL) == {"fetch": 1, "convert": 1, "prepare": 1, "train_borrowed": 1}
+    assert todo(project, "borrowed", MODEL) == {"fetch": 1, "convert": 1, "prepare": 1, "train_borrowed": 1}
     with traced(project / "loaded"):
         said = snakemake(project, "borrowed", "--cores", "1", MODEL).stderr
     with library_at(library(project)):
@@ -178,7 +173,7 @@ def test_a_study_with_published_weights_fetches_them_once_and_trains(project: Pa
     (project / FILE).unlink()
     configure(project, checkpoints={"folder": "elsewhere"})
     write_extractor(project, server, url="https://example.org/b.pth")
-    assert todo(project, MODEL) == {}
+    assert todo(project, "borrowed", MODEL) == {}
     # another study has the file already
     (project / "elsewhere").mkdir()
     (project / "elsewhere" / "borrowed.pth").write_bytes(server.content)
@@ -252,10 +247,10 @@ def test_another_model_on_the_hub_is_fetched_anew_and_never_mistaken(project: Pa
     digest = hashlib.sha256(server.content).hexdigest()
     snakemake(project, "borrowed", "--cores", "1", CONVERTED)
     assert (project / "data" / "checkpoints" / "borrowed" / "borrowed.pth").read_bytes() == server.content
-    assert todo(project, CONVERTED) == {}
+    assert todo(project, "borrowed", CONVERTED) == {}
     # of which no hash is stated
     configure(project, checkpoints={"sources": {"borrowed": "other/model@2"}})
-    assert todo(project, CONVERTED) == {"fetch": 1, "convert": 1}
+    assert todo(project, "borrowed", CONVERTED) == {"fetch": 1, "convert": 1}
     stated = f"`checkpoints: {{hashes: {{borrowed: {{borrowed.pth: {digest}}}}}}}`"
     assert f"state it in the configuration: {stated}" in fails(project, "--cores", "1", CONVERTED)
     # of which another is stated
@@ -270,13 +265,12 @@ def test_another_model_on_the_hub_is_fetched_anew_and_never_mistaken(project: Pa
     assert (project / "data" / "checkpoints" / "hub" / "other" / "model" / "2" / "borrowed.pth").is_file()
     # another revision, with the hashes as they were
     configure(project, checkpoints=said | {"sources": {"borrowed": "other/model@3"}})
-    assert todo(project, CONVERTED) == {"fetch": 1, "convert": 1}
+    assert todo(project, "borrowed", CONVERTED) == {"fetch": 1, "convert": 1}
 
 
 def of_hub(library: Path, server: Served) -> None:
     """Make the file that somebody published one of a model on a hub, which is the server."""
-    path = library / "extractors" / "sources.py"
-    path.write_text(path.read_text().replace("https://huggingface.co", server.url.rpartition("/")[0]))
+    change(library / "runtime" / "published.py", ("https://huggingface.co", server.url.rpartition("/")[0]))
     digest = hashlib.sha256(server.content).hexdigest()
     source = {
         "hub": "owner/model@1",
@@ -308,7 +302,7 @@ def test_an_extractor_of_another_dataset_goes_through_the_same_jobs(tmp_path: Pa
     weights = "results/borrowed/extractors/there/autoencoder/seed1"
     assert inputs == f"results/borrowed/data/here, {weights}.safetensors, {weights}.json"
     # on the dataset that it is of there is no such variant
-    assert todo(folder)["train_deepsim_ae"] == 3
-    assert todo(folder, "--config", "only_datasets=here")["train_deepsim_ae"] == 2
+    assert todo(folder, "borrowed")["train_deepsim_ae"] == 3
+    assert todo(folder, "borrowed", "--config", "only_datasets=here")["train_deepsim_ae"] == 2
     snakemake(folder, "borrowed", "--cores", "1", moved)
     assert json.loads((folder / moved / "provenance.json").read_text())["options"] == {"trained_on": "there"}
