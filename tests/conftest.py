@@ -11,8 +11,13 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+from hypothesis import settings
 from project import Smoke, copy_with_results
 from smoke_study import run_smoke_study
+
+# how long an example takes says how busy the machine is
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 SHARED = "SMOKE_STUDY"
 """Names a folder, empty at first: calls of pytest that are given the same one share one run of the smoke study."""

@@ -74,6 +74,18 @@ def test_only_losses_takes_any_loss_that_exists_with_its_defaults() -> None:
     assert study.training("mni-brain", "voxelmorph", "mind")["lambda"]["grid"] == losses.card("mind")["grid"]
 
 
+def test_a_dataset_changes_the_grid_beside_the_scale_but_has_an_augmentation_of_its_own() -> None:
+    augmentation = {"rotation": 90, "shear": 0.1}
+    study = Study.load(
+        SMALL
+        | {"training": {"lambda": {"scale": "raw", "grid": [1]}, "augmentation": augmentation}}
+        | {"datasets": {"mni-brain": {"training": {"lambda": {"grid": [2]}, "augmentation": {"rotation": 5}}}}}
+    )
+    found = study.training("mni-brain", "voxelmorph", "mse")
+    assert found["lambda"] == {"scale": "raw", "grid": [2]}
+    assert (found["augmentation"]["rotation"], found["augmentation"]["shear"]) == (5, 0)
+
+
 def test_a_loss_that_the_study_does_not_list_stays_out_unless_asked_for() -> None:
     assert Study.load(SMALL).losses == ["mse", "ncc"]
 

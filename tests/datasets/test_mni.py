@@ -16,7 +16,7 @@ from PIL import Image
 from scipy import ndimage
 
 from likeness.data import contents, layout
-from likeness.datasets import mni_brain, mni_brain_3d, mni_head, recipes
+from likeness.datasets import catalogue, mni_brain, mni_brain_3d, mni_head, recipes
 from likeness.datasets.simulate import mni, skull
 from likeness.datasets.simulate.cohort import Subject, rings, spread
 from likeness.datasets.simulate.fields import block_mean, pull, random_warp
@@ -77,7 +77,7 @@ def dice(a, b, labels):
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_writes_a_dataset_that_passes_every_check(folders, name):
     raw = contents.check(folders / name)
-    assert layout.capabilities(folders / name) == recipes.describe(name)
+    assert layout.capabilities(folders / name) == catalogue.describe(name)
     assert raw.meta["name"] == name
     assert raw.meta["stress_test"]
     assert len(raw.meta["evaluate"]) >= 20
@@ -129,7 +129,7 @@ def test_what_cannot_be_simulated_is_refused(tmp_path):
     with pytest.raises(ValueError, match="test: 2 simulated subjects are too few"):
         recipes.make("mni-brain", tmp_path / "raw", 1, test=2)
     with pytest.raises(KeyError, match="mni-brian"):
-        recipes.describe("mni-brian")
+        catalogue.describe("mni-brian")
 
 
 def test_slices_of_different_splits_are_at_least_six_millimetres_apart():

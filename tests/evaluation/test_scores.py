@@ -19,6 +19,7 @@ from likeness.geometry import warp_labels
 from likeness.metrics import overlap
 from likeness.results import KEYS, Run
 from likeness.statistics import aggregate
+from likeness.userinput.refusals import Refusal
 
 SHAPE = (40, 48)
 NONE = Run("made-up", "unregistered")
@@ -334,3 +335,9 @@ def test_the_sample_is_of_one_test_pair_and_leaves_out_what_diverged(prepared, t
     assert (str(found["moving"]), str(found["fixed"])) == ("f", "m")
     assert found["lams"].tolist() == [0.5]
     assert found["displacements"].shape == (1, *SHAPE, 2)
+
+
+def test_fields_on_another_grid_are_refused(prepared, tmp_path):
+    fields.write_manifest(tmp_path, (8, 8), [Search(None)])
+    with pytest.raises(Refusal, match=r"has fields on a grid of \(8, 8\) voxels, but made-up has \(40, 48\)"):
+        score_fields(prepared, Fields.open(tmp_path), Run("made-up", "given"))

@@ -10,6 +10,7 @@ import pytest
 from likeness.extractors import sources
 from likeness.extractors.sources import source
 from likeness.runtime.published import File, Source
+from likeness.userinput import cards
 from likeness.userinput.refusals import Refusal
 
 DIGEST = hashlib.sha256(b"weights" * 1000).hexdigest()
@@ -21,11 +22,13 @@ def written(monkeypatch: pytest.MonkeyPatch, folder: Path, text: str) -> Source 
     """Read the source of a module of that text."""
     (folder / "vgg.py").write_text(text)
     monkeypatch.setattr(sources, "FOLDER", folder)
-    source.cache_clear()
+    for cached in (source, cards.tree):
+        cached.cache_clear()
     try:
         return source("vgg")
     finally:
-        source.cache_clear()
+        for cached in (source, cards.tree):
+            cached.cache_clear()
 
 
 def test_what_a_module_says_is_read_without_importing_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,29 +7,30 @@ from typing import Any
 import pytest
 from matplotlib.colors import is_color_like
 
-from likeness import methods, networks
+from likeness import networks
 from likeness.config.study import Study
-from likeness.methods import UNREGISTERED
+from likeness.methods import kinds
+from likeness.methods.kinds import UNREGISTERED
 from likeness.results import Run
 from likeness.userinput.refusals import Refusal
 
 SMALL: dict[str, Any] = {"title": "small", "datasets": {"mni-brain": None}, "losses": {"mse": None}}
 
 
-@pytest.mark.parametrize("kind", [*methods.kinds(), UNREGISTERED])
+@pytest.mark.parametrize("kind", [*kinds.names(), UNREGISTERED])
 def test_the_card_of_every_kind_is_complete(kind: str) -> None:
-    card = methods.card(kind)
-    assert card["seeds"] in ("always", "drawn", "never")
+    card = kinds.card(kind)
+    assert all(isinstance(card[key], bool) for key in ("uses_loss", "has_lam", "seeded", "trained"))
     assert card["trained"] == (kind in networks.names())
     assert is_color_like(card["colour"])
-    made = methods.method(kind)
-    assert methods.of({"a": made.plain("order", "has_lam")})["a"].has_lam == made.has_lam
+    made = kinds.method(kind)
+    assert kinds.of({"a": made.plain("order", "has_lam")})["a"].has_lam == made.has_lam
     assert made.title == card["title"]
 
 
 def test_a_kind_that_does_not_exist_is_refused() -> None:
     with pytest.raises(Refusal, match="there is no method of the kind 'voxel'; there are "):
-        methods.card("voxel")
+        kinds.card("voxel")
 
 
 def test_two_settings_of_one_kind_are_two_methods() -> None:
@@ -48,27 +49,27 @@ CARD = {"title": "x", "order": 1, "colour": "#000000", "marker": "o", "trained":
 
 def make_up(monkeypatch: pytest.MonkeyPatch, said: dict[str, Any]) -> None:
     """Let there be a kind of method with a card of its own."""
-    known = methods.card
-    monkeypatch.setattr(methods, "card", lambda kind: {**CARD, **said} if kind == "made_up" else known(kind))
-    monkeypatch.setattr(methods, "kinds", lambda: ["made_up"])
+    known = kinds.card
+    monkeypatch.setattr(kinds, "card", lambda kind: {**CARD, **said} if kind == "made_up" else known(kind))
+    monkeypatch.setattr(kinds, "names", lambda: ["made_up"])
 
 
 @pytest.mark.parametrize(
     ("said", "expected"),
     [
-        ({"uses_loss": False, "has_lam": False, "seeds": "never"}, [(None, None)]),
-        ({"uses_loss": True, "has_lam": False, "seeds": "never"}, [("mse", None), ("deepsim_ae", None)]),
+        ({"uses_loss": False, "has_lam": False, "seeded": False}, [(None, None)]),
+        ({"uses_loss": False, "has_lam": True, "seeded": True}, [(None, 1), (None, 2)]),
         (
-            {"uses_loss": True, "has_lam": True, "seeds": "always"},
+            {"uses_loss": True, "has_lam": True, "seeded": True},
             [("mse", 1), ("mse", 2), ("deepsim_ae", 1), ("deepsim_ae", 2)],
         ),
         # the extractor of deepsim_ae is trained here, and its seed is the run's
         (
-            {"uses_loss": True, "has_lam": True, "seeds": "drawn"},
+            {"uses_loss": True, "has_lam": True, "seeded": False},
             [("mse", None), ("deepsim_ae", 1), ("deepsim_ae", 2)],
         ),
     ],
-    ids=["given", "no seeds", "network", "drawn"],
+    ids=["given", "drawing", "network", "drawn"],
 )
 def test_a_method_has_the_runs_that_its_card_says(said: dict[str, Any], expected: list, monkeypatch) -> None:
     make_up(monkeypatch, said)
@@ -79,8 +80,25 @@ def test_a_method_has_the_runs_that_its_card_says(said: dict[str, Any], expected
 
 
 def test_a_loss_that_draws_noise_in_volumes_alone_has_seeds_there_alone(monkeypatch) -> None:
-    make_up(monkeypatch, {"uses_loss": True, "has_lam": True, "seeds": "drawn"})
+    make_up(monkeypatch, {"uses_loss": True, "has_lam": True, "seeded": False})
     datasets = {"mni-brain": None, "mni-brain-3d": None}
     config = {"methods": {"made_up": None}, "losses": {"deepsim_vgg": None}, "datasets": datasets, "seeds": [1, 2]}
     runs = list(Study.load(SMALL | config).runs())
     assert [(run.dataset, run.seed) for run in runs] == [("mni-brain", None), ("mni-brain-3d", 1), ("mni-brain-3d", 2)]
+
+
+@pytest.mark.parametrize("lacking", ["uses_loss", "has_lam", "seeded"])
+def test_a_network_without_what_a_training_has_is_refused(lacking: str, tmp_path, monkeypatch) -> None:
+    card = {**CARD, "uses_loss": True, "has_lam": True, "seeded": True, "trained": True, lacking: False}
+    (tmp_path / "odd.py").write_text(f"CARD = {card}\n")
+    monkeypatch.setattr(kinds, "FOLDERS", (tmp_path,))
+    with pytest.raises(Refusal, match=f"the CARD says `trained`, but not `{lacking}`; a training has"):
+        kinds.card("odd")
+
+
+def test_extractors_of_losses_that_only_their_landscape_uses_are_made(monkeypatch) -> None:
+    make_up(monkeypatch, {"uses_loss": False, "has_lam": False, "seeded": False})
+    losses = {"deepsim_ae": None, "deepsim_vgg": None}
+    study = Study.load(SMALL | {"methods": {"made_up": None}, "losses": losses, "seeds": [1, 2]})
+    assert list(study.pretrainings()) == [("mni-brain", "autoencoder", 1)]
+    assert study.published == ["vgg"]

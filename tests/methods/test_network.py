@@ -17,7 +17,8 @@ from likeness.data.preparation import prepare
 from likeness.data.store import Dataset
 from likeness.geometry import diffusion_energy, warp
 from likeness.methods import network
-from likeness.methods.network import NetworkTask, Recipe, displacements, load_network, train_grid
+from likeness.methods.network import NetworkTask, Recipe, train_grid
+from likeness.methods.prediction import displacements, load_network
 from likeness.training.augmentation import Augmentation
 from likeness.training.trainer import Schedule, Trainer
 from likeness.userinput.refusals import Refusal

@@ -16,7 +16,7 @@ import yaml
 from builders import make_dataset
 
 from likeness.config.study import Study
-from likeness.datasets import recipes
+from likeness.datasets import catalogue
 from likeness.extractors import autoencoder, sources
 from likeness.planning.costs import measured, recorded
 from likeness.planning.forecast import Forecast, Kind, Price, Seconds, forecast, model, plan
@@ -77,7 +77,7 @@ def test_more_work_takes_more_time(more: dict[str, Any]) -> None:
 def test_kept_fields_take_space_at_the_end_and_others_only_while_their_jobs_run() -> None:
     gone, kept = guess(), guess(keep_fields=True)
     assert kept.peak_gb(2) == kept.kept_gb > gone.kept_gb
-    extent = recipes.size("mni-brain", {})
+    extent = catalogue.size("mni-brain", {})
     fields = 2 * 4 * prod(extent.shape) * sum(extent.pairs.values()) * 3 / 1e9
     assert gone.peak_gb(1) - gone.kept_gb == pytest.approx(fields, rel=0.1)
     assert gone.peak_gb(2) - gone.kept_gb == pytest.approx(2 * fields, rel=0.1)
@@ -177,7 +177,7 @@ def test_an_extractor_of_a_dataset_that_is_not_run_is_trained_there() -> None:
 def train_records(study: Study, recipe: Mapping[str, Any] | None = None, **record: Any) -> None:
     """Leave what a run of the study would: the sizes of its data, and of every training its recipe and record."""
     results = Path(study.results)
-    extent = recipes.size("mni-brain", {})
+    extent = catalogue.size("mni-brain", {})
     rows = [f"{split},a,b" for split, count in extent.pairs.items() for _ in range(count)]
     write(results / "data/mni-brain/dataset.yaml", yaml.safe_dump({"shape": list(extent.shape)}))
     write(results / "data/mni-brain/pairs.csv", "\n".join(["split,moving,fixed", *rows]))

@@ -17,7 +17,7 @@ import pandas as pd
 
 from likeness.evaluation.table import COLUMNS as TABLE
 from likeness.evaluation.table import TYPES
-from likeness.methods import UNREGISTERED, Method, method
+from likeness.methods.kinds import UNREGISTERED, Method, method
 from likeness.results import KEYS, Run
 
 COLUMNS = [*TABLE, "chosen"]
@@ -35,16 +35,16 @@ NONE = method(UNREGISTERED)
 
 def made_up(name: str, **said: object) -> Method:
     """Make a method up, of no kind that exists."""
-    card = {"title": name.title(), "order": 500, "colour": "#000000", "marker": "d", "seeds": "never", "trained": False}
+    card = {"title": name.title(), "order": 500, "colour": "#000000", "marker": "d", "seeded": False, "trained": False}
     return Method(**{"name": name, "kind": name, "uses_loss": False, "has_lam": False, **card, **said})
 
 
 METHODS = {
     "voxelmorph": method("voxelmorph"),
-    "transmorph": made_up("transmorph", uses_loss=True, has_lam=True, seeds="always", trained=True),
+    "transmorph": made_up("transmorph", uses_loss=True, has_lam=True, seeded=True, trained=True),
     # each has a part of what a network has
     "given": made_up("given"),
-    "direct": made_up("direct", uses_loss=True, seeds="drawn"),
+    "direct": made_up("direct", uses_loss=True),
     "classical": made_up("classical", has_lam=True, colour="#D55E00", marker="H"),
     UNREGISTERED: NONE,
 }
@@ -137,7 +137,7 @@ class Study:
             Run(made.name, name, loss, variant, seed)
             for name in self.named
             for loss, variant in (self.combinations(made) if METHODS[name].uses_loss else [(None, None)])
-            for seed in (self.seeds if METHODS[name].seeds == "always" else [None])
+            for seed in (self.seeds if METHODS[name].seeded else [None])
         ]
 
     def _dataset(self, made: Made) -> list[tuple]:

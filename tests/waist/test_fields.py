@@ -36,6 +36,14 @@ def test_what_is_written_is_read(folder: Path) -> None:
     ]
 
 
+def test_a_field_of_another_precision_is_read_in_single_precision(folder: Path) -> None:
+    np.savez(folder / "0.3" / "a+b.npz", displacement=np.ones((*SHAPE, 2), np.float64))
+    found = Fields.open(folder)
+    field = found.read(found.searches[0], "a", "b")
+    assert field is not None
+    assert field.dtype == np.float32
+
+
 def test_a_method_without_a_weight_has_one_field_for_each_pair(tmp_path: Path) -> None:
     fields.write(tmp_path, None, "a", "b", np.ones((*SHAPE, 2)))
     fields.write_manifest(tmp_path, SHAPE, [Search(None)])
@@ -80,7 +88,14 @@ def test_a_field_that_is_none_is_refused(folder: Path, damage, words: str) -> No
 
 
 @pytest.mark.parametrize(
-    "text", [None, "{", "[]", json.dumps({"format": 2, "shape": [6, 5], "searches": []}), '{"format": 1}']
+    "text",
+    [
+        *(None, "{", "[]", '{"format": 1}'),
+        json.dumps({"format": 2, "shape": [6, 5], "searches": []}),
+        json.dumps({"format": 1, "shape": [6, 5], "searches": [{"lam": "strong"}]}),
+        json.dumps({"format": 1, "shape": [6, 5], "searches": [{"lam": 0.3}, {"lam": 0.3}]}),
+        json.dumps({"format": 1, "shape": "wide", "searches": []}),
+    ],
 )
 def test_a_manifest_that_is_none_is_refused(folder: Path, text: str | None) -> None:
     manifest = folder / fields.MANIFEST

@@ -15,7 +15,7 @@ from project import copy_project, outside_make
 
 from likeness import losses
 from likeness.config.study import Study, read
-from likeness.datasets import recipes
+from likeness.datasets import catalogue, recipes
 from likeness.userinput.refusals import ConfigurationError, Refusal
 
 BASE: dict[str, Any] = {"title": "t", "datasets": {"mni-brain": None}, "losses": {"mse": None, "ncc": None}}
@@ -49,19 +49,25 @@ def refusal(change: dict[str, Any]) -> str:
             {"methods": {"unregistered": {"kind": "voxelmorph"}}},
             "key 'methods.unregistered': the name is taken by the pairs as they are; choose another",
         ),
-        ({"networks": {"voxelmorph": None}}, "key 'networks': it is called `methods` now; move it there"),
-        ({"weights": {"folder": "x"}}, "key 'weights': it is called `checkpoints` now; move it there"),
+        (
+            {"methods": {"ncc": {"kind": "voxelmorph"}}},
+            "key 'methods.ncc': the name is taken by a loss, beside which tables show it; choose another",
+        ),
+        ({"networks": {"voxelmorph": None}}, "a key has another name now: 'networks' is `methods`; move what"),
+        ({"weights": {"folder": "x"}}, "a key has another name now: 'weights' is `checkpoints`; move"),
         (
             {"training": {"grid": [1]}},
-            "key 'training.grid': it is called `training.lambda.grid` now; move it there",
+            "a key has another name now: 'training.grid' is `training.lambda.grid`; move what stands there",
         ),
         (
-            {"losses": {"ncc": {"grid": [1]}}},
-            "key 'losses.ncc.grid': it is called `losses.<name>.lambda.grid` now; move it there",
+            {"losses": {"ncc": {"grid": [1]}}, "networks": {}, "training": {"weights": "raw"}},
+            "keys have another name now: 'networks' is `methods`, 'training.weights' is `training.lambda.scale`, "
+            "'losses.ncc.grid' is `losses.ncc.lambda.grid`; move what stands there",
         ),
         (
             {"datasets": {"mni-brain": {"training": {"weights": "raw"}}}},
-            "key 'datasets.mni-brain.training.weights': it is called `training.lambda.scale` now; move it there",
+            "a key has another name now: 'datasets.mni-brain.training.weights' is "
+            "`datasets.mni-brain.training.lambda.scale`; move what stands there",
         ),
         ({"losses": {"msee": None}}, "key 'losses.msee': there is no loss 'msee'; did you mean 'mse'?"),
         (
@@ -299,7 +305,7 @@ def test_options_of_recipes_are_known_without_importing_them(name: str) -> None:
 @pytest.mark.parametrize("name", recipes.RECIPES)
 def test_recipes_refuse_in_a_job_only_what_parsing_lets_pass(name: str, tmp_path: Path) -> None:
     """What lies just beyond a limit is refused by the recipe itself, so that the limits are neither lax nor idle."""
-    limits = recipes.limits(name)
+    limits = catalogue.limits(name)
     assert set(limits) <= set(recipes.defaults(name))
     for option, rule in limits.items():
         if "minimum" in rule:

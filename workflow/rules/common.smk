@@ -14,7 +14,7 @@ from likeness.runtime import jobs, locks
 from likeness import figures, results
 from likeness import losses as cards
 from likeness.data import layout
-from likeness.methods import UNREGISTERED
+from likeness.methods.kinds import UNREGISTERED
 from likeness.results import Run
 from likeness.datasets import recipes
 from likeness.config.study import Study, check_results, read

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from likeness import methods
+from likeness.methods import kinds
 from likeness.results import KEYS
 from likeness.runtime.atomic import whole
 from likeness.runtime.jobs import logged
@@ -33,7 +33,7 @@ def searches(paths: list[str]) -> pd.DataFrame:
 
 
 def main(snakemake) -> None:
-    known = methods.of(snakemake.params.methods)
+    known = kinds.of(snakemake.params.methods)
     scores = read(snakemake.input.scores)
     selection = choose(candidates(scores.filter(pc.field("split") == "val").to_pandas(), known))
     chosen = mark(scores.select([*KEYS, "lam"]).to_pandas(), selection, known)["chosen"]

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from likeness import methods
 from likeness.data.store import Dataset
 from likeness.figures import style
+from likeness.methods import kinds
 from likeness.results import Run
 from likeness.runtime.jobs import logged
 from likeness.statistics.aggregate import read_csv
@@ -27,7 +27,7 @@ READERS = {
     "datasets": lambda snakemake: {d.name: d.meta for d in map(Dataset.open, snakemake.input.datasets)},
     "prepared": lambda snakemake: {d.name: d for d in map(Dataset.open, snakemake.input.prepared)},
     "samples": samples,
-    "methods": lambda snakemake: methods.of(snakemake.params.methods),
+    "methods": lambda snakemake: kinds.of(snakemake.params.methods),
     "scale": lambda snakemake: snakemake.params.scale,
 }
 """What there is, by the keyword that ``draw`` takes it as."""

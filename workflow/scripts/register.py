@@ -13,7 +13,7 @@ def main(snakemake) -> None:
     from likeness import fields
     from likeness.data.loading import Loader
     from likeness.data.store import Dataset
-    from likeness.methods.network import displacements, load_network, searches
+    from likeness.methods.prediction import displacements, load_network, searches
     from likeness.training.device import make_device
 
     dataset = Dataset.open(snakemake.input.dataset)

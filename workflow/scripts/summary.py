@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from likeness import methods
+from likeness.methods import kinds
 from likeness.runtime.jobs import logged
 from likeness.statistics.aggregate import write_csv
 from likeness.statistics.summary import summarise
@@ -10,7 +10,7 @@ from likeness.statistics.summary import summarise
 
 def main(snakemake) -> None:
     metrics = pd.read_parquet(snakemake.input.metrics)
-    known = methods.of(snakemake.params.methods)
+    known = kinds.of(snakemake.params.methods)
     write_csv(summarise(metrics, known, **snakemake.params.statistics), snakemake.output.table)
 
 

@@ -17,12 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
+from likeness.imageio.displacement import KEY, save
 from likeness.results import ABSENT
 from likeness.runtime.atomic import write_json
 from likeness.userinput.refusals import Refusal, made_anew
 
-KEY = "displacement"
-"""Of the array in its archive."""
 MANIFEST = "fields.json"
 FORMAT = 1
 
@@ -42,12 +41,6 @@ class Search:
     iterations: int | None = None
     converged: bool | None = None
     diverged: bool = False
-
-
-def save(path: Path, displacement: np.ndarray, *, compressed: bool = True) -> None:
-    """Write one field ``(*spatial, dims)`` as ``.npz``."""
-    write_archive = np.savez_compressed if compressed else np.savez
-    write_archive(path, allow_pickle=False, **{KEY: displacement.astype(np.float32, copy=False)})
 
 
 def write(folder: Path, lam: float | None, moving: str, fixed: str, displacement: np.ndarray) -> None:
@@ -91,7 +84,11 @@ class Fields:
                 msg = f"format {found['format']}, not {FORMAT}"
                 raise ValueError(msg)
             searches = tuple(Search(**search) for search in found["searches"])
-            return cls(Path(folder), tuple(found["shape"]), searches)
+            lams = [search.lam if search.lam is None else f"{float(search.lam):g}" for search in searches]
+            if len(set(lams)) < len(lams):
+                msg = "one λ twice"
+                raise ValueError(msg)
+            return cls(Path(folder), tuple(int(size) for size in found["shape"]), searches)
         except (OSError, ValueError, KeyError, TypeError) as error:
             msg = f"{path}: is no manifest of displacement fields ({error}); delete {folder} and run again"
             raise Refusal(msg) from error
@@ -117,7 +114,7 @@ class Fields:
         if displacement.shape != wanted or displacement.dtype.kind != "f":
             msg = f"has {displacement.dtype} of shape {displacement.shape}, but the fixed grid needs floats of shape "
             raise made_anew(path, msg + f"{wanted}", self.folder)
-        return displacement
+        return displacement.astype(np.float32, copy=False)
 
 
 def _place(folder: Path, lam: float | None, moving: str, fixed: str) -> Path:

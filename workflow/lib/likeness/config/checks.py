@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import yaml
 
-from likeness import extractors, losses, methods
+from likeness import extractors, losses
 from likeness.data import layout
-from likeness.datasets import recipes
+from likeness.datasets import catalogue, recipes
 from likeness.extractors import sources
 from likeness.losses import TRAINED_ON
+from likeness.methods import kinds
 from likeness.userinput import schemas
 from likeness.userinput.refusals import ConfigurationError, DatasetError, plain, suggest
 
@@ -29,19 +30,20 @@ RENAMED = {
     "weights": "checkpoints",
     "training.weights": "training.lambda.scale",
     "training.grid": "training.lambda.grid",
-    "datasets.*.training.weights": "training.lambda.scale",
-    "datasets.*.training.grid": "training.lambda.grid",
-    "losses.*.grid": "losses.<name>.lambda.grid",
+    "datasets.*.training.weights": "datasets.*.training.lambda.scale",
+    "datasets.*.training.grid": "datasets.*.training.lambda.grid",
+    "losses.*.grid": "losses.*.lambda.grid",
 }
 """Keys that former versions had, ``*`` for any name, and what they are called now."""
 
 
 def check_renamed(config: Mapping[str, Any], file: str) -> None:
-    """Refuse a key that is called otherwise now.
+    """Refuse keys that are called otherwise now.
 
     Raises:
-        ConfigurationError: at the first one.
+        ConfigurationError: that names all of them.
     """
+    found = []
 
     def find(block: Any, steps: Sequence[str]) -> Iterator[list[str]]:
         if isinstance(block, Mapping):
@@ -50,8 +52,12 @@ def check_renamed(config: Mapping[str, Any], file: str) -> None:
 
     for old, new in RENAMED.items():
         for path in find(config, old.split(".")):
-            msg = f"{plain(file)}: key '{plain('.'.join(path))}': it is called `{new}` now; move it there"
-            raise ConfigurationError(msg)
+            name = path[1] if "*" in old else ""
+            found.append(f"'{plain('.'.join(path))}' is `{plain(new.replace('*', name))}`")
+    if found:
+        keys = "keys have" if len(found) > 1 else "a key has"
+        msg = f"{plain(file)}: {keys} another name now: {', '.join(found)}; move what stands there"
+        raise ConfigurationError(msg)
 
 
 def check(study: Study) -> None:
@@ -86,10 +92,12 @@ def _check_results(study: Study) -> None:
 
 
 def _check_methods(study: Study) -> None:
-    known = methods.kinds()
+    known = kinds.names()
     for name, entry in study.config["methods"].items():
-        if name == methods.UNREGISTERED:
+        if name == kinds.UNREGISTERED:
             refuse(study, f"methods.{name}", "the name is taken by the pairs as they are; choose another")
+        if name in losses.names():
+            refuse(study, f"methods.{name}", "the name is taken by a loss, beside which tables show it; choose another")
         kind = entry.get("kind", name)
         if kind not in known:
             key = f"methods.{name}.kind" if "kind" in entry else f"methods.{name}"
@@ -170,8 +178,8 @@ def _check_datasets(study: Study) -> None:
                 hint = suggest(recipe, list(recipes.RECIPES))
                 refuse(study, f"datasets.{name}", f"there is no built-in recipe '{recipe}'; {hint} or give `folder`")
             owner, known = f"recipe '{recipe}'", recipes.defaults(recipe)
-            _check_options(study, f"datasets.{name}.options", owner, entry["options"], known, recipes.limits(recipe))
-            study.capabilities[name] = recipes.describe(recipe)
+            _check_options(study, f"datasets.{name}.options", owner, entry["options"], known, catalogue.limits(recipe))
+            study.capabilities[name] = catalogue.describe(recipe)
 
 
 def _check_transfers(study: Study) -> None:

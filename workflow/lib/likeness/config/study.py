@@ -15,12 +15,13 @@ from typing import Any
 
 import yaml
 
-from likeness import losses, methods
+from likeness import losses
 from likeness.config import checks
 from likeness.data import contents
 from likeness.extractors import sources
 from likeness.losses import TRAINED_ON
-from likeness.methods import Method
+from likeness.methods import kinds
+from likeness.methods.kinds import Method
 from likeness.results import Run
 from likeness.runtime.atomic import probe
 from likeness.runtime.published import Source, missing
@@ -102,18 +103,12 @@ def _complete(value: Any, rule: Mapping[str, Any]) -> Any:
 
 
 def _overlay(base: Mapping[str, Any], over: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    """Complete a dataset's budget: its own entries over the study's over the defaults."""
-    return _complete(_merged(base, over), schema()["$defs"][kind])
+    """Complete a dataset's budget: its own entries over the study's over the defaults.
 
-
-def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay entries over others, those of a block over those of the same block."""
-    inner = {
-        key: _merged(base[key], value)
-        for key, value in over.items()
-        if isinstance(value, Mapping) and isinstance(base.get(key), Mapping)
-    }
-    return {**base, **over, **inner}
+    Of ``lambda`` scale and grid are two entries, while another augmentation stands in place of the study's.
+    """
+    both = {key: {**base[key], **over[key]} for key in ("lambda",) if key in base and key in over}
+    return _complete({**base, **over, **both}, schema()["$defs"][kind])
 
 
 @dataclass(frozen=True)
@@ -179,8 +174,8 @@ class Study:
     @cached_property
     def methods(self) -> dict[str, Method]:
         """Methods of the study by name, in the order of the configuration, the unregistered pairs last."""
-        named = {name: methods.method(name, entry.get("kind")) for name, entry in self.config["methods"].items()}
-        return {**named, methods.UNREGISTERED: methods.method(methods.UNREGISTERED)}
+        named = {name: kinds.method(name, entry.get("kind")) for name, entry in self.config["methods"].items()}
+        return {**named, kinds.UNREGISTERED: kinds.method(kinds.UNREGISTERED)}
 
     @property
     def seeds(self) -> list[int]:
@@ -258,11 +253,9 @@ class Study:
 
     def _seeds(self, dataset: str, name: str, loss: str | None) -> Sequence[int | None]:
         """List the seeds of the runs of a method: one run stands for all where nothing is drawn."""
-        drawn = {"always": True, "never": False}.get(self.methods[name].seeds)
-        if drawn is None:
-            dims = self.capabilities[dataset]["spatial_dims"]
-            drawn = loss is not None and (losses.draws_noise(loss, dims) or self.trains_extractor(loss))
-        return self.seeds if drawn else [None]
+        method, dims = self.methods[name], self.capabilities[dataset]["spatial_dims"]
+        drawn = loss is not None and (losses.draws_noise(loss, dims) or self.trains_extractor(loss))
+        return self.seeds if method.seeded or drawn else [None]
 
     def left_out(self, dataset: str, loss: str, variant: str) -> str | None:
         """Say in a sentence why a variant with another dataset's extractor leaves a dataset out; ``None`` otherwise."""
@@ -283,13 +276,15 @@ class Study:
 
     def pretrainings(self) -> Iterator[tuple[str, str, int]]:
         """List every extractor that the workflow trains: dataset, extractor, seed."""
-        found = {
-            (*learnt, run.seed): None
-            for run in self.runs()
-            if run.loss and run.variant and run.seed is not None
-            if (learnt := self.trained_extractor(run.dataset, run.loss, run.variant))
-        }
-        yield from found
+        # where no method uses a loss, its landscape does, by the first seed
+        seeds = self.seeds if any(method.uses_loss for method in self.methods.values()) else self.seeds[:1]
+        learnt = dict.fromkeys(
+            found
+            for dataset in self.datasets
+            for loss, variant in self.combinations(dataset)
+            if (found := self.trained_extractor(dataset, loss, variant))
+        )
+        yield from ((*found, seed) for found in learnt for seed in seeds)
 
     def source(self, extractor: str) -> Source:
         """Give the files of an extractor whose weights are published, of the model and with the hashes of the study."""
@@ -297,8 +292,9 @@ class Study:
 
     @cached_property
     def published(self) -> list[str]:
-        """Extractors with published weights that a training needs."""
-        needed = dict.fromkeys(losses.card(run.loss)["extractor"] for run in self.runs() if run.loss)
+        """Extractors with published weights that a loss of the study needs."""
+        used = (losses.card(loss)["extractor"] for dataset in self.datasets for loss, _ in self.combinations(dataset))
+        needed = dict.fromkeys(used)
         return [name for name in needed if name and sources.source(name)]
 
     @property

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from likeness.data.store import Dataset, Sample
+
+T = TypeVar("T")
 
 CACHE_BYTES = 4 * 1024**3
 """Memory for images that were read; datasets beyond it are read anew when they come up."""
@@ -58,3 +61,8 @@ class Loader:
     def masks(self, names: Sequence[str]) -> Tensor | None:
         """Give masks ``(batch, 1, *spatial)``, 1 where there is content, or ``None`` if one image has none."""
         return self._batch(names, "mask")
+
+
+def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """Cut a sequence into parts of ``size`` items; the last one may be shorter."""
+    return (items[start : start + size] for start in range(0, len(items), size))

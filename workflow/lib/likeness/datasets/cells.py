@@ -7,7 +7,7 @@ walls drift and organelles appear and vanish from section to section by anatomy,
 section is thick (vesicles, the grain of the cytoplasm, noise) is drawn anew for every section.
 
 The constants are calibrated to the training tiles of real data: Gerhard et al., Segmented anisotropic ssTEM dataset of
-neural tissue, doi:10.6084/m9.figshare.856713. :mod:`likeness.data.texture` measures what they are calibrated to.
+neural tissue, doi:10.6084/m9.figshare.856713. ``tests/support/texture.py`` measures what they are calibrated to.
 
 Lengths are in pixels of 4.6 nm. Depth is compressed by the elongation of the cells across the sections, so that in
 the phantom's own coordinates every structure is isotropic.

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from likeness import fields
+from likeness.imageio import displacement as archive
 
 FOLDERS = {"image": "images", "label": "labels", "mask": "masks", "unmatched": "unmatched", "field": "fields"}
 """Where the files of each part lie in the dataset's folder."""
@@ -71,7 +71,7 @@ def write_labels(path: Path, labels: np.ndarray, spacing: Sequence[float]) -> No
 def write_field(path: Path, displacement: np.ndarray) -> None:
     """Write a true displacement ``(*spatial, dims)``, voxels, as ``.npz`` with the key ``displacement``."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    fields.save(path, displacement, compressed=False)
+    archive.save(path, displacement, compressed=False)
 
 
 def write_tables(folder: Path, meta: dict[str, Any], images: list[dict[str, Any]], pairs: list[dict[str, Any]]) -> None:

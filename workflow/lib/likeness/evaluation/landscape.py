@@ -101,7 +101,7 @@ def gold_standards(dataset: Dataset, count: int) -> list[Gold]:
         return found
     # images that move to the same one are replaced by the same one of its subject
     wanted = dict.fromkeys((dataset.images.modality[moving], fixed) for moving, fixed in pairs)
-    if found := [gold for one in _spread([*wanted], count) if (gold := _same_person(dataset, *one))]:
+    if found := [gold for one in _spread([*wanted], count) if (gold := _same_subject(dataset, *one))]:
         return found
     names = dict.fromkeys(fixed for _, fixed in pairs)
     return [_at_rest(dataset, SAME_IMAGE, name, name) for name in _spread([*names], count)]
@@ -120,7 +120,7 @@ def _true_field(dataset: Dataset, moving: str, fixed: str) -> Gold | None:
     return Gold(TRUE_FIELD, moving, fixed, to_tensor(truth.displacement), truth.counterpart)
 
 
-def _same_person(dataset: Dataset, modality: str, fixed: str) -> Gold | None:
+def _same_subject(dataset: Dataset, modality: str, fixed: str) -> Gold | None:
     table, label = dataset.images, dataset.load(fixed).label
     subject = table.subject[fixed]
     if label is None or not subject or modality == table.modality[fixed]:

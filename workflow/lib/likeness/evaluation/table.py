@@ -12,6 +12,7 @@ from likeness.data.store import Dataset
 from likeness.evaluation.scores import PairScorer
 from likeness.fields import Fields
 from likeness.results import Run
+from likeness.userinput.refusals import Refusal
 
 COLUMNS = (
     *("dataset", "split", "method", "loss", "variant", "seed", "lam"),
@@ -39,6 +40,9 @@ def score_fields(dataset: Dataset, fields: Fields, run: Run) -> pd.DataFrame:
     Raises:
         Refusal: if the field of a pair is missing or not on the grid of the dataset.
     """
+    if fields.shape != dataset.shape:
+        msg = f"{fields.folder}: has fields on a grid of {fields.shape} voxels, but {dataset.name} has {dataset.shape}"
+        raise Refusal(msg + "; delete it and run again, so that it is made anew")
     diverged = np.full((*dataset.shape, dataset.spatial_dims), np.nan, np.float32)
 
     def displacements(moving: str, fixed: str) -> dict[float, np.ndarray | None]:

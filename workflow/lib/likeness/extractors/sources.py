@@ -19,14 +19,13 @@ may then name another.
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Mapping
-from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from likeness.runtime.published import File, Source, address
+from likeness.userinput import cards
 from likeness.userinput.refusals import Refusal
 
 FOLDER = Path(__file__).parent
@@ -42,18 +41,13 @@ def source(extractor: str) -> Source | None:
     path = FOLDER / f"{extractor}.py"
     if not path.is_file():
         return None
+    if not cards.states(path, "SOURCE"):
+        return None
     try:
-        tree = ast.parse(path.read_bytes())
-    except (SyntaxError, ValueError) as error:
-        msg = f"{path}: line {getattr(error, 'lineno', None) or 1} is no Python ({error.args[0]}); mend it"
-        raise Refusal(msg) from None
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["SOURCE"]:
-            with suppress(ValueError, KeyError, TypeError, AttributeError):
-                return _source(extractor, ast.literal_eval(node.value))
-            msg = f"{path}: SOURCE is no literal with file, url, sha256, bytes, licence and by_hand; "
-            raise Refusal(msg + "write it as likeness/extractors/sources.py says")
-    return None
+        return _source(extractor, cards.literal(path, "SOURCE"))
+    except (KeyError, TypeError, AttributeError):
+        msg = f"{path}: SOURCE is no literal with file, url, sha256, bytes, licence and by_hand; "
+        raise Refusal(msg + "write it as likeness/extractors/sources.py says") from None
 
 
 def _source(extractor: str, said: Mapping[str, Any]) -> Source:

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 
 from likeness.figures import style
 from likeness.figures.style import Entry, Panel
-from likeness.methods import UNREGISTERED, Methods
+from likeness.methods.kinds import UNREGISTERED, Methods
 from likeness.results import KEYS
 from likeness.statistics.selection import primary_metric
 

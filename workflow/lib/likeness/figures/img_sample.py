@@ -23,7 +23,7 @@ from likeness.data.store import Dataset
 from likeness.figures import style
 from likeness.figures.slices import FIXED, MOVING, as_picture, pixel, shown_axes
 from likeness.figures.style import Entry, Panel
-from likeness.methods import Methods
+from likeness.methods.kinds import Methods
 from likeness.results import Run
 from likeness.statistics.aggregate import overall
 from likeness.statistics.selection import primary_metric

@@ -17,7 +17,7 @@ from matplotlib.patches import Patch
 
 from likeness.figures import style
 from likeness.figures.style import Entry, Panel
-from likeness.methods import UNREGISTERED, Methods
+from likeness.methods.kinds import UNREGISTERED, Methods
 from likeness.statistics.aggregate import observations, overall
 from likeness.statistics.selection import primary_metric
 

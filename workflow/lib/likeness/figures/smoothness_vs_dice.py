@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 
 from likeness.figures import style
 from likeness.figures.style import Entry, Panel
-from likeness.methods import UNREGISTERED, Methods
+from likeness.methods.kinds import UNREGISTERED, Methods
 from likeness.statistics.aggregate import COMPARED, observations, overall, spread
 from likeness.statistics.selection import primary_metric
 

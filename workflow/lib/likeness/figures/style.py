@@ -21,7 +21,7 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Annotation, Text
 
 from likeness import figures
-from likeness.methods import UNREGISTERED, Methods
+from likeness.methods.kinds import UNREGISTERED, Methods
 from likeness.runtime.atomic import whole
 
 WIDTH = 7.2
@@ -233,7 +233,7 @@ class Panel:
 
 
 def panels(table: pd.DataFrame, datasets: Mapping[str, Mapping[str, Any]], methods: Methods) -> list[Panel]:
-    """List the panels of a study: one for every dataset and method that uses losses, or one for every dataset.
+    """List the panels of a study: one for every dataset and method that uses losses, or for a dataset without such.
 
     Args:
         table: any table with the columns ``dataset`` and ``method``.
@@ -244,10 +244,11 @@ def panels(table: pd.DataFrame, datasets: Mapping[str, Mapping[str, Any]], metho
     others = [name for name, method in methods.items() if not method.uses_loss]
     leading = [name for name, method in methods.items() if method.uses_loss and name in set(table.method)]
     found = []
-    for lead in [[name] for name in leading] or [others]:
+    for lead in [*([name] for name in leading), []]:
         for name in datasets:
-            if any((name, method) in present for method in lead):
-                title = f"{name}, {methods[lead[0]].title}" if len(leading) > 1 else name
+            led = {dataset for dataset, method in present if method in leading}
+            if any((name, method) in present for method in (lead or others)) and (lead or name not in led):
+                title = f"{name}, {methods[lead[0]].title}" if lead and len(leading) > 1 else name
                 found.append(Panel(name, frozenset([*lead, *others]), title, bool(datasets[name].get("stress_test"))))
     return found
 

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 
 from likeness.figures import style
 from likeness.figures.style import Entry, Panel
-from likeness.methods import Methods
+from likeness.methods.kinds import Methods
 from likeness.statistics.aggregate import COMPARED
 from likeness.statistics.selection import candidates, choose
 
@@ -22,7 +22,7 @@ CARD = {
     "reads": ["metrics", "datasets", "methods", "scale"],
     "caption": """\
 **The choice of λ.** The primary score of the validation pairs (EPE: end-point error in the dataset's unit, otherwise
-Dice) against the regularisation weight λ, on a logarithmic axis; the mean over seeds. Balanced weights are given
+Dice) against the regularisation weight λ, on a logarithmic axis; the mean over seeds. On the balanced scale λ is given
 relative to the λ at which dissimilarity and regulariser pull equally hard, so that all losses share one scale. The
 circle marks the λ chosen for test: the best score among those whose mean non-diffeomorphic volume (area in 2D) is at
 most 0.1 %. Hollow symbols fold more than that in at least one seed; if every λ does, the one that folds least is
@@ -47,7 +47,7 @@ def draw(
         metrics: the metrics table.
         datasets: name → content of ``dataset.yaml``, in the order of the study.
         methods: of the study; those without λ are left out.
-        scale: ``"balanced"`` where λ is a multiple of the balanced weight, or ``"raw"``.
+        scale: ``"balanced"`` where λ is a multiple of the balanced λ₀, or ``"raw"``.
     """
     judged = candidates(metrics, methods)
     if not len(judged):
@@ -95,7 +95,7 @@ def _panel(axes: Axes, panel: Panel, points: pd.DataFrame, entries: list[Entry],
     if len(grid) <= 12:
         axes.set_xticks(grid, [f"{lam:g}" for lam in grid])
         axes.set_xticks([], minor=True)
-    axes.set_xlabel("λ, relative to the balanced weight" if scale == "balanced" else "λ")
+    axes.set_xlabel("λ, relative to the balanced one" if scale == "balanced" else "λ")
     metric, unit = points.iloc[0][["metric", "unit"]]
     axes.set_ylabel(f"Validation {style.metric(metric).label(unit, short=True)}")
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from likeness import fields
+from likeness.imageio import displacement
 from likeness.userinput.refusals import DatasetError, plain, refuse_path
 
 MOST_VOXELS = 512**3
@@ -210,15 +210,15 @@ def _invertible(matrix: np.ndarray) -> bool:
 @contextmanager
 def _npz(path: Path, _: bool) -> Iterator[Stored]:
     with np.load(path, allow_pickle=False) as arrays:
-        if fields.KEY not in arrays:
-            msg = f"{path}: has no array '{fields.KEY}'; save it as np.savez(path, {fields.KEY}=field)"
+        if displacement.KEY not in arrays:
+            msg = f"{path}: has no array '{displacement.KEY}'; save it as np.savez(path, {displacement.KEY}=field)"
             raise DatasetError(msg)
-        with arrays.zip.open(f"{fields.KEY}.npy") as file:
+        with arrays.zip.open(f"{displacement.KEY}.npy") as file:
             version = np.lib.format.read_magic(file)
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             shape, _fortran, dtype = read(file)
         capacity = _DEFLATED * path.stat().st_size
-        yield Stored(shape, dtype, capacity, lambda: arrays[fields.KEY])
+        yield Stored(shape, dtype, capacity, lambda: arrays[displacement.KEY])
 
 
 _OPENERS = {"PNG": _png, "TIFF": _tiff, "NIfTI": _nifti, "compressed NIfTI": _nifti, "NumPy arrays": _npz}

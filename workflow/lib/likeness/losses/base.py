@@ -18,7 +18,7 @@ requires       what a dataset must have, ``{"mask": "the reason, as a sentence"}
 invariances    intensity changes of one image that leave the value unchanged, of ``offset``, ``scale``, ``inversion``,
                ``monotone``
 grid           default multipliers s of the balanced regularisation weight
-raw_grid       regularisation weights λ of the papers' protocols, for ``weights: raw``
+raw_grid       regularisation weights λ of the papers' protocols, for ``lambda: {scale: raw}``
 limits         what each option may be beside of the kind of its default, as keywords of JSON Schema and ``odd``, for
                example ``{"window": {"odd": True, "minimum": 3}}``: what the loss would not take is then refused before
                any job; ``with`` names what another option has to be for this one to have an effect. May be left out

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -13,16 +13,16 @@ import torch
 from torch import Tensor, nn
 
 from likeness import networks
-from likeness.data.loading import Loader
+from likeness.data.loading import chunks
 from likeness.data.store import Dataset
 from likeness.evaluation.pair import PairJudge
-from likeness.fields import Search
 from likeness.geometry import to_array
 from likeness.losses.base import Registration
-from likeness.methods.objective import Objective, chunks
+from likeness.methods.objective import Objective
+from likeness.runtime import progress
 from likeness.runtime.atomic import read_json, whole, write_json
 from likeness.training.augmentation import Augmentation
-from likeness.training.checkpoint import load_weights, save_weights
+from likeness.training.checkpoint import save_weights
 from likeness.training.device import Precision, channels_last, make_device
 from likeness.training.randomness import shuffled
 from likeness.training.trainer import Outcome, Point, Schedule, Trainer
@@ -167,7 +167,7 @@ def train_grid(
     for lam in task.recipe.grid:
         record = work / f"{lam:g}.json"
         if not record.is_file():
-            label = f"{who['dataset']} {who['loss']} {lam:g}"
+            label = progress.label(who["dataset"], who["loss"], float(lam))
             outcome = task.train(base * lam, work / f"{lam:g}.checkpoint", label, saved)
             _save(outcome, lam, base * lam, work, who)
             saved()
@@ -196,48 +196,3 @@ def _save(outcome: Outcome, lam: float, raw: float, work: Path, who: dict[str, A
     }
     curve = [{**who, "lam": lam, **point._asdict()} for point in outcome.curve]
     write_json(work / f"{lam:g}.json", {"training": training, "curve": curve})
-
-
-def searches(models: Path) -> list[tuple[Search, str | None]]:
-    """Say of every λ of a training how its search ended, and the file of its network, ``None`` where it diverged.
-
-    A training counts as converged where its best validation came before the last one.
-
-    Raises:
-        Refusal: if a file is broken.
-    """
-    grid = read_json(models / "training.json", models)["grid"]
-    steps = read_json(models / "provenance.json", models)["recipe"]["steps"]
-    found = []
-    for entry in grid:
-        diverged = entry["diverged_at"] is not None
-        converged = not diverged and entry["best_step"] < steps
-        found.append((Search(entry["lam"], entry["best_step"], converged, diverged), entry["file"]))
-    return found
-
-
-def load_network(models: Path, file: str, shape: Sequence[int]) -> nn.Module:
-    """Load a trained network from the folder of its training.
-
-    Raises:
-        Refusal: if a file is broken, or the weights do not fit the architecture in ``provenance.json``.
-    """
-    recipe = read_json(models / "provenance.json", models)["recipe"]
-    network = networks.build(recipe["network"], shape, **recipe["architecture"])
-    return load_weights(network, models / file, models).eval()
-
-
-def displacements(
-    loader: Loader, network: nn.Module, pairs: Sequence[tuple[str, str]], batch: int
-) -> Iterator[tuple[tuple[str, str], np.ndarray]]:
-    """Predict the displacement ``(*spatial, dims)`` in voxels of each pair ``(moving, fixed)``, in order.
-
-    ``batch`` pairs at once: as many as a training step saw fit into memory, and PyTorch convolves small volumes that
-    come alone with a kernel that is ten times slower.
-    """
-    network.to(loader.device)
-    with torch.no_grad():
-        for part in chunks(pairs, batch):
-            moving, fixed = (list(side) for side in zip(*part, strict=True))
-            fields = network(loader.images(moving), loader.images(fixed)).split(1)
-            yield from zip(part, map(to_array, fields), strict=True)

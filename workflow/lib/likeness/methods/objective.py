@@ -6,9 +6,9 @@ training pairs, so that one range of s is fair to every loss; on the raw scale �
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,14 +16,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from likeness import extractors, losses
-from likeness.data.loading import Loader
+from likeness.data.loading import Loader, chunks
 from likeness.data.store import Dataset
 from likeness.geometry import diffusion_energy
 from likeness.losses.base import Registration, SimilarityLoss
 from likeness.training.augmentation import Augmentation, random_affine, resample
 from likeness.training.randomness import generator
-
-T = TypeVar("T")
 
 BALANCED = 8
 """So many training pairs set λ₀."""
@@ -121,8 +119,3 @@ class Objective:
             ]
             ratios += (pulls[0] / pulls[1]).tolist()
         return float(np.median(ratios))
-
-
-def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    """Cut a sequence into parts of ``size`` items; the last one may be shorter."""
-    return (items[start : start + size] for start in range(0, len(items), size))

@@ -10,6 +10,6 @@ CARD = {
     "marker": ".",
     "uses_loss": False,
     "has_lam": False,
-    "seeds": "never",
+    "seeded": False,
     "trained": False,
 }

@@ -21,7 +21,7 @@ CARD = {
     "marker": "o",
     "uses_loss": True,
     "has_lam": True,
-    "seeds": "always",
+    "seeded": True,
     "trained": True,
 }
 

@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from likeness import losses, results
-from likeness.datasets.recipes import Size
+from likeness.datasets.catalogue import Size
 from likeness.planning.forecast import START, Kind, Plan, Price, Seconds, deciding, model
 from likeness.runtime import gpus
 from likeness.runtime.atomic import write_json

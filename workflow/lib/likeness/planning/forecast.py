@@ -21,9 +21,9 @@ from likeness import figures, losses
 from likeness.config.study import Study
 from likeness.data import layout
 from likeness.data.pairs import SPLITS, complete
-from likeness.datasets.recipes import Size, size
+from likeness.datasets.catalogue import Size, size
 from likeness.imageio.images import read
-from likeness.methods import UNREGISTERED
+from likeness.methods.kinds import UNREGISTERED
 from likeness.results import PRETRAINED, Run
 from likeness.runtime.provenance import digest
 from likeness.runtime.published import File
@@ -69,7 +69,7 @@ KINDS = 4
 PART_BYTES = {"image": 4, "label": 2, "instances": 4, "mask": 1, "unmatched": 1}
 
 SCHEDULE = frozenset(
-    {"steps", "learning_rate", "validate_every", "checkpoint_every", "patience", "annealing", "lambda", "epochs"}
+    {"steps", "learning_rate", "validate_every", "checkpoint_every", "patience", "annealing", "lambda"}
 )
 """What a recipe says that does not decide the cost of a step."""
 JUDGES = {"train": 12, "pretrain": 16}

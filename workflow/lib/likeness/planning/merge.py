@@ -16,7 +16,7 @@ from typing import Any
 
 from likeness import losses, results
 from likeness.config.study import Study
-from likeness.methods import UNREGISTERED
+from likeness.methods.kinds import UNREGISTERED
 from likeness.results import Run
 from likeness.runtime.atomic import whole
 from likeness.runtime.provenance import code_digest, folder_digest

@@ -21,13 +21,15 @@ import yaml
 from scipy import ndimage, spatial
 from torch import nn
 
-from likeness import extractors, fields, networks
+from likeness import extractors, networks
 from likeness.data.loading import Loader
 from likeness.data.store import PARTS, Dataset
 from likeness.evaluation.scores import PairScorer
 from likeness.extractors.pretraining import pretrain
-from likeness.methods.network import NetworkTask, Recipe, displacements
+from likeness.imageio.displacement import save
+from likeness.methods.network import NetworkTask, Recipe
 from likeness.methods.objective import BALANCED
+from likeness.methods.prediction import displacements
 from likeness.planning.forecast import START, Price, Seconds, model
 from likeness.runtime.atomic import write_json
 from likeness.runtime.jobs import consumed
@@ -235,7 +237,7 @@ def _register(task: Mapping[str, Any], dataset: Dataset, scratch: Path) -> _Took
 
     def run() -> None:
         for _, field in displacements(loader, network, pairs, recipe["batch"]):
-            fields.save(path, field)
+            save(path, field)
 
     run()
     return _Took(NOTHING, _timed(run) / len(pairs), NOTHING, path.stat().st_size / 1e6)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from tqdm import tqdm
 
 
-def followed(steps: range, label: str) -> Iterable[int]:
-    """Show a bar while steps are gone through; those before the first of them count as done."""
-    return tqdm(steps, label, initial=steps.start, total=steps.stop, disable=None)
+def bar(first: int, steps: int, label: str) -> tqdm:
+    """Show a bar of so many steps, the first of which are done; ``update()`` counts one more."""
+    return tqdm(desc=label, initial=first, total=steps, disable=None)
+
+
+def label(*parts: object) -> str:
+    """Name a loop by what it is about."""
+    return " ".join(f"{part:g}" if isinstance(part, float) else str(part) for part in parts)

@@ -17,8 +17,9 @@ from typing import Any
 
 LIBRARY = Path(__file__).parents[1]
 PACKAGE = LIBRARY.name
-SPEAKING = ("runtime", "userinput")
-"""Rooms that change no result: how a file is written, how an error reads, how often a download is tried."""
+SPEAKING = ("runtime", "userinput", "results.py")
+"""What changes no result: how a file is written, how an error reads, how often a download is tried, and where results
+lie, which Snakemake sees for itself."""
 READERS = ("userinput/documents.py",)
 """Modules of theirs that count all the same, because values come through them."""
 STATED = frozenset({"CARD", "LIMITS", "SOURCE"})

@@ -12,14 +12,16 @@ What a method does not have is null in every table; no grouping drops it.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from likeness import losses
-from likeness.methods import Method
 from likeness.runtime.atomic import whole
+
+if TYPE_CHECKING:
+    from likeness.methods.kinds import Method
 
 PER_LABEL = ("dice", "dice_untaught", "hd95")
 """Metrics that are scored per label and summed up by a mean over labels."""

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from statsmodels.stats.multitest import multipletests
 
-from likeness.methods import Methods
+from likeness.methods.kinds import Methods
 from likeness.statistics.aggregate import name_of, observations, order_of, overall, wide
 from likeness.statistics.bootstrap import (
     CALIBRATED_SUBJECTS,

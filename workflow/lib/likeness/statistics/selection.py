@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from likeness.methods import Methods
+from likeness.methods.kinds import Methods
 from likeness.results import KEYS
 from likeness.statistics.aggregate import overall
 

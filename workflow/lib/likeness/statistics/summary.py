@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from likeness import losses
-from likeness.methods import Methods
+from likeness.methods.kinds import Methods
 from likeness.statistics.aggregate import COMPARED, SERIES, final, observations, order_of, wide
 from likeness.statistics.bootstrap import FEWEST_SUBJECTS, RESAMPLES, count_subjects, draw, interval, resampled_means
 

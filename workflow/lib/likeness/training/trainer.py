@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from likeness.runtime.atomic import whole
 from likeness.runtime.jobs import told_to_stop
-from likeness.runtime.progress import followed
+from likeness.runtime.progress import bar
 from likeness.training.device import Precision, autocast
 from likeness.training.randomness import seed_of
 from likeness.userinput.refusals import Refusal
@@ -139,29 +139,31 @@ class Trainer:
         best, stale, first, rate = math.inf, 0, 0, self.schedule.learning_rate
         if self.checkpoint.is_file():
             first, best, stale, rate = self._restore(model, optimiser, outcome)
-        for index in followed(range(first, self.schedule.steps), self.label):
-            optimiser.param_groups[0]["lr"] = rate * self.schedule.factor(index)
-            # dropout draws from the global source, which a resumed process would find elsewhere
-            torch.manual_seed(seed_of(self.seed, index))
-            values = self._update(model, optimiser, step, index)
-            if values is None:
-                outcome.diverged_at = index
-                break
-            done = index + 1
-            if done % self.schedule.validate_every == 0 or done == self.schedule.steps:
-                outcome.curve += [Point(done, f"train_{k}", v) for k, v in values.items()]
-                current = self._validate(model, validate, outcome, done)
-                stale = 0 if current < best else stale + 1
-                if current < best:
-                    best, outcome.best_step = current, done
-                    outcome.weights = copy.deepcopy(model.state_dict())
-                if self.schedule.patience and stale >= self.schedule.patience:
-                    stale, rate = 0, rate * 0.1
-            if (stop.is_set() or done % self.schedule.checkpoint_every == 0) and done < self.schedule.steps:
-                self._save(model, optimiser, outcome, done, best, stale, rate)
-                if stop.is_set():
-                    msg = f"{self.label}: told to stop; step {done} is saved, the next run goes on from there"
-                    raise SystemExit(msg)
+        with bar(first, self.schedule.steps, self.label) as shown:
+            for index in range(first, self.schedule.steps):
+                optimiser.param_groups[0]["lr"] = rate * self.schedule.factor(index)
+                # dropout draws from the global source, which a resumed process would find elsewhere
+                torch.manual_seed(seed_of(self.seed, index))
+                values = self._update(model, optimiser, step, index)
+                if values is None:
+                    outcome.diverged_at = index
+                    break
+                done = index + 1
+                shown.update()
+                if done % self.schedule.validate_every == 0 or done == self.schedule.steps:
+                    outcome.curve += [Point(done, f"train_{k}", v) for k, v in values.items()]
+                    current = self._validate(model, validate, outcome, done)
+                    stale = 0 if current < best else stale + 1
+                    if current < best:
+                        best, outcome.best_step = current, done
+                        outcome.weights = copy.deepcopy(model.state_dict())
+                    if self.schedule.patience and stale >= self.schedule.patience:
+                        stale, rate = 0, rate * 0.1
+                if (stop.is_set() or done % self.schedule.checkpoint_every == 0) and done < self.schedule.steps:
+                    self._save(model, optimiser, outcome, done, best, stale, rate)
+                    if stop.is_set():
+                        msg = f"{self.label}: told to stop; step {done} is saved, the next run goes on from there"
+                        raise SystemExit(msg)
         return outcome
 
     def _update(

@@ -29,12 +29,23 @@ def tree(path: Path) -> ast.Module:
         raise Refusal(msg) from None
 
 
-def literal(path: Path, name: str) -> Any:
-    """Give the literal that a module assigns to a name; ``None`` where there is none or it is no literal."""
+def _assigned(path: Path, name: str) -> ast.expr | None:
     for node in tree(path).body:
         if isinstance(node, ast.Assign) and [t.id for t in node.targets if isinstance(t, ast.Name)] == [name]:
-            with suppress(ValueError):
-                return ast.literal_eval(node.value)
+            return node.value
+    return None
+
+
+def states(path: Path, name: str) -> bool:
+    """Tell whether a module assigns anything to a name."""
+    return _assigned(path, name) is not None
+
+
+def literal(path: Path, name: str) -> Any:
+    """Give the literal that a module assigns to a name; ``None`` where there is none or it is no literal."""
+    value = _assigned(path, name)
+    with suppress(ValueError):
+        return None if value is None else ast.literal_eval(value)
     return None
 
 

@@ -1,0 +1,98 @@
+"""What kinds of methods there are, and what each has.
+
+A study names its methods; a method's *kind* is a module here or in ``networks`` with a literal ``CARD``, read without
+importing it. Everything that treats methods differently asks the card:
+
+===========  =========================================================================================================
+title        display name
+order        place among methods in figures and tables, after the losses
+colour       hex colour, for a method that uses no loss; otherwise the losses have theirs
+marker       matplotlib marker, likewise
+uses_loss    whether it registers with a loss of the study, in all its variants
+has_lam      whether it has a regularisation weight λ, several values of which are tried, and one chosen on validation
+seeded       whether every run draws and so has a seed; where not, a run has one only if its loss draws noise or its
+             extractor is trained here, and one run stands for all otherwise
+trained      whether it is a network that learns, and so has learning curves; it uses losses, has λ and is seeded
+===========  =========================================================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+from likeness import networks
+from likeness.userinput import cards
+from likeness.userinput.refusals import Refusal
+
+FOLDERS = (Path(__file__).parent, networks.FOLDER)
+KEYS = ("title", "order", "colour", "marker", "uses_loss", "has_lam", "seeded", "trained")
+UNREGISTERED = "unregistered"
+"""The method that every study has beside those that it names."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method of a study: its name, which is its identity, and what the card of its kind says of it."""
+
+    name: str
+    kind: str
+    title: str
+    order: int
+    colour: str
+    marker: str
+    uses_loss: bool
+    has_lam: bool
+    seeded: bool
+    trained: bool
+
+    def plain(self, *keys: str) -> dict[str, Any]:
+        """Give its name and some of its card as plain types, for the params of a job, see :func:`of`."""
+        return {key: getattr(self, key) for key in ("name", *keys)}
+
+
+Methods = Mapping[str, Method]
+"""The methods of a study by name, :data:`UNREGISTERED` among them."""
+
+
+def names() -> list[str]:
+    """Name every kind of method that a study may list."""
+    return sorted({name for folder in FOLDERS for name in cards.names(folder)} - {UNREGISTERED})
+
+
+def card(kind: str) -> dict[str, Any]:
+    """Read the card of a kind.
+
+    Raises:
+        Refusal: if there is none, or it is incomplete.
+    """
+    for folder in FOLDERS:
+        path = folder / f"{kind}.py"
+        if path.is_file():
+            return _checked(path, cards.card(path, KEYS))
+    msg = f"there is no method of the kind '{kind}'; there are {', '.join(names())}"
+    raise Refusal(msg)
+
+
+def _checked(path: Path, found: dict[str, Any]) -> dict[str, Any]:
+    """Refuse a network without what every training here has."""
+    lacking = [key for key in ("uses_loss", "has_lam", "seeded") if found["trained"] and not found[key]]
+    if lacking:
+        msg = f"{path}: the CARD says `trained`, but not `{lacking[0]}`; a training has a loss, a λ and a seed"
+        raise Refusal(msg)
+    return found
+
+
+def method(name: str, kind: str | None = None) -> Method:
+    """Make a method of its name and the card of its kind, by default the name; another name is its title."""
+    found = card(kind or name)
+    title = found["title"] if kind in (None, name) else name
+    return Method(name=name, kind=kind or name, **{**{key: found[key] for key in KEYS}, "title": title})
+
+
+def of(plain: Mapping[str, Mapping[str, Any]]) -> dict[str, Method]:
+    """Make the methods of a study of their plain form; what that does not say of one cannot be asked of it."""
+    return {name: cast(Method, SimpleNamespace(**entry)) for name, entry in plain.items()}
