@@ -96,8 +96,14 @@ def test_a_study_runs_as_many_gpu_jobs_as_there_are_gpus(machine: Path) -> None:
         "results": "results/gpus",
         "datasets": {"mni-brain": {"options": {"train": 3, "val": 3, "test": 3}}},
         "losses": {"mse": None, "ncc": None},
-        "networks": {"voxelmorph": {"channels_2d": [4, 8], "norm": "none"}},
-        "training": {"steps": 2, "batch": 1, "validate_every": 2, "grid": [1], "precision": "bf16-mixed"},
+        "methods": {"voxelmorph": {"channels_2d": [4, 8], "norm": "none"}},
+        "training": {
+            "steps": 2,
+            "batch": 1,
+            "validate_every": 2,
+            "lambda": {"grid": [1]},
+            "precision": "bf16-mixed",
+        },
     }
     (project / "config" / "gpus.yaml").write_text(yaml.safe_dump(study))
     targets = [f"results/gpus/models/mni-brain/voxelmorph/{loss}/default/seed1" for loss in ("mse", "ncc")]
