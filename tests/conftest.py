@@ -38,6 +38,7 @@ def smoke(smoke_study: Smoke) -> Path:
     return smoke_study.project
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that have the most slow tests, then the most tests, so that workers end together."""
     every = Counter(item.path for item in items)

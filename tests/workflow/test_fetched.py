@@ -117,9 +117,10 @@ def project(server: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     server.asked.clear()
     server.drops, server.pause, server.statuses = [], 0.0, []
     folder = copy_project(tmp_path / "project")
+    # or a test would wait for a quarter of a minute until a server was asked five times that is not there
+    change(library(folder) / "runtime" / "download.py", ("PAUSE_SECONDS = 1.0", "PAUSE_SECONDS = 0.1"))
     write_extractor(folder, server)
-    library = folder / "workflow" / "lib" / "likeness"
-    (library / "losses" / "borrowed.py").write_text(LOSS)
+    (library(folder) / "losses" / "borrowed.py").write_text(LOSS)
     (folder / "workflow" / "rules" / "losses" / "borrowed.smk").write_text(RULE)
     make_dataset(folder / "own" / "flat", 2, 32, with_field=True)
     configure(folder)
@@ -135,8 +136,7 @@ def write_extractor(folder: Path, server: Served, digest: str | None = "", url: 
         "licence": "MIT",
         "by_hand": "follow the address in a browser",
     }
-    path = folder / "workflow" / "lib" / "likeness" / "extractors" / "borrowed.py"
-    path.write_text(EXTRACTOR.format(source=source))
+    (library(folder) / "extractors" / "borrowed.py").write_text(EXTRACTOR.format(source=source))
 
 
 def configure(folder: Path, **changes: Any) -> None:
@@ -242,8 +242,7 @@ def test_a_hash_that_the_project_does_not_know_is_stated_by_the_study(project: P
 
 @pytest.mark.slow
 def test_another_model_on_the_hub_is_fetched_anew_and_never_mistaken(project: Path, server: Served) -> None:
-    library = project / "workflow" / "lib" / "likeness"
-    of_hub(library, server)
+    of_hub(project, server)
     digest = hashlib.sha256(server.content).hexdigest()
     snakemake(project, "borrowed", "--cores", "1", CONVERTED)
     assert (project / "data" / "checkpoints" / "borrowed" / "borrowed.pth").read_bytes() == server.content
@@ -268,9 +267,9 @@ def test_another_model_on_the_hub_is_fetched_anew_and_never_mistaken(project: Pa
     assert todo(project, "borrowed", CONVERTED) == {"fetch": 1, "convert": 1}
 
 
-def of_hub(library: Path, server: Served) -> None:
+def of_hub(folder: Path, server: Served) -> None:
     """Make the file that somebody published one of a model on a hub, which is the server."""
-    change(library / "runtime" / "published.py", ("https://huggingface.co", server.url.rpartition("/")[0]))
+    change(library(folder) / "runtime" / "published.py", ("https://huggingface.co", server.url.rpartition("/")[0]))
     digest = hashlib.sha256(server.content).hexdigest()
     source = {
         "hub": "owner/model@1",
@@ -279,7 +278,7 @@ def of_hub(library: Path, server: Served) -> None:
         "by_hand": "see the hub",
     }
     text = EXTRACTOR.format(source=source).replace("torch.load(path,", 'torch.load(path / "borrowed.pth",')
-    (library / "extractors" / "borrowed.py").write_text(text)
+    (library(folder) / "extractors" / "borrowed.py").write_text(text)
 
 
 @pytest.mark.slow
