@@ -172,6 +172,11 @@ def unregistered(pattern):
     return results.expand(f"{RESULTS}/{pattern}", [Run(dataset, UNREGISTERED) for dataset in STUDY.datasets])
 
 
+def no_registration(pattern):
+    """The path of the unregistered pairs of any dataset."""
+    return f"{RESULTS}/{Run('{dataset}', UNREGISTERED).path(pattern)}"
+
+
 def pretrainings(pattern):
     """Expand a pattern over every extractor that the workflow trains."""
     return [f"{RESULTS}/{pattern}".format(dataset=d, extractor=e, seed=s) for d, e, s in STUDY.pretrainings()]
@@ -210,6 +215,11 @@ def probed_extractors(loss, kind="safetensors"):
     """The extractors that a loss is probed with, each once: their weights or their descriptions."""
     needed = [extractor(probed_as(loss, *where), kind) for where in probed(loss)]
     return list(dict.fromkeys(path for path in needed if path))
+
+
+def reads(wildcards):
+    """What the card of a figure says that it reads."""
+    return figures.card(wildcards.figure)["reads"]
 
 
 def methods(*keys):

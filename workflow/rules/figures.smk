@@ -11,11 +11,6 @@ FIGURE_INPUTS = {
 METHOD_LOOKS = ("title", "order", "colour", "marker", "uses_loss", "has_lam")
 
 
-def reads(wildcards):
-    """What the card of a figure says that it reads."""
-    return figures.card(wildcards.figure)["reads"]
-
-
 # Any figure: its card says what it reads and what its caption is, which Snakemake would not expand by wildcard.
 rule plot:
     input:

@@ -23,11 +23,6 @@ rule score:
         script_path("score")
 
 
-def no_registration(pattern):
-    """The path of the unregistered pairs of any dataset."""
-    return f"{RESULTS}/{Run('{dataset}', UNREGISTERED).path(pattern)}"
-
-
 rule score_unregistered:
     input:
         dataset=rules.prepare.output.dataset,
