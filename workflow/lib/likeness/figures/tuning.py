@@ -95,7 +95,7 @@ def _panel(axes: Axes, panel: Panel, points: pd.DataFrame, entries: list[Entry],
     if len(grid) <= 12:
         axes.set_xticks(grid, [f"{lam:g}" for lam in grid])
         axes.set_xticks([], minor=True)
-    axes.set_xlabel("λ, relative to the balanced one" if scale == "balanced" else "λ")
+    axes.set_xlabel("λ as a multiple of λ₀" if scale == "balanced" else "λ")
     metric, unit = points.iloc[0][["metric", "unit"]]
     axes.set_ylabel(f"Validation {style.metric(metric).label(unit, short=True)}")
 
