@@ -43,8 +43,9 @@ def wildcards(run: str) -> str:
 
 
 def training(results: Path, run: str) -> bool:
-    """Tell whether a training has kept a state that it can go on from."""
-    return bool(list((results / "work").glob(f"train.{run.replace('/', '.')}/*/*.checkpoint")))
+    """Tell whether a training has kept a state that it can go on from, and what it took until then."""
+    work = results / "work" / f"train.{run.replace('/', '.')}"
+    return bool(list(work.glob("*/*.checkpoint")) and list(work.glob("*/runtime.json")))
 
 
 def id_of(slurm: Slurm, run: str) -> str:
@@ -168,7 +169,7 @@ def test_every_job_gets_what_its_rule_states(on_slurm: Run) -> None:
 
 
 def test_tables_and_figures_are_two_jobs_of_scores_and_of_landscapes(on_slurm: Run) -> None:
-    (landscapes,) = on_slurm.of("tables_and_figures_landscape_profiles")
+    (landscapes,) = on_slurm.of("tables_and_figures_plot_profiles")
     (job,) = [job for job in on_slurm.of("tables_and_figures_.*") if job != landscapes]
     together = {rule: needs for rule, needs in planned(on_slurm.log).items() if not on_slurm.of(rule)}
     assert {"collect", "summary", "comparisons", "plot"} <= set(together)
