@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from fake_study import DATASETS, LOSSES, METHODS, Made, Study, profiles, subjects, write_cards
+from fake_study import DATASETS, LOSSES, METHODS, Made, Study, chosen, only_made_up_losses, profiles, subjects
 from matplotlib.colors import same_color
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -21,7 +22,6 @@ from likeness import losses
 from likeness.data.store import Dataset
 from likeness.figures import convergence, img_sample, landscape, scores, smoothness_vs_dice, style, tuning
 from likeness.statistics.landscape import measure
-from likeness.statistics.selection import candidates, choose, mark
 from likeness.statistics.summary import summarise
 
 SMALL = Study([Made("mni-brain", subjects=4, pairs=3)], ["mse", "ncc"])
@@ -35,20 +35,9 @@ NAMES = ("scores", "smoothness_vs_dice", "tuning", "convergence", "landscape")
 
 
 @pytest.fixture(autouse=True)
-def cards(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch):
-    folder = tmp_path_factory.mktemp("losses")
-    write_cards(folder)
-    monkeypatch.setattr(losses, "FOLDER", folder)
-    for cached in (losses.card, losses.options):
-        cached.cache_clear()
-    yield
-    for cached in (losses.card, losses.options):
-        cached.cache_clear()
-
-
-def chosen(study: Study) -> pd.DataFrame:
-    metrics = study.metrics()
-    return mark(metrics, choose(candidates(metrics, METHODS)), METHODS)
+def cards(tmp_path: Path) -> Iterator[None]:
+    with only_made_up_losses(tmp_path / "losses"):
+        yield
 
 
 CHOSEN: dict[int, pd.DataFrame] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from fake_study import LAMS, METHODS, Made, Study, write_cards
+from fake_study import LAMS, METHODS, Made, Study, chosen, only_made_up_losses
 
 from likeness import losses
 from likeness.fields import Search
@@ -20,26 +21,15 @@ from likeness.statistics.aggregate import name_of, observations, overall, read_c
 from likeness.statistics.bootstrap import interval, p_value, pair_weights, resampled_means, seed_of
 from likeness.statistics.comparisons import COLUMNS as COMPARISON_COLUMNS
 from likeness.statistics.comparisons import compare
-from likeness.statistics.selection import candidates, choose, mark, primary_metric
+from likeness.statistics.selection import candidates, choose, primary_metric
 from likeness.statistics.summary import COLUMNS as SUMMARY_COLUMNS
 from likeness.statistics.summary import describe, summarise
 
 
 @pytest.fixture(autouse=True)
-def cards(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch):
-    folder = tmp_path_factory.mktemp("losses")
-    write_cards(folder)
-    monkeypatch.setattr(losses, "FOLDER", folder)
-    for cached in (losses.card, losses.options):
-        cached.cache_clear()
-    yield
-    for cached in (losses.card, losses.options):
-        cached.cache_clear()
-
-
-def chosen(study: Study) -> pd.DataFrame:
-    metrics = study.metrics()
-    return mark(metrics, choose(candidates(metrics, METHODS)), METHODS)
+def cards(tmp_path: Path) -> Iterator[None]:
+    with only_made_up_losses(tmp_path / "losses"):
+        yield
 
 
 def test_the_best_feasible_weight_is_chosen():

@@ -6,7 +6,8 @@ value in between, folding that falls with λ, labels that are absent, trainings 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
@@ -15,10 +16,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from likeness import losses
 from likeness.evaluation.table import COLUMNS as TABLE
 from likeness.evaluation.table import TYPES
 from likeness.methods.kinds import UNREGISTERED, Method, method
 from likeness.results import KEYS, Run
+from likeness.statistics.selection import candidates, choose, mark
 
 COLUMNS = [*TABLE, "chosen"]
 PROFILES = ["dataset", "loss", "variant", "gold", "pair", "transform", "line", "distance", "value", "unit"]
@@ -90,11 +93,27 @@ DATASETS = (
 )
 
 
-def write_cards(folder: Path, losses: dict[str, tuple[str, str, str, str]] | None = None) -> None:
+def write_cards(folder: Path) -> None:
     """Write modules with nothing but a card, for a test that shall not depend on the losses that exist."""
-    for place, (name, (title, colour, marker, supervision)) in enumerate((losses or LOSSES).items()):
+    for place, (name, (title, colour, marker, supervision)) in enumerate(LOSSES.items()):
         text = CARD.format(title=title, order=place, colour=colour, marker=marker, supervision=supervision)
         (folder / f"{name}.py").write_text(text)
+
+
+@contextmanager
+def only_made_up_losses(folder: Path) -> Iterator[None]:
+    """Let there be no losses but those of :func:`write_cards`, for the length of a block."""
+    folder.mkdir()
+    write_cards(folder)
+    there, losses.FOLDER = losses.FOLDER, folder
+    for cached in (losses.card, losses.options):
+        cached.cache_clear()
+    try:
+        yield
+    finally:
+        losses.FOLDER = there
+        for cached in (losses.card, losses.options):
+            cached.cache_clear()
 
 
 @dataclass
@@ -223,3 +242,9 @@ def _scores(made: Made, gain: float, base: float, rough: float) -> list[tuple[st
     if made.field:
         scores.append(("epe", "all", np.nan if failed else max(0.2, 3.4 - 4 * base - 2 * gain), made.unit))
     return scores
+
+
+def chosen(study: Study) -> pd.DataFrame:
+    """Give the metrics of a study with its choice of λ."""
+    metrics = study.metrics()
+    return mark(metrics, choose(candidates(metrics, METHODS)), METHODS)
