@@ -16,6 +16,7 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/extractors.smk"
 include: "workflow/rules/train.smk"
+include: "workflow/rules/optimise.smk"
 
 
 for loss in STUDY.losses:

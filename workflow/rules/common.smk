@@ -44,7 +44,7 @@ WORK = f"{RESULTS}/work"
 # with the defaults filled in, because scripts that fetch or read published weights ask it where these lie
 config["checkpoints"] = STUDY.config["checkpoints"]
 FIGURES = figures.names()
-TABLES = ("summary", "comparisons", "runs", "landscape")
+TABLES = ("summary", "comparisons", "runs", "searches", "landscape")
 RUN = results.RUN
 RUNS = list(STUDY.runs())
 TRAININGS = [Run(*training) for training in STUDY.trainings()]
@@ -61,9 +61,19 @@ def named(methods):
 
 
 def trained(pattern):
-    """Restrict a pattern to methods that train a network. In the pattern itself: a rule that inherits another replaces
-    its constraints, and two rules that give the fields of one method would be ambiguous."""
-    return pattern.replace("{method}", f"{{method,{named(name for name, m in STUDY.methods.items() if m.trained)}}}")
+    """Restrict a pattern to methods that train a network."""
+    return restricted(pattern, lambda method: method.trained)
+
+
+def optimised(pattern):
+    """Restrict a pattern to methods that optimise each pair."""
+    return restricted(pattern, lambda method: method.optimised)
+
+
+def restricted(pattern, kind):
+    """Restrict a pattern to methods of a kind. In the pattern itself: a rule that inherits another replaces its
+    constraints, and two rules that give the fields of one method would be ambiguous."""
+    return pattern.replace("{method}", f"{{method,{named(name for name, m in STUDY.methods.items() if kind(m))}}}")
 
 
 wildcard_constraints:
@@ -165,6 +175,11 @@ def runs(pattern):
 def trainings(pattern):
     """Expand a pattern over every run that trains a network."""
     return results.expand(f"{RESULTS}/{pattern}", TRAININGS)
+
+
+def optimisations(pattern):
+    """Expand a pattern over every run that optimises each pair."""
+    return results.expand(f"{RESULTS}/{pattern}", list(STUDY.optimisations()))
 
 
 def unregistered(pattern):

@@ -8,7 +8,7 @@ FIGURE_INPUTS = {
     "prepared": expand(f"{RESULTS}/data/{{dataset}}", dataset=STUDY.datasets),
     "samples": runs(results.SAMPLE),
 }
-METHOD_LOOKS = ("title", "order", "colour", "marker", "uses_loss", "has_lam")
+METHOD_LOOKS = ("title", "order", "colour", "marker", "uses_loss", "has_lam", "scale")
 
 
 # Any figure: its card says what it reads and what its caption is, which Snakemake would not expand by wildcard.
@@ -42,7 +42,6 @@ rule plot:
         caption=lambda wc: figures.card(wc.figure)["caption"],
         dpi=lambda wc: figures.card(wc.figure)["dpi"],
         reads=reads,
-        scale=lambda wc: STUDY.config["training"]["lambda"]["scale"] if "scale" in reads(wc) else None,
         runs=lambda wc: [list(run) for run in RUNS] if "samples" in reads(wc) else None,
         code=lambda wc: code("plot", f"likeness.figures.{wc.figure}"),
     script:

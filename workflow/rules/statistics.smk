@@ -8,6 +8,7 @@ rule collect:
         curves=f"{RESULTS}/curves.parquet",
         selection=f"{RESULTS}/tables/selection.csv",
         runs=f"{RESULTS}/tables/runs.csv",
+        searches=f"{RESULTS}/tables/searches.csv",
     log:
         f"{RESULTS}/logs/collect.log",
     group:
@@ -19,7 +20,7 @@ rule collect:
         runtime=60,
         gpu=None,
     params:
-        methods=methods("has_lam"),
+        methods=methods("has_lam", "scale"),
         code=code("collect"),
     script:
         script_path("collect")
@@ -33,6 +34,7 @@ rule runtime:
             *unregistered(results.record("score", RUN)),
             *trainings(results.record("train", RUN)),
             *trainings(results.record("register", RUN)),
+            *optimisations(results.record("optimise", RUN)),
             *runs(results.record("score", RUN)),
             *expand(f"{RESULTS}/runtimes/probe/{{loss}}.json", loss=PROBED),
         ],

@@ -1,6 +1,7 @@
 """Collect all scores in one table, choose λ on validation, and collect how searches ended and all learning curves."""
 
 import json
+from dataclasses import fields
 from pathlib import Path
 
 import pandas as pd
@@ -8,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from likeness.fields import PairSearch
 from likeness.methods import kinds
 from likeness.results import KEYS
 from likeness.runtime.atomic import whole
@@ -16,7 +18,8 @@ from likeness.statistics.aggregate import write_csv
 from likeness.statistics.selection import candidates, choose, mark
 
 CURVES = [*KEYS, "lam", "step", "quantity", "value"]
-SEARCHES = [*KEYS, "lam", "iterations", "converged", "diverged"]
+RUNS = [*KEYS, "lam", "multiple", "weight", "iterations", "converged", "diverged", "attained"]
+SEARCHES = [*KEYS, "lam", *(field.name for field in fields(PairSearch))]
 
 
 def read(paths: list[str]) -> pa.Table:
@@ -25,22 +28,26 @@ def read(paths: list[str]) -> pa.Table:
     return pa.concat_tables([first, *(table.cast(first.schema) for table in others)])
 
 
-def searches(paths: list[str]) -> pd.DataFrame:
-    """Give one row for every λ of every run."""
+def searches(paths: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Give one row for every λ of every run, and one for every pair of it, where a method searches pair by pair."""
     found = [json.loads(Path(path).read_text()) for path in paths]
     rows = [{**{key: run[key] for key in KEYS}, **search} for run in found for search in run["searches"]]
-    return pd.DataFrame(rows, columns=SEARCHES).astype({"seed": "Int64", "iterations": "Int64", "converged": "boolean"})
+    pairs = [{**{key: row[key] for key in KEYS}, "lam": row["lam"], **pair} for row in rows for pair in row["pairs"]]
+    of_runs = pd.DataFrame(rows, columns=RUNS).astype({"seed": "Int64", "iterations": "Int64"})
+    return of_runs, pd.DataFrame(pairs, columns=SEARCHES).astype({"seed": "Int64", "evaluations": "Int64"})
 
 
 def main(snakemake) -> None:
     known = kinds.of(snakemake.params.methods)
     scores = read(snakemake.input.scores)
-    selection = choose(candidates(scores.filter(pc.field("split") == "val").to_pandas(), known))
+    selection = choose(candidates(scores.filter(pc.field("split") == "val").to_pandas(), known), known)
     chosen = mark(scores.select([*KEYS, "lam"]).to_pandas(), selection, known)["chosen"]
     with whole(snakemake.output.metrics) as path:
         pq.write_table(scores.append_column("chosen", pa.array(chosen)), path)
     write_csv(selection, snakemake.output.selection)
-    write_csv(searches(snakemake.input.searches), snakemake.output.runs)
+    of_runs, of_pairs = searches(snakemake.input.searches)
+    write_csv(of_runs, snakemake.output.runs)
+    write_csv(of_pairs, snakemake.output.searches)
     text = {"dataset": str, "method": str, "loss": str, "variant": str, "quantity": str}
     curves = [pd.read_csv(Path(folder) / "curves.csv", dtype=text) for folder in snakemake.input.models]
     with whole(snakemake.output.curves) as path:

@@ -28,7 +28,6 @@ READERS = {
     "prepared": lambda snakemake: {d.name: d for d in map(Dataset.open, snakemake.input.prepared)},
     "samples": samples,
     "methods": lambda snakemake: kinds.of(snakemake.params.methods),
-    "scale": lambda snakemake: snakemake.params.scale,
 }
 """What there is, by the keyword that ``draw`` takes it as."""
 

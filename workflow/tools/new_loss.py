@@ -21,7 +21,12 @@ MARKERS = [*">pdh8H", (5, 1, 180), (7, 1, 0), (12, 1, 0), *GLYPHS, *"1234+x|_"]
 COLOURS = [colorsys.hls_to_rgb(hue / 24, light, 0.6) for light in (0.35, 0.45, 0.25) for hue in range(24)]
 """Colours, red, green and blue in [0, 1], that are dark enough on white."""
 
-RULE = """use rule train as train_{name} with:
+RULE = """use rule optimise as optimise_{name} with:
+    wildcard_constraints:
+        loss="{name}",
+
+
+use rule train as train_{name} with:
     wildcard_constraints:
         loss="{name}",
 """

@@ -3,27 +3,33 @@
 A run leaves a folder with a manifest ``fields.json`` and one compressed array for every λ and pair,
 ``<λ>/<moving>+<fixed>.npz``, ``-`` for λ where the method has none. An array has the key ``displacement``,
 ``(*spatial, dims)`` float32 in voxels of the fixed grid, component last, and points into the moving image:
-``moved(x) = moving(x + displacement(x))``. The manifest says for every λ how the search for its fields ended; a λ that
-diverged has no arrays.
+``moved(x) = moving(x + displacement(x))``. A method that searches for a transformation leaves what it found instead,
+key ``parameters``, ``(*control, dims)`` float32, and the manifest names the transformation that makes a displacement of
+them. The manifest says for every λ how the search for its fields ended; a λ that diverged, or stands for a roughness
+that was not attained, has no arrays.
 """
 
 from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from likeness.geometry import to_array, to_tensor
 from likeness.imageio.displacement import KEY, save
 from likeness.results import ABSENT
 from likeness.runtime.atomic import write_json
+from likeness.transformations import Transformation
 from likeness.userinput.refusals import Refusal, made_anew
 
 MANIFEST = "fields.json"
-FORMAT = 1
+FORMAT = 2
+PARAMETERS = "parameters"
 
 
 @dataclass(frozen=True)
@@ -32,15 +38,55 @@ class Search:
 
     Attributes:
         lam: the regularisation weight as tables name it; ``None`` for a method without.
-        iterations: of the search: of a network, the step its weights are from; ``None`` where nobody counts.
-        converged: whether a longer search would have changed nothing that matters; ``None`` where nobody judges.
+        iterations: of the search: of a network, the step its weights are from, otherwise the mean over pairs; ``None``
+            where nobody counts.
+        converged: of a network 1 or 0, otherwise the share of pairs, for which a longer search would have changed
+            nothing that matters; ``None`` where nobody judges.
         diverged: whether it left no fields.
+        attained: whether there is a λ that makes fields as rough as wanted; where not, nothing is scored.
+        multiple: of λ₀, where ``lam`` says how rough fields are.
+        weight: of the regulariser, the λ of formulas.
+        pairs: how the search for each pair ended, where each has one.
     """
 
     lam: float | None
     iterations: int | None = None
-    converged: bool | None = None
+    converged: float | None = None
     diverged: bool = False
+    attained: bool = True
+    multiple: float | None = None
+    weight: float | None = None
+    pairs: tuple[PairSearch, ...] = ()
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> Search:
+        """Make one of plain types."""
+        return cls(**{**plain, "pairs": tuple(PairSearch(**pair) for pair in plain["pairs"])})
+
+    @property
+    def empty(self) -> bool:
+        """Whether it left no fields."""
+        return self.diverged or not self.attained
+
+
+@dataclass(frozen=True)
+class PairSearch:
+    """How the search for the field of one pair ended.
+
+    Attributes:
+        moving, fixed: names of the images.
+        evaluations: of the objective.
+        converged: see :class:`Search`.
+        dissimilarity: what the loss says in the end; NaN where it diverged.
+        energy: of the regulariser, before its weight.
+    """
+
+    moving: str
+    fixed: str
+    evaluations: int
+    converged: bool
+    dissimilarity: float
+    energy: float
 
 
 def write(folder: Path, lam: float | None, moving: str, fixed: str, displacement: np.ndarray) -> None:
@@ -50,16 +96,27 @@ def write(folder: Path, lam: float | None, moving: str, fixed: str, displacement
     save(path, displacement)
 
 
-def write_manifest(folder: Path, shape: Sequence[int], searches: Sequence[Search]) -> None:
+def write_parameters(folder: Path, lam: float | None, moving: str, fixed: str, parameters: np.ndarray) -> None:
+    """Write the parameters ``(*control, dims)`` of a transformation, voxels, of one λ and pair."""
+    path = _place(folder, lam, moving, fixed)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(path, allow_pickle=False, **{PARAMETERS: parameters.astype(np.float32, copy=False)})
+
+
+def write_manifest(
+    folder: Path, shape: Sequence[int], searches: Sequence[Search], transformation: Transformation | None = None
+) -> None:
     """Write the manifest of a run's folder.
 
     Args:
         folder: with the fields.
         shape: the spatial shape of the fixed grid.
         searches: one for every λ, in the order of tables.
+        transformation: where the arrays hold its parameters.
     """
-    found = {"format": FORMAT, "shape": list(shape), "searches": [asdict(search) for search in searches]}
-    write_json(folder / MANIFEST, found)
+    made = None if transformation is None else {"kind": transformation.kind, "squarings": transformation.squarings}
+    found = {"format": FORMAT, "shape": list(shape), "transformation": made}
+    write_json(folder / MANIFEST, {**found, "searches": [asdict(search) for search in searches]})
 
 
 @dataclass(frozen=True)
@@ -69,6 +126,7 @@ class Fields:
     folder: Path
     shape: tuple[int, ...]
     searches: tuple[Search, ...]
+    transformation: Transformation | None = None
 
     @classmethod
     def open(cls, folder: str | Path) -> Fields:
@@ -83,12 +141,15 @@ class Fields:
             if found["format"] != FORMAT:
                 msg = f"format {found['format']}, not {FORMAT}"
                 raise ValueError(msg)
-            searches = tuple(Search(**search) for search in found["searches"])
+            searches = tuple(Search.of(search) for search in found["searches"])
             lams = [search.lam if search.lam is None else f"{float(search.lam):g}" for search in searches]
             if len(set(lams)) < len(lams):
                 msg = "one λ twice"
                 raise ValueError(msg)
-            return cls(Path(folder), tuple(int(size) for size in found["shape"]), searches)
+            shape, made = tuple(int(size) for size in found["shape"]), found["transformation"]
+            if made is not None:
+                made = Transformation(made["kind"], shape, int(made["squarings"]))
+            return cls(Path(folder), shape, searches, made)
         except (OSError, ValueError, KeyError, TypeError) as error:
             msg = f"{path}: is no manifest of displacement fields ({error}); delete {folder} and run again"
             raise Refusal(msg) from error
@@ -97,17 +158,17 @@ class Fields:
         """Read the field of one λ and pair.
 
         Returns:
-            ``(*spatial, dims)`` float32, voxels; ``None`` where the search diverged.
+            ``(*spatial, dims)`` float32, voxels; ``None`` where the search left none.
 
         Raises:
             Refusal: if it is missing, broken, or not on the fixed grid.
         """
-        if search.diverged:
+        if search.empty:
             return None
         path = _place(self.folder, search.lam, moving, fixed)
         try:
             with np.load(path, allow_pickle=False) as file:
-                displacement = file[KEY]
+                displacement = file[KEY] if self.transformation is None else self._displacement(file[PARAMETERS])
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise made_anew(path, f"holds no displacement field ({error})", self.folder) from error
         wanted = (*self.shape, len(self.shape))
@@ -115,6 +176,14 @@ class Fields:
             msg = f"has {displacement.dtype} of shape {displacement.shape}, but the fixed grid needs floats of shape "
             raise made_anew(path, msg + f"{wanted}", self.folder)
         return displacement.astype(np.float32, copy=False)
+
+
+    def _displacement(self, parameters: np.ndarray) -> np.ndarray:
+        """Give the displacement that parameters make; what is no such array is given back."""
+        assert self.transformation is not None
+        if parameters.ndim != len(self.shape) + 1 or parameters.dtype.kind != "f":
+            return parameters
+        return to_array(self.transformation.displacement(to_tensor(parameters)))
 
 
 def _place(folder: Path, lam: float | None, moving: str, fixed: str) -> Path:

@@ -241,7 +241,7 @@ def jacobian_determinant(displacement: Tensor) -> Tensor:
 
 
 def diffusion_energy(displacement: Tensor, spacing: Sequence[float] | None = None) -> Tensor:
-    """Mean squared forward difference of each displacement, the regulariser of every training.
+    """Mean squared forward difference of each displacement, the regulariser of every training and, by default, search.
 
     With ``spacing`` the differences are those of the physical displacement along physical axes, so that an anisotropic
     grid is regularised alike in all directions; on an isotropic grid the value does not depend on it.
@@ -263,6 +263,30 @@ def diffusion_energy(displacement: Tensor, spacing: Sequence[float] | None = Non
         if displacement.shape[2 + axis] > 1
     ]
     return torch.stack(terms).mean(0)
+
+
+def bending_energy(displacement: Tensor, spacing: Sequence[float] | None = None) -> Tensor:
+    """Mean squared second difference of each displacement, mixed ones counted twice.
+
+    Rueckert et al., IEEE Trans. Med. Imaging 1999, doi:10.1109/42.796284. An affine displacement costs nothing.
+
+    Args:
+        displacement: ``(batch, dims, *spatial)`` in voxels.
+        spacing: size of a voxel along each axis, any unit; the energy goes with its inverse square.
+
+    Returns:
+        ``(batch,)``, the mean over components and voxels.
+    """
+    dims = displacement.shape[1]
+    weight = [1.0] * dims if spacing is None else [float(s) for s in spacing]
+    physical = displacement * torch.tensor(weight).to(displacement).view(1, dims, *[1] * dims)
+    total = torch.zeros(len(displacement)).to(displacement)
+    for a in range(dims):
+        for b in range(a, dims):
+            second = physical.diff(dim=2 + a).diff(dim=2 + b) / (weight[a] * weight[b])
+            if second.numel():
+                total = total + (1 if a == b else 2) * second.square().mean(tuple(range(1, second.dim())))
+    return total
 
 
 def resize_displacement(displacement: Tensor, shape: Sequence[int]) -> Tensor:

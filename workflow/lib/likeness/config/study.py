@@ -28,8 +28,10 @@ from likeness.runtime.published import Source, missing
 from likeness.userinput import documents, schemas
 from likeness.userinput.refusals import ConfigurationError, DatasetError, plain, sentence
 
-OVERLAID = ("training", "pretraining", "landscape")
+OVERLAID = ("training", "optimisation", "pretraining", "landscape")
 """The blocks of a study in which a dataset may differ."""
+ROUGHNESS = [0.05, 0.1, 0.2, 0.3, 0.4]
+"""Default levels of a path of regularisation."""
 SCHEMA = Path(__file__).parents[3] / "schemas" / "config.schema.yaml"
 
 
@@ -140,6 +142,8 @@ class Study:
         for name, entry in full["datasets"].items():
             # what a dataset changes is laid over the study's budget; defaults filled in here would hide that budget
             entry.update({kind: raw["datasets"][name].get(kind, {}) for kind in OVERLAID})
+        for name, entry in full["methods"].items():
+            entry["optimisation"] = raw.get("methods", {}).get(name, {}).get("optimisation", {})
         for name in full["only_losses"].split():
             # a new loss is tried on a study that does not know it, with the loss's defaults
             full["losses"].setdefault(name, _complete({}, schema()["$defs"]["loss"]))
@@ -174,7 +178,12 @@ class Study:
     @cached_property
     def methods(self) -> dict[str, Method]:
         """Methods of the study by name, in the order of the configuration, the unregistered pairs last."""
-        named = {name: kinds.method(name, entry.get("kind")) for name, entry in self.config["methods"].items()}
+        named = {}
+        for name, entry in self.config["methods"].items():
+            method = kinds.method(name, entry.get("kind"))
+            both = [self.config["optimisation"], entry["optimisation"]] if method.optimised else [self.config["training"]]
+            scales = [block["lambda"]["scale"] for block in both if "scale" in block.get("lambda", {})]
+            named[name] = kinds.method(name, entry.get("kind"), scales[-1])
         return {**named, kinds.UNREGISTERED: kinds.method(kinds.UNREGISTERED)}
 
     @property
@@ -240,6 +249,10 @@ class Study:
         for dataset, name, loss, variant, seed in self.runs():
             if self.methods[name].trained and loss and variant and seed is not None:
                 yield dataset, name, loss, variant, seed
+
+    def optimisations(self) -> Iterator[Run]:
+        """List every run that optimises each pair."""
+        return (run for run in self.runs() if self.methods[run.method].optimised)
 
     def combinations(self, dataset: str) -> list[tuple[str, str]]:
         """List the losses, with their variants, that apply to a dataset."""
@@ -320,11 +333,24 @@ class Study:
         card, scale = losses.card(loss), budget["lambda"]["scale"]
         grid = self.config["losses"][loss].get("lambda", {}).get("grid") or budget["lambda"].get("grid")
         budget["lambda"] = {"scale": scale, "grid": grid or card["grid" if scale == "balanced" else "raw_grid"]}
-        stated = {key: value for key, value in self.config["methods"][method].items() if key != "kind"}
+        entry = self.config["methods"][method]
+        stated = {key: value for key, value in entry.items() if key not in {"kind", "optimisation"}}
         budget["network"] = self.methods[method].kind
         budget["architecture"] = self._architecture(stated, dataset)
         budget["threads"] = self.config["threads"]
         return budget
+
+    def optimisation(self, dataset: str, method: str, loss: str) -> dict[str, Any]:
+        """Everything that decides an optimisation but the data, the loss's options and the seed, as plain types."""
+        budget = self.config["optimisation"]
+        for over in (self.config["datasets"][dataset], self.config["methods"][method]):
+            budget = _overlay(budget, over["optimisation"], "optimisation")
+        grid, scale = budget["lambda"].get("grid"), budget["lambda"]["scale"]
+        if scale != "roughness":
+            card = losses.card(loss)["grid" if scale == "balanced" else "raw_grid"]
+            grid = self.config["losses"][loss].get("lambda", {}).get("grid") or grid or card
+        budget["lambda"] = {"scale": scale, "grid": grid or ROUGHNESS}
+        return {**budget, "separate": loss in budget["separate"], "threads": self.config["threads"]}
 
     def pretraining(self, dataset: str) -> dict[str, Any]:
         """Everything that decides the pretraining of an extractor but the data and the seed, as plain types."""

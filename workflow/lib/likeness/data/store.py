@@ -32,6 +32,7 @@ PARTS = {
 
 PRIMARY = {"field": "epe", "label": "dice", "landmarks": "tre", "instances": "dice_instance"}
 """The score of each part, best first."""
+LOWER_IS_BETTER = ("epe", "tre")
 
 TOLD = ("split", "group", "subject", "modality")
 """The columns that ``images.csv`` always has beside ``id``, empty where the raw dataset does not tell."""

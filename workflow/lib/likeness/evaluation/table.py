@@ -35,7 +35,9 @@ def score_unregistered(dataset: Dataset, run: Run) -> pd.DataFrame:
 
 
 def score_fields(dataset: Dataset, fields: Fields, run: Run) -> pd.DataFrame:
-    """Score the fields of all validation and test pairs, whatever method they are from; a λ that diverged scores NaN.
+    """Score the fields of all validation and test pairs, whatever method they are from.
+
+    A λ that diverged scores NaN; one that stands for a roughness that was not attained is left out.
 
     Raises:
         Refusal: if the field of a pair is missing or not on the grid of the dataset.
@@ -46,7 +48,7 @@ def score_fields(dataset: Dataset, fields: Fields, run: Run) -> pd.DataFrame:
     diverged = np.full((*dataset.shape, dataset.spatial_dims), np.nan, np.float32)
 
     def displacements(moving: str, fixed: str) -> dict[float, np.ndarray | None]:
-        found = {search.lam: fields.read(search, moving, fixed) for search in fields.searches}
+        found = {search.lam: fields.read(search, moving, fixed) for search in fields.searches if search.attained}
         return {np.nan if lam is None else lam: diverged if u is None else u for lam, u in found.items()}
 
     return _table(
@@ -66,7 +68,7 @@ def sample(dataset: Dataset, fields: Fields) -> dict[str, np.ndarray]:
     """
     pairs = dataset.pairs_of("test")
     moving, fixed = pairs[len(pairs) // 2]
-    found = {search.lam: fields.read(search, moving, fixed) for search in fields.searches if not search.diverged}
+    found = {search.lam: fields.read(search, moving, fixed) for search in fields.searches if not search.empty}
     return {
         "moving": np.array(moving),
         "fixed": np.array(fixed),

@@ -19,11 +19,12 @@ from likeness.statistics.selection import candidates, choose
 
 CARD = {
     "order": 40,
-    "reads": ["metrics", "datasets", "methods", "scale"],
+    "reads": ["metrics", "datasets", "methods"],
     "caption": """\
 **The choice of λ.** The primary score of the validation pairs (EPE: end-point error in the dataset's unit, otherwise
 Dice) against the regularisation weight λ, on a logarithmic axis; the mean over seeds. On the balanced scale λ is given
-relative to the λ at which dissimilarity and regulariser pull equally hard, so that all losses share one scale. The
+relative to the λ at which dissimilarity and regulariser pull equally hard, so that all losses share one scale; on the
+scale of roughness by how rough the fields are that it allows, as the standard deviation of log J. The
 circle marks the λ chosen for test: the best score among those whose mean non-diffeomorphic volume (area in 2D) is at
 most 0.1 %. Hollow symbols fold more than that in at least one seed; if every λ does, the one that folds least is
 taken, and ``results/tables/selection.csv`` says so. Crosses at the lower edge are trainings that diverged. A best
@@ -35,11 +36,13 @@ is better.
 }
 
 POINT = [*COMPARED, "lam"]
+AXES = {"balanced": "λ as a multiple of λ₀", "raw": "λ", "roughness": "std(log J) on validation   (rougher →)"}
+"""What λ is called on each scale."""
 
 
 @style.paper()
 def draw(
-    metrics: pd.DataFrame, datasets: Mapping[str, Mapping[str, Any]], methods: Methods, scale: str = "balanced"
+    metrics: pd.DataFrame, datasets: Mapping[str, Mapping[str, Any]], methods: Methods
 ) -> Figure:
     """Draw the mean validation score of every λ, ring the chosen one and hollow out those that fold too much.
 
@@ -47,12 +50,11 @@ def draw(
         metrics: the metrics table.
         datasets: name → content of ``dataset.yaml``, in the order of the study.
         methods: of the study; those without λ are left out.
-        scale: ``"balanced"`` where λ is a multiple of the balanced λ₀, or ``"raw"``.
     """
     judged = candidates(metrics, methods)
     if not len(judged):
         return style.nothing("No method of the study has a regularisation weight.")
-    chosen = choose(judged).assign(chosen=True)[[*POINT, "seed", "chosen"]]
+    chosen = choose(judged, methods).assign(chosen=True)[[*POINT, "seed", "chosen"]]
     judged = judged.merge(chosen, how="left", on=[*POINT, "seed"])
     judged["chosen"] = judged.chosen.notna() & judged.score.notna()
     columns = {"score": "mean", "metric": "first", "feasible": "all", "chosen": "any"}
@@ -62,7 +64,8 @@ def draw(
     shown, entries = style.panels(points, datasets, methods), style.entries(points, methods)
     figure, grid = style.grid(len(shown), (3.2, 2.5), extra=0.6)
     for panel, axes in zip(shown, grid, strict=True):
-        _panel(axes, panel, panel.rows(points), entries, scale)
+        scale = next(methods[name].scale for name in sorted(panel.methods) if methods[name].has_lam)
+        _panel(axes, panel, panel.rows(points), entries, AXES[scale or "raw"])
     style.legend(figure, entries, *_keys(points))
     return figure
 
@@ -82,7 +85,7 @@ def _keys(points: pd.DataFrame) -> list[Line2D]:
     return keys
 
 
-def _panel(axes: Axes, panel: Panel, points: pd.DataFrame, entries: list[Entry], scale: str) -> None:
+def _panel(axes: Axes, panel: Panel, points: pd.DataFrame, entries: list[Entry], label: str) -> None:
     panel.head(axes)
     axes.set_xscale("log")
     diverged = []
@@ -95,7 +98,7 @@ def _panel(axes: Axes, panel: Panel, points: pd.DataFrame, entries: list[Entry],
     if len(grid) <= 12:
         axes.set_xticks(grid, [f"{lam:g}" for lam in grid])
         axes.set_xticks([], minor=True)
-    axes.set_xlabel("λ as a multiple of λ₀" if scale == "balanced" else "λ")
+    axes.set_xlabel(label)
     metric, unit = points.iloc[0][["metric", "unit"]]
     axes.set_ylabel(f"Validation {style.metric(metric).label(unit, short=True)}")
 

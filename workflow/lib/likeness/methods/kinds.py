@@ -13,12 +13,13 @@ has_lam      whether it has a regularisation weight λ, several values of which 
 seeded       whether every run draws and so has a seed; where not, a run has one only if its loss draws noise or its
              extractor is trained here, and one run stands for all otherwise
 trained      whether it is a network that learns, and so has learning curves; it uses losses, has λ and is seeded
+optimised    whether the fields of each pair are searched for with a loss, along a path of λ
 ===========  =========================================================================================================
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,7 +30,7 @@ from likeness.userinput import cards
 from likeness.userinput.refusals import Refusal
 
 FOLDERS = (Path(__file__).parent, networks.FOLDER)
-KEYS = ("title", "order", "colour", "marker", "uses_loss", "has_lam", "seeded", "trained")
+KEYS = ("title", "order", "colour", "marker", "uses_loss", "has_lam", "seeded", "trained", "optimised")
 UNREGISTERED = "unregistered"
 """The method that every study has beside those that it names."""
 
@@ -48,6 +49,9 @@ class Method:
     has_lam: bool
     seeded: bool
     trained: bool
+    optimised: bool
+    scale: str | None = None
+    """What its λ is in tables, of ``balanced``, ``raw`` and ``roughness``; ``None`` without λ."""
 
     def plain(self, *keys: str) -> dict[str, Any]:
         """Give its name and some of its card as plain types, for the params of a job, see :func:`of`."""
@@ -78,19 +82,26 @@ def card(kind: str) -> dict[str, Any]:
 
 
 def _checked(path: Path, found: dict[str, Any]) -> dict[str, Any]:
-    """Refuse a network without what every training here has."""
-    lacking = [key for key in ("uses_loss", "has_lam", "seeded") if found["trained"] and not found[key]]
-    if lacking:
-        msg = f"{path}: the CARD says `trained`, but not `{lacking[0]}`; a training has a loss, a λ and a seed"
-        raise Refusal(msg)
+    """Refuse a card that lacks what every training or optimisation here has."""
+    for what, needed in (("trained", ("uses_loss", "has_lam", "seeded")), ("optimised", ("uses_loss", "has_lam"))):
+        lacking = [key for key in needed if found[what] and not found[key]]
+        if lacking:
+            msg = f"{path}: the CARD says `{what}`, but not `{lacking[0]}`; what is {what} has {_spoken(needed)}"
+            raise Refusal(msg)
     return found
 
 
-def method(name: str, kind: str | None = None) -> Method:
-    """Make a method of its name and the card of its kind, by default the name; another name is its title."""
+def _spoken(keys: Sequence[str]) -> str:
+    words = {"uses_loss": "a loss", "has_lam": "a λ", "seeded": "a seed"}
+    return " and ".join(words[key] for key in keys)
+
+
+def method(name: str, kind: str | None = None, scale: str | None = None) -> Method:
+    """Make a method of its name, the card of its kind, by default the name, and its scale; another name is its title."""
     found = card(kind or name)
     title = found["title"] if kind in (None, name) else name
-    return Method(name=name, kind=kind or name, **{**{key: found[key] for key in KEYS}, "title": title})
+    own = {**{key: found[key] for key in KEYS}, "title": title}
+    return Method(name=name, kind=kind or name, **own, scale=scale if found["has_lam"] else None)
 
 
 def of(plain: Mapping[str, Mapping[str, Any]]) -> dict[str, Method]:

@@ -6,7 +6,7 @@ training pairs, so that one range of s is fair to every loss; on the raw scale �
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,8 @@ class Objective:
         options: of the loss; what is not named keeps its default.
         extractor: weights of the extractor the loss needs, or ``None``.
         device: where images and loss go.
-        seed: of augmentation and noise.
+        seed: of augmentation and noise; ``None`` where nothing is drawn.
+        regulariser: gives the energy ``(batch,)`` of displacements in voxels on a grid of a spacing.
     """
 
     def __init__(
@@ -46,11 +47,13 @@ class Objective:
         options: dict[str, Any],
         extractor: Path | None,
         device: torch.device,
-        seed: int,
+        seed: int | None,
+        regulariser: Callable[[Tensor, Sequence[float]], Tensor] = diffusion_energy,
     ) -> None:
         self.dataset = dataset
         self.device = device
-        self.seed = seed
+        self.seed = 0 if seed is None else seed
+        self.regulariser = regulariser
         self.loader = Loader(dataset, device)
         features = {} if extractor is None else {"extractor": extractors.load(extractor)}
         self.loss: SimilarityLoss = losses.build(loss, **options, **features).to(device)
@@ -91,23 +94,24 @@ class Objective:
     def values(self, pair: Registration, lam: float) -> dict[str, Tensor]:
         """Give loss, dissimilarity and smoothness of each pair of a registration, ``(batch,)``."""
         dissimilarity = self.loss(pair)
-        smoothness = diffusion_energy(pair.displacement.float(), self.dataset.spacing)
+        smoothness = self.regulariser(pair.displacement.float(), self.dataset.spacing)
         return {"loss": dissimilarity + lam * smoothness, "dissimilarity": dissimilarity, "smoothness": smoothness}
 
     def balance(self, batch: int) -> float:
         """Give λ₀, at which dissimilarity and regulariser pull equally hard at a displacement.
 
-        Both gradients are taken at the same smooth random displacements of about one voxel, on training pairs, of which
-        ``batch`` fit into memory at once.
+        Both gradients are taken at the same smooth random displacements of about one voxel, on training pairs, or,
+        where there are none, on those that are registered; ``batch`` of them fit into memory at once. Pairs and
+        displacements do not depend on the seed: runs that differ by it alone shall not differ by their scale.
         """
-        pairs = self.dataset.pairs_of("train")
-        chosen = np.random.default_rng([self.seed, 3]).permutation(len(pairs))[:BALANCED]
+        pairs = next(found for split in ("train", "val", "test") if (found := self.dataset.pairs_of(split)))
+        chosen = np.random.default_rng(3).permutation(len(pairs))[:BALANCED]
         coarse = [max(2, n // 8) for n in self.dataset.shape]
         mode = "bilinear" if self.dataset.spatial_dims == 2 else "trilinear"
         ratios: list[float] = []
         for part in chunks(list(enumerate(chosen)), batch):
             pair = self.registration([pairs[index] for _, index in part])
-            sources = [generator("cpu", self.seed, k, 4) for k, _ in part]
+            sources = [generator("cpu", k, 4) for k, _ in part]
             noise = torch.cat([torch.randn(1, len(coarse), *coarse, generator=source) for source in sources])
             start = F.interpolate(noise.to(self.device), self.dataset.shape, mode=mode, align_corners=True)
             pair.displacement = start.requires_grad_()

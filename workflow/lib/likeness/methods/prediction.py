@@ -31,7 +31,7 @@ def searches(models: Path) -> list[tuple[Search, str | None]]:
     for entry in grid:
         diverged = entry["diverged_at"] is not None
         converged = not diverged and entry["best_step"] < steps
-        found.append((Search(entry["lam"], entry["best_step"], converged, diverged), entry["file"]))
+        found.append((Search(entry["lam"], entry["best_step"], float(converged), diverged), entry["file"]))
     return found
 
 

@@ -12,4 +12,5 @@ CARD = {
     "has_lam": False,
     "seeded": False,
     "trained": False,
+    "optimised": False,
 }

@@ -23,6 +23,7 @@ CARD = {
     "has_lam": True,
     "seeded": True,
     "trained": True,
+    "optimised": False,
 }
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pandas as pd
 
+from likeness.data.store import LOWER_IS_BETTER
 from likeness.methods.kinds import Methods
 from likeness.results import KEYS
 from likeness.statistics.aggregate import overall
 
 COLUMNS = [*KEYS, "lam", "score", "metric", "ndv", "feasible"]
 PRIMARY = ("epe", "dice", "tre", "dice_instance")
-LOWER_IS_BETTER = ("epe", "tre")
 MAX_FOLDING = 0.1
 """Highest non-diffeomorphic volume (area in 2D), in percent, that a chosen λ may cause."""
 
@@ -47,6 +47,12 @@ def candidates(metrics: pd.DataFrame, methods: Methods, max_folding: float = MAX
     return table[COLUMNS]
 
 
+def rougher(judged: pd.DataFrame, methods: Methods) -> pd.Series:
+    """Rank the λ of every row by how rough fields they allow: on the scale of roughness large ones, otherwise small."""
+    rising = judged.method.isin([name for name, method in methods.items() if method.scale == "roughness"])
+    return judged.lam.where(rising, -judged.lam)
+
+
 def with_lam(table: pd.DataFrame, methods: Methods) -> pd.Series:
     """Tell of every row whether its method has a regularisation weight."""
     return table.method.isin([name for name, method in methods.items() if method.has_lam])
@@ -57,7 +63,7 @@ def _mean(rows: pd.DataFrame, keys: list[str], skipna: bool) -> pd.Series:
     return finite.groupby(keys, dropna=False, observed=True)["value"].mean(skipna=skipna)
 
 
-def choose(judged: pd.DataFrame) -> pd.DataFrame:
+def choose(judged: pd.DataFrame, methods: Methods) -> pd.DataFrame:
     """Choose one λ per run.
 
     The best score among the feasible λ wins. Where none is feasible, the one that folds least is taken and
@@ -66,6 +72,7 @@ def choose(judged: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         judged: what :func:`candidates` gives.
+        methods: of the study.
 
     Returns:
         One row per run, the columns :data:`COLUMNS`.
@@ -76,7 +83,7 @@ def choose(judged: pd.DataFrame) -> pd.DataFrame:
         _infeasible=~judged.feasible,
         _folding=judged.ndv.where(~judged.feasible, 0.0),
         _cost=cost,
-        _weakness=-judged.lam,
+        _weakness=rougher(judged, methods),
     ).sort_values([*KEYS, "_diverged", "_infeasible", "_folding", "_cost", "_weakness"])
     return ranked.drop_duplicates(list(KEYS))[COLUMNS].reset_index(drop=True)
 

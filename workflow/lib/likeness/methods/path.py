@@ -1,0 +1,210 @@
+"""The path of regularisation along which pairs are optimised, from smooth to rough fields, and what it leaves behind.
+
+Its levels are fixed on validation pairs and then hold for test pairs. Where the weakest level is the best on validation,
+one weaker is added. Everything that was optimised is kept in a work folder, one file for every batch of pairs, λ and
+level of the transformation, so that an interrupted job goes on from there and ends with the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from likeness import fields
+from likeness.data.loading import chunks
+from likeness.data.store import LOWER_IS_BETTER
+from likeness.evaluation.pair import PairJudge
+from likeness.fields import PairSearch, Search
+from likeness.methods.calibration import Calibration
+from likeness.methods.optimisation import Optimiser
+from likeness.methods.search import Found
+from likeness.metrics import regularity
+from likeness.runtime import progress
+from likeness.runtime.atomic import whole
+from likeness.runtime.jobs import told_to_stop
+
+Pairs = Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A level of the path: what tables call it, and the multiple of λ₀ that it is."""
+
+    lam: float
+    multiple: float
+    attained: bool = True
+
+
+@dataclass
+class State:
+    """How far some pairs have come: their parameters, and how the search for them ended."""
+
+    parameters: Tensor
+    found: list[PairSearch]
+
+
+class RegularisationPath:
+    """Registers the validation and test pairs of a dataset at every level of a path.
+
+    Args:
+        optimiser: dataset, loss and recipe.
+        work: folder that survives an interruption.
+        label: for the progress bar.
+        saved: called whenever something was saved.
+    """
+
+    def __init__(
+        self, optimiser: Optimiser, work: Path, label: str, saved: Callable[[], object] = lambda: None
+    ) -> None:
+        self.optimiser = optimiser
+        self.recipe = optimiser.recipe
+        self.dataset = optimiser.dataset
+        self.work = work
+        self.label = label
+        self.saved = saved
+
+    def register(self, folder: Path) -> None:
+        """Optimise all pairs and write fields and manifest into a folder.
+
+        Raises:
+            SystemExit: if the process is told to stop (SIGTERM), after what was optimised is saved.
+        """
+        validation, test = self.dataset.pairs_of("val"), self.dataset.pairs_of("test")
+        base = 1.0 if self.recipe.scale == "raw" else self.optimiser.objective.balance(self.recipe.batch)
+        total = len(self.recipe.grid) * (len(validation) + len(test))
+        with told_to_stop() as self.stop, progress.bar(0, total, self.label) as self.shown:
+            steps, states = self._fixed_levels(validation or test, base)
+            if validation:
+                states = [
+                    State(torch.cat([a.parameters, b.parameters]), a.found + b.found)
+                    for a, b in zip(states, self._along(test, steps, base), strict=True)
+                ]
+        pairs = [*validation, *test] if validation else test
+        searches = []
+        for step, state in zip(steps, states, strict=True):
+            searches.append(_search(step, base, state.found))
+            if step.attained:
+                for (moving, fixed), parameters in zip(pairs, state.parameters, strict=True):
+                    array = np.moveaxis(parameters.cpu().numpy(), 0, -1)
+                    fields.write_parameters(folder, step.lam, moving, fixed, array)
+        fields.write_manifest(folder, self.dataset.shape, searches, self.optimiser.transformation)
+
+    def _fixed_levels(self, pairs: Pairs, base: float) -> tuple[list[Step], list[State]]:
+        """Fix the levels of the path on validation pairs; give the state of these at each of them."""
+        rising = self.recipe.scale == "roughness"
+        grid = sorted(self.recipe.grid, reverse=not rising)
+        judges = [PairJudge(self.dataset, *map(self.dataset.load, pair)) for pair in pairs]
+        steps: list[Step] = []
+        states: list[State] = []
+        scores: list[float] = []
+        while len(steps) < len(grid):
+            lam = grid[len(steps)]
+            start = states[-1] if states else self._nothing(pairs)
+            if rising:
+                step, state = self._calibrated(pairs, judges, lam, start, steps, base)
+            else:
+                step = Step(lam, lam)
+                state = self._batches(pairs, start, step.multiple * base, f"{lam:g}")
+            steps.append(step)
+            states.append(state)
+            scores.append(self._score(judges, state) if step.attained else float("nan"))
+            self.shown.update(len(pairs))
+            if len(steps) == len(grid) == len(self.recipe.grid) > 1 and _last_is_best(scores):
+                grid.append(float(f"{grid[-1] ** 2 / grid[-2]:.3g}"))
+                self.shown.total += len(self.dataset.pairs_of("val")) + len(self.dataset.pairs_of("test"))
+        return steps, states
+
+    def _calibrated(
+        self, pairs: Pairs, judges: list[PairJudge], wanted: float, start: State, before: list[Step], base: float
+    ) -> tuple[Step, State]:
+        """Find the λ that makes fields as rough as wanted."""
+        search = Calibration(wanted, [(step.multiple, step.lam) for step in before if step.attained])
+        states = []
+        while (multiple := search.proposal()) is not None:
+            state = self._batches(pairs, start, multiple * base, f"{wanted:g}-{multiple:g}")
+            states.append(state)
+            search.tried.append((multiple, self._roughness(judges, state)))
+        return Step(wanted, search.tried[search.best][0], search.attained), states[search.best]
+
+    def _along(self, pairs: Pairs, steps: list[Step], base: float) -> list[State]:
+        """Register pairs at every level of a path that is fixed."""
+        states: list[State] = []
+        for step in steps:
+            start = states[-1] if states else self._nothing(pairs)
+            states.append(self._batches(pairs, start, step.multiple * base, f"test-{step.lam:g}"))
+            self.shown.update(len(pairs))
+        return states
+
+    def _nothing(self, pairs: Pairs) -> State:
+        return State(self.optimiser.nothing(pairs), [])
+
+    def _batches(self, pairs: Pairs, start: State, lam: float, name: str) -> State:
+        """Optimise pairs at one λ, batch by batch: through all levels of the transformation from nothing, else the last."""
+        fresh = self.recipe.separate or not start.found
+        levels = self.optimiser.levels if fresh else self.optimiser.levels[-1:]
+        origin = self.optimiser.nothing(pairs) if fresh else start.parameters
+        parts = []
+        for number, chosen in enumerate(chunks(range(len(pairs)), self.recipe.batch)):
+            batch = [pairs[k] for k in chosen]
+            evaluations = [0] * len(batch)
+            parameters = origin[list(chosen)]
+            for level in levels:
+                place = f"{name}-{number}-{'x'.join(map(str, level.control))}"
+                found = self._kept(place, lambda: self.optimiser.optimise(batch, parameters, lam, level))
+                parameters = found.parameters
+                evaluations = [a + b for a, b in zip(evaluations, found.evaluations, strict=True)]
+            ended = zip(batch, evaluations, found.converged, found.dissimilarity, found.energy, strict=True)
+            parts.append(State(parameters, [PairSearch(*pair, *values) for pair, *values in ended]))
+        return State(torch.cat([part.parameters for part in parts]), [one for part in parts for one in part.found])
+
+    def _kept(self, name: str, search: Callable[[], Found]) -> Found:
+        """Give what an interrupted run has found, or find and keep it."""
+        path = self.work / f"{name}.npz"
+        if path.is_file():
+            return Found.load(path, self.optimiser.device)
+        found = search()
+        with whole(path) as temporary:
+            found.save(temporary)
+        self.saved()
+        if self.stop.is_set():
+            msg = f"{self.label}: told to stop; {name} is saved, the next run goes on from there"
+            raise SystemExit(msg)
+        return found
+
+    def _roughness(self, judges: list[PairJudge], state: State) -> float:
+        rough = [
+            regularity.sdlogj(regularity.jacobian(field), judge.fixed.mask)
+            for judge, field in zip(judges, self.optimiser.displacements(state.parameters), strict=True)
+        ]
+        return float(np.median(rough))
+
+    def _score(self, judges: list[PairJudge], state: State) -> float:
+        """Give the mean primary score, higher is better."""
+        made = self.optimiser.displacements(state.parameters)
+        scores = [judge.primary(field) for judge, field in zip(judges, made, strict=True)]
+        return -float(np.mean(scores)) if self.dataset.primary in LOWER_IS_BETTER else float(np.mean(scores))
+
+
+def _last_is_best(scores: list[float]) -> bool:
+    """Tell whether the weakest of all levels scores best."""
+    return bool(np.isfinite(scores[-1])) and scores[-1] == np.nanmax(scores)
+
+
+def _search(step: Step, base: float, found: list[PairSearch]) -> Search:
+    """Sum up how the search for the fields of a level ended."""
+    ended = [one for one in found if np.isfinite(one.dissimilarity)]
+    return Search(
+        step.lam,
+        iterations=round(float(np.mean([one.evaluations for one in found]))),
+        converged=float(np.mean([one.converged for one in found])),
+        diverged=not ended,
+        attained=step.attained,
+        multiple=step.multiple,
+        weight=step.multiple * base,
+        pairs=tuple(found),
+    )

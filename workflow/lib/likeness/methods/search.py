@@ -1,0 +1,206 @@
+"""The search for the parameters that minimise an objective: many pairs at once, each until it has converged.
+
+It is the same for every loss. A step goes along the momentum of the gradient, whose root mean square over the recent
+past scales it: Adam (Kingma & Ba, 2015, arXiv:1412.6980) with one second moment for all parameters of a pair, so that
+smooth gradients make smooth steps, and without its epsilon, so that the same objective in other units takes the same
+steps. A pair whose objective falls no longer takes half the step from then on.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from likeness.userinput.refusals import made_anew
+
+MOMENTUM = 0.9
+MEMORY = 0.99
+"""Decay rates of the means of the gradient and of its square."""
+WINDOW = 20
+"""After so many evaluations, and again, a pair is asked whether it has converged."""
+STALLED = 0.02
+"""An objective that falls by less than this share of its fall so far, from one window to the next, has stalled."""
+QUANTILE = 0.99
+"""Of the positions of a field, whose change decides whether it has converged."""
+
+
+class Evaluated(NamedTuple):
+    """What an objective gives for the parameters of some pairs."""
+
+    loss: Tensor
+    """``(pairs,)``, what is minimised."""
+    gradient: Tensor
+    """With respect to the parameters, in their shape."""
+    displacement: Tensor
+    """``(pairs, dims, *spatial)``, voxels."""
+    dissimilarity: Tensor
+    """``(pairs,)``."""
+    energy: Tensor
+    """``(pairs,)``, of the regulariser, before λ."""
+
+
+Evaluate = Callable[[Tensor], Evaluated]
+"""Evaluates the objective of the active pairs at their parameters."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How a search goes on and when it ends.
+
+    Attributes:
+        rate: root mean square of the first steps, in voxels of the parameters.
+        tolerance: a pair has converged where 99 % of its field changed by less, in voxels, over :data:`WINDOW`
+            evaluations.
+        cap: most evaluations of a pair.
+    """
+
+    rate: float
+    tolerance: float
+    cap: int
+
+
+@dataclass
+class Found:
+    """Where a search ended: one entry per pair, parameters ``(pairs, dims, *control)``."""
+
+    parameters: Tensor
+    """NaN where the objective ceased to be finite."""
+    evaluations: list[int]
+    converged: list[bool]
+    dissimilarity: list[float]
+    energy: list[float]
+
+    @classmethod
+    def nothing(cls, start: Tensor) -> Found:
+        """Make one that is yet to be filled."""
+        count, nan = len(start), float("nan")
+        return cls(torch.full_like(start, nan), [0] * count, [False] * count, [nan] * count, [nan] * count)
+
+    def save(self, path: Path) -> None:
+        """Write it as arrays, exactly."""
+        arrays = {key: np.asarray(value) for key, value in vars(self).items() if key != "parameters"}
+        with path.open("wb") as file:
+            np.savez(file, allow_pickle=False, parameters=self.parameters.cpu().numpy(), **arrays)
+
+    @classmethod
+    def load(cls, path: Path, device: torch.device) -> Found:
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            Refusal: if the file is broken.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                parameters = torch.from_numpy(arrays["parameters"]).to(device)
+                return cls(parameters, *(arrays[key.name].tolist() for key in fields(cls)[1:]))
+        except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise made_anew(path, f"is broken ({error})", path.parent) from error
+
+
+def minimise(objective: Callable[[Sequence[int]], Evaluate], start: Tensor, effort: Effort) -> Found:
+    """Minimise the objective of every pair over its parameters.
+
+    Args:
+        objective: gives, for the indices of pairs, what evaluates them; called anew whenever pairs have ended, so that
+            nobody waits for them.
+        start: parameters ``(pairs, dims, *control)``.
+        effort: how long and how fast.
+    """
+    found, active, state = Found.nothing(start), list(range(len(start))), _State(start, effort.rate)
+    while active:
+        evaluate, ended = objective(active), None
+        while ended is None:
+            ended = state.take(evaluate(state.parameters), effort)
+        for place in ended.nonzero().flatten().tolist():
+            state.record(found, active[place], place)
+        left = (~ended).nonzero().flatten()
+        active = [active[place] for place in left.tolist()]
+        state.keep(left)
+    return found
+
+
+class _State:
+    """What the search of some pairs knows; tensors have them first."""
+
+    def __init__(self, start: Tensor, rate: float) -> None:
+        count = len(start)
+        self.parameters = start.clone()
+        self.evaluations = 0
+        self.step = torch.full((count,), rate, dtype=torch.float64)
+        self.momentum = torch.zeros_like(start)
+        self.square = torch.zeros(count, dtype=torch.float64)
+        self.first = torch.full((count,), torch.nan, dtype=torch.float64)
+        self.windows = torch.zeros(2, count, dtype=torch.float64)
+        """Mean objective of the last window, sum of this one's so far."""
+        self.converged = torch.zeros(count, dtype=torch.bool)
+        self.shown: Tensor | None = None
+        """Displacement at the end of the last window."""
+        self.at: tuple[Tensor, Evaluated]
+        """Parameters of the last evaluation, and what it gave."""
+
+    def take(self, seen: Evaluated, effort: Effort) -> Tensor | None:
+        """Make a step by what was seen; tell which pairs have ended, ``None`` where none has."""
+        self.at = (self.parameters, seen)
+        self.evaluations += 1
+        loss = seen.loss.double().cpu()
+        finite = torch.isfinite(loss) & torch.isfinite(seen.gradient.flatten(1).sum(1)).cpu()
+        if self.evaluations == 1:
+            self.first = loss
+        self.windows[1] += loss
+        if self.evaluations % WINDOW == 0:
+            self._judge(seen.displacement, effort.tolerance)
+        ended = self.converged | ~finite | torch.tensor(self.evaluations >= effort.cap)
+        self._move(seen.gradient)
+        return ended if ended.any() else None
+
+    def _judge(self, displacement: Tensor, tolerance: float) -> None:
+        last, this = self.windows[0], self.windows[1] / WINDOW
+        if self.shown is not None:
+            change = (displacement - self.shown).norm(dim=1).flatten(1)
+            rank = max(1, round(QUANTILE * change.shape[1]))
+            self.converged = change.kthvalue(rank, dim=1).values.cpu() < tolerance
+            stalled = last - this < STALLED * (self.first - this).clamp(min=0)
+            self.step = torch.where(stalled, self.step / 2, self.step)
+        self.shown = displacement
+        self.windows = torch.stack([this, torch.zeros_like(this)])
+
+    def _move(self, gradient: Tensor) -> None:
+        self.momentum = MOMENTUM * self.momentum + (1 - MOMENTUM) * gradient
+        size = gradient.double().square().flatten(1).mean(1).cpu()
+        self.square = MEMORY * self.square + (1 - MEMORY) * size
+        root = (self.square / (1 - MEMORY**self.evaluations)).sqrt()
+        # where nothing pulls, nothing moves
+        scale = torch.where(root > 0, self.step / root, 0.0) / (1 - MOMENTUM**self.evaluations)
+        self.parameters = self.parameters - per_pair(scale, gradient) * self.momentum
+
+    def record(self, found: Found, pair: int, place: int) -> None:
+        """Write down where a pair is."""
+        parameters, seen = self.at
+        found.evaluations[pair] = self.evaluations
+        found.converged[pair] = bool(self.converged[place])
+        found.dissimilarity[pair] = float(seen.dissimilarity[place])
+        found.energy[pair] = float(seen.energy[place])
+        if torch.isfinite(seen.loss[place]) and torch.isfinite(seen.gradient[place]).all():
+            found.parameters[pair] = parameters[place]
+
+    def keep(self, places: Tensor) -> None:
+        """Keep some of the pairs."""
+        for name in ("step", "square", "first", "converged"):
+            setattr(self, name, getattr(self, name)[places])
+        self.windows = self.windows[:, places]
+        places = places.to(self.parameters.device)
+        self.parameters, self.momentum = self.parameters[places], self.momentum[places]
+        if self.shown is not None:
+            self.shown = self.shown[places]
+
+
+def per_pair(values: Tensor, like: Tensor) -> Tensor:
+    """Give values ``(pairs,)`` a shape in which they multiply ``like``, ``(pairs, ...)``."""
+    return values.to(like).view(-1, *[1] * (like.dim() - 1))

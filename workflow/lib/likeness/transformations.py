@@ -1,0 +1,127 @@
+"""What a search varies instead of a displacement on every voxel: vectors on a coarser grid of control points.
+
+Control points span the image from its first voxel to its last along every axis. Their vectors are in voxels of the
+image, whatever the distance between them. Three kinds of transformation make a displacement of them:
+
+- ``velocity``: a stationary velocity, integrated over unit time on the control grid by scaling and squaring and then
+  interpolated linearly: a diffeomorphism;
+- ``displacement``: interpolated linearly;
+- ``bspline``: coefficients of uniform cubic B-splines, the free-form deformation of Rueckert et al., IEEE Trans. Med.
+  Imaging 1999, doi:10.1109/42.796284, whose coefficients at the border are repeated beyond it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from math import ceil
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from likeness.geometry import integrate
+
+Kind = Literal["velocity", "displacement", "bspline"]
+SQUARINGS = 6
+"""Steps of scaling and squaring: an eighth of the distance between control points is the most that one of 64 goes."""
+
+
+@dataclass(frozen=True)
+class Transformation:
+    """A kind of transformation of an image grid.
+
+    Attributes:
+        kind: see the module.
+        shape: spatial shape of the image.
+        squarings: of a velocity.
+    """
+
+    kind: Kind
+    shape: tuple[int, ...]
+    squarings: int = SQUARINGS
+
+    def displacement(self, parameters: Tensor) -> Tensor:
+        """Give the displacement ``(batch, dims, *shape)`` in voxels of parameters ``(batch, dims, *control)``.
+
+        Differentiable with respect to the parameters.
+        """
+        control = tuple(parameters.shape[2:])
+        if self.kind == "velocity":
+            cell = torch.tensor(pitch(self.shape, control)).to(parameters).view(1, -1, *[1] * len(control))
+            parameters = integrate(parameters / cell, self.squarings) * cell
+        weights = _cubic if self.kind == "bspline" else linear
+        return along(parameters, [weights(n, size) for n, size in zip(control, self.shape, strict=True)])
+
+
+def control_shape(shape: Sequence[int], spacing: Sequence[float], distance: float) -> tuple[int, ...]:
+    """Give the shape of a grid whose control points are at most ``distance`` apart, in the unit of ``spacing``."""
+    return tuple(
+        min(size, max(2, ceil((size - 1) * step / distance - 1e-6) + 1))
+        for size, step in zip(shape, spacing, strict=True)
+    )
+
+
+def pitch(shape: Sequence[int], control: Sequence[int]) -> list[float]:
+    """Give the distance between neighbouring control points along every axis, in voxels."""
+    return [(size - 1) / max(points - 1, 1) for size, points in zip(shape, control, strict=True)]
+
+
+def refine(parameters: Tensor, control: Sequence[int]) -> Tensor:
+    """Interpolate parameters linearly on another control grid over the same image."""
+    return along(parameters, [linear(old, new) for old, new in zip(parameters.shape[2:], control, strict=True)])
+
+
+def along(values: Tensor, matrices: Sequence[Tensor]) -> Tensor:
+    """Apply a matrix ``(new, old)`` along every spatial axis of ``(batch, channel, *spatial)``.
+
+    As products of matrices, whose gradient on a processor takes a fraction of that of ``interpolate``.
+    """
+    for axis, matrix in enumerate(matrices, start=2):
+        values = torch.tensordot(values, matrix.to(values), dims=([axis], [1])).movedim(-1, axis)
+    return values.contiguous()
+
+
+@lru_cache(maxsize=64)
+def linear(points: int, size: int) -> Tensor:
+    """Give the matrix ``(size, points)`` of linear interpolation between points of which the outermost coincide."""
+    place = torch.linspace(0, points - 1, size, dtype=torch.float64)
+    first = place.floor().clamp(max=max(points - 2, 0)).long()
+    matrix = torch.zeros(size, points, dtype=torch.float64)
+    rows = torch.arange(size)
+    matrix[rows, first] += 1 - (place - first)
+    if points > 1:
+        matrix[rows, first + 1] += place - first
+    return matrix.float()
+
+
+@lru_cache(maxsize=64)
+def _cubic(points: int, size: int) -> Tensor:
+    """Give the matrix ``(size, points)`` of uniform cubic B-splines with a knot at every point."""
+    place = torch.linspace(0, points - 1, size, dtype=torch.float64)
+    first = place.floor().clamp(max=max(points - 2, 0))
+    t = place - first
+    bases = ((1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3)
+    matrix = torch.zeros(size, points, dtype=torch.float64)
+    for offset, basis in enumerate(bases, start=-1):
+        column = (first.long() + offset).clamp(0, points - 1)
+        matrix.index_put_((torch.arange(size), column), basis / 6, accumulate=True)
+    return matrix.float()
+
+
+@lru_cache(maxsize=64)
+def gaussian(points: int, sigma: float) -> Tensor:
+    """Give the matrix ``(points, points)`` that smooths by a Gaussian of ``sigma`` points, mirrored at the border.
+
+    It is symmetric, so that smoothing a gradient is the gradient of smoothing.
+    """
+    matrix = np.zeros((points, points))
+    reach = int(np.ceil(4 * sigma))
+    rows = np.arange(points)
+    for offset in range(-reach, reach + 1):
+        column = (rows + offset) % (2 * points)
+        column = np.where(column >= points, 2 * points - 1 - column, column)
+        np.add.at(matrix, (rows, column), np.exp(-0.5 * (offset / sigma) ** 2) if sigma > 0 else float(offset == 0))
+    return torch.from_numpy(matrix / matrix.sum(1, keepdims=True)).float()

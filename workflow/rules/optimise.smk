@@ -1,0 +1,27 @@
+# The template of every loss's rule, as `train` is. Its fields stay on disk, as what the search found, from which a metric
+# that was edited makes them again without searching.
+rule optimise:
+    input:
+        dataset=rules.prepare.output.dataset,
+        extractor=extractor,
+        description=lambda wc: extractor(wc, "json"),
+    output:
+        fields=directory(optimised(f"{RESULTS}/{results.FIELDS}")),
+        runtime=optimised(f"{RESULTS}/{results.record('optimise', RUN)}"),
+    log:
+        f"{RESULTS}/{results.log('optimise', RUN)}",
+    wildcard_constraints:
+        loss="(?!)",
+    conda:
+        env_path("train")
+    threads: STUDY.config["threads"]
+    resources:
+        mem_mb=growing(4000),
+        runtime=1440,
+    params:
+        recipe=lambda wc: STUDY.optimisation(wc.dataset, wc.method, wc.loss),
+        options=lambda wc: STUDY.options(wc.loss, wc.variant),
+        work=f"{WORK}/optimise.{RUN.replace(os.sep, '.')}",
+        code=lambda wc: code("optimise", *cards.modules(wc.loss)),
+    script:
+        script_path("optimise")
