@@ -20,7 +20,7 @@ SMALL: dict[str, Any] = {"title": "small", "datasets": {"mni-brain": None}, "los
 @pytest.mark.parametrize("kind", [*kinds.names(), UNREGISTERED])
 def test_the_card_of_every_kind_is_complete(kind: str) -> None:
     card = kinds.card(kind)
-    assert all(isinstance(card[key], bool) for key in ("uses_loss", "has_lam", "seeded", "trained"))
+    assert all(isinstance(card[key], bool) for key in ("uses_loss", "has_lam", "seeded", "trained", "optimised"))
     assert card["trained"] == (kind in networks.names())
     assert is_color_like(card["colour"])
     made = kinds.method(kind)
@@ -44,7 +44,7 @@ def test_two_settings_of_one_kind_are_two_methods() -> None:
     assert study.methods["narrow"].title == "narrow"
 
 
-CARD = {"title": "x", "order": 1, "colour": "#000000", "marker": "o", "trained": False}
+CARD = {"title": "x", "order": 1, "colour": "#000000", "marker": "o", "trained": False, "optimised": False}
 
 
 def make_up(monkeypatch: pytest.MonkeyPatch, said: dict[str, Any]) -> None:
@@ -87,12 +87,15 @@ def test_a_loss_that_draws_noise_in_volumes_alone_has_seeds_there_alone(monkeypa
     assert [(run.dataset, run.seed) for run in runs] == [("mni-brain", None), ("mni-brain-3d", 1), ("mni-brain-3d", 2)]
 
 
-@pytest.mark.parametrize("lacking", ["uses_loss", "has_lam", "seeded"])
-def test_a_network_without_what_a_training_has_is_refused(lacking: str, tmp_path, monkeypatch) -> None:
-    card = {**CARD, "uses_loss": True, "has_lam": True, "seeded": True, "trained": True, lacking: False}
+@pytest.mark.parametrize(
+    ("what", "lacking"),
+    [(what, key) for what in ("trained", "optimised") for key in ("uses_loss", "has_lam", "seeded")][:-1],
+)
+def test_a_card_without_what_its_kind_has_is_refused(what: str, lacking: str, tmp_path, monkeypatch) -> None:
+    card = {**CARD, "uses_loss": True, "has_lam": True, "seeded": True, what: True, lacking: False}
     (tmp_path / "odd.py").write_text(f"CARD = {card}\n")
     monkeypatch.setattr(kinds, "FOLDERS", (tmp_path,))
-    with pytest.raises(Refusal, match=f"the CARD says `trained`, but not `{lacking}`; a training has"):
+    with pytest.raises(Refusal, match=f"the CARD says `{what}`, but not `{lacking}`; what is {what} has a loss"):
         kinds.card("odd")
 
 

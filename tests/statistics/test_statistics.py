@@ -6,6 +6,7 @@ import importlib.util
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
+from dataclasses import fields as dataclass_fields
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,7 +16,7 @@ import pytest
 from fake_study import LAMS, METHODS, Made, Study, chosen, only_made_up_losses
 
 from likeness import losses
-from likeness.fields import Search
+from likeness.fields import PairSearch, Search
 from likeness.results import KEYS
 from likeness.statistics.aggregate import name_of, observations, overall, read_csv, write_csv
 from likeness.statistics.bootstrap import interval, p_value, pair_weights, resampled_means, seed_of
@@ -37,14 +38,14 @@ def test_the_best_feasible_weight_is_chosen():
     judged = candidates(metrics, METHODS)
     assert list(judged.lam) == [0.25, 0.5, 1, 2, 4]
     assert list(judged.feasible) == [False, True, True, True, True]
-    assert choose(judged).lam.item() == 1
-    assert choose(judged.assign(feasible=judged.lam >= 2)).lam.item() == 2
+    assert choose(judged, METHODS).lam.item() == 1
+    assert choose(judged.assign(feasible=judged.lam >= 2), METHODS).lam.item() == 2
 
 
 def test_where_nothing_is_feasible_the_least_folding_is_taken_and_flagged():
     judged = candidates(Study([Made("a")], ["mse"]).metrics(), METHODS)
     judged = judged.assign(feasible=False, ndv=[5.0, 4.0, 3.0, 0.5, 2.0])
-    row = choose(judged).iloc[0]
+    row = choose(judged, METHODS).iloc[0]
     assert row.lam == 2
     assert not row.feasible
 
@@ -54,7 +55,7 @@ def test_a_diverged_weight_is_never_preferred_and_a_diverged_training_stays_in_t
     best = (metrics.loss == "mse") & (metrics.lam == 1) & (metrics.split == "val")
     one_bad_pair = best & (metrics.moving == metrics.moving[best].iloc[0])
     metrics.loc[one_bad_pair, "value"] = np.nan
-    selection = choose(candidates(metrics, METHODS)).set_index("loss")
+    selection = choose(candidates(metrics, METHODS), METHODS).set_index("loss")
     assert selection.lam["mse"] in {0.5, 2}
     assert np.isnan(selection.score["ncc"])
     assert selection.lam["ncc"] == 4
@@ -304,15 +305,15 @@ def test_scripts_lead_from_scores_to_tables(study: Study, tmp_path: Path):
     for made in study.datasets:
         for run in study.runs(made):
             searches.append(tmp_path / f"{run.place.replace('/', '-')}.json")
-            found = [asdict(Search(lam, 10, converged=True)) for lam in LAMS]
+            found = [asdict(Search(lam, 10, 1.0, pairs=(PairSearch("a", "b", 10, True, 0.5, 0.1),))) for lam in LAMS]
             searches[-1].write_text(json.dumps({**run._asdict(), "searches": found}))
     for key, rows in study.curves().groupby(["dataset", "loss"]):
         models.append(tmp_path / "-".join(key))
         models[-1].mkdir()
         rows.to_csv(models[-1] / "curves.csv", index=False)
-    names = {"metrics": "m.parquet", "curves": "c.parquet", "selection": "s.csv", "runs": "r.csv"}
+    names = {"metrics": "m.parquet", "curves": "c.parquet", "selection": "s.csv", "runs": "r.csv", "searches": "p.csv"}
     collected = {key: tmp_path / name for key, name in names.items()}
-    used = {"collect": ["has_lam"], "summary": ["order", "uses_loss"], "comparisons": ["order", "uses_loss"]}
+    used = {"collect": ["has_lam", "scale"], "summary": ["order", "uses_loss"], "comparisons": ["order", "uses_loss"]}
     methods = {
         rule: {name: method.plain(*keys) for name, method in study.methods.items()} for rule, keys in used.items()
     }
@@ -330,8 +331,11 @@ def test_scripts_lead_from_scores_to_tables(study: Study, tmp_path: Path):
     assert len(pd.read_csv(collected["selection"])) == 6
     assert len(pd.read_parquet(collected["curves"])) == len(study.curves())
     runs = pd.read_csv(collected["runs"])
-    assert list(runs.columns) == [*KEYS, "lam", "iterations", "converged", "diverged"]
+    assert list(runs.columns) == [*KEYS, "lam", "multiple", "weight", "iterations", "converged", "diverged", "attained"]
     assert len(runs) == 6 * len(LAMS)
+    searches = pd.read_csv(collected["searches"])
+    assert list(searches.columns) == [*KEYS, "lam", *(field.name for field in dataclass_fields(PairSearch))]
+    assert len(searches) == len(runs)
     table = read_csv(tmp_path / "summary.csv")
     assert set(table.loss[table.method == "voxelmorph"]) == {"mse", "ncc", "nmi"}
     assert table.loss[table.method == "unregistered"].isna().all()

@@ -38,12 +38,14 @@ NONE = method(UNREGISTERED)
 
 def made_up(name: str, **said: object) -> Method:
     """Make a method up, of no kind that exists."""
-    card = {"title": name.title(), "order": 500, "colour": "#000000", "marker": "d", "seeded": False, "trained": False}
-    return Method(**{"name": name, "kind": name, "uses_loss": False, "has_lam": False, **card, **said})
+    card = {"title": name.title(), "order": 500, "colour": "#000000", "marker": "d"}
+    nothing = dict.fromkeys(("uses_loss", "has_lam", "seeded", "trained", "optimised"), False)
+    scale = "balanced" if said.get("has_lam") else None
+    return Method(**{"name": name, "kind": name, "scale": scale, **nothing, **card, **said})
 
 
 METHODS = {
-    "voxelmorph": method("voxelmorph"),
+    "voxelmorph": method("voxelmorph", scale="balanced"),
     "transmorph": made_up("transmorph", uses_loss=True, has_lam=True, seeded=True, trained=True),
     # each has a part of what a network has
     "given": made_up("given"),
@@ -247,4 +249,4 @@ def _scores(made: Made, gain: float, base: float, rough: float) -> list[tuple[st
 def chosen(study: Study) -> pd.DataFrame:
     """Give the metrics of a study with its choice of λ."""
     metrics = study.metrics()
-    return mark(metrics, choose(candidates(metrics, METHODS)), METHODS)
+    return mark(metrics, choose(candidates(metrics, METHODS), METHODS), METHODS)

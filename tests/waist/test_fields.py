@@ -9,11 +9,16 @@ import numpy as np
 import pytest
 
 from likeness import fields
-from likeness.fields import Fields, Search
+from likeness.fields import Fields, PairSearch, Search
 from likeness.userinput.refusals import Refusal
 
 SHAPE = (6, 5)
-SEARCHES = [Search(0.3, 100, converged=True), Search(1.0, 40, converged=False), Search(30.0, 0, False, diverged=True)]
+PAIRS = (PairSearch("a", "b", 40, False, 0.25, 0.5),)
+SEARCHES = [
+    Search(0.3, 100, converged=1.0),
+    Search(1.0, 40, converged=0.0, multiple=2.0, weight=0.1, pairs=PAIRS),
+    Search(30.0, 0, 0.0, diverged=True),
+]
 
 
 @pytest.fixture
@@ -91,10 +96,10 @@ def test_a_field_that_is_none_is_refused(folder: Path, damage, words: str) -> No
     "text",
     [
         *(None, "{", "[]", '{"format": 1}'),
-        json.dumps({"format": 2, "shape": [6, 5], "searches": []}),
-        json.dumps({"format": 1, "shape": [6, 5], "searches": [{"lam": "strong"}]}),
-        json.dumps({"format": 1, "shape": [6, 5], "searches": [{"lam": 0.3}, {"lam": 0.3}]}),
-        json.dumps({"format": 1, "shape": "wide", "searches": []}),
+        json.dumps({"format": 1, "shape": [6, 5], "transformation": None, "searches": []}),
+        json.dumps({"format": 2, "shape": [6, 5], "transformation": None, "searches": [{"lam": "strong", "pairs": []}]}),
+        json.dumps({"format": 2, "shape": [6, 5], "transformation": None, "searches": [{"lam": 0.3, "pairs": []}] * 2}),
+        json.dumps({"format": 2, "shape": "wide", "transformation": None, "searches": []}),
     ],
 )
 def test_a_manifest_that_is_none_is_refused(folder: Path, text: str | None) -> None:

@@ -1,7 +1,6 @@
 """Collect all scores in one table, choose λ on validation, and collect how searches ended and all learning curves."""
 
 import json
-from dataclasses import fields
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +8,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from likeness.fields import PairSearch
 from likeness.methods import kinds
 from likeness.results import KEYS
 from likeness.runtime.atomic import whole
@@ -19,7 +17,7 @@ from likeness.statistics.selection import candidates, choose, mark
 
 CURVES = [*KEYS, "lam", "step", "quantity", "value"]
 RUNS = [*KEYS, "lam", "multiple", "weight", "iterations", "converged", "diverged", "attained"]
-SEARCHES = [*KEYS, "lam", *(field.name for field in fields(PairSearch))]
+SEARCHES = [*KEYS, "lam", "moving", "fixed", "evaluations", "converged", "dissimilarity", "energy"]
 
 
 def read(paths: list[str]) -> pa.Table:

@@ -29,7 +29,8 @@ def main(snakemake) -> None:
     with whole(snakemake.output.fields) as folder:
         folder.mkdir()
         path.register(folder)
-        write_json(folder / "provenance.json", {**who, "options": options, "recipe": plain, "code": snakemake.params.code})
+        provenance = {**who, "options": options, "recipe": plain, "code": snakemake.params.code}
+        write_json(folder / "provenance.json", provenance)
     write_json(snakemake.output.runtime, watch.record(rule="optimise", **who, code=snakemake.params.code))
     shutil.rmtree(work.parent, ignore_errors=True)
 

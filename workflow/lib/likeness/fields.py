@@ -177,7 +177,6 @@ class Fields:
             raise made_anew(path, msg + f"{wanted}", self.folder)
         return displacement.astype(np.float32, copy=False)
 
-
     def _displacement(self, parameters: np.ndarray) -> np.ndarray:
         """Give the displacement that parameters make; what is no such array is given back."""
         assert self.transformation is not None

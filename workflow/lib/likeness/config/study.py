@@ -181,9 +181,10 @@ class Study:
         named = {}
         for name, entry in self.config["methods"].items():
             method = kinds.method(name, entry.get("kind"))
-            both = [self.config["optimisation"], entry["optimisation"]] if method.optimised else [self.config["training"]]
-            scales = [block["lambda"]["scale"] for block in both if "scale" in block.get("lambda", {})]
-            named[name] = kinds.method(name, entry.get("kind"), scales[-1])
+            block = self.config["training"]
+            if method.optimised:
+                block = _overlay(self.config["optimisation"], entry["optimisation"], "optimisation")
+            named[name] = kinds.method(name, entry.get("kind"), block["lambda"]["scale"])
         return {**named, kinds.UNREGISTERED: kinds.method(kinds.UNREGISTERED)}
 
     @property

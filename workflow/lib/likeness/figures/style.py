@@ -216,18 +216,24 @@ class Panel:
 
     dataset: str
     methods: frozenset[str]
-    title: str
+    method: str
+    """Its title, where the study has several that use losses; otherwise empty."""
     stress_test: bool
+
+    @property
+    def title(self) -> str:
+        """What tells it from the other panels."""
+        return f"{self.dataset}, {self.method}" if self.method else self.dataset
 
     def rows(self, table: pd.DataFrame) -> pd.DataFrame:
         """Give the panel's rows of a table."""
         return table[(table.dataset == self.dataset) & table.method.isin(self.methods)]
 
     def head(self, axes: Axes, detail: str = "") -> None:
-        """Write the dataset's name above its panel and, in smaller type, a detail and whether it is a stress test."""
-        lines = [line for line in (detail, "stress test" if self.stress_test else "") if line]
-        space = 12 if not detail else 21
-        axes.set_title(self.title, pad=space + 2)
+        """Write the dataset's name above its panel, and smaller the method, a detail and whether it is a stress test."""
+        lines = [line for line in (self.method, detail, "stress test" if self.stress_test else "") if line]
+        space = 12 + 9 * (bool(detail) + bool(self.method))
+        axes.set_title(self.dataset, pad=space + 2)
         where: Any = {"xy": (0, 1), "xycoords": "axes fraction", "xytext": (0, space), "textcoords": "offset points"}
         axes.annotate("\n".join(lines), **where, fontsize=SMALL, color=MUTED, va="top", linespacing=1.1)
 
@@ -248,7 +254,7 @@ def panels(table: pd.DataFrame, datasets: Mapping[str, Mapping[str, Any]], metho
         for name in datasets:
             led = {dataset for dataset, method in present if method in leading}
             if any((name, method) in present for method in (lead or others)) and (lead or name not in led):
-                title = f"{name}, {methods[lead[0]].title}" if lead and len(leading) > 1 else name
+                title = methods[lead[0]].title if lead and len(leading) > 1 else ""
                 found.append(Panel(name, frozenset([*lead, *others]), title, bool(datasets[name].get("stress_test"))))
     return found
 

@@ -41,9 +41,7 @@ AXES = {"balanced": "λ as a multiple of λ₀", "raw": "λ", "roughness": "std(
 
 
 @style.paper()
-def draw(
-    metrics: pd.DataFrame, datasets: Mapping[str, Mapping[str, Any]], methods: Methods
-) -> Figure:
+def draw(metrics: pd.DataFrame, datasets: Mapping[str, Mapping[str, Any]], methods: Methods) -> Figure:
     """Draw the mean validation score of every λ, ring the chosen one and hollow out those that fold too much.
 
     Args:

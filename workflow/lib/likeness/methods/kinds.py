@@ -97,7 +97,10 @@ def _spoken(keys: Sequence[str]) -> str:
 
 
 def method(name: str, kind: str | None = None, scale: str | None = None) -> Method:
-    """Make a method of its name, the card of its kind, by default the name, and its scale; another name is its title."""
+    """Make a method of its name, the card of its kind, by default the name, and its scale.
+
+    A name that is not its kind's is its title.
+    """
     found = card(kind or name)
     title = found["title"] if kind in (None, name) else name
     own = {**{key: found[key] for key in KEYS}, "title": title}

@@ -1,14 +1,15 @@
 """The path of regularisation along which pairs are optimised, from smooth to rough fields, and what it leaves behind.
 
-Its levels are fixed on validation pairs and then hold for test pairs. Where the weakest level is the best on validation,
-one weaker is added. Everything that was optimised is kept in a work folder, one file for every batch of pairs, λ and
+Its levels are fixed on validation pairs and then hold for test pairs. Where the weakest is the best on validation, a
+weaker one is added. Everything that was optimised is kept in a work folder, one file for every batch of pairs, λ and
 level of the transformation, so that an interrupted job goes on from there and ends with the same bytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from likeness.data.store import LOWER_IS_BETTER
 from likeness.evaluation.pair import PairJudge
 from likeness.fields import PairSearch, Search
 from likeness.methods.calibration import Calibration
-from likeness.methods.optimisation import Optimiser
+from likeness.methods.optimisation import Level, Optimiser
 from likeness.methods.search import Found
 from likeness.metrics import regularity
 from likeness.runtime import progress
@@ -144,23 +145,30 @@ class RegularisationPath:
         return State(self.optimiser.nothing(pairs), [])
 
     def _batches(self, pairs: Pairs, start: State, lam: float, name: str) -> State:
-        """Optimise pairs at one λ, batch by batch: through all levels of the transformation from nothing, else the last."""
+        """Optimise pairs at one λ, batch by batch; from nothing through all levels of the transformation."""
         fresh = self.recipe.separate or not start.found
         levels = self.optimiser.levels if fresh else self.optimiser.levels[-1:]
         origin = self.optimiser.nothing(pairs) if fresh else start.parameters
         parts = []
         for number, chosen in enumerate(chunks(range(len(pairs)), self.recipe.batch)):
             batch = [pairs[k] for k in chosen]
-            evaluations = [0] * len(batch)
-            parameters = origin[list(chosen)]
-            for level in levels:
-                place = f"{name}-{number}-{'x'.join(map(str, level.control))}"
-                found = self._kept(place, lambda: self.optimiser.optimise(batch, parameters, lam, level))
-                parameters = found.parameters
-                evaluations = [a + b for a, b in zip(evaluations, found.evaluations, strict=True)]
-            ended = zip(batch, evaluations, found.converged, found.dissimilarity, found.energy, strict=True)
-            parts.append(State(parameters, [PairSearch(*pair, *values) for pair, *values in ended]))
+            parts.append(self._batch(batch, origin[list(chosen)], lam, levels, f"{name}-{number}"))
         return State(torch.cat([part.parameters for part in parts]), [one for part in parts for one in part.found])
+
+    def _batch(self, pairs: Pairs, parameters: Tensor, lam: float, levels: Sequence[Level], name: str) -> State:
+        evaluations = np.zeros(len(pairs), int)
+        for level in levels:
+            place = f"{name}-{'x'.join(map(str, level.control))}"
+            found = self._kept(place, partial(self.optimiser.optimise, pairs, parameters, lam, level))
+            parameters = found.parameters
+            evaluations += found.evaluations
+        return State(
+            parameters,
+            [
+                PairSearch(*pair, int(evaluations[k]), found.converged[k], found.dissimilarity[k], found.energy[k])
+                for k, pair in enumerate(pairs)
+            ],
+        )
 
     def _kept(self, name: str, search: Callable[[], Found]) -> Found:
         """Give what an interrupted run has found, or find and keep it."""

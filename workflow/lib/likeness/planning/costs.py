@@ -31,7 +31,7 @@ def recorded(planned: Plan) -> dict[tuple[str, ...], Price]:
     A record counts where the job did what one would do now, but for the length of the training and its grid, to which
     the cost is proportional.
     """
-    folder, seeds = Path(planned.study.results), planned.study.seeds
+    folder, seeds = Path(planned.study.results), [*planned.study.seeds, None]
     alike = {name: _prepared_alike(folder / "data" / name, extent) for name, extent in planned.sizes.items()}
     found = {}
     for kind in planned.kinds:
@@ -52,7 +52,7 @@ def _prepared_alike(folder: Path, extent: Size) -> bool:
     return tuple(shape) == tuple(extent.shape) and all(splits[k] == n for k, n in extent.pairs.items())
 
 
-def _record(folder: Path, kind: Kind, seed: int) -> Price | None:
+def _record(folder: Path, kind: Kind, seed: int | None) -> Price | None:
     """Read what the job of a kind with a seed took; ``None`` where there is none, or where it did something else."""
     place = kind.place(seed)
     try:
@@ -81,6 +81,8 @@ def _done(folder: Path, kind: Kind, place: str) -> tuple[float | None, float | N
         return (recipe["steps"] if same else None), weights.stat().st_size / 1e6
     if kind.unregistered:
         return kind.work.units, None
+    if kind.job == "optimise" or (kind.job == "score" and (folder / "fields" / place / "fields.json").is_file()):
+        return _searched(folder / "fields" / place, kind)
     models = folder / "models" / place
     said = json.loads((models / "provenance.json").read_text())
     recipe, grid = said["recipe"], len(said["recipe"]["lambda"]["grid"])
@@ -90,6 +92,18 @@ def _done(folder: Path, kind: Kind, place: str) -> tuple[float | None, float | N
         return (grid * recipe["steps"] if same else None), (mean(files) / 1e6 if files else None)
     same = kind.job == "score" or deciding(recipe) == kind.task["recipe"]
     return (grid * kind.work.checks if same else None), None
+
+
+def _searched(fields: Path, kind: Kind) -> tuple[float | None, float | None]:
+    """The same of an optimisation, whose work is what it turned out to be: a recorded search takes as long again."""
+    said = json.loads((fields / "provenance.json").read_text())
+    if kind.job == "score":
+        levels = json.loads((fields / "fields.json").read_text())["searches"]
+        return len(levels) * kind.work.checks, None
+    same = said["recipe"] == kind.task["recipe"] and said["options"] == kind.task["options"]
+    files = [file.stat().st_size for file in fields.glob("*/*.npz")]
+    # how long a search takes follows from its path, so that one of another path tells nothing
+    return (kind.work.units if same else None), (mean(files) / 1e6 if files else None)
 
 
 def _average(prices: list[Price]) -> Price:

@@ -30,7 +30,7 @@ from likeness.runtime.published import File
 
 SUBMIT = 0.6
 """Core-seconds that Snakemake itself needs for a job."""
-START = {"train": 4.5, "pretrain": 3.5, "register": 1.5, "score": 1.9, "probe": 2.3}
+START = {"train": 4.5, "optimise": 3.5, "pretrain": 3.5, "register": 1.5, "score": 1.9, "probe": 2.3}
 """Core-seconds that a job takes before and after its work, mostly to import libraries."""
 OTHERS = {"simulate": 6.0, "prepare": 1.0, "data_sheet": 2.5}
 """Core-seconds of a job for each dataset that nobody measures."""
@@ -48,6 +48,12 @@ PLOT = 1.9
 STEP = {2: 1.0e-6, 3: 1.2e-6}
 """Core-seconds per voxel, pair and step of a network with 16 (2D) or 8 (3D) channels in its first stage."""
 WIDTH = {2: 16, 3: 8}
+EVALUATION = {2: 2.0e-7, 3: 4.0e-7}
+"""Core-seconds per voxel of a pair whose objective is evaluated once, with its gradient, by an optimisation."""
+EVALUATIONS = 130.0
+"""Evaluations of the objective that a pair takes to converge at one λ."""
+PROBED = 2.0
+"""How many λ are tried on validation pairs for every one that has the wanted roughness."""
 FIELD = {2: 3e-7, 3: 3e-7}
 """Core-seconds per voxel of a field that is predicted and written by such a network."""
 SCORE = {2: 1.2e-6, 3: 0.9e-6}
@@ -126,7 +132,7 @@ class Kind:
 
     Attributes:
         rule: as Snakemake names it.
-        job: ``"train"``, ``"pretrain"``, ``"register"`` or ``"score"``.
+        job: ``"train"``, ``"optimise"``, ``"pretrain"``, ``"register"`` or ``"score"``.
         who: what tells it from other kinds of the job: dataset, method, loss and variant, or dataset and extractor.
         jobs: how many there are.
         work: of each job.
@@ -145,7 +151,7 @@ class Kind:
         """Whether it scores pairs as they are."""
         return self.job == "score" and self.who[1] == UNREGISTERED
 
-    def place(self, seed: int) -> str:
+    def place(self, seed: int | None) -> str:
         """Give the place of the records of the job with a seed, see :mod:`likeness.results`."""
         if self.job == "pretrain":
             return PRETRAINED.format(dataset=self.who[0], extractor=self.who[1], seed=seed)
@@ -262,24 +268,47 @@ def kinds(study: Study, extents: Mapping[str, Size]) -> list[Kind]:
         fields = sum(extent.pairs.values())
         scored = {"job": "score", **scene, "parts": sorted(parts), "tested": round(extent.pairs["test"] / fields, 2)}
         for who in trainings:
-            _, method, loss, variant = who
+            _, method, loss, _ = who
             recipe = study.training(dataset, method, loss)
             lams = len(recipe["lambda"]["grid"])
             judges = min(JUDGES["train"], extent.pairs["val"])
-            options = study.options(loss, variant)
-            task = {"job": "train", **learnt, "recipe": deciding(recipe), "loss": loss, "options": options}
-            if source := study.trained_extractor(dataset, loss, variant):
-                task["extractor"] = {"name": source[1], "recipe": deciding(study.pretraining(source[0]))}
-            elif name := losses.card(loss)["extractor"]:
-                converted = Path(study.results) / "extractors" / f"{name}.safetensors"
-                task["extractor"] = {"name": name, "weights": str(converted) if converted.exists() else None}
+            task = {"job": "train", **learnt, "recipe": deciding(recipe), **_needs(study, who)}
             work = Work(lams * recipe["steps"], lams * judges * _checks(recipe))
             found.append(Kind(f"train_{loss}", "train", who, seeds, work, task))
             task = {"job": "register", **scene, "parts": ["image"], "recipe": deciding(recipe)}
             found.append(Kind("register", "register", who, seeds, Work(lams * fields, fields), task))
             found.append(Kind("score", "score", who, seeds, Work(lams * fields, fields), scored))
+        searched = Counter((run.dataset, run.method, str(run.loss), str(run.variant)) for run in study.optimisations())
+        for who, jobs in searched.items():
+            if who[0] == dataset:
+                recipe = study.optimisation(*who[:3])
+                task = {"job": "optimise", **learnt, "recipe": recipe, **_needs(study, who)}
+                lams = len(recipe["lambda"]["grid"])
+                work = Work(evaluations(recipe, extent), fields)
+                found.append(Kind(f"optimise_{who[2]}", "optimise", who, jobs, work, task))
+                found.append(Kind("score", "score", who, jobs, Work(lams * fields, fields), scored))
         found.append(Kind("score_unregistered", "score", (dataset, UNREGISTERED), 1, Work(fields, fields), scored))
     return found
+
+
+def _needs(study: Study, who: tuple[str, ...]) -> dict[str, Any]:
+    """Say what a job with a loss needs to be measured: the loss, its options, its extractor."""
+    dataset, _, loss, variant = who
+    needs: dict[str, Any] = {"loss": loss, "options": study.options(loss, variant)}
+    if source := study.trained_extractor(dataset, loss, variant):
+        needs["extractor"] = {"name": source[1], "recipe": deciding(study.pretraining(source[0]))}
+    elif name := losses.card(loss)["extractor"]:
+        converted = Path(study.results) / "extractors" / f"{name}.safetensors"
+        needs["extractor"] = {"name": name, "weights": str(converted) if converted.exists() else None}
+    return needs
+
+
+def evaluations(recipe: Mapping[str, Any], extent: Size) -> float:
+    """Guess how often an optimisation evaluates its objective for some pair."""
+    lams = len(recipe["lambda"]["grid"])
+    probed = PROBED if recipe["lambda"]["scale"] == "roughness" else 1.0
+    each = min(EVALUATIONS, recipe["evaluations"])
+    return lams * each * (probed * extent.pairs["val"] + extent.pairs["test"])
 
 
 def _pretrainings(study: Study, dataset: str, extent: Size, scene: Mapping[str, Any]) -> Iterable[Kind]:
@@ -308,6 +337,11 @@ def model(task: Mapping[str, Any]) -> Price:
         seconds = Seconds(START["score"], SCORE[dims] * voxels)
         return Price(seconds, peak_mb=BASE_MB)
     recipe = task["recipe"]
+    if task["job"] == "optimise":
+        peak_mb = BASE_MB + VOXEL_BYTES * voxels * recipe["batch"] / 1e6
+        # a control point stands for 2 voxels along every axis
+        field_mb = COMPRESSED * 4.0 * dims * voxels / 2**dims / 1e6
+        return Price(Seconds(START["optimise"], EVALUATION[dims] * voxels), None, peak_mb, field_mb)
     channels = recipe.get("architecture", recipe)["channels"]
     wider = max(1.0, channels[0] / WIDTH[dims]) ** 1.5
     peak_mb = BASE_MB + (VOXEL_BYTES + CHANNEL_BYTES * channels[0]) * voxels * recipe["batch"] / 1e6
@@ -343,7 +377,7 @@ def forecast(
     chain = {kind.job: 0.0 for kind in planned.kinds}
     for kind, price in priced:
         chain[kind.job] = max(chain[kind.job], (price.gpu or price.core).of(kind.work))
-    kept, held = _kept_mb(planned, priced), max(fields)
+    kept, held = _kept_mb(planned, priced), max(fields, default=0.0)
     if study.config["keep_fields"]:
         kept, held = kept + len(study.seeds) * sum(fields), 0.0
     return Forecast(
@@ -434,6 +468,10 @@ def _kept_mb(planned: Plan, priced: Iterable[tuple[Kind, Price]]) -> float:
     for kind, price in priced:
         if kind.job == "pretrain":
             total += kind.jobs * (price.file_mb or 0.0)
+        elif kind.job == "optimise":
+            # parameters of every pair and λ, and a field of the pair that figures show
+            lams, pairs = len(planned.study.optimisation(*kind.who[:3])["lambda"]["grid"]), kind.work.checks
+            total += kind.jobs * (lams * pairs * (price.file_mb or 0.0) + RECORDS_MB)
         elif kind.job in ("train", "register"):
             # a network for every λ of the grid, and a field of the pair that figures show
             lams = len(planned.study.training(*kind.who[:3])["lambda"]["grid"])

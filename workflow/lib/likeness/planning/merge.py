@@ -82,12 +82,14 @@ def jobs(study: Study) -> list[Job]:
     published = {name: _conversion(study, name) for name in study.published}
     trained = {learnt: _pretraining(study, *learnt) for learnt in study.pretrainings()}
     chains = [_chain(study, training, trained, published) for training in study.trainings()]
+    searched = [_optimisation(study, run, trained, published) for run in study.optimisations()]
     alone = [_scoring(Run(dataset, UNREGISTERED), (results.SCORES,)) for dataset in study.datasets]
     return [
         *published.values(),
         *trained.values(),
         *alone,
         *(job for stage in zip(*chains, strict=True) for job in stage),
+        *(job for stage in zip(*searched, strict=True) for job in stage),
     ]
 
 
@@ -98,10 +100,9 @@ def _chain(
     published: Mapping[str, Job],
 ) -> tuple[Job, Job, Job]:
     """List the jobs of a run that trains a network: training, registration, scoring."""
-    dataset, method, loss, variant, seed = training
+    dataset, method, loss, variant, _ = training
     run = Run(*training)
-    learnt = study.trained_extractor(dataset, loss, variant)
-    extractor = trained[*learnt, seed] if learnt else published.get(losses.card(loss)["extractor"] or "")
+    extractor = _extractor(study, run, trained, published)
     net = f"likeness.networks.{study.methods[method].kind}"
     said = {"options": study.options(loss, variant), "recipe": study.training(dataset, method, loss)}
     models, modules = run.path(results.MODELS), (net, *losses.modules(loss))
@@ -109,6 +110,33 @@ def _chain(
     fields = (run.path(results.FIELDS),) if study.config["keep_fields"] else ()
     register = Job("register", run.place, fields, (net,), train)
     return train, register, _scoring(run, (results.SCORES, results.SEARCH, results.SAMPLE), register)
+
+
+def _optimisation(
+    study: Study, run: Run, trained: Mapping[tuple[str, str, int], Job], published: Mapping[str, Job]
+) -> tuple[Job, Job]:
+    """List the jobs of a run that optimises each pair: the search, scoring."""
+    assert run.loss is not None
+    assert run.variant is not None
+    recipe = study.optimisation(run.dataset, run.method, run.loss)
+    fields = run.path(results.FIELDS)
+    said = (f"{fields}/provenance.json", {"options": study.options(run.loss, run.variant), "recipe": recipe})
+    extractor = _extractor(study, run, trained, published)
+    search = Job("optimise", run.place, (fields,), tuple(losses.modules(run.loss)), extractor, said)
+    return search, _scoring(run, (results.SCORES, results.SEARCH, results.SAMPLE), search)
+
+
+def _extractor(
+    study: Study, run: Run, trained: Mapping[tuple[str, str, int], Job], published: Mapping[str, Job]
+) -> Job | None:
+    """Give the job that made the extractor of a run, if its loss has one."""
+    assert run.loss is not None
+    assert run.variant is not None
+    learnt = study.trained_extractor(run.dataset, run.loss, run.variant)
+    if learnt is None:
+        return published.get(losses.card(run.loss)["extractor"] or "")
+    assert run.seed is not None
+    return trained[*learnt, run.seed]
 
 
 def _scoring(run: Run, patterns: tuple[str, ...], after: Job | None = None) -> Job:

@@ -21,7 +21,7 @@ import yaml
 from scipy import ndimage, spatial
 from torch import nn
 
-from likeness import extractors, networks
+from likeness import extractors, fields, networks
 from likeness.data.loading import Loader
 from likeness.data.store import PARTS, Dataset
 from likeness.evaluation.scores import PairScorer
@@ -29,6 +29,8 @@ from likeness.extractors.pretraining import pretrain
 from likeness.imageio.displacement import save
 from likeness.methods.network import NetworkTask, Recipe
 from likeness.methods.objective import BALANCED
+from likeness.methods.optimisation import Optimiser
+from likeness.methods.optimisation import Recipe as OptimisationRecipe
 from likeness.methods.prediction import displacements
 from likeness.planning.forecast import START, Price, Seconds, model
 from likeness.runtime.atomic import write_json
@@ -67,7 +69,8 @@ def measure(task: Mapping[str, Any], scratch: Path) -> Price:
     )
     on_gpu = torch.cuda.is_available() and task["job"] != "score"
     peak_mb = consumed()[1] if larger == 1 else max(consumed()[1], model(task).peak_mb or 0.0)
-    file_mb = took.file_mb * larger if task["job"] == "register" and took.file_mb else took.file_mb
+    of_images = task["job"] in ("register", "optimise")
+    file_mb = took.file_mb * larger if of_images and took.file_mb else took.file_mb
     return Price(core, wall if on_gpu else None, peak_mb, file_mb, "measured")
 
 
@@ -226,6 +229,28 @@ def _train(task: Mapping[str, Any], dataset: Dataset, scratch: Path) -> _Took:
     return _Took(BALANCED * balance / len(loss.pairs), step, check / len(loss.judges), size)
 
 
+def _optimise(task: Mapping[str, Any], dataset: Dataset, scratch: Path) -> _Took:
+    """Time evaluations of the objective at the finest level, for as many pairs at once as the study has."""
+    recipe = OptimisationRecipe.of({**task["recipe"], "tolerance": 1e-30})
+    needs = task.get("extractor")
+    weights = _weights(needs, dataset, scratch) if needs else None
+    optimiser = Optimiser(dataset, task["loss"], task["options"], weights, recipe, seed=1)
+    pairs = [dataset.pairs_of("test")[k % 2] for k in range(recipe.batch)]
+    level = optimiser.levels[-1]
+
+    def run(evaluations: int) -> None:
+        effort = replace(level.effort, cap=evaluations)
+        optimiser.optimise(pairs, optimiser.nothing(pairs), 1.0, level._replace(effort=effort))
+
+    step, _ = _steps(run, lambda: None)
+    balance = _timed(lambda: optimiser.objective.balance(recipe.batch)) if recipe.scale != "raw" else NOTHING
+    path = scratch / "fields"
+    control = np.random.default_rng(1).standard_normal((*level.control, dataset.spatial_dims))
+    fields.write_parameters(path, 1.0, "a", "b", control)
+    [file] = path.glob("*/*.npz")
+    return _Took(BALANCED * balance / len(pairs), step / len(pairs), NOTHING, file.stat().st_size / 1e6)
+
+
 def _register(task: Mapping[str, Any], dataset: Dataset, scratch: Path) -> _Took:
     recipe = task["recipe"]
     loader = Loader(dataset, make_device(recipe["threads"]))
@@ -259,4 +284,4 @@ def _score(task: Mapping[str, Any], dataset: Dataset, scratch: Path) -> _Took:  
     return _Took(NOTHING, unit, (_timed(fresh) - tested).clip(0), None)
 
 
-_MEASURES = {"pretrain": _pretrain, "train": _train, "register": _register, "score": _score}
+_MEASURES = {"pretrain": _pretrain, "train": _train, "optimise": _optimise, "register": _register, "score": _score}
