@@ -31,18 +31,19 @@ noise          of ``dimensions``, those in which the loss draws from :meth:`Regi
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import Any, TypeVar
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from likeness.geometry import warp
 from likeness.training.randomness import seed_of
 
-if TYPE_CHECKING:
-    import torch
+T = TypeVar("T")
 
 
 @dataclass
@@ -53,6 +54,9 @@ class Registration:
     fixed grid and points into the moving image. Label maps are class indices ``(batch, 1, *spatial)`` below
     ``classes``; their one-hot forms are made when a loss asks. Masks are floats ``(batch, 1, *spatial)``, 1 where the
     image has content. What a dataset lacks is ``None``.
+
+    Pairs that are looked at for many displacements are one registration and its :meth:`at`: what losses get from
+    :meth:`kept` is then computed once for all of them. All but the displacement stays as it is from the first of them.
     """
 
     moving: Tensor
@@ -66,6 +70,44 @@ class Registration:
     spacing: tuple[float, ...] | None = None
     generator: torch.Generator | None = None
     """Randomness as a function of seed and step; a loss draws from :meth:`randomness` alone."""
+    _store: dict[Hashable, Any] | None = field(default=None, init=False, repr=False, compare=False)
+    """What :meth:`kept` keeps, shared with :meth:`at`; ``None`` as long as there is no other displacement."""
+
+    def at(self, displacement: Tensor) -> Registration:
+        """Give the same pairs at another displacement, with all that is kept for them."""
+        if self._store is None:
+            self._store = {}
+        other = replace(self, displacement=displacement)
+        other._store = self._store
+        return other
+
+    @property
+    def keeps(self) -> bool:
+        """Whether :meth:`kept` keeps anything: it does from the first :meth:`at` on.
+
+        Until then it would hold on to memory for nobody. Where a loss is as good without a thing that takes much of it,
+        it should ask.
+        """
+        return self._store is not None
+
+    def kept(self, key: Hashable, compute: Callable[[], T]) -> T:
+        """Compute, without gradient, what depends on images and draws alone; once for all displacements.
+
+        Args:
+            key: tells it apart from all else that is kept for these pairs. A loss puts itself in, which stands for its
+                options too.
+            compute: may not depend on the displacement, nor on what it warps. Nobody may change what it gives.
+        """
+        if self._store is None:
+            with torch.no_grad():
+                return compute()
+        # what was computed in half precision is no good without
+        key = (key, torch.is_autocast_enabled(self.fixed.device.type))
+        if key not in self._store:
+            # a gradient can't go through what was made in inference mode
+            with torch.inference_mode(False), torch.no_grad():
+                self._store[key] = compute()
+        return self._store[key]
 
     def randomness(self, *key: int) -> torch.Generator:
         """Give a source of randomness that is a function of seed, step and ``key``: the same at every call.
@@ -73,8 +115,6 @@ class Registration:
         What is drawn may not depend on how many pairs there are: one draw serves all of them, for example noise of
         shape ``(1, 1, *spatial)``. A pair's value would otherwise depend on its place in the batch.
         """
-        import torch
-
         seed, device = (7, "cpu") if self.generator is None else (self.generator.initial_seed(), self.generator.device)
         return torch.Generator(device).manual_seed(seed_of(seed, *key))
 
@@ -86,12 +126,12 @@ class Registration:
     @cached_property
     def moving_labels(self) -> Tensor | None:
         """One-hot labels of the moving image, ``(batch, classes, *spatial)``."""
-        return self._one_hot(self.moving_label_map)
+        return self.kept("moving_labels", lambda: self._one_hot(self.moving_label_map))
 
     @cached_property
     def fixed_labels(self) -> Tensor | None:
         """One-hot labels of the fixed image, ``(batch, classes, *spatial)``."""
-        return self._one_hot(self.fixed_label_map)
+        return self.kept("fixed_labels", lambda: self._one_hot(self.fixed_label_map))
 
     @cached_property
     def moved(self) -> Tensor:
