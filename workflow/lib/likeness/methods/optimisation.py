@@ -156,7 +156,7 @@ class Optimiser:
                 parameters = self._moved(origin, change, level)
                 displacement = self.transformation.displacement(parameters)
                 with autocast(self.device, self.recipe.precision):
-                    dissimilarity = self.objective.loss(replace(registration, displacement=displacement))
+                    dissimilarity = self.objective.loss(registration.at(displacement))
                 energy = self._energy(parameters)
                 loss = dissimilarity + lam * energy
                 (gradient,) = torch.autograd.grad(loss.sum(), change)
