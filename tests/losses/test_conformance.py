@@ -19,7 +19,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.markers import MarkerStyle
 from matplotlib.mathtext import MathTextParser
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from likeness import extractors, losses
 from likeness.geometry import warp
@@ -243,6 +244,50 @@ def test_draws_noise_where_its_card_says_so_and_nowhere_else(name: str, dims: in
     again = loss(replace(pair, generator=torch.Generator().manual_seed(0)))
     assert torch.equal(again, found[0])
     assert any(not torch.equal(value, found[0]) for value in found) == losses.draws_noise(name, dims)
+
+
+@every_form
+def test_has_the_same_bits_at_another_displacement_of_the_same_pairs(
+    name: str, dims: int, form: dict[str, Any]
+) -> None:
+    """Whatever was kept before, and in whatever mode it was computed."""
+    pair, loss = different(dims, batch=2), build(name, dims, form)
+    places = [pair.displacement, -0.5 * pair.displacement.flip(1)]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss(pair.at(places[0]))
+    with torch.inference_mode():
+        loss(pair.at(places[0]))
+    for place in (*places, places[0]):
+        displacement = place.clone().requires_grad_()
+        values = loss(pair.at(displacement))
+        (gradient,) = torch.autograd.grad(values.sum(), displacement)
+        fresh = replace(pair, displacement=place)
+        expected = value_and_gradient(loss, fresh)
+        assert torch.equal(values, expected[0])
+        assert torch.equal(gradient, expected[1])
+        maps = loss.map(pair.at(place)), loss.map(fresh)
+        assert maps[0] is maps[1] is None or (maps[0] is not None and torch.equal(*maps))
+
+
+@every_form
+def test_extracts_features_of_the_images_alone_once_for_all_displacements(
+    name: str, dims: int, form: dict[str, Any]
+) -> None:
+    pair, loss = different(dims), build(name, dims, form)
+    parts_of_networks = {module for network in loss.children() for module in network.modules()}
+    passed: list[nn.Module] = []
+    hook = register_module_forward_pre_hook(lambda module, _: passed.append(module))
+    counts = []
+    try:
+        for share in (1.0, 0.5, 0.25):
+            loss(pair.at(share * pair.displacement))
+            counts.append(sum(module in parts_of_networks for module in passed))
+            passed.clear()
+    finally:
+        hook.remove()
+    assert bool(counts[0]) == (losses.card(name)["extractor"] is not None)
+    before = (losses.options(name) | form).get("extract") == "before"
+    assert counts[1:] == [0 if before else counts[0] // 2] * 2
 
 
 @every_loss

@@ -4,38 +4,58 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from likeness.losses._arithmetic import SMALLEST_WEIGHT, box_sum, check_images, check_weight, full_precision
-from likeness.losses.base import SimilarityLoss
+from likeness.losses.base import Registration, SimilarityLoss
 
 VARIANCE_FLOOR = 1e-6
 """Windows that vary less than this (a standard deviation of .001 of the intensity range) count as constant."""
 REACH = 2
 """A Gaussian window ends at so many standard deviations, as in DGIR."""
 
+LocalMean = Callable[[Tensor], Tensor]
+"""Gives the mean of values ``(batch, channel, *spatial)`` around every voxel; the mean of ones is one."""
 Moments = tuple[Tensor, Tensor, Tensor]
 """Covariance and both variances, not negative, around every voxel."""
 
 
-def moments(moved: Tensor, fixed: Tensor, mean: Callable[[Tensor], Tensor]) -> Moments:
+class Statistics(NamedTuple):
+    """What moments under a local mean need of one image, whatever the other one is."""
+
+    centred: Tensor
+    """The image without its offset."""
+    mean: Tensor
+    """Of the centred image, around every voxel."""
+    variance: Tensor
+
+
+def statistics(mean: LocalMean, *images: Tensor) -> list[Statistics]:
+    """Give what moments need of each image ``(batch, channel, *spatial)``; any offset."""
+    # E[x²] - E[x]² loses what a common offset makes large, so the offset goes first
+    centred = [_centred(image) for image in images]
+    means = [mean(c) for c in centred]
+    variances = [(mean(c * c) - m * m).clamp(min=0) for c, m in zip(centred, means, strict=True)]
+    return [Statistics(*each) for each in zip(centred, means, variances, strict=True)]
+
+
+def moments(moved: Tensor, fixed: Tensor | Statistics, mean: LocalMean) -> Moments:
     """Covariance and variances of two images under a local mean.
 
     Args:
         moved: ``(batch, channel, *spatial)``; any offset.
-        fixed: of the same shape.
-        mean: gives the mean around every voxel; the mean of ones is one.
+        fixed: of the same shape, or what is known of it under the same mean.
+        mean: gives the mean around every voxel.
     """
-    # E[x²] - E[x]² loses what a common offset makes large, so the offset goes first
-    a, b = _centred(moved), _centred(fixed)
-    mean_a, mean_b = mean(a), mean(b)
-    variance_a = (mean(a * a) - mean_a * mean_a).clamp(min=0)
-    variance_b = (mean(b * b) - mean_b * mean_b).clamp(min=0)
-    return mean(a * b) - mean_a * mean_b, variance_a, variance_b
+    if isinstance(fixed, Statistics):
+        a, b = *statistics(mean, moved), fixed
+    else:
+        a, b = statistics(mean, moved, fixed)
+    return mean(a.centred * b.centred) - a.mean * b.mean, a.variance, b.variance
 
 
 def _centred(image: Tensor) -> Tensor:
@@ -56,7 +76,7 @@ def squared_coefficient(values: Moments) -> Tensor:
     return covariance * covariance / (variance_a.clamp(min=VARIANCE_FLOOR) * variance_b.clamp(min=VARIANCE_FLOOR))
 
 
-def box_mean(window: int, image: Tensor, weight: Tensor | None = None) -> Callable[[Tensor], Tensor]:
+def box_mean(window: int, image: Tensor, weight: Tensor | None = None) -> LocalMean:
     """Give the mean in a cubic window around every voxel.
 
     A window that reaches over the border, or out of the mask, takes its mean from the voxels inside alone.
@@ -80,7 +100,7 @@ def box_mean(window: int, image: Tensor, weight: Tensor | None = None) -> Callab
     return lambda values: box_sum(values * weight, window, window // 2) * inside
 
 
-def gaussian_mean(sigma: float, image: Tensor, shares: Sequence[Tensor] | None = None) -> Callable[[Tensor], Tensor]:
+def gaussian_mean(sigma: float, image: Tensor, shares: Sequence[Tensor] | None = None) -> LocalMean:
     """Give the mean under a Gaussian around every voxel, cut at two standard deviations and at the border.
 
     Args:
@@ -135,90 +155,96 @@ def _gaussian_matrix(counts: Tensor, sigma: float) -> Tensor:
 
 
 @full_precision
-def windowed_correlation(moved: Tensor, fixed: Tensor, window: int) -> Tensor:
-    """Pearson correlation of two images in a cubic window around every voxel.
+def box_statistics(image: Tensor, window: int) -> tuple[Statistics, LocalMean]:
+    """Give what correlations in a cubic window need of one image ``(batch, channel, *spatial)``, and their mean.
+
+    Args:
+        image: intensities of the order of 1; any offset.
+        window: edge length in voxels, odd. At the border it takes its statistics from the voxels inside alone.
+
+    Raises:
+        ValueError: if the window is even.
+    """
+    mean = box_mean(window, image)
+    return statistics(mean, image)[0], mean
+
+
+@full_precision
+def gaussian_statistics(
+    image: Tensor, sigma: float, shares: Sequence[Tensor] | None = None
+) -> tuple[Statistics, LocalMean]:
+    """Give what correlations under a Gaussian window need of one image ``(batch, channel, *spatial)``, and their mean.
+
+    Args:
+        image: any offset.
+        sigma: standard deviation of the window in voxels, positive.
+        shares: see :func:`gaussian_mean`.
+
+    Raises:
+        ValueError: if ``sigma`` is not positive.
+    """
+    mean = gaussian_mean(sigma, image, shares)
+    return statistics(mean, image)[0], mean
+
+
+@full_precision
+def correlation(moved: Tensor, fixed: Tensor | Statistics, mean: LocalMean) -> Tensor:
+    """Pearson correlation of two images under a local mean around every voxel.
+
+    Under a Gaussian: Cachier et al., Iconic feature based nonrigid registration: the PASHA algorithm, Comput. Vis.
+    Image Underst. 2003, doi:10.1016/S1077-3142(03)00002-X.
 
     Args:
         moved: ``(batch, channel, *spatial)``, intensities of the order of 1; any offset.
-        fixed: of the same shape.
-        window: edge length in voxels, odd. At the border it takes its statistics from the voxels inside alone.
+        fixed: of the same shape, or what is known of it under the same mean.
+        mean: see :func:`box_mean` and :func:`gaussian_mean`.
 
     Returns:
         ``(batch, channel, *spatial)`` in [-1, 1]; once differentiable in the images.
 
     Raises:
-        ValueError: if shapes differ or the window is even.
+        ValueError: if shapes differ.
     """
-    check_images("windowed_correlation", moved, fixed)
-    return coefficient(moments(moved, fixed, box_mean(window, moved)))
+    check_images("correlation", moved, fixed.centred if isinstance(fixed, Statistics) else fixed)
+    return coefficient(moments(moved, fixed, mean))
 
 
 @full_precision
-def squared_correlation(moved: Tensor, fixed: Tensor, window: int, weight: Tensor | None = None) -> Tensor:
-    """Squared Pearson correlation of two images in a cubic window around every voxel.
+def squared_correlation(moved: Tensor, fixed: Tensor | Statistics, mean: LocalMean) -> Tensor:
+    """Squared Pearson correlation of two images under a local mean around every voxel.
 
     Avants et al., Symmetric diffeomorphic image registration with cross-correlation, Med. Image Anal. 2008,
     doi:10.1016/j.media.2007.06.004.
 
     Args:
         moved: ``(batch, channel, *spatial)``, intensities of the order of 1; any offset.
-        fixed: of the same shape.
-        window: edge length in voxels, odd. At the border it takes its statistics from the voxels inside alone.
-        weight: ``(batch, 1, *spatial)``, not negative: how much a voxel counts in the statistics of its windows.
+        fixed: of the same shape, or what is known of it under the same mean.
+        mean: see :func:`box_mean`.
 
     Returns:
-        ``(batch, channel, *spatial)`` in [0, 1]; once differentiable in the images and the weight.
-
-    Raises:
-        ValueError: if shapes differ or the window is even.
-    """
-    check_images("squared_correlation", moved, fixed)
-    return squared_coefficient(moments(moved, fixed, box_mean(window, moved, weight)))
-
-
-@full_precision
-def gaussian_correlation(moved: Tensor, fixed: Tensor, sigma: float) -> Tensor:
-    """Pearson correlation of two images under a Gaussian window around every voxel.
-
-    Cachier et al., Iconic feature based nonrigid registration: the PASHA algorithm, Comput. Vis. Image Underst. 2003,
-    doi:10.1016/S1077-3142(03)00002-X.
-
-    Args:
-        moved: ``(batch, channel, *spatial)``, intensities of the order of 1; any offset.
-        fixed: of the same shape.
-        sigma: standard deviation of the window in voxels, positive.
-
-    Returns:
-        ``(batch, channel, *spatial)`` in [-1, 1].
-
-    Raises:
-        ValueError: if shapes differ or ``sigma`` is not positive.
-    """
-    check_images("gaussian_correlation", moved, fixed)
-    return coefficient(moments(moved, fixed, gaussian_mean(sigma, moved)))
-
-
-@full_precision
-def global_correlation(moved: Tensor, fixed: Tensor) -> Tensor:
-    """What every voxel contributes to the Pearson correlation of two whole images.
-
-    Args:
-        moved: ``(batch, channel, *spatial)``, intensities of the order of 1; any offset.
-        fixed: of the same shape.
-
-    Returns:
-        ``(batch, channel, *spatial)``; its mean over voxels is the coefficient in [-1, 1], 0 if an image is constant.
+        ``(batch, channel, *spatial)`` in [0, 1]; once differentiable in the images and the weight of the mean.
 
     Raises:
         ValueError: if shapes differ.
     """
-    check_images("global_correlation", moved, fixed)
-    axes = tuple(range(2, moved.dim()))
-    scores = []
-    for image in (moved, fixed):
-        centred = image - image.mean(axes, keepdim=True)
-        scores.append(centred * torch.rsqrt(centred.square().mean(axes, keepdim=True).clamp(min=VARIANCE_FLOOR)))
-    return scores[0] * scores[1]
+    check_images("squared_correlation", moved, fixed.centred if isinstance(fixed, Statistics) else fixed)
+    return squared_coefficient(moments(moved, fixed, mean))
+
+
+@full_precision
+def standardised(image: Tensor) -> Tensor:
+    """Shift and scale whole images to mean 0 and variance 1.
+
+    Args:
+        image: ``(batch, channel, *spatial)``, intensities of the order of 1; any offset.
+
+    Returns:
+        ``(batch, channel, *spatial)``; the mean over voxels of the product of two is the Pearson correlation in
+        [-1, 1], 0 if an image is constant.
+    """
+    axes = tuple(range(2, image.dim()))
+    centred = image - image.mean(axes, keepdim=True)
+    return centred * torch.rsqrt(centred.square().mean(axes, keepdim=True).clamp(min=VARIANCE_FLOOR))
 
 
 class WindowedLoss(SimilarityLoss):
@@ -231,6 +257,10 @@ class WindowedLoss(SimilarityLoss):
     def __init__(self, window: int) -> None:
         super().__init__()
         self.window = window
+
+    def known(self, pair: Registration) -> tuple[Statistics, LocalMean]:
+        """Give what is known of the fixed image whatever the moved one, and the mean in a window."""
+        return pair.kept((self, "fixed"), lambda: box_statistics(pair.fixed, self.window))
 
     def extra_repr(self) -> str:
         """Name the window."""

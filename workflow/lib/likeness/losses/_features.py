@@ -18,7 +18,7 @@ from torch.autograd.function import once_differentiable
 from likeness.extractors.base import Extractor, pad
 from likeness.geometry import warp
 from likeness.losses._arithmetic import check_images, full_precision
-from likeness.losses._correlation import gaussian_mean, moments
+from likeness.losses._correlation import LocalMean, Statistics, gaussian_mean, gaussian_statistics, moments
 from likeness.losses.base import Registration, SimilarityLoss, mean_per_pair
 
 SMALLEST_NORM = 1e-3
@@ -99,7 +99,11 @@ class _Cosine(torch.autograd.Function):
 
 @full_precision
 def correlation_dissimilarity(
-    moved: Tensor, fixed: Tensor, sigma: float, shares: Sequence[Tensor] | None = None
+    moved: Tensor,
+    fixed: Tensor,
+    sigma: float,
+    shares: Sequence[Tensor] | None = None,
+    known: tuple[Statistics, LocalMean] | None = None,
 ) -> Tensor:
     """One minus the correlation of features under a Gaussian around every position, averaged over channels.
 
@@ -111,6 +115,7 @@ def correlation_dissimilarity(
         fixed: of the same shape.
         sigma: standard deviation of the Gaussian in positions of the feature maps.
         shares: along every axis, how much of a position lies inside the image, see :func:`inside`; it counts as much.
+        known: what :func:`gaussian_statistics` gives for the fixed features, if that is there already.
 
     Returns:
         ``(batch, 1, *spatial)`` in [0, 2]; 0 where the features of both images are constant.
@@ -119,7 +124,7 @@ def correlation_dissimilarity(
         ValueError: if shapes differ or ``sigma`` is not positive.
     """
     check_images("correlation_dissimilarity", moved, fixed)
-    covariance, *variances = moments(moved, fixed, gaussian_mean(sigma, moved, shares))
+    covariance, *variances = moments(moved, *(known or (fixed, gaussian_mean(sigma, moved, shares))))
     covariance = covariance + _excess(covariance, *variances)
     product = (variances[0] + SMALLEST_VARIANCE) * (variances[1] + SMALLEST_VARIANCE)
     return 1 - ((covariance + SMALLEST_VARIANCE) * torch.rsqrt(product)).mean(1, keepdim=True)
@@ -275,28 +280,41 @@ class FeatureLoss(SimilarityLoss):
         return torch.stack(levels).mean(0)[within]
 
     def _dissimilarities(self, pair: Registration) -> list[Level]:
-        with torch.no_grad():
-            fixed = self._features(pair.fixed, pair)
-        return self._compared(self._moved_features(pair), fixed, pair.fixed.shape[2:])
+        fixed = pair.kept((self, "fixed"), lambda: self._features(pair.fixed, pair))
+        return self._compared(pair, self._moved_features(pair), fixed, pair.fixed.shape[2:])
 
     def _moved_features(self, pair: Registration) -> list[Tensor]:
         if self.extract == "after":
             return self._features(pair.moved, pair)
-        with torch.no_grad():
-            moving = self._features(pair.moving, pair)
+        moving = pair.kept((self, "moving"), lambda: self._features(pair.moving, pair))
         extent = self.extractor.extent(pair.moving.shape[2:])
         return [warp(level, resampled(pair.displacement, extent, level.shape[2:])) for level in moving]
 
-    def _compared(self, moved: Sequence[Tensor], fixed: Sequence[Tensor], shape: Sequence[int]) -> list[Level]:
+    def _compared(
+        self, pair: Registration, moved: Sequence[Tensor], fixed: Sequence[Tensor], shape: Sequence[int]
+    ) -> list[Level]:
         """Compare the feature maps of images of ``shape``."""
         extent = self.extractor.extent(shape)
         shares = [inside(level, extent, shape) for level in fixed]
-        return [Level(self._compare(*pair), pair[2]) for pair in zip(moved, fixed, shares, strict=True)]
-
-    def _compare(self, moved: Tensor, fixed: Tensor, shares: list[Tensor] | None) -> Tensor:
         if self.comparator == "cosine":
-            return cosine_dissimilarity(moved, fixed, self.zero_mean)
-        return correlation_dissimilarity(moved, fixed, self.sigma, shares)
+            values = [cosine_dissimilarity(*both, self.zero_mean) for both in zip(moved, fixed, strict=True)]
+        else:
+            known = self._known(pair, fixed, shares)
+            levels = zip(moved, fixed, shares, known, strict=True)
+            values = [correlation_dissimilarity(m, f, self.sigma, s, k) for m, f, s, k in levels]
+        return [Level(*level) for level in zip(values, shares, strict=True)]
+
+    def _known(
+        self, pair: Registration, fixed: Sequence[Tensor], shares: Sequence[list[Tensor] | None]
+    ) -> Sequence[tuple[Statistics, LocalMean] | None]:
+        """Give the statistics of the fixed features where they serve for other displacements: they are as large."""
+        if not pair.keeps:
+            return [None] * len(fixed)
+
+        def compute() -> list[tuple[Statistics, LocalMean]]:
+            return [gaussian_statistics(f, self.sigma, s) for f, s in zip(fixed, shares, strict=True)]
+
+        return pair.kept((self, "statistics"), compute)
 
     def _features(self, image: Tensor, pair: Registration) -> list[Tensor]:
         features = self._extract(image, pair)

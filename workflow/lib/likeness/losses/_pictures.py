@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from likeness.extractors.base import Extractor
@@ -58,20 +57,19 @@ class PictureLoss(FeatureLoss):
         if pair.fixed.dim() == 4:
             return super()._dissimilarities(pair)
         axis, positions = random_axis_and_sections(tuple(pair.fixed.shape[2:]), self.slices, pair.randomness(SECTIONS))
-        with torch.no_grad():
-            fixed = self._features(sections(pair.fixed, axis, positions), pair)
+        fixed = pair.kept((self, "fixed"), lambda: self._features(sections(pair.fixed, axis, positions), pair))
         if self.extract == "after":
             moved = self._features(sections(pair.moved, axis, positions), pair)
         else:
             moved = self._warped_sections(pair, axis, positions)
-        return self._compared(moved, fixed, within(pair.fixed.shape[2:], axis))
+        return self._compared(pair, moved, fixed, within(pair.fixed.shape[2:], axis))
 
     def _warped_sections(self, pair: Registration, axis: int, positions: list[int]) -> list[Tensor]:
         """Extract every section of the moving volumes, pile the features up, warp the pile and take sections of it."""
         shape = pair.moving.shape[2:]
         across = shape[axis]
-        with torch.no_grad():
-            levels = self._features(sections(pair.moving, axis, list(range(across))), pair)
+        every = list(range(across))
+        levels = pair.kept((self, "moving"), lambda: self._features(sections(pair.moving, axis, every), pair))
         covered = self.extractor.extent(within(shape, axis))
         extent = [*covered[:axis], across, *covered[axis:]]
         found = []

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from likeness.losses._correlation import gaussian_correlation
+from likeness.losses._correlation import correlation, gaussian_statistics
 from likeness.losses.base import Registration, SimilarityLoss, mean_per_pair
 
 CARD = {
@@ -51,7 +51,8 @@ class Loss(SimilarityLoss):
 
     def map(self, pair: Registration) -> Tensor:
         """Give one minus the correlation around every voxel."""
-        return 1 - gaussian_correlation(pair.moved, pair.fixed, self.sigma)
+        known = pair.kept((self, "fixed"), lambda: gaussian_statistics(pair.fixed, self.sigma))
+        return 1 - correlation(pair.moved, *known)
 
     def extra_repr(self) -> str:
         """Name the width of the window."""

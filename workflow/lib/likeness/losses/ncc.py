@@ -46,4 +46,4 @@ class Loss(WindowedLoss):
 
     def map(self, pair: Registration) -> Tensor:
         """Give one minus the squared correlation of the window around every voxel."""
-        return 1 - squared_correlation(pair.moved, pair.fixed, self.window)
+        return 1 - squared_correlation(pair.moved, *self.known(pair))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from likeness.losses._correlation import global_correlation
+from likeness.losses._correlation import standardised
 from likeness.losses.base import Registration, SimilarityLoss, mean_per_pair
 
 CARD = {
@@ -37,4 +37,5 @@ class Loss(SimilarityLoss):
 
     def map(self, pair: Registration) -> Tensor:
         """Give one minus what every voxel contributes to the coefficient; negative where it contributes much."""
-        return 1 - global_correlation(pair.moved, pair.fixed)
+        fixed = pair.kept((self, "fixed"), lambda: standardised(pair.fixed))
+        return 1 - standardised(pair.moved) * fixed

@@ -9,7 +9,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from likeness.losses._arithmetic import full_precision, per_voxel_share
-from likeness.losses._correlation import WindowedLoss, squared_correlation
+from likeness.losses._correlation import WindowedLoss, box_mean, squared_correlation
 from likeness.losses.base import Registration, mean_per_pair, required
 
 CARD = {
@@ -51,7 +51,7 @@ def masked_decorrelation(moved: Tensor, fixed: Tensor, weight: Tensor, window: i
     Raises:
         ValueError: if shapes differ or the window is even.
     """
-    return per_voxel_share(1 - squared_correlation(moved, fixed, window, weight), weight)
+    return per_voxel_share(1 - squared_correlation(moved, fixed, box_mean(window, moved, weight)), weight)
 
 
 class Loss(WindowedLoss):

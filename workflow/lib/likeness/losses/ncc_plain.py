@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from likeness.losses._correlation import WindowedLoss, windowed_correlation
+from likeness.losses._correlation import WindowedLoss, correlation
 from likeness.losses.base import Registration, mean_per_pair
 
 CARD = {
@@ -46,4 +46,4 @@ class Loss(WindowedLoss):
 
     def map(self, pair: Registration) -> Tensor:
         """Give one minus the correlation of the window around every voxel."""
-        return 1 - windowed_correlation(pair.moved, pair.fixed, self.window)
+        return 1 - correlation(pair.moved, *self.known(pair))

@@ -50,4 +50,4 @@ class Loss(WindowedLoss):
         moved_labels = required("ncc_sup", "label", pair.moved_labels)
         fixed_labels = required("ncc_sup", "label", pair.fixed_labels)
         labels = squared_difference(moved_labels, fixed_labels).mean(1, keepdim=True)
-        return 1 - squared_correlation(pair.moved, pair.fixed, self.window) + labels
+        return 1 - squared_correlation(pair.moved, *self.known(pair)) + labels

@@ -50,8 +50,7 @@ class Loss(SimilarityLoss):
 
     def forward(self, pair: Registration) -> Tensor:
         """Give the mean over the classes of each pair."""
-        with torch.no_grad():
-            fixed = self._probabilities(pair.fixed)
+        fixed = pair.kept((self, "fixed"), lambda: self._probabilities(pair.fixed))
         return soft_dice_dissimilarity(self._probabilities(pair.moved), fixed)
 
     def _probabilities(self, image: Tensor) -> Tensor:
