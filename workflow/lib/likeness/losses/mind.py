@@ -11,7 +11,7 @@ descriptors of both images.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import reduce
 from itertools import combinations, product
 from typing import Any, NamedTuple
@@ -148,7 +148,19 @@ def mind_ssc(image: Tensor, radius: int, dilation: int) -> Tensor:
 
 
 @full_precision
-def mind_difference(moved: Tensor, fixed: Tensor, radius: int, dilation: int) -> Tensor:
+def mind_slabs(image: Tensor, radius: int, dilation: int) -> Iterator[Tensor]:
+    """Give the descriptors of an image slab by slab along its first spatial axis; see :func:`mind_ssc`."""
+    offsets = _offsets(image.shape[2:], radius, dilation)
+    distances = _read(_patches(_extended(image, radius, dilation), offsets, 2 * radius + 1), offsets)
+    typical = _typical_noise(distances)
+    cut = (torch.cat([d.narrow(2, *slab) for d in distances], dim=1) for slab in _slabs(distances[0]))
+    return (_descriptor(slab, typical) for slab in cut)
+
+
+@full_precision
+def mind_difference(
+    moved: Tensor, fixed: Tensor, radius: int, dilation: int, described: Iterable[Tensor] | None = None
+) -> Tensor:
     """Mean squared difference of the self-similarity context descriptors of the images of each pair.
 
     Of a pair it is ``(mind_ssc(moved) - mind_ssc(fixed)).square().mean()``, but neither descriptor is ever held whole.
@@ -158,6 +170,7 @@ def mind_difference(moved: Tensor, fixed: Tensor, radius: int, dilation: int) ->
         fixed: of the same shape; data, it gets no gradient.
         radius: see :func:`mind_ssc`.
         dilation: see :func:`mind_ssc`.
+        described: what :func:`mind_slabs` gives for ``fixed``, if that is there already.
 
     Returns:
         ``(batch,)`` in [0, 1]; once differentiable in ``moved``.
@@ -167,8 +180,8 @@ def mind_difference(moved: Tensor, fixed: Tensor, radius: int, dilation: int) ->
     """
     _check_grey("mind_difference", moved, fixed)
     offsets = _offsets(moved.shape[2:], radius, dilation)
-    extended = (_extended(image, radius, dilation) for image in (moved, fixed.detach()))
-    return _DescriptorDifference.apply(*extended, offsets, 2 * radius + 1)
+    described = mind_slabs(fixed.detach(), radius, dilation) if described is None else described
+    return _DescriptorDifference.apply(_extended(moved, radius, dilation), described, offsets, 2 * radius + 1)
 
 
 def _check_grey(function: str, moved: Tensor, fixed: Tensor) -> None:
@@ -179,26 +192,26 @@ def _check_grey(function: str, moved: Tensor, fixed: Tensor) -> None:
 
 
 class _DescriptorDifference(torch.autograd.Function):
-    """Mean squared difference of the descriptors of each pair of extended images, with its gradient in the same pass.
+    """Mean squared difference of the descriptors of extended images to others, with its gradient in the same pass.
 
     Descriptors are made slab by slab, so that they stay in the cache and never need memory for the whole image.
     """
 
     @staticmethod
-    def forward(ctx: Any, moved: Tensor, fixed: Tensor, offsets: list[_Offset], window: int) -> Tensor:
+    def forward(ctx: Any, moved: Tensor, others: Iterable[Tensor], offsets: list[_Offset], window: int) -> Tensor:
         patches = _patches(moved, offsets, window)
-        distances = _read(patches, offsets), _read(_patches(fixed, offsets, window), offsets)
-        typical = [_typical_noise(d) for d in distances]
+        distances = _read(patches, offsets)
+        typical = _typical_noise(distances)
         slopes = [torch.zeros_like(patch) for patch in patches] if ctx.needs_input_grad[0] else []
         total = moved.new_zeros(len(moved))
-        for slab in _slabs(distances[0][0]):
-            a, b = (torch.cat([d.narrow(2, *slab) for d in image], dim=1) for image in distances)
-            value, slope = _slab_difference(a, _descriptor(b, typical[1]), typical[0], bool(slopes))
+        for slab, other in zip(_slabs(distances[0]), others, strict=True):
+            own = torch.cat([d.narrow(2, *slab) for d in distances], dim=1)
+            value, slope = _slab_difference(own, other, typical, bool(slopes))
             total += value
             if slope is not None:
                 for part, whole in zip(slope.split(1, dim=1), _read(slopes, offsets), strict=True):
                     whole.narrow(2, *slab).add_(part)
-        count = distances[0][0][0].numel() * len(distances[0])
+        count = distances[0][0].numel() * len(distances)
         if slopes:
             ctx.save_for_backward(_pull(slopes, moved, offsets, window).mul_(1 / count))
         return total / count
@@ -264,11 +277,16 @@ class Loss(SimilarityLoss):
 
     def forward(self, pair: Registration) -> Tensor:
         """Give the mean over the descriptor entries and voxels of each pair."""
-        return mind_difference(pair.moved, pair.fixed, self.radius, self.dilation)
+        described = pair.kept((self, "slabs"), lambda: self._slabs(pair)) if pair.keeps else None
+        return mind_difference(pair.moved, pair.fixed, self.radius, self.dilation, described)
+
+    def _slabs(self, pair: Registration) -> list[Tensor]:
+        return list(mind_slabs(pair.fixed, self.radius, self.dilation))
 
     def map(self, pair: Registration) -> Tensor:
         """Give the squared difference of the descriptors, averaged over their entries."""
-        moved, fixed = (mind_ssc(image, self.radius, self.dilation) for image in (pair.moved, pair.fixed))
+        moved = mind_ssc(pair.moved, self.radius, self.dilation)
+        fixed = pair.kept((self, "fixed"), lambda: mind_ssc(pair.fixed, self.radius, self.dilation))
         return (moved - fixed).square().mean(1, keepdim=True)
 
     def extra_repr(self) -> str:

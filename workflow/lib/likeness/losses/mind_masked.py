@@ -49,7 +49,8 @@ class Loss(SimilarityLoss):
 
     def map(self, pair: Registration) -> Tensor:
         """Give the weighted squared difference of the descriptors, averaged over their entries."""
-        moved, fixed = (mind_ssc(image, self.radius, self.dilation) for image in (pair.moved, pair.fixed))
+        moved = mind_ssc(pair.moved, self.radius, self.dilation)
+        fixed = pair.kept((self, "fixed"), lambda: mind_ssc(pair.fixed, self.radius, self.dilation))
         difference = (moved - fixed).square().mean(1, keepdim=True)
         return per_voxel_share(difference, required("mind_masked", "mask", pair.mask).to(difference))
 

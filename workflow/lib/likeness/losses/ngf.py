@@ -6,6 +6,8 @@ doi:10.1160/ME9046.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -47,6 +49,15 @@ def gradients(image: Tensor, spacing: tuple[float, ...] | None) -> Tensor:
     return torch.stack(found, dim=2)
 
 
+class Edges(NamedTuple):
+    """What the angle to the gradients of another image needs of one."""
+
+    gradients: Tensor
+    """``(batch, channel, axis, *spatial)``."""
+    squared_norms: Tensor
+    """Of the gradients, ``(batch, channel, *spatial)``, with the squared edge parameter."""
+
+
 def edge_parameter(image: Tensor, spacing: tuple[float, ...] | None, eta: float) -> Tensor:
     """Gradient length that counts as an edge, ``(batch, channel, 1, …)``: ``eta`` times its mean over the image."""
     length = gradients(image, spacing).square().sum(2).sqrt()
@@ -54,19 +65,26 @@ def edge_parameter(image: Tensor, spacing: tuple[float, ...] | None, eta: float)
 
 
 @full_precision
-def normalised_gradient_difference(
-    moved: Tensor, fixed: Tensor, edge_moved: Tensor, edge_fixed: Tensor, spacing: tuple[float, ...] | None = None
-) -> Tensor:
+def edges(image: Tensor, edge: Tensor, spacing: tuple[float, ...] | None = None) -> Edges:
+    """Give the edges of an image.
+
+    Args:
+        image: ``(batch, channel, *spatial)``.
+        edge: ``(batch, channel, 1, …)``, gradients well below it count as noise.
+        spacing: distance of voxels along each axis; equal if absent.
+    """
+    found = gradients(image, spacing)
+    return Edges(found, found.square().sum(2) + edge.square())
+
+
+def normalised_gradient_difference(moved: Edges, fixed: Edges) -> Tensor:
     """One minus the squared cosine of the angle between the gradients of two images.
 
     Haber and Modersitzki, Methods Inf. Med. 2007, doi:10.1160/ME9046.
 
     Args:
-        moved: ``(batch, channel, *spatial)``.
-        fixed: of the same shape.
-        edge_moved: ``(batch, channel, 1, …)``, gradients well below it count as noise.
-        edge_fixed: of the same shape.
-        spacing: distance of voxels along each axis; equal if absent.
+        moved: edges of images ``(batch, channel, *spatial)``.
+        fixed: of images of the same shape.
 
     Returns:
         ``(batch, channel, *spatial)`` in [0, 1]; 1 where an image has no edge.
@@ -74,11 +92,9 @@ def normalised_gradient_difference(
     Raises:
         ValueError: if shapes differ.
     """
-    check_images("normalised_gradient_difference", moved, fixed)
-    a, b = gradients(moved, spacing), gradients(fixed, spacing)
-    product = (a * b).sum(2)
-    squared_norms = [g.square().sum(2) + edge.square() for g, edge in ((a, edge_moved), (b, edge_fixed))]
-    return 1 - product.square() / (squared_norms[0] * squared_norms[1])
+    check_images("normalised_gradient_difference", moved.squared_norms, fixed.squared_norms)
+    product = (moved.gradients * fixed.gradients).sum(2)
+    return 1 - product.square() / (moved.squared_norms * fixed.squared_norms)
 
 
 class Loss(SimilarityLoss):
@@ -98,9 +114,12 @@ class Loss(SimilarityLoss):
 
     def map(self, pair: Registration) -> Tensor:
         """Give one minus the squared cosine at every voxel."""
-        with torch.no_grad():
-            edges = [edge_parameter(image, pair.spacing, self.eta) for image in (pair.moving, pair.fixed)]
-        return normalised_gradient_difference(pair.moved, pair.fixed, edges[0], edges[1], pair.spacing)
+        before = pair.kept((self, "moving"), lambda: edge_parameter(pair.moving, pair.spacing, self.eta))
+        moved = edges(pair.moved, before, pair.spacing)
+        return normalised_gradient_difference(moved, pair.kept((self, "fixed"), lambda: self._edges(pair)))
+
+    def _edges(self, pair: Registration) -> Edges:
+        return edges(pair.fixed, edge_parameter(pair.fixed, pair.spacing, self.eta), pair.spacing)
 
     def extra_repr(self) -> str:
         """Name the edge parameter."""

@@ -8,7 +8,8 @@ each window as wide at half its height as one of ``bins`` equal parts of [0, 1].
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import torch
@@ -47,36 +48,39 @@ SMALLEST_PROBABILITY = 1e-5
 class _JointHistogram(torch.autograd.Function):
     """Joint histogram of rows of intensities and weights; what it needs per voxel is computed twice and never stored.
 
-    Without a weight every voxel counts once.
+    Without a weight every voxel counts once. Windows of the fixed image that are known are not computed again.
     """
 
     @staticmethod
-    def forward(ctx: Any, moved: Tensor, fixed: Tensor, weight: Tensor | None, bins: int) -> Tensor:
+    def forward(
+        ctx: Any, moved: Tensor, fixed: Tensor, weight: Tensor | None, bins: int, known: Known | None
+    ) -> Tensor:
         ctx.save_for_backward(moved, fixed, weight)
-        ctx.bins = bins
+        ctx.bins, ctx.known = bins, known
         side = bins + 2 * REACH
         histogram = moved.new_zeros(moved.shape[0], side, side)
-        for index, row in enumerate(histogram):
-            for part in _chunks(moved[index]):
-                near, far = _Windows(moved[index, part], bins), _Windows(fixed[index, part], bins)
-                if weight is not None:
-                    far.weights *= weight[index, part]
-                weights = near.weights[:, None] * far.weights
+        for index, (row, others) in enumerate(zip(histogram, known or _windows(fixed, bins), strict=True)):
+            for part, far in zip(_chunks(moved[index]), others, strict=True):
+                near = _Windows(moved[index, part], bins)
+                counted = far.weights if weight is None else far.weights * weight[index, part]
+                weights = near.weights[:, None] * counted
                 row.view(-1).scatter_add_(0, _cells(near, far).view(-1), weights.view(-1))
         return histogram[:, REACH:-REACH, REACH:-REACH]
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         moved, fixed, weight = ctx.saved_tensors
         padded = F.pad(gradient, [REACH] * 4)
-        images = (padded, moved, fixed), (padded.mT.contiguous(), fixed, moved)
+        known = ctx.known or _windows(fixed, ctx.bins)
+        images = (padded, moved, known), (padded.mT.contiguous(), fixed, _windows(moved, ctx.bins))
         pulls: list[Tensor | None] = []
-        for wanted, (cells, image, other) in zip(ctx.needs_input_grad, images, strict=False):
-            pull = _pull(cells, image, other, ctx.bins, slope=True) if wanted else None
+        for wanted, (cells, image, others) in zip(ctx.needs_input_grad, images, strict=False):
+            pull = _pull(cells, image, others, ctx.bins, slope=True) if wanted else None
             pulls.append(pull if pull is None or weight is None else pull * weight)
-        towards_weight = _pull(padded, moved, fixed, ctx.bins, slope=False) if ctx.needs_input_grad[2] else None
-        return pulls[0], pulls[1], towards_weight, None
+        known = ctx.known or _windows(fixed, ctx.bins)
+        towards_weight = _pull(padded, moved, known, ctx.bins, slope=False) if ctx.needs_input_grad[2] else None
+        return pulls[0], pulls[1], towards_weight, None, None
 
 
 class _Windows:
@@ -101,6 +105,10 @@ class _Windows:
         return self.weights * self.distance * self.slope_scale
 
 
+Known = Sequence[Sequence[_Windows]]
+"""The windows of every image, chunk by chunk."""
+
+
 def _cells(rows: _Windows, columns: _Windows) -> Tensor:
     """Indices of the histogram cells that n pairs of intensities touch, ``(rows, columns, n)``."""
     window = rows.steps[:, None, None] * rows.side + rows.steps[:, None]
@@ -114,20 +122,26 @@ def _chunks(row: Tensor) -> Iterator[slice]:
         yield slice(start, start + length)
 
 
-def _pull(gradient: Tensor, image: Tensor, other: Tensor, bins: int, slope: bool) -> Tensor:
+def _windows(images: Tensor, bins: int) -> Iterator[Iterator[_Windows]]:
+    """Give the windows of the chunks of each row of intensities."""
+    for row in images:
+        yield (_Windows(row[part], bins) for part in _chunks(row))
+
+
+def _pull(gradient: Tensor, image: Tensor, others: Iterable[Iterable[_Windows]], bins: int, slope: bool) -> Tensor:
     """Carry the gradient of the padded histogram back to the image whose bins are its rows, or to the voxels' weights.
 
     Args:
         gradient: ``(batch, rows, columns)``.
         image: ``(batch, n)``, the intensities that rows count.
-        other: those that columns count.
+        others: windows of those that columns count.
         bins: of either.
         slope: whether to the image, or else to the weights.
     """
     result = torch.empty_like(image)
-    for out, image_row, other_row, cells in zip(result, image, other, gradient, strict=True):
-        for part in _chunks(image_row):
-            near, far = _Windows(image_row[part], bins), _Windows(other_row[part], bins)
+    for out, row, far_windows, cells in zip(result, image, others, gradient, strict=True):
+        for part, far in zip(_chunks(row), far_windows, strict=True):
+            near = _Windows(row[part], bins)
             index = _cells(near, far)
             felt = cells.view(-1).index_select(0, index.view(-1)).view(index.shape)
             out[part] = ((felt * far.weights).sum(1) * (near.slopes() if slope else near.weights)).sum(0)
@@ -140,8 +154,24 @@ def _entropy(probability: Tensor) -> Tensor:
     return -terms.flatten(1).sum(1)
 
 
+def _intensities(image: Tensor) -> Tensor:
+    return image.clamp(0, 1).flatten(1)
+
+
 @full_precision
-def normalised_mutual_information(moved: Tensor, fixed: Tensor, bins: int, weight: Tensor | None = None) -> Tensor:
+def known_windows(image: Tensor, bins: int) -> Known:
+    """Give the windows of images ``(batch, 1, *spatial)``, for several histograms: they take six times their memory."""
+    known = [list(row) for row in _windows(_intensities(image), bins)]
+    for window in chain.from_iterable(known):
+        # as large as the weights, and no derivative is asked of a fixed image
+        del window.distance
+    return known
+
+
+@full_precision
+def normalised_mutual_information(
+    moved: Tensor, fixed: Tensor, bins: int, weight: Tensor | None = None, known: Known | None = None
+) -> Tensor:
     """Sum of the entropies of two images over their joint entropy, from all voxels.
 
     Studholme et al., Pattern Recognition 1999, doi:10.1016/S0031-3203(98)00091-0.
@@ -151,6 +181,7 @@ def normalised_mutual_information(moved: Tensor, fixed: Tensor, bins: int, weigh
         fixed: of the same shape.
         bins: number of bins per image.
         weight: ``(batch, 1, *spatial)``, not negative: how much a voxel counts.
+        known: what :func:`known_windows` gives for ``fixed``, if that is there already.
 
     Returns:
         ``(batch,)``, 1 for independent and at most 2 for dependent images; once differentiable in all three. 0
@@ -166,7 +197,7 @@ def normalised_mutual_information(moved: Tensor, fixed: Tensor, bins: int, weigh
     if weight is not None:
         check_weight("normalised_mutual_information", weight, moved)
         weight = weight.flatten(1)
-    histogram = _JointHistogram.apply(moved.clamp(0, 1).flatten(1), fixed.clamp(0, 1).flatten(1), weight, bins)
+    histogram = _JointHistogram.apply(_intensities(moved), _intensities(fixed), weight, bins, known)
     joint = histogram / histogram.sum((1, 2), keepdim=True).clamp(min=SMALLEST_WEIGHT)
     return (_entropy(joint.sum(2)) + _entropy(joint.sum(1))) / _entropy(joint).clamp(min=SMALLEST_WEIGHT)
 
@@ -184,7 +215,8 @@ class Loss(SimilarityLoss):
 
     def forward(self, pair: Registration) -> Tensor:
         """Give the negative of each pair's."""
-        return -normalised_mutual_information(pair.moved, pair.fixed, self.bins)
+        known = pair.kept((self, "fixed"), lambda: known_windows(pair.fixed, self.bins)) if pair.keeps else None
+        return -normalised_mutual_information(pair.moved, pair.fixed, self.bins, known=known)
 
     def extra_repr(self) -> str:
         """Name the bins."""

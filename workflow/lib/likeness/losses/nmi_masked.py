@@ -9,7 +9,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from likeness.losses.base import Registration, SimilarityLoss, required
-from likeness.losses.nmi import normalised_mutual_information
+from likeness.losses.nmi import known_windows, normalised_mutual_information
 
 CARD = {
     "title": "NMI, masked",
@@ -45,7 +45,8 @@ class Loss(SimilarityLoss):
     def forward(self, pair: Registration) -> Tensor:
         """Give the negative of each pair's; 0 of one whose masks do not meet."""
         weight = required("nmi_masked", "mask", pair.mask)
-        return -normalised_mutual_information(pair.moved, pair.fixed, self.bins, weight)
+        known = pair.kept((self, "fixed"), lambda: known_windows(pair.fixed, self.bins)) if pair.keeps else None
+        return -normalised_mutual_information(pair.moved, pair.fixed, self.bins, weight, known)
 
     def extra_repr(self) -> str:
         """Name the bins."""
