@@ -191,8 +191,8 @@ def gaussian_statistics(
 def correlation(moved: Tensor, fixed: Tensor | Statistics, mean: LocalMean) -> Tensor:
     """Pearson correlation of two images under a local mean around every voxel.
 
-    Under a Gaussian: Cachier et al., Iconic feature based nonrigid registration: the PASHA algorithm, Comput. Vis. Image
-    Underst. 2003, doi:10.1016/S1077-3142(03)00002-X.
+    Under a Gaussian: Cachier et al., Iconic feature based nonrigid registration: the PASHA algorithm, Comput. Vis.
+    Image Underst. 2003, doi:10.1016/S1077-3142(03)00002-X.
 
     Args:
         moved: ``(batch, channel, *spatial)``, intensities of the order of 1; any offset.
