@@ -23,8 +23,9 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from likeness import extractors, losses
-from likeness.geometry import warp
+from likeness.geometry import diffusion_energy, integrate, jacobian_determinant, warp
 from likeness.losses.base import Registration, SimilarityLoss
+from likeness.methods.optimisation import Optimiser, Recipe
 from likeness.userinput import schemas
 
 RULES = Path(__file__).parents[2] / "workflow" / "rules" / "losses"
@@ -385,7 +386,7 @@ def test_says_what_it_lacks_and_needs_nothing_else(name: str, dims: int) -> None
 @every_card
 def test_card_is_complete(name: str) -> None:
     card = losses.card(name)
-    assert set(card) - {"limits", "noise"} == set(losses.KEYS)
+    assert set(card) - {"limits", "noise", "coarse"} == set(losses.KEYS)
     assert card["title"]
     assert card["formula"]
     assert "$" not in card["formula"]
@@ -486,3 +487,83 @@ def test_the_pairs_are_related_but_not_aligned() -> None:
     pair = different(2)
     difference = (warp(pair.moving, pair.displacement) - pair.fixed).abs().mean()
     assert 0.02 < difference < 0.5
+
+
+RECIPE = Recipe(
+    transformation="velocity",
+    regulariser="diffusion",
+    kernel=None,
+    levels=1,
+    rate=0.3,
+    tolerance=0.02,
+    evaluations=60,
+    batch=1,
+    scale="raw",
+    grid=(1.0,),
+    separate=False,
+    precision="32-true",
+    threads=1,
+)
+FALL = 0.2
+"""What an optimisation takes off the end-point error at least."""
+
+
+@cache
+def warped(dims: int) -> tuple[Registration, Tensor]:
+    """An image warped by a diffeomorphism that the search could find, and the displacement."""
+    shape = SHAPES[dims]
+    coarse = torch.cat([texture(tuple(n // 4 for n in shape), 20 + axis) for axis in range(dims)], dim=1) - 0.5
+    mode = "bilinear" if dims == 2 else "trilinear"
+    truth = integrate(8 * F.interpolate(coarse, shape, mode=mode, align_corners=True))
+    moving = texture(shape, 0)
+    pair = registration(moving, warp(moving, truth))
+    assert pair.moving_label_map is not None
+    labels = warp(pair.moving_label_map.float(), truth, mode="nearest").long()
+    return replace(pair, fixed_label_map=labels), truth
+
+
+def optimised(loss: SimilarityLoss, dims: int, lam: float, evaluations: int) -> Tensor:
+    pair, _ = warped(dims)
+    recipe = replace(RECIPE, evaluations=evaluations)
+    optimiser = Optimiser(loss, SHAPES[dims], (1.0,) * dims, recipe, torch.device("cpu"))
+    found = optimiser.optimise(lambda _: replace(pair), optimiser.nothing(1), lam, optimiser.levels[-1])
+    return optimiser.transformation.displacement(found.parameters)
+
+
+@cache
+def balanced(name: str, dims: int) -> float:
+    """Give the weight at which loss and regulariser pull equally hard, at some displacement."""
+    pair, truth = warped(dims)
+    place = (0.3 * truth.flip(1)).requires_grad_()
+    values = build(name, dims)(pair.at(place)), diffusion_energy(place)
+    pulls = [float(torch.autograd.grad(value.sum(), place)[0].norm()) for value in values]
+    return pulls[0] / pulls[1]
+
+
+@every_loss
+def test_registers_a_pair_that_is_optimised_and_does_not_fold_it(name: str, dims: int) -> None:
+    """Unless its card says that it sees nothing as fine as this."""
+    displacement, truth = optimised(build(name, dims), dims, 0.1 * balanced(name, dims), 60), warped(dims)[1]
+    left = (displacement - truth).norm(dim=1).mean() / truth.norm(dim=1).mean()
+    coarse = losses.card(name).get("coarse")
+    assert left < 1 - FALL or (coarse and left < 1.1)
+    assert not coarse or left > 1 - FALL, "the card says too little"
+    assert jacobian_determinant(displacement).min() > 0
+
+
+class Scaled(nn.Module):
+    def __init__(self, loss: SimilarityLoss, factor: float) -> None:
+        super().__init__()
+        self.loss, self.factor = loss, factor
+
+    def forward(self, pair: Registration) -> Tensor:
+        return self.factor * self.loss(pair)
+
+
+@every_loss
+def test_takes_the_same_steps_in_other_units(name: str, dims: int) -> None:
+    loss, lam = build(name, dims), balanced(name, dims)
+    expected = optimised(loss, dims, lam, 10)
+    for factor in (1e-3, 1e3):
+        found = optimised(Scaled(loss, factor), dims, factor * lam, 10)
+        assert (found - expected).abs().max() < 0.01

@@ -94,12 +94,12 @@ def test_what_is_left_takes_its_share() -> None:
 def test_the_forecast_names_the_rules_of_the_workflow() -> None:
     rules = ROOT / "workflow" / "rules"
     texts = [path.read_text() for path in [*rules.glob("*.smk"), *rules.glob("losses/*.smk")]]
-    known = {name for text in texts for name in re.findall(r"^(?:use rule train as|rule) (\w+)", text, re.M)} - {
-        "train"
-    }
+    found = re.findall(r"^(?:use rule (?:train|optimise) as|rule) (\w+)", "\n".join(texts), re.M)
+    known = set(found) - {"train", "optimise"}
     losses = dict.fromkeys(name.removeprefix("train_") for name in known if "train_" in name)
     # some losses work in 3D alone
-    named = set(guess(datasets={"mni-brain": None, "mni-brain-3d": None}, losses=losses).rules)
+    methods = {"voxelmorph": None, "optimisation": None}
+    named = set(guess(datasets={"mni-brain": None, "mni-brain-3d": None}, losses=losses, methods=methods).rules)
     assert named == known
 
 

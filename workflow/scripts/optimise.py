@@ -11,10 +11,12 @@ from likeness.runtime.jobs import Stopwatch, logged
 
 def main(snakemake) -> None:
     from likeness.data.store import Dataset
-    from likeness.methods.optimisation import Optimiser, Recipe
+    from likeness.methods.objective import Objective
+    from likeness.methods.optimisation import REGULARISERS, Recipe
     from likeness.methods.path import RegularisationPath
     from likeness.runtime import download, progress
     from likeness.runtime.provenance import digest, folder_digest
+    from likeness.training.device import make_device
 
     run = Run.of(snakemake.wildcards)
     who = run._asdict()
@@ -24,8 +26,11 @@ def main(snakemake) -> None:
     work = work_folder(snakemake.params.work, digest(who, plain, options, snakemake.params.code, inputs))
     watch = Stopwatch(work / "runtime.json")
     dataset = Dataset.open(snakemake.input.dataset)
-    optimiser = Optimiser(dataset, run.loss, options, checkpoint, Recipe.of(plain), run.seed)
-    path = RegularisationPath(optimiser, work, progress.label(run.dataset, run.loss), saved=watch.save)
+    recipe = Recipe.of(plain)
+    regulariser = REGULARISERS[recipe.regulariser]
+    device = make_device(recipe.threads)
+    objective = Objective(dataset, run.loss, options, checkpoint, device, run.seed, regulariser)
+    path = RegularisationPath(objective, recipe, work, progress.label(run.dataset, run.loss), saved=watch.save)
     with whole(snakemake.output.fields) as folder:
         folder.mkdir()
         path.register(folder)

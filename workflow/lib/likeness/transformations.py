@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from math import ceil
+from math import ceil, prod
 from typing import Literal
 
 import numpy as np
@@ -46,8 +46,13 @@ class Transformation:
     def displacement(self, parameters: Tensor) -> Tensor:
         """Give the displacement ``(batch, dims, *shape)`` in voxels of parameters ``(batch, dims, *control)``.
 
-        Differentiable with respect to the parameters.
+        Differentiable with respect to the parameters. Where one of a pair's is not finite, its displacement is NaN.
         """
+        broken = ~parameters.detach().flatten(1).isfinite().all(1)
+        if broken.any():
+            # interpolation at such places reads memory that is not the image's
+            found = self.displacement(torch.where(broken.view(-1, *[1] * (parameters.dim() - 1)), 0, parameters))
+            return torch.where(broken.view(-1, *[1] * (found.dim() - 1)), torch.nan, found)
         control = tuple(parameters.shape[2:])
         if self.kind == "velocity":
             cell = torch.tensor(pitch(self.shape, control)).to(parameters).view(1, -1, *[1] * len(control))
@@ -77,11 +82,19 @@ def refine(parameters: Tensor, control: Sequence[int]) -> Tensor:
 def along(values: Tensor, matrices: Sequence[Tensor]) -> Tensor:
     """Apply a matrix ``(new, old)`` along every spatial axis of ``(batch, channel, *spatial)``.
 
-    As products of matrices, whose gradient on a processor takes a fraction of that of ``interpolate``.
+    As products of matrices, whose gradient on a processor takes a fraction of that of ``interpolate``, and as products
+    of one image each, which have the same bits whatever else is in the batch.
     """
-    for axis, matrix in enumerate(matrices, start=2):
-        values = torch.tensordot(values, matrix.to(values), dims=([axis], [1])).movedim(-1, axis)
-    return values.contiguous()
+    for axis, matrix in enumerate(matrices):
+        before, after = values.shape[2 : 2 + axis], values.shape[3 + axis :]
+        flat = values.reshape(len(values) * values.shape[1], prod(before), -1, prod(after))
+        weights = matrix.to(values)
+        if axis == len(matrices) - 1:
+            product = flat[..., 0] @ weights.mT
+        else:
+            product = weights @ (flat[:, 0] if axis == 0 else flat)
+        values = product.reshape(*values.shape[:2], *before, len(matrix), *after)
+    return values
 
 
 @lru_cache(maxsize=64)

@@ -230,7 +230,7 @@ class Panel:
         return table[(table.dataset == self.dataset) & table.method.isin(self.methods)]
 
     def head(self, axes: Axes, detail: str = "") -> None:
-        """Write the dataset's name above its panel, and smaller the method, a detail and whether it is a stress test."""
+        """Write the dataset's name above its panel, smaller the method, a detail, whether it is a stress test."""
         lines = [line for line in (self.method, detail, "stress test" if self.stress_test else "") if line]
         space = 12 + 9 * (bool(detail) + bool(self.method))
         axes.set_title(self.dataset, pad=space + 2)

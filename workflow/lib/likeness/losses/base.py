@@ -25,6 +25,7 @@ limits         what each option may be beside of the kind of its default, as key
                where there are no options but those that are true or false
 noise          of ``dimensions``, those in which the loss draws from :meth:`Registration.randomness`, so that its value
                is another one for another seed. Left out where it draws nothing
+coarse         why it hardly sees small displacements, as a sentence. Left out where it does
 =============  ========================================================================================================
 """
 

@@ -32,6 +32,7 @@ CARD = {
     "grid": [0.1, 0.3, 1.0],
     "raw_grid": [0.125, 0.25, 0.5, 1.0, 2.0],
     "noise": [2, 3],
+    "coarse": "A position of its features covers sixteen voxels along each axis: what moves by less it hardly sees.",
     "limits": {
         "taps": {
             "type": ["array", "null"],

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -22,11 +21,10 @@ import torch
 from torch import Tensor
 
 from likeness import transformations
-from likeness.data.store import Dataset
 from likeness.geometry import bending_energy, diffusion_energy, to_array
-from likeness.methods.objective import Objective
+from likeness.losses.base import Registration, SimilarityLoss
 from likeness.methods.search import Effort, Evaluated, Found, minimise
-from likeness.training.device import Precision, autocast, make_device
+from likeness.training.device import Precision, autocast
 from likeness.transformations import Transformation, control_shape, gaussian, pitch, refine
 
 CARD = {
@@ -41,6 +39,7 @@ CARD = {
     "optimised": True,
 }
 
+REGULARISERS = {"diffusion": diffusion_energy, "bending": bending_energy}
 CONTROL = 4 / 3
 """Distance between control points as a multiple of the kernel: closer ones could not tell neighbours apart."""
 COARSE = 60
@@ -99,41 +98,43 @@ class Level(NamedTuple):
     effort: Effort
 
 
+Registrations = Callable[[Sequence[int]], Registration]
+"""Gives the registration of some of the pairs, by their indices."""
+
+
 class Optimiser:
-    """Optimises pairs of one dataset with one loss.
+    """Optimises pairs with one loss.
 
     Args:
-        dataset: the prepared dataset.
-        loss: name of the loss.
-        options: of the loss; what is not named keeps its default.
-        extractor: weights of the extractor the loss needs, or ``None``.
+        loss: on the device.
+        shape: spatial shape of the images.
+        spacing: of their voxels.
         recipe: everything else that decides the optimisation.
-        seed: of what the loss draws: the same at every evaluation, for both images.
+        device: where everything is computed.
     """
 
     def __init__(
         self,
-        dataset: Dataset,
-        loss: str,
-        options: dict[str, Any],
-        extractor: Path | None,
+        loss: SimilarityLoss,
+        shape: Sequence[int],
+        spacing: Sequence[float],
         recipe: Recipe,
-        seed: int | None,
+        device: torch.device,
     ) -> None:
-        self.dataset = dataset
+        self.loss = loss
+        self.shape = tuple(shape)
+        self.spacing = tuple(spacing)
         self.recipe = recipe
-        self.device = make_device(recipe.threads)
-        self.regulariser = bending_energy if recipe.regulariser == "bending" else diffusion_energy
-        self.objective = Objective(dataset, loss, options, extractor, self.device, seed, self.regulariser)
-        self.transformation = Transformation(recipe.transformation, dataset.shape)
+        self.device = device
+        self.transformation = Transformation(recipe.transformation, self.shape)
         self.levels = [self._level(2.0**k) for k in reversed(range(recipe.levels))]
         # steps are as long in millimetres along every axis
-        smallest = min(dataset.spacing)
-        self.axes = torch.tensor([smallest / s for s in dataset.spacing], device=self.device)
+        smallest = min(spacing)
+        self.axes = torch.tensor([smallest / s for s in spacing], device=device)
 
     def _level(self, factor: float) -> Level:
         """Make the level whose kernel is ``factor`` times that of the finest one."""
-        shape, spacing = self.dataset.shape, self.dataset.spacing
+        shape, spacing = self.shape, self.spacing
         kernel = factor * (self.recipe.kernel or 1.5 * min(spacing))
         control = control_shape(shape, spacing, CONTROL * kernel)
         cells = [p * s for p, s in zip(pitch(shape, control), spacing, strict=True)]
@@ -143,12 +144,12 @@ class Optimiser:
             return Level(control, matrices, Effort(rate, self.recipe.tolerance, self.recipe.evaluations))
         return Level(control, matrices, Effort(rate, factor * self.recipe.tolerance, COARSE))
 
-    def optimise(self, pairs: Sequence[tuple[str, str]], start: Tensor, lam: float, level: Level) -> Found:
-        """Optimise pairs ``(moving, fixed)`` at one λ and level, from parameters on any control grid."""
+    def optimise(self, registrations: Registrations, start: Tensor, lam: float, level: Level) -> Found:
+        """Optimise pairs at one λ and level, from parameters ``(pairs, dims, *control)`` on any control grid."""
         base = refine(start, level.control)
 
         def objective(active: Sequence[int]) -> Callable[[Tensor], Evaluated]:
-            registration = self.objective.registration([pairs[k] for k in active])
+            registration = registrations(active)
             origin = base[list(active)]
 
             def evaluate(change: Tensor) -> Evaluated:
@@ -156,7 +157,7 @@ class Optimiser:
                 parameters = self._moved(origin, change, level)
                 displacement = self.transformation.displacement(parameters)
                 with autocast(self.device, self.recipe.precision):
-                    dissimilarity = self.objective.loss(registration.at(displacement))
+                    dissimilarity = self.loss(registration.at(displacement))
                 energy = self._energy(parameters)
                 loss = dissimilarity + lam * energy
                 (gradient,) = torch.autograd.grad(loss.sum(), change)
@@ -164,7 +165,8 @@ class Optimiser:
 
             return evaluate
 
-        found = minimise(objective, torch.zeros_like(base), level.effort)
+        # nothing, but of pairs that diverged before, which are not evaluated again
+        found = minimise(objective, base - base, level.effort)
         return replace(found, parameters=self._moved(base, found.parameters, level))
 
     def _moved(self, base: Tensor, change: Tensor, level: Level) -> Tensor:
@@ -173,15 +175,15 @@ class Optimiser:
 
     def _energy(self, parameters: Tensor) -> Tensor:
         """Give the regulariser ``(pairs,)`` of parameters, in physical units."""
-        cell = pitch(self.dataset.shape, parameters.shape[2:])
-        size = [p * s for p, s in zip(cell, self.dataset.spacing, strict=True)]
+        cell = pitch(self.shape, parameters.shape[2:])
+        size = [p * s for p, s in zip(cell, self.spacing, strict=True)]
         voxels = torch.tensor(cell).to(parameters).view(1, -1, *[1] * len(cell))
-        return self.regulariser(parameters / voxels, size)
+        return REGULARISERS[self.recipe.regulariser](parameters / voxels, size)
 
-    def nothing(self, pairs: Sequence[tuple[str, str]]) -> Tensor:
-        """Give the parameters of the identity, on the coarsest control grid."""
+    def nothing(self, pairs: int) -> Tensor:
+        """Give the parameters of so many identities, on the coarsest control grid."""
         control = self.levels[0].control
-        return torch.zeros(len(pairs), len(control), *control, device=self.device)
+        return torch.zeros(pairs, len(control), *control, device=self.device)
 
     def displacements(self, parameters: Tensor) -> Iterator[np.ndarray]:
         """Give the displacement ``(*spatial, dims)`` of each pair, as it is read from its file."""

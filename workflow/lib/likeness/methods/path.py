@@ -21,8 +21,10 @@ from likeness.data.loading import chunks
 from likeness.data.store import LOWER_IS_BETTER
 from likeness.evaluation.pair import PairJudge
 from likeness.fields import PairSearch, Search
+from likeness.losses.base import Registration
 from likeness.methods.calibration import Calibration
-from likeness.methods.optimisation import Level, Optimiser
+from likeness.methods.objective import Objective
+from likeness.methods.optimisation import Level, Optimiser, Recipe
 from likeness.methods.search import Found
 from likeness.metrics import regularity
 from likeness.runtime import progress
@@ -53,18 +55,20 @@ class RegularisationPath:
     """Registers the validation and test pairs of a dataset at every level of a path.
 
     Args:
-        optimiser: dataset, loss and recipe.
+        objective: dataset and loss.
+        recipe: everything else that decides the optimisation.
         work: folder that survives an interruption.
         label: for the progress bar.
         saved: called whenever something was saved.
     """
 
     def __init__(
-        self, optimiser: Optimiser, work: Path, label: str, saved: Callable[[], object] = lambda: None
+        self, objective: Objective, recipe: Recipe, work: Path, label: str, saved: Callable[[], object] = lambda: None
     ) -> None:
-        self.optimiser = optimiser
-        self.recipe = optimiser.recipe
-        self.dataset = optimiser.dataset
+        self.objective = objective
+        self.recipe = recipe
+        self.dataset = objective.dataset
+        self.optimiser = Optimiser(objective.loss, self.dataset.shape, self.dataset.spacing, recipe, objective.device)
         self.work = work
         self.label = label
         self.saved = saved
@@ -76,7 +80,7 @@ class RegularisationPath:
             SystemExit: if the process is told to stop (SIGTERM), after what was optimised is saved.
         """
         validation, test = self.dataset.pairs_of("val"), self.dataset.pairs_of("test")
-        base = 1.0 if self.recipe.scale == "raw" else self.optimiser.objective.balance(self.recipe.batch)
+        base = 1.0 if self.recipe.scale == "raw" else self.objective.balance(self.recipe.batch)
         total = len(self.recipe.grid) * (len(validation) + len(test))
         with told_to_stop() as self.stop, progress.bar(0, total, self.label) as self.shown:
             steps, states = self._fixed_levels(validation or test, base)
@@ -142,13 +146,13 @@ class RegularisationPath:
         return states
 
     def _nothing(self, pairs: Pairs) -> State:
-        return State(self.optimiser.nothing(pairs), [])
+        return State(self.optimiser.nothing(len(pairs)), [])
 
     def _batches(self, pairs: Pairs, start: State, lam: float, name: str) -> State:
         """Optimise pairs at one λ, batch by batch; from nothing through all levels of the transformation."""
         fresh = self.recipe.separate or not start.found
         levels = self.optimiser.levels if fresh else self.optimiser.levels[-1:]
-        origin = self.optimiser.nothing(pairs) if fresh else start.parameters
+        origin = self.optimiser.nothing(len(pairs)) if fresh else start.parameters
         parts = []
         for number, chosen in enumerate(chunks(range(len(pairs)), self.recipe.batch)):
             batch = [pairs[k] for k in chosen]
@@ -156,10 +160,13 @@ class RegularisationPath:
         return State(torch.cat([part.parameters for part in parts]), [one for part in parts for one in part.found])
 
     def _batch(self, pairs: Pairs, parameters: Tensor, lam: float, levels: Sequence[Level], name: str) -> State:
+        def registrations(active: Sequence[int]) -> Registration:
+            return self.objective.registration([pairs[k] for k in active])
+
         evaluations = np.zeros(len(pairs), int)
         for level in levels:
             place = f"{name}-{'x'.join(map(str, level.control))}"
-            found = self._kept(place, partial(self.optimiser.optimise, pairs, parameters, lam, level))
+            found = self._kept(place, partial(self.optimiser.optimise, registrations, parameters, lam, level))
             parameters = found.parameters
             evaluations += found.evaluations
         return State(

@@ -3,7 +3,7 @@
 It is the same for every loss. A step goes along the momentum of the gradient, whose root mean square over the recent
 past scales it: Adam (Kingma & Ba, 2015, arXiv:1412.6980) with one second moment for all parameters of a pair, so that
 smooth gradients make smooth steps, and without its epsilon, so that the same objective in other units takes the same
-steps. A pair whose objective falls no longer takes half the step from then on.
+steps. A pair whose objective no longer falls takes half the step from then on.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MEMORY = 0.99
 """Decay rates of the means of the gradient and of its square."""
 WINDOW = 20
 """After so many evaluations, and again, a pair is asked whether it has converged."""
-STALLED = 0.02
+STALLED = 0.005
 """An objective that falls by less than this share of its fall so far, from one window to the next, has stalled."""
 QUANTILE = 0.99
 """Of the positions of a field, whose change decides whether it has converged."""
@@ -113,7 +113,10 @@ def minimise(objective: Callable[[Sequence[int]], Evaluate], start: Tensor, effo
         start: parameters ``(pairs, dims, *control)``.
         effort: how long and how fast.
     """
-    found, active, state = Found.nothing(start), list(range(len(start))), _State(start, effort.rate)
+    found = Found.nothing(start)
+    # of what diverged before nothing can be evaluated
+    active = start.flatten(1).isfinite().all(1).nonzero().flatten().tolist()
+    state = _State(start[active], effort.rate)
     while active:
         evaluate, ended = objective(active), None
         while ended is None:
@@ -135,8 +138,8 @@ class _State:
         self.evaluations = 0
         self.step = torch.full((count,), rate, dtype=torch.float64)
         self.momentum = torch.zeros_like(start)
+        self.first = torch.zeros(count, dtype=torch.float64)
         self.square = torch.zeros(count, dtype=torch.float64)
-        self.first = torch.full((count,), torch.nan, dtype=torch.float64)
         self.windows = torch.zeros(2, count, dtype=torch.float64)
         """Mean objective of the last window, sum of this one's so far."""
         self.converged = torch.zeros(count, dtype=torch.bool)

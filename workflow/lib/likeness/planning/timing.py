@@ -28,7 +28,7 @@ from likeness.evaluation.scores import PairScorer
 from likeness.extractors.pretraining import pretrain
 from likeness.imageio.displacement import save
 from likeness.methods.network import NetworkTask, Recipe
-from likeness.methods.objective import BALANCED
+from likeness.methods.objective import BALANCED, Objective
 from likeness.methods.optimisation import Optimiser
 from likeness.methods.optimisation import Recipe as OptimisationRecipe
 from likeness.methods.prediction import displacements
@@ -234,16 +234,19 @@ def _optimise(task: Mapping[str, Any], dataset: Dataset, scratch: Path) -> _Took
     recipe = OptimisationRecipe.of({**task["recipe"], "tolerance": 1e-30})
     needs = task.get("extractor")
     weights = _weights(needs, dataset, scratch) if needs else None
-    optimiser = Optimiser(dataset, task["loss"], task["options"], weights, recipe, seed=1)
+    device = make_device(recipe.threads)
+    objective = Objective(dataset, task["loss"], task["options"], weights, device, seed=1)
+    optimiser = Optimiser(objective.loss, dataset.shape, dataset.spacing, recipe, device)
     pairs = [dataset.pairs_of("test")[k % 2] for k in range(recipe.batch)]
     level = optimiser.levels[-1]
 
     def run(evaluations: int) -> None:
         effort = replace(level.effort, cap=evaluations)
-        optimiser.optimise(pairs, optimiser.nothing(pairs), 1.0, level._replace(effort=effort))
+        start = optimiser.nothing(len(pairs))
+        optimiser.optimise(lambda _: objective.registration(pairs), start, 1.0, level._replace(effort=effort))
 
     step, _ = _steps(run, lambda: None)
-    balance = _timed(lambda: optimiser.objective.balance(recipe.batch)) if recipe.scale != "raw" else NOTHING
+    balance = _timed(lambda: objective.balance(recipe.batch)) if recipe.scale != "raw" else NOTHING
     path = scratch / "fields"
     control = np.random.default_rng(1).standard_normal((*level.control, dataset.spatial_dims))
     fields.write_parameters(path, 1.0, "a", "b", control)

@@ -1,0 +1,346 @@
+"""Per-pair optimisation: the search, the λ for a roughness, and the path, also when it is cut off."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from math import exp, log
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from builders import make_dataset
+from torch import Tensor
+
+from likeness.data.preparation import prepare
+from likeness.data.store import Dataset
+from likeness.evaluation.pair import PairJudge
+from likeness.fields import Fields
+from likeness.geometry import bending_energy, jacobian_determinant, to_tensor
+from likeness.methods import path as paths
+from likeness.methods.calibration import NEAR, PROBES, Calibration
+from likeness.methods.objective import Objective
+from likeness.methods.optimisation import REGULARISERS, Optimiser, Recipe
+from likeness.methods.path import RegularisationPath
+from likeness.methods.search import Effort, Evaluate, Evaluated, Found, minimise
+from likeness.training.device import make_device
+from likeness.userinput.refusals import Refusal
+
+RECIPE = Recipe(
+    transformation="velocity",
+    regulariser="diffusion",
+    kernel=None,
+    levels=2,
+    rate=0.3,
+    tolerance=0.02,
+    evaluations=60,
+    batch=2,
+    scale="raw",
+    grid=(0.1, 0.01),
+    separate=False,
+    precision="32-true",
+    threads=1,
+)
+EFFORT = Effort(rate=0.3, tolerance=1e-4, cap=2000)
+
+
+class Killed(BaseException):
+    """Stands for a job that is cut off."""
+
+
+# The search.
+
+
+def bowls(target: Tensor, stretch: Tensor, factor: float = 1.0, calls: list[int] | None = None) -> Any:
+    """Make objectives, each a bowl around its own target."""
+
+    def objective(active: list[int]) -> Evaluate:
+        def evaluate(parameters: Tensor) -> Evaluated:
+            if calls is not None:
+                calls.append(len(active))
+            apart = parameters - target[active]
+            loss = factor * (stretch * apart.square()).flatten(1).sum(1)
+            return Evaluated(loss, factor * 2 * stretch * apart, parameters, loss, torch.zeros_like(loss))
+
+        return evaluate
+
+    return objective
+
+
+TARGET = torch.randn(3, 2, 6, 5, generator=torch.Generator().manual_seed(1)) * torch.tensor([0.1, 1, 3]).view(
+    3, 1, 1, 1
+)
+STRETCH = torch.linspace(1, 4, 30).view(1, 1, 6, 5)
+
+
+def test_the_search_finds_the_bottom_of_a_bowl_and_stops_there() -> None:
+    found = minimise(bowls(TARGET, STRETCH), torch.zeros_like(TARGET), EFFORT)
+    torch.testing.assert_close(found.parameters, TARGET, atol=5e-3, rtol=0)
+    assert found.converged == [True] * 3
+    assert max(found.evaluations) < EFFORT.cap
+
+
+@pytest.mark.parametrize("factor", [1e-3, 1e3, 1e-30])
+def test_the_search_takes_the_same_steps_in_other_units(factor: float) -> None:
+    effort = replace(EFFORT, cap=50)
+    expected = minimise(bowls(TARGET, STRETCH), torch.zeros_like(TARGET), effort).parameters
+    found = minimise(bowls(TARGET.double(), STRETCH, factor), torch.zeros_like(TARGET).double(), effort).parameters
+    torch.testing.assert_close(found.float(), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_a_pair_ends_as_it_does_alone_and_the_batch_shrinks() -> None:
+    calls: list[int] = []
+    found = minimise(bowls(TARGET, STRETCH, calls=calls), torch.zeros_like(TARGET), EFFORT)
+    assert calls == sorted(calls, reverse=True)
+    assert sum(calls) == sum(found.evaluations)
+    for k in range(3):
+        alone = minimise(bowls(TARGET[k : k + 1], STRETCH), torch.zeros_like(TARGET[:1]), EFFORT)
+        assert torch.equal(alone.parameters[0], found.parameters[k])
+        assert alone.evaluations[0] == found.evaluations[k]
+
+
+def test_an_objective_that_ceases_to_be_finite_ends_its_pair_alone() -> None:
+    def objective(active: list[int]) -> Evaluate:
+        evaluate = bowls(TARGET, STRETCH)(active)
+
+        def broken(parameters: Tensor) -> Evaluated:
+            seen = evaluate(parameters)
+            loss = torch.where(torch.tensor([k == 1 for k in active]) & (parameters != 0).any(), torch.nan, seen.loss)
+            return seen._replace(loss=loss)
+
+        return broken
+
+    found = minimise(objective, torch.zeros_like(TARGET), EFFORT)
+    assert found.parameters[1].isnan().all()
+    assert found.converged == [True, False, True]
+    torch.testing.assert_close(found.parameters[[0, 2]], TARGET[[0, 2]], atol=5e-3, rtol=0)
+
+
+def test_where_nothing_pulls_nothing_moves() -> None:
+    still = torch.zeros_like(TARGET)
+    found = minimise(bowls(still, STRETCH), still, EFFORT)
+    assert torch.equal(found.parameters, still)
+    assert found.converged == [True] * 3
+
+
+def test_what_was_found_is_read_as_it_was_written(tmp_path: Path) -> None:
+    found = minimise(bowls(TARGET, STRETCH), torch.zeros_like(TARGET), replace(EFFORT, cap=25))
+    found.save(tmp_path / "a.npz")
+    again = Found.load(tmp_path / "a.npz", torch.device("cpu"))
+    assert torch.equal(again.parameters, found.parameters)
+    assert {**vars(again), "parameters": None} == {**vars(found), "parameters": None}
+    (tmp_path / "a.npz").write_bytes(b"no archive")
+    with pytest.raises(Refusal, match="is broken"):
+        Found.load(tmp_path / "a.npz", torch.device("cpu"))
+
+
+# The λ for a roughness.
+
+
+@pytest.mark.parametrize("slope", [-0.2, -0.6, -1.5])
+@pytest.mark.parametrize("scale", [0.002, 0.1, 3.0])
+def test_a_roughness_is_found_whatever_the_loss(slope: float, scale: float) -> None:
+    known: list[tuple[float, float]] = []
+    for wanted in (0.05, 0.1, 0.2, 0.3, 0.4):
+        search = Calibration(wanted, list(known))
+        while (multiple := search.proposal()) is not None:
+            rough = 0.6 * (multiple / scale) ** slope / (1 + (multiple / scale) ** slope)
+            search.tried.append((multiple, rough))
+        reachable = scale * (wanted / (0.6 - wanted)) ** (1 / slope)
+        if 2e-4 < reachable < 5e3:
+            assert search.attained, (wanted, search.tried)
+            assert len(search.tried) <= PROBES
+            known.append(search.tried[search.best])
+
+
+def test_a_roughness_that_no_weight_gives_is_not_attained() -> None:
+    search = Calibration(0.4)
+    while (multiple := search.proposal()) is not None:
+        search.tried.append((multiple, 0.3 / (1 + multiple)))
+    assert not search.attained
+    assert search.distance(search.best) > NEAR
+    assert search.tried[search.best][0] == min(multiple for multiple, _ in search.tried)
+
+
+def test_a_weight_at_which_searches_diverge_is_left_for_a_stronger_one() -> None:
+    search = Calibration(0.1)
+    while (multiple := search.proposal()) is not None:
+        search.tried.append((multiple, 0.2 * exp(-0.5 * log(multiple)) if multiple > 2 else float("nan")))
+    assert search.attained
+
+
+# The path.
+
+
+@pytest.fixture(scope="module")
+def flat(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    folder = tmp_path_factory.mktemp("flat")
+    make_dataset(folder / "raw", 2, 32, with_mask=True, with_field=True, amplitude=2.5)
+    prepare(folder / "raw", folder / "data")
+    return Dataset.open(folder / "data")
+
+
+@pytest.fixture(scope="module")
+def solid(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    folder = tmp_path_factory.mktemp("solid")
+    make_dataset(folder / "raw", 3, 24, with_field=True)
+    prepare(folder / "raw", folder / "data")
+    return Dataset.open(folder / "data")
+
+
+def register(dataset: Dataset, folder: Path, loss: str = "mse", **changes: Any) -> Fields:
+    recipe = replace(RECIPE, **changes)
+    objective = Objective(dataset, loss, {}, None, make_device(recipe.threads), None, REGULARISERS[recipe.regulariser])
+    made = folder / "fields"
+    made.mkdir(parents=True, exist_ok=True)
+    RegularisationPath(objective, recipe, folder / "work", "test").register(made)
+    return Fields.open(made)
+
+
+def contents(fields: Fields) -> dict[str, bytes]:
+    return {str(p.relative_to(fields.folder)): p.read_bytes() for p in fields.folder.rglob("*") if p.is_file()}
+
+
+def left(dataset: Dataset, fields: Fields, search: Any) -> float:
+    """Give the share of the end-point errors that registration leaves."""
+    pairs = [pair for split in ("val", "test") for pair in dataset.pairs_of(split)]
+    before = after = 0.0
+    for pair in pairs:
+        judge = PairJudge(dataset, *map(dataset.load, pair))
+        displacement = fields.read(search, *pair)
+        assert displacement is not None
+        after += judge.primary(displacement)
+        before += judge.primary(np.zeros_like(displacement))
+    return after / before
+
+
+@pytest.mark.parametrize("transformation", ["velocity", "displacement", "bspline"])
+@pytest.mark.parametrize("regulariser", ["diffusion", "bending"])
+def test_every_transformation_and_regulariser_brings_pairs_together(
+    transformation: str, regulariser: str, flat: Dataset, tmp_path: Path
+) -> None:
+    fields = register(
+        flat, tmp_path, transformation=transformation, regulariser=regulariser, scale="balanced", grid=(0.1,)
+    )
+    [search] = fields.searches
+    assert left(flat, fields, search) < 0.7
+    [first, *_] = flat.pairs_of("test")
+    displacement = fields.read(search, *first)
+    assert displacement is not None
+    if transformation == "velocity":
+        assert jacobian_determinant(to_tensor(displacement)).min() > 0
+
+
+def test_volumes_are_registered_and_a_pair_does_not_depend_on_its_batch(solid: Dataset, tmp_path: Path) -> None:
+    together = register(solid, tmp_path / "a", grid=(0.01,), batch=8)
+    assert left(solid, together, together.searches[0]) < 0.8
+    alone = register(solid, tmp_path / "b", grid=(0.01,), batch=1)
+    for pair in solid.pairs_of("test"):
+        one, other = (found.read(found.searches[0], *pair) for found in (alone, together))
+        assert one is not None
+        assert other is not None
+        # at kinks, such as the image's border, rounding decides where a position goes
+        assert np.quantile(np.abs(one - other), 0.99) < 1e-4
+
+
+def test_levels_of_roughness_are_attained_on_validation_and_hold_for_test(flat: Dataset, tmp_path: Path) -> None:
+    fields = register(flat, tmp_path, scale="roughness", grid=(0.05, 0.1))
+    searches = fields.searches
+    assert [search.lam for search in searches][:2] == [0.05, 0.1]
+    multiples = [search.multiple for search in searches]
+    assert all(multiples)
+    assert multiples == sorted(multiples, reverse=True)
+    for search in searches:
+        assert search.attained
+        assert {(one.moving, one.fixed) for one in search.pairs} == {
+            pair for split in ("val", "test") for pair in flat.pairs_of(split)
+        }
+        assert search.iterations == round(np.mean([one.evaluations for one in search.pairs]))
+
+
+@pytest.mark.parametrize(("scores", "expected"), [([1.0, 2.0, 3.0], [30, 10, 3.33]), ([2.0, 1.0], [30, 10])])
+def test_one_weaker_level_is_added_where_the_weakest_is_the_best(
+    scores: list[float], expected: list[float], flat: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged = iter(scores)
+    monkeypatch.setattr(RegularisationPath, "_score", lambda *_: next(judged))
+    fields = register(flat, tmp_path, grid=(10.0, 30.0), evaluations=5)
+    assert [search.lam for search in fields.searches] == expected
+    assert fields.read(fields.searches[-1], *flat.pairs_of("test")[0]) is not None
+
+
+def test_separate_starts_do_not_depend_on_the_path(flat: Dataset, tmp_path: Path) -> None:
+    path = register(flat, tmp_path / "a", separate=True, grid=(0.1, 0.05))
+    alone = register(flat, tmp_path / "b", separate=True, grid=(0.05,))
+    pair = flat.pairs_of("test")[0]
+    first, second = (found.read(next(s for s in found.searches if s.lam == 0.05), *pair) for found in (path, alone))
+    assert first is not None
+    assert np.array_equal(first, second)
+    warm = register(flat, tmp_path / "c", grid=(0.1, 0.05))
+    assert not np.array_equal(first, warm.read(warm.searches[1], *pair))
+
+
+@pytest.mark.parametrize("after", [1, 4, 9])
+def test_an_interrupted_path_goes_on_and_leaves_the_same_bytes(
+    after: int, flat: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes: dict[str, Any] = {"scale": "roughness", "grid": (0.05, 0.1), "evaluations": 20}
+    expected = contents(register(flat, tmp_path / "whole", **changes))
+    searches, real = [], Optimiser.optimise
+
+    def dies(self: Optimiser, *args: Any) -> Found:
+        if len(searches) == after:
+            raise Killed
+        searches.append(1)
+        return real(self, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Optimiser, "optimise", dies)
+        with pytest.raises(Killed):
+            register(flat, tmp_path / "cut", **changes)
+    again: list[int] = []
+    monkeypatch.setattr(Optimiser, "optimise", lambda *args: (again.append(1), real(*args))[1])
+    assert contents(register(flat, tmp_path / "cut", **changes)) == expected
+    whole = len(list((tmp_path / "whole" / "work").glob("*.npz")))
+    assert len(again) == whole - after
+
+
+def test_told_to_stop_it_saves_and_says_so(flat: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stopped:
+        def __enter__(self) -> Any:
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def is_set(self) -> bool:
+            return True
+
+    monkeypatch.setattr(paths, "told_to_stop", Stopped)
+    with pytest.raises(SystemExit, match="told to stop"):
+        register(flat, tmp_path)
+    assert len(list((tmp_path / "work").glob("*.npz"))) == 1
+
+
+def test_a_search_that_diverges_is_recorded_and_the_manifest_reads(
+    flat: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Objective, "balance", lambda *_: float("nan"))
+    fields = register(flat, tmp_path, scale="balanced", grid=(1.0,))
+    assert fields.searches[0].diverged
+    assert fields.read(fields.searches[0], *flat.pairs_of("test")[0]) is None
+    assert json.loads((fields.folder / "fields.json").read_text())["searches"][0]["converged"] == 0
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_bending_energy_of_a_parabola_is_known_and_of_an_affine_map_is_nothing(dims: int) -> None:
+    axes = torch.meshgrid(*[torch.arange(8.0)] * dims, indexing="ij")
+    affine = torch.stack([0.3 * axes[0] - 0.2 * axes[1] + 1] * dims)[None]
+    torch.testing.assert_close(bending_energy(affine), torch.zeros(1), atol=1e-9, rtol=0)
+    parabola = torch.zeros(1, dims, *[8] * dims)
+    parabola[0, 0] = axes[0] ** 2 / 2 + axes[0] * axes[1]
+    # 1 along the first axis, and a mixed one that counts twice, in one of the components
+    torch.testing.assert_close(bending_energy(parabola), torch.tensor([3 / dims]))
+    # in millimetres of 2: the displacement doubles, its second derivative is through 4
+    torch.testing.assert_close(bending_energy(parabola, [2.0] * dims), torch.tensor([3 / dims / 4]))
