@@ -234,15 +234,15 @@ def test_every_transformation_and_regulariser_brings_pairs_together(
 
 
 def test_volumes_are_registered_and_a_pair_does_not_depend_on_its_batch(solid: Dataset, tmp_path: Path) -> None:
-    together = register(solid, tmp_path / "a", grid=(0.01,), batch=8)
+    together = register(solid, tmp_path / "a", grid=(0.1,), batch=8, evaluations=20)
     assert left(solid, together, together.searches[0]) < 0.8
-    alone = register(solid, tmp_path / "b", grid=(0.01,), batch=1)
+    alone = register(solid, tmp_path / "b", grid=(0.1,), batch=1, evaluations=20)
     for pair in solid.pairs_of("test"):
         one, other = (found.read(found.searches[0], *pair) for found in (alone, together))
         assert one is not None
         assert other is not None
-        # at kinks, such as the image's border, rounding decides where a position goes
-        assert np.quantile(np.abs(one - other), 0.99) < 1e-4
+        # after many more steps rounding decides at kinks, such as the image's border, where a position goes
+        assert np.abs(one - other).max() < 1e-4
 
 
 def test_levels_of_roughness_are_attained_on_validation_and_hold_for_test(flat: Dataset, tmp_path: Path) -> None:

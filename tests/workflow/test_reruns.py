@@ -19,7 +19,9 @@ UNUSED = (
     ('"grid": [0.1, 0.3, 1.0]', '"grid": [0.1]'),
 )
 """Edits of a card that no job of the study uses."""
-TRAININGS = {"train_mse": 2, "train_ncc": 2, "train_deepsim_ae": 2, "register": 6, "score": 6}
+TRAININGS = {"train_mse": 2, "train_ncc": 2, "train_deepsim_ae": 2, "register": 6}
+OPTIMISATIONS = {"optimise_mse": 2, "optimise_ncc": 2, "optimise_deepsim_ae": 2}
+RUNS = {**TRAININGS, **OPTIMISATIONS, "score": 12}
 
 
 @pytest.mark.slow
@@ -41,35 +43,42 @@ def test_words_progress_and_tries_rerun_nothing(smoke: Path) -> None:
 @pytest.mark.slow
 def test_an_edited_loss_reruns_what_depends_on_it(smoke: Path) -> None:
     with edited(library(smoke) / "losses" / "ncc.py"):
-        jobs = {"train_ncc": 2, "register": 2, "score": 2, "probe": 1}
+        jobs = {"train_ncc": 2, "optimise_ncc": 2, "register": 2, "score": 4, "probe": 1}
         assert todo(smoke) == {**jobs, **AFTER_ALL}
 
 
 @pytest.mark.slow
 def test_an_edited_extractor_reruns_its_pretraining_and_its_losses(smoke: Path) -> None:
     with edited(library(smoke) / "extractors" / "autoencoder.py"):
-        jobs = {"pretrain": 2, "train_deepsim_ae": 2, "register": 2, "score": 2, "probe": 1}
+        jobs = {"pretrain": 2, "train_deepsim_ae": 2, "optimise_deepsim_ae": 2, "register": 2, "score": 4, "probe": 1}
         assert todo(smoke) == {**jobs, **AFTER_ALL}
 
 
 @pytest.mark.slow
 def test_an_edited_trainer_reruns_every_training_and_probes_what_was_pretrained(smoke: Path) -> None:
     with edited(library(smoke) / "training" / "trainer.py"):
-        assert todo(smoke) == {"pretrain": 2, **TRAININGS, "probe": 1, **AFTER_ALL}
+        jobs = {"pretrain": 2, **TRAININGS, "optimise_deepsim_ae": 2, "score": 8, "probe": 1}
+        assert todo(smoke) == {**jobs, **AFTER_ALL}
+
+
+@pytest.mark.slow
+def test_an_edited_search_optimises_anew_and_trains_nothing(smoke: Path) -> None:
+    with edited(library(smoke) / "methods" / "search.py"):
+        assert todo(smoke) == {**OPTIMISATIONS, "score": 6, **AFTER_SCORES}
 
 
 @pytest.mark.slow
 def test_an_edited_metric_scores_anew_and_trains_nothing(smoke: Path) -> None:
     with edited(library(smoke) / "metrics" / "surface.py"):
-        # fields are temporary, so that they are made anew to be scored
-        jobs = {"register": 6, "score": 6, "score_unregistered": 2, "data_sheet": 2}
+        # those of networks are temporary, so that they are made anew to be scored; what was searched for stays
+        jobs = {"register": 6, "score": 12, "score_unregistered": 2, "data_sheet": 2}
         assert todo(smoke) == {**jobs, **AFTER_SCORES}
 
 
 @pytest.mark.slow
 def test_an_edited_reader_prepares_anew_and_simulates_nothing(smoke: Path) -> None:
     with edited(library(smoke) / "userinput" / "documents.py"):
-        jobs = {"prepare": 2, "data_sheet": 2, "pretrain": 2, **TRAININGS, "score_unregistered": 2, "probe": 3}
+        jobs = {"prepare": 2, "data_sheet": 2, "pretrain": 2, **RUNS, "score_unregistered": 2, "probe": 3}
         assert todo(smoke) == {**jobs, **AFTER_ALL}
 
 
@@ -128,7 +137,7 @@ def test_a_further_loss_runs_alone(smoke: Path) -> None:
     """Tables and figures exist already; the new loss runs all the same."""
     config = yaml.safe_load((smoke / "config" / "smoke.yaml").read_text())
     write_config(smoke, "further", config | {"losses": config["losses"] | {"mind": None}})
-    jobs = {"train_mind": 2, "register": 2, "score": 2, "probe": 1}
+    jobs = {"train_mind": 2, "optimise_mind": 2, "register": 2, "score": 4, "probe": 1}
     assert todo(smoke, "further") == {**jobs, **AFTER_ALL}
 
 

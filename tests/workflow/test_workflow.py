@@ -80,29 +80,36 @@ def test_the_tables_of_the_smoke_study_hold_every_method_on_every_dataset(smoke:
         rows = summary[(summary.dataset == dataset) & (summary.label.isin(["mean", "all"]))]
         assert set(zip(rows.method, rows.loss, strict=True)) == {
             ("unregistered", ""),
-            ("voxelmorph", "mse"),
-            ("voxelmorph", "ncc"),
-            ("voxelmorph", "deepsim_ae"),
+            *((method, loss) for method in ("optimisation", "voxelmorph") for loss in ("mse", "ncc", "deepsim_ae")),
         }
         assert {"epe", "dice", "hd95", "folding", "sdlogj"} <= set(rows.metric)
         assert (rows.n_pairs.astype(int) > 0).all()
     metrics = pd.read_parquet(results / "metrics.parquet")
     assert list(metrics.columns) == METRICS.split()
-    network = metrics.method == "voxelmorph"
-    assert set(metrics[network].lam) == {0.1, 1.0}
-    assert metrics.loc[~network, ["loss", "variant", "seed", "lam"]].isna().all(axis=None)
-    chosen = metrics[metrics.chosen & network]
-    assert len(chosen[["dataset", "loss", "lam"]].drop_duplicates()) == 6
+    assert set(metrics[metrics.method == "voxelmorph"].lam) == {0.1, 1.0}
+    assert {0.05, 0.1} <= set(metrics[metrics.method == "optimisation"].lam)
+    without = metrics.method == "unregistered"
+    assert metrics.loc[without, ["loss", "variant", "seed", "lam"]].isna().all(axis=None)
+    chosen = metrics[metrics.chosen & ~without]
+    assert len(chosen[["dataset", "method", "loss", "lam"]].drop_duplicates()) == 12
+    errors = metrics[(metrics.metric == "epe") & (metrics.split == "test") & metrics.chosen].groupby("method").value
+    assert errors.mean()["optimisation"] < 0.7 * errors.mean()["unregistered"]
     runs = pd.read_csv(results / "tables" / "runs.csv")
-    assert list(runs.columns) == [*KEYS, "lam", "iterations", "converged", "diverged"]
-    assert len(runs) == 12
+    assert list(runs.columns) == [*KEYS, "lam", "multiple", "weight", "iterations", "converged", "diverged", "attained"]
+    assert (runs.method == "voxelmorph").sum() == 12
+    searched = runs[runs.method == "optimisation"]
+    assert searched.attained.all()
+    searches = pd.read_csv(results / "tables" / "searches.csv")
+    pairs = searches.groupby("dataset").size() / searched.groupby("dataset").size()
+    assert pairs.to_dict() == {"mni-brain": 4 + 6, "mni-brain-3d": 3 + 4}
     landscape = pd.read_csv(results / "tables" / "landscape.csv")
     assert len(landscape) == 2 * 3 * 5
     assert set(landscape.gold) == {"true field"}
     assert landscape[["accuracy", "distinctiveness", "capture_range", "minima", "risk"]].notna().all(axis=None)
     runtime = pd.read_csv(results / "tables" / "runtime.csv")
     assert runtime.rule.value_counts().to_dict() == {
-        "score": 8,
+        "score": 14,
+        "optimise": 6,
         "train": 6,
         "register": 6,
         "probe": 3,
@@ -140,6 +147,7 @@ def test_one_path_of_every_method_leads_to_its_own_rules(smoke: Path) -> None:
     asked = {
         "voxelmorph/ncc/default/seed1": {"train_ncc", "register", "score"},
         "narrow/ncc/default/seed1": {"train_ncc", "register", "score"},
+        "optimisation/ncc/default/seed-": {"optimise_ncc", "score"},
         "unregistered/-/-/seed-": {"score_unregistered"},
     }
     targets = [f"results/methods/scores/mni-brain/{place}.parquet" for place in asked]
