@@ -18,7 +18,7 @@ def test_every_rule_states_its_memory_and_time(rules: dict[str, Needs]) -> None:
 
 
 def test_gpus_of_a_profile_go_to_those_that_run_networks(rules: dict[str, Needs]) -> None:
-    trainings = {rule for rule in rules if rule.startswith("train_")}
-    assert trainings
+    searches = {rule for rule in rules if rule.startswith(("train_", "optimise_"))}
+    assert len(searches) == 6
     # no job is run for `all`
-    assert {rule for rule, needs in rules.items() if needs.gpus} == {"pretrain", "register", "probe", "all", *trainings}
+    assert {rule for rule, needs in rules.items() if needs.gpus} == {"pretrain", "register", "probe", "all", *searches}
