@@ -262,6 +262,17 @@ def test_levels_of_roughness_are_attained_on_validation_and_hold_for_test(flat: 
         assert search.iterations == round(np.mean([one.evaluations for one in search.pairs]))
 
 
+def test_a_roughness_that_is_not_attained_is_recorded_and_leaves_no_fields(flat: Dataset, tmp_path: Path) -> None:
+    fields = register(flat, tmp_path, scale="roughness", grid=(0.02, 5.0, 6.0))
+    assert [(search.lam, search.attained) for search in fields.searches] == [(0.02, True), (5.0, False), (6.0, False)]
+    pair = flat.pairs_of("test")[0]
+    assert fields.read(fields.searches[0], *pair) is not None
+    assert fields.read(fields.searches[1], *pair) is None
+    assert not list(fields.folder.glob("5/*"))
+    # nobody registers test pairs at a level that is none
+    assert len(fields.searches[1].pairs) == len(flat.pairs_of("val"))
+
+
 @pytest.mark.parametrize(("scores", "expected"), [([1.0, 2.0, 3.0], [30, 10, 3.33]), ([2.0, 1.0], [30, 10])])
 def test_one_weaker_level_is_added_where_the_weakest_is_the_best(
     scores: list[float], expected: list[float], flat: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -8,7 +8,7 @@ level of the transformation, so that an interrupted job goes on from there and e
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -85,8 +85,9 @@ class RegularisationPath:
         with told_to_stop() as self.stop, progress.bar(0, total, self.label) as self.shown:
             steps, states = self._fixed_levels(validation or test, base)
             if validation:
+                # where a level was not attained, test pairs have none
                 states = [
-                    State(torch.cat([a.parameters, b.parameters]), a.found + b.found)
+                    State(torch.cat([a.parameters, b.parameters]), a.found + b.found) if b.found else a
                     for a, b in zip(states, self._along(test, steps, base), strict=True)
                 ]
         pairs = [*validation, *test] if validation else test
@@ -109,8 +110,11 @@ class RegularisationPath:
         scores: list[float] = []
         while len(steps) < len(grid):
             lam = grid[len(steps)]
-            start = states[-1] if states else self._nothing(pairs)
-            if rising:
+            start = self._last(steps, states, pairs)
+            if steps and not steps[-1].attained:
+                # nor is what is rougher still
+                step, state = replace(steps[-1], lam=lam), states[-1]
+            elif rising:
                 step, state = self._calibrated(pairs, judges, lam, start, steps, base)
             else:
                 step = Step(lam, lam)
@@ -140,10 +144,18 @@ class RegularisationPath:
         """Register pairs at every level of a path that is fixed."""
         states: list[State] = []
         for step in steps:
-            start = states[-1] if states else self._nothing(pairs)
-            states.append(self._batches(pairs, start, step.multiple * base, f"test-{step.lam:g}"))
+            start = self._last(steps, states, pairs)
+            if step.attained:
+                states.append(self._batches(pairs, start, step.multiple * base, f"test-{step.lam:g}"))
+            else:
+                states.append(State(start.parameters, []))
             self.shown.update(len(pairs))
         return states
+
+    def _last(self, steps: list[Step], states: list[State], pairs: Pairs) -> State:
+        """Give where the path has led to."""
+        reached = [state for step, state in zip(steps, states, strict=False) if step.attained]
+        return reached[-1] if reached else self._nothing(pairs)
 
     def _nothing(self, pairs: Pairs) -> State:
         return State(self.optimiser.nothing(len(pairs)), [])
