@@ -19,13 +19,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.markers import MarkerStyle
 from matplotlib.mathtext import MathTextParser
+from short_search import RECIPE
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from likeness import extractors, losses
 from likeness.geometry import diffusion_energy, integrate, jacobian_determinant, warp
 from likeness.losses.base import Registration, SimilarityLoss
-from likeness.methods.optimisation import Optimiser, Recipe
+from likeness.methods.optimisation import Optimiser
 from likeness.userinput import schemas
 
 RULES = Path(__file__).parents[2] / "workflow" / "rules" / "losses"
@@ -489,21 +490,6 @@ def test_the_pairs_are_related_but_not_aligned() -> None:
     assert 0.02 < difference < 0.5
 
 
-RECIPE = Recipe(
-    transformation="velocity",
-    regulariser="diffusion",
-    kernel=None,
-    levels=1,
-    rate=0.3,
-    tolerance=0.02,
-    evaluations=60,
-    batch=1,
-    scale="raw",
-    grid=(1.0,),
-    separate=False,
-    precision="32-true",
-    threads=1,
-)
 FALL = 0.2
 """What an optimisation takes off the end-point error at least."""
 
@@ -524,7 +510,7 @@ def warped(dims: int) -> tuple[Registration, Tensor]:
 
 def optimised(loss: SimilarityLoss, dims: int, lam: float, evaluations: int) -> Tensor:
     pair, _ = warped(dims)
-    recipe = replace(RECIPE, evaluations=evaluations)
+    recipe = replace(RECIPE, levels=1, evaluations=evaluations)
     optimiser = Optimiser(loss, SHAPES[dims], (1.0,) * dims, recipe, torch.device("cpu"))
     found = optimiser.optimise(lambda _: replace(pair), optimiser.nothing(1), lam, optimiser.levels[-1])
     return optimiser.transformation.displacement(found.parameters)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from builders import make_dataset
+from short_search import RECIPE
 from torch import Tensor
 
 from likeness.data.preparation import prepare
@@ -22,27 +23,12 @@ from likeness.geometry import bending_energy, jacobian_determinant, to_tensor
 from likeness.methods import path as paths
 from likeness.methods.calibration import NEAR, PROBES, Calibration
 from likeness.methods.objective import Objective
-from likeness.methods.optimisation import REGULARISERS, Optimiser, Recipe
+from likeness.methods.optimisation import REGULARISERS, Optimiser
 from likeness.methods.path import RegularisationPath
 from likeness.methods.search import Effort, Evaluate, Evaluated, Found, minimise
 from likeness.training.device import make_device
 from likeness.userinput.refusals import Refusal
 
-RECIPE = Recipe(
-    transformation="velocity",
-    regulariser="diffusion",
-    kernel=None,
-    levels=2,
-    rate=0.3,
-    tolerance=0.02,
-    evaluations=60,
-    batch=2,
-    scale="raw",
-    grid=(0.1, 0.01),
-    separate=False,
-    precision="32-true",
-    threads=1,
-)
 EFFORT = Effort(rate=0.3, tolerance=1e-4, cap=2000)
 
 
