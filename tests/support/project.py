@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -82,9 +83,14 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def same_everywhere(name: str) -> bool:
     """Tell whether a result must have the same bytes in every run: all but times, logs and what figures embed."""
-    kept = ("raw/", "data/", "extractors/", "models/", "samples/", "scores/", "landscape/", "tables/")
+    kept = ("raw/", "data/", "extractors/", "models/", "samples/", "fields/", "scores/", "landscape/", "tables/")
     kept += ("metrics.", "curves.", "landscape.")
     return name.startswith(kept) and name != "tables/runtime.csv"
+
+
+def leftover(found: Collection[str]) -> set[str]:
+    """Give the results that only jobs under way need, and fields: those of networks go once they are scored."""
+    return {name for name in found if name.startswith(("work/", "fields/"))}
 
 
 def command(config: str, *arguments: str) -> list[str]:
