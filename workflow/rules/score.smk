@@ -18,6 +18,7 @@ rule score:
         runtime=240,
         gpu=None,
     params:
+        methods=lambda wc: {wc.method: STUDY.methods[wc.method].plain("has_lam", "scale")},
         code=code("score"),
     script:
         script_path("score")

@@ -8,17 +8,21 @@ from likeness.runtime.jobs import Stopwatch, logged
 def main(snakemake) -> None:
     watch = Stopwatch()
     from dataclasses import asdict
+    from functools import partial
 
     import numpy as np
 
     from likeness.data.store import Dataset
     from likeness.evaluation.table import sample, score_fields, score_unregistered
     from likeness.fields import Fields
+    from likeness.methods import kinds
+    from likeness.statistics import selection
 
     dataset = Dataset.open(snakemake.input.dataset)
     if hasattr(snakemake.input, "fields"):
         run, fields = Run.of(snakemake.wildcards), Fields.open(snakemake.input.fields)
-        scores = score_fields(dataset, fields, run)
+        choose = partial(selection.chosen_lam, methods=kinds.of(snakemake.params.methods))
+        scores = score_fields(dataset, fields, run, choose)
         with whole(snakemake.output.sample) as path, path.open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **sample(dataset, fields))
         found = {**run._asdict(), "searches": [asdict(search) for search in fields.searches]}

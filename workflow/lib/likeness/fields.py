@@ -165,17 +165,29 @@ class Fields:
         """
         if search.empty:
             return None
-        path = _place(self.folder, search.lam, moving, fixed)
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                displacement = file[KEY] if self.transformation is None else self._displacement(file[PARAMETERS])
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise made_anew(path, f"holds no displacement field ({error})", self.folder) from error
+        array = self._array(search, moving, fixed, KEY if self.transformation is None else PARAMETERS)
+        displacement = array if self.transformation is None else self._displacement(array)
         wanted = (*self.shape, len(self.shape))
         if displacement.shape != wanted or displacement.dtype.kind != "f":
             msg = f"has {displacement.dtype} of shape {displacement.shape}, but the fixed grid needs floats of shape "
-            raise made_anew(path, msg + f"{wanted}", self.folder)
+            raise made_anew(_place(self.folder, search.lam, moving, fixed), msg + f"{wanted}", self.folder)
         return displacement.astype(np.float32, copy=False)
+
+    def read_parameters(self, search: Search, moving: str, fixed: str) -> np.ndarray:
+        """Read what a search for a transformation found for one λ and pair, ``(*control, dims)`` float32.
+
+        Raises:
+            Refusal: if it is missing or broken.
+        """
+        return self._array(search, moving, fixed, PARAMETERS)
+
+    def _array(self, search: Search, moving: str, fixed: str, key: str) -> np.ndarray:
+        path = _place(self.folder, search.lam, moving, fixed)
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                return file[key]
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise made_anew(path, f"holds no displacement field ({error})", self.folder) from error
 
     def _displacement(self, parameters: np.ndarray) -> np.ndarray:
         """Give the displacement that parameters make; what is no such array is given back."""

@@ -15,16 +15,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from scipy import ndimage
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 Interpolation = Literal["linear", "nearest"]
 Padding = Literal["border", "zeros"]
+MODES: dict[Interpolation, int] = {"linear": 0, "nearest": 1}
+PADDINGS: dict[Padding, int] = {"zeros": 0, "border": 1}
+"""As PyTorch's samplers count them."""
 
 TOLERANCE = 1e-4
 """How far from its target a point of an inverse may end, in voxels."""
@@ -81,18 +85,49 @@ def sample(image: Tensor, points: Tensor, mode: Interpolation = "linear", paddin
     if points.shape[1] != len(shape):
         msg = f"sample: points have {points.shape[1]} coordinates but the image has {len(shape)} spatial axes"
         raise ValueError(msg)
-    size = torch.tensor([max(n - 1, 1) for n in shape], device=points.device, dtype=points.dtype)
-    grid = 2 * points.movedim(1, -1) / size - 1
-    precision = torch.promote_types(image.dtype, points.dtype)
-    # grid_sample counts coordinates from the last axis to the first
-    values = F.grid_sample(
-        image.to(precision),
-        grid.flip(-1).to(precision),
-        mode="bilinear" if mode == "linear" else "nearest",
-        padding_mode=padding,
-        align_corners=True,
-    )
-    return values.to(image.dtype)
+    precision = torch.promote_types(torch.promote_types(image.dtype, points.dtype), torch.float32)
+    return _Sample.apply(image.to(precision), points.to(precision), mode, padding).to(image.dtype)
+
+
+class _Sample(torch.autograd.Function):
+    """``grid_sample`` at voxel coordinates.
+
+    It counts coordinates from the last axis to the first, as its own last axis, from -1 to 1. Autograd through the few
+    operations that make them so takes as long as the sampling itself.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, image: Tensor, points: Tensor, mode: Interpolation, padding: Padding) -> Tensor:
+        grid = torch.empty_like(points, memory_format=torch.contiguous_format)
+        for axis in range(points.shape[1]):
+            torch.mul(points[:, axis], 2, out=grid[:, -1 - axis])
+        grid = grid.div_(_extent(image, points).flip(1)).sub_(1).movedim(1, -1)
+        ctx.save_for_backward(image, grid)
+        ctx.mode, ctx.padding = MODES[mode], PADDINGS[padding]
+        sampler = torch.grid_sampler_2d if points.shape[1] == 2 else torch.grid_sampler_3d
+        return sampler(image, grid, ctx.mode, ctx.padding, align_corners=True)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        image, grid = ctx.saved_tensors
+        sampler = "grid_sampler_2d_backward" if grid.shape[-1] == 2 else "grid_sampler_3d_backward"
+        wanted = list(ctx.needs_input_grad[:2])
+        towards_image, pull = getattr(torch.ops.aten, sampler)(
+            gradient.contiguous(), image, grid, ctx.mode, ctx.padding, True, wanted
+        )
+        if not wanted[1]:
+            return towards_image, None, None, None
+        towards_points = grid.new_empty(len(grid), grid.shape[-1], *grid.shape[1:-1])
+        for axis in range(grid.shape[-1]):
+            torch.mul(pull[..., -1 - axis], 2, out=towards_points[:, axis])
+        return towards_image if wanted[0] else None, towards_points.div_(_extent(image, towards_points)), None, None
+
+
+def _extent(image: Tensor, points: Tensor) -> Tensor:
+    """Give the distance between the outermost voxels of each axis, as what divides ``points``."""
+    size = [max(n - 1, 1) for n in image.shape[2:]]
+    return torch.tensor(size).to(points).view(1, -1, *[1] * (points.dim() - 2))
 
 
 def warp(image: Tensor, displacement: Tensor, mode: Interpolation = "linear", padding: Padding = "border") -> Tensor:

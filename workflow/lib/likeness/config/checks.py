@@ -164,6 +164,10 @@ def _check_datasets(study: Study) -> None:
     _check_subset(study, "only_datasets", list(study.config["datasets"]))
     for name in study.prepared:
         entry = study.config["datasets"][name]
+        for loss in entry["without_losses"]:
+            if loss not in study.config["losses"]:
+                said = f"the study has no loss '{plain(loss)}'; {suggest(loss, study.config['losses'])}"
+                refuse(study, f"datasets.{name}.without_losses", said)
         if "folder" in entry and "recipe" in entry:
             refuse(study, f"datasets.{name}", "give either `folder` or `recipe`, not both")
         if "folder" in entry:

@@ -229,6 +229,8 @@ class Study:
     def inapplicable(self, dataset: str, loss: str) -> str | None:
         """Say in a sentence why a loss does not apply to a dataset; ``None`` where it does."""
         able, card = self.capabilities[dataset], losses.card(loss)
+        if loss in self.config["datasets"][dataset]["without_losses"]:
+            return "The study leaves it out on this dataset."
         if able["spatial_dims"] not in card["dimensions"]:
             return f"{card['title']} does not work in {able['spatial_dims']}D."
         missing = next((part for part in card["requires"] if part not in able["parts"]), None)

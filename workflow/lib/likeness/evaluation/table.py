@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,8 @@ COLUMNS = (
 TYPES = {"loss": "str", "variant": "str", "seed": "Int64", "lam": "float64"}
 """Of the columns that may be null throughout."""
 SPLITS = ("val", "test")
-"""The surface distance, the costliest score, is left out on validation, where nothing is chosen by it."""
+"""The surface distance, the costliest score, is left out on validation, where nothing is chosen by it, and at every λ but
+the chosen one."""
 
 
 def score_unregistered(dataset: Dataset, run: Run) -> pd.DataFrame:
@@ -30,14 +31,22 @@ def score_unregistered(dataset: Dataset, run: Run) -> pd.DataFrame:
         row
         for split in SPLITS
         for moving, fixed in dataset.pairs_of(split)
-        for row in _rows(dataset, split, moving, fixed, {np.nan: None}, run)
+        for row in _rows(dataset, split, moving, fixed, {np.nan: None}, run, np.nan if split == "test" else None)
     )
 
 
-def score_fields(dataset: Dataset, fields: Fields, run: Run) -> pd.DataFrame:
+def score_fields(
+    dataset: Dataset, fields: Fields, run: Run, choose: Callable[[pd.DataFrame], float] = lambda _: np.nan
+) -> pd.DataFrame:
     """Score the fields of all validation and test pairs, whatever method they are from.
 
     A λ that diverged scores NaN; one that stands for a roughness that was not attained is left out.
+
+    Args:
+        dataset: prepared.
+        fields: of all its validation and test pairs.
+        run: that made them.
+        choose: gives the chosen λ from the scores of validation pairs; by default NaN, the λ of methods without one.
 
     Raises:
         Refusal: if the field of a pair is missing or not on the grid of the dataset.
@@ -51,12 +60,15 @@ def score_fields(dataset: Dataset, fields: Fields, run: Run) -> pd.DataFrame:
         found = {search.lam: fields.read(search, moving, fixed) for search in fields.searches if search.attained}
         return {np.nan if lam is None else lam: diverged if u is None else u for lam, u in found.items()}
 
-    return _table(
-        row
-        for split in SPLITS
-        for moving, fixed in dataset.pairs_of(split)
-        for row in _rows(dataset, split, moving, fixed, displacements(moving, fixed), run)
-    )
+    def scored(split: str, chosen: float | None) -> pd.DataFrame:
+        return _table(
+            row
+            for moving, fixed in dataset.pairs_of(split)
+            for row in _rows(dataset, split, moving, fixed, displacements(moving, fixed), run, chosen)
+        )
+
+    validation = scored("val", None)
+    return pd.concat([validation, scored("test", choose(validation))], ignore_index=True)
 
 
 def sample(dataset: Dataset, fields: Fields) -> dict[str, np.ndarray]:
@@ -84,8 +96,9 @@ def _rows(
     fixed: str,
     displacements: Mapping[float, np.ndarray | None],
     run: Run,
+    chosen: float | None,
 ) -> Iterable[dict[str, Any]]:
-    """Score all displacements of one pair, so that what they share is computed once."""
+    """Score all displacements of one pair, so that what they share is computed once; HD95 at the chosen λ alone."""
     scorer = PairScorer(dataset, dataset.load(moving), dataset.load(fixed))
     pair = {
         "moving": moving,
@@ -94,7 +107,8 @@ def _rows(
         "fixed_subject": dataset.subject(fixed),
     }
     for lam, displacement in displacements.items():
-        for score in scorer.score(displacement, hd95=split == "test"):
+        hd95 = chosen is not None and np.array_equal(lam, chosen, equal_nan=True)
+        for score in scorer.score(displacement, hd95):
             yield {**run._asdict(), "split": split, "lam": lam, **pair, **score}
 
 

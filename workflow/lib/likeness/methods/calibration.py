@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from math import exp, isfinite, log
 
-CLOSE = 0.05
+CLOSE = 0.08
 """A roughness within this of the wanted one, relatively, is it."""
 NEAR = 0.1
 """A roughness within this is taken where no better one was found."""
 PROBES = 7
-FIRST = 1.0
+FIRST = 2.0
 """The multiple of λ₀ that is tried first where nothing is known."""
 WEAKEST, STRONGEST = 1e-4, 1e4
 """Multiples of λ₀ beyond which nothing is tried."""

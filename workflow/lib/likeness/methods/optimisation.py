@@ -22,8 +22,8 @@ from torch import Tensor
 
 from likeness import transformations
 from likeness.geometry import bending_energy, diffusion_energy, to_array
-from likeness.losses.base import Registration, SimilarityLoss
-from likeness.methods.search import Effort, Evaluated, Found, minimise
+from likeness.losses.base import Registration, SimilarityLoss, mean_per_pair
+from likeness.methods.search import Effort, Evaluated, Found, Watch, minimise
 from likeness.training.device import Precision, autocast
 from likeness.transformations import Transformation, control_shape, gaussian, pitch, refine
 
@@ -98,6 +98,8 @@ class Level(NamedTuple):
     effort: Effort
 
 
+Terms = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
+"""Gives objective, dissimilarity and energy ``(pairs,)`` of displacements and their parameters."""
 Registrations = Callable[[Sequence[int]], Registration]
 """Gives the registration of some of the pairs, by their indices."""
 
@@ -144,29 +146,65 @@ class Optimiser:
             return Level(control, matrices, Effort(rate, self.recipe.tolerance, self.recipe.evaluations))
         return Level(control, matrices, Effort(rate, factor * self.recipe.tolerance, COARSE))
 
-    def optimise(self, registrations: Registrations, start: Tensor, lam: float, level: Level) -> Found:
+    def optimise(
+        self, registrations: Registrations, start: Tensor, lam: float, level: Level, watch: Watch | None = None
+    ) -> Found:
         """Optimise pairs at one λ and level, from parameters ``(pairs, dims, *control)`` on any control grid."""
+
+        def objective(active: Sequence[int]) -> Terms:
+            registration = registrations(active)
+
+            def terms(displacement: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+                with autocast(self.device, self.recipe.precision):
+                    dissimilarity = self.loss(registration.at(displacement))
+                energy = self._energy(parameters)
+                return dissimilarity + lam * energy, dissimilarity, energy
+
+            return terms
+
+        return self._search(objective, start, level, watch)
+
+    def fit(self, displacements: Tensor) -> Tensor:
+        """Give the parameters, at the finest level, whose displacements come closest to given ones.
+
+        Args:
+            displacements: ``(pairs, dims, *spatial)`` in voxels.
+        """
+
+        def objective(active: Sequence[int]) -> Terms:
+            wanted = displacements[list(active)]
+
+            def terms(displacement: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # noqa: ARG001
+                distance = mean_per_pair((displacement - wanted).square())
+                return distance, distance, torch.zeros_like(distance)
+
+            return terms
+
+        parameters = self.nothing(len(displacements))
+        for level in self.levels:
+            parameters = self._search(objective, parameters, level).parameters
+        return parameters
+
+    def _search(
+        self, objective: Callable[[Sequence[int]], Terms], start: Tensor, level: Level, watch: Watch | None = None
+    ) -> Found:
         base = refine(start, level.control)
 
-        def objective(active: Sequence[int]) -> Callable[[Tensor], Evaluated]:
-            registration = registrations(active)
-            origin = base[list(active)]
+        def of_pairs(active: Sequence[int]) -> Callable[[Tensor], Evaluated]:
+            terms, origin = objective(active), base[list(active)]
 
             def evaluate(change: Tensor) -> Evaluated:
                 change = change.detach().requires_grad_()
                 parameters = self._moved(origin, change, level)
                 displacement = self.transformation.displacement(parameters)
-                with autocast(self.device, self.recipe.precision):
-                    dissimilarity = self.loss(registration.at(displacement))
-                energy = self._energy(parameters)
-                loss = dissimilarity + lam * energy
+                loss, dissimilarity, energy = terms(displacement, parameters)
                 (gradient,) = torch.autograd.grad(loss.sum(), change)
                 return Evaluated(*(part.detach() for part in (loss, gradient, displacement, dissimilarity, energy)))
 
             return evaluate
 
         # nothing, but of pairs that diverged before, which are not evaluated again
-        found = minimise(objective, base - base, level.effort)
+        found = minimise(of_pairs, base - base, level.effort, watch)
         return replace(found, parameters=self._moved(base, found.parameters, level))
 
     def _moved(self, base: Tensor, change: Tensor, level: Level) -> Tensor:

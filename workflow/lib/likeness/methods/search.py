@@ -3,7 +3,7 @@
 It is the same for every loss. A step goes along the momentum of the gradient, whose root mean square over the recent
 past scales it: Adam (Kingma & Ba, 2015, arXiv:1412.6980) with one second moment for all parameters of a pair, so that
 smooth gradients make smooth steps, and without its epsilon, so that the same objective in other units takes the same
-steps. A pair whose objective no longer falls takes half the step from then on.
+steps. A pair that goes to and fro takes shorter steps; one that was slowed down too early takes longer ones again.
 """
 
 from __future__ import annotations
@@ -25,8 +25,14 @@ MEMORY = 0.99
 """Decay rates of the means of the gradient and of its square."""
 WINDOW = 20
 """After so many evaluations, and again, a pair is asked whether it has converged."""
-STALLED = 0.005
-"""An objective that falls by less than this share of its fall so far, from one window to the next, has stalled."""
+STRIDE = 5
+"""After so many evaluations, and again, it is asked whether it has stalled: a part of :data:`WINDOW`."""
+STALLED = 0.02
+"""An objective that falls by less than this share of its fall so far, from one stride to the next, has stalled."""
+SHORTER = 0.7
+"""Share of its step that a pair keeps that has stalled by going to and fro; one that goes on and on gets it back."""
+TO_AND_FRO, ON_AND_ON = 0.2, 0.5
+"""Cosine between gradients and the momentum before them, over a stride, below or above which a pair does so."""
 QUANTILE = 0.99
 """Of the positions of a field, whose change decides whether it has converged."""
 
@@ -48,6 +54,8 @@ class Evaluated(NamedTuple):
 
 Evaluate = Callable[[Tensor], Evaluated]
 """Evaluates the objective of the active pairs at their parameters."""
+Watch = Callable[[Sequence[int], int, Evaluated], None]
+"""Is told, after every window, which pairs are active, after how many evaluations, and what the last one gave."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +112,9 @@ class Found:
             raise made_anew(path, f"is broken ({error})", path.parent) from error
 
 
-def minimise(objective: Callable[[Sequence[int]], Evaluate], start: Tensor, effort: Effort) -> Found:
+def minimise(
+    objective: Callable[[Sequence[int]], Evaluate], start: Tensor, effort: Effort, watch: Watch | None = None
+) -> Found:
     """Minimise the objective of every pair over its parameters.
 
     Args:
@@ -112,6 +122,7 @@ def minimise(objective: Callable[[Sequence[int]], Evaluate], start: Tensor, effo
             nobody waits for them.
         start: parameters ``(pairs, dims, *control)``.
         effort: how long and how fast.
+        watch: sees how far the search has come.
     """
     found = Found.nothing(start)
     # of what diverged before nothing can be evaluated
@@ -120,7 +131,10 @@ def minimise(objective: Callable[[Sequence[int]], Evaluate], start: Tensor, effo
     while active:
         evaluate, ended = objective(active), None
         while ended is None:
-            ended = state.take(evaluate(state.parameters), effort)
+            seen = evaluate(state.parameters)
+            ended = state.take(seen, effort)
+            if watch and state.evaluations % WINDOW == 0:
+                watch(active, state.evaluations, seen)
         for place in ended.nonzero().flatten().tolist():
             state.record(found, active[place], place)
         left = (~ended).nonzero().flatten()
@@ -136,12 +150,15 @@ class _State:
         count = len(start)
         self.parameters = start.clone()
         self.evaluations = 0
+        self.rate = rate
         self.step = torch.full((count,), rate, dtype=torch.float64)
         self.momentum = torch.zeros_like(start)
         self.first = torch.zeros(count, dtype=torch.float64)
         self.square = torch.zeros(count, dtype=torch.float64)
-        self.windows = torch.zeros(2, count, dtype=torch.float64)
-        """Mean objective of the last window, sum of this one's so far."""
+        self.strides = torch.zeros(2, count, dtype=torch.float64)
+        """Mean objective of the last stride, sum of this one's so far."""
+        self.products = torch.zeros(3, count, dtype=torch.float64)
+        """Of gradient and momentum over this stride so far: with each other, and each with itself."""
         self.converged = torch.zeros(count, dtype=torch.bool)
         self.shown: Tensor | None = None
         """Displacement at the end of the last window."""
@@ -156,27 +173,39 @@ class _State:
         finite = torch.isfinite(loss) & torch.isfinite(seen.gradient.flatten(1).sum(1)).cpu()
         if self.evaluations == 1:
             self.first = loss
-        self.windows[1] += loss
+        self.strides[1] += loss
+        if self.evaluations % STRIDE == 0:
+            self._adapt()
         if self.evaluations % WINDOW == 0:
             self._judge(seen.displacement, effort.tolerance)
         ended = self.converged | ~finite | torch.tensor(self.evaluations >= effort.cap)
         self._move(seen.gradient)
         return ended if ended.any() else None
 
+    def _adapt(self) -> None:
+        """Change the steps by what the last stride was like."""
+        last, this = self.strides[0], self.strides[1] / STRIDE
+        mixed, *own = self.products
+        cosine = mixed / (own[0].sqrt() * own[1].sqrt()).clamp(min=torch.finfo(torch.float64).tiny)
+        if self.evaluations > STRIDE:
+            stalled = last - this < STALLED * (self.first - this).clamp(min=0)
+            shorter = torch.where(stalled & (cosine < TO_AND_FRO), SHORTER * self.step, self.step)
+            self.step = torch.where(cosine > ON_AND_ON, (self.step / SHORTER).clamp(max=self.rate), shorter)
+        self.strides = torch.stack([this, torch.zeros_like(this)])
+        self.products = torch.zeros_like(self.products)
+
     def _judge(self, displacement: Tensor, tolerance: float) -> None:
-        last, this = self.windows[0], self.windows[1] / WINDOW
         if self.shown is not None:
             change = (displacement - self.shown).norm(dim=1).flatten(1)
             rank = max(1, round(QUANTILE * change.shape[1]))
             self.converged = change.kthvalue(rank, dim=1).values.cpu() < tolerance
-            stalled = last - this < STALLED * (self.first - this).clamp(min=0)
-            self.step = torch.where(stalled, self.step / 2, self.step)
         self.shown = displacement
-        self.windows = torch.stack([this, torch.zeros_like(this)])
 
     def _move(self, gradient: Tensor) -> None:
+        now, before = gradient.double().flatten(1), self.momentum.double().flatten(1)
+        self.products += torch.stack([(now * before).sum(1), now.square().sum(1), before.square().sum(1)]).cpu()
         self.momentum = MOMENTUM * self.momentum + (1 - MOMENTUM) * gradient
-        size = gradient.double().square().flatten(1).mean(1).cpu()
+        size = now.square().mean(1).cpu()
         self.square = MEMORY * self.square + (1 - MEMORY) * size
         root = (self.square / (1 - MEMORY**self.evaluations)).sqrt()
         # where nothing pulls, nothing moves
@@ -197,7 +226,7 @@ class _State:
         """Keep some of the pairs."""
         for name in ("step", "square", "first", "converged"):
             setattr(self, name, getattr(self, name)[places])
-        self.windows = self.windows[:, places]
+        self.strides, self.products = self.strides[:, places], self.products[:, places]
         places = places.to(self.parameters.device)
         self.parameters, self.momentum = self.parameters[places], self.momentum[places]
         if self.shown is not None:

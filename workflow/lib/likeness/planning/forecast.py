@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from math import ceil, prod
 from pathlib import Path
 from statistics import median
@@ -266,7 +266,7 @@ def kinds(study: Study, extents: Mapping[str, Size]) -> list[Kind]:
         if dataset not in study.datasets:
             continue
         fields = sum(extent.pairs.values())
-        scored = {"job": "score", **scene, "parts": sorted(parts), "tested": round(extent.pairs["test"] / fields, 2)}
+        scored = partial(_scoring, {**scene, "parts": sorted(parts)}, extent.pairs["test"] / fields)
         for who in trainings:
             _, method, loss, _ = who
             recipe = study.training(dataset, method, loss)
@@ -277,7 +277,7 @@ def kinds(study: Study, extents: Mapping[str, Size]) -> list[Kind]:
             found.append(Kind(f"train_{loss}", "train", who, seeds, work, task))
             task = {"job": "register", **scene, "parts": ["image"], "recipe": deciding(recipe)}
             found.append(Kind("register", "register", who, seeds, Work(lams * fields, fields), task))
-            found.append(Kind("score", "score", who, seeds, Work(lams * fields, fields), scored))
+            found.append(Kind("score", "score", who, seeds, Work(lams * fields, fields), scored(lams)))
         searched = Counter((run.dataset, run.method, str(run.loss), str(run.variant)) for run in study.optimisations())
         for who, jobs in searched.items():
             if who[0] == dataset:
@@ -286,9 +286,14 @@ def kinds(study: Study, extents: Mapping[str, Size]) -> list[Kind]:
                 lams = len(recipe["lambda"]["grid"])
                 work = Work(evaluations(recipe, extent), fields)
                 found.append(Kind(f"optimise_{who[2]}", "optimise", who, jobs, work, task))
-                found.append(Kind("score", "score", who, jobs, Work(lams * fields, fields), scored))
-        found.append(Kind("score_unregistered", "score", (dataset, UNREGISTERED), 1, Work(fields, fields), scored))
+                found.append(Kind("score", "score", who, jobs, Work(lams * fields, fields), scored(lams)))
+        found.append(Kind("score_unregistered", "score", (dataset, UNREGISTERED), 1, Work(fields, fields), scored(1)))
     return found
+
+
+def _scoring(scene: Mapping[str, Any], test: float, lams: int) -> dict[str, Any]:
+    """Say what scoring is measured by; of ``test``, the share of pairs, one λ is the chosen one."""
+    return {"job": "score", **scene, "tested": round(test / lams, 2)}
 
 
 def _needs(study: Study, who: tuple[str, ...]) -> dict[str, Any]:

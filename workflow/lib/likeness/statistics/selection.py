@@ -88,6 +88,12 @@ def choose(judged: pd.DataFrame, methods: Methods) -> pd.DataFrame:
     return ranked.drop_duplicates(list(KEYS))[COLUMNS].reset_index(drop=True)
 
 
+def chosen_lam(validation: pd.DataFrame, methods: Methods) -> float:
+    """Give the chosen λ of one run from its scores of validation pairs; NaN where it has no λ, or no such pairs."""
+    selected = choose(candidates(validation, methods), methods)
+    return float(selected.lam.item()) if len(selected) else float("nan")
+
+
 def mark(metrics: pd.DataFrame, selection: pd.DataFrame, methods: Methods) -> pd.DataFrame:
     """Fill the column ``chosen`` of the metrics table: true at the chosen λ, and for every method without λ.
 
