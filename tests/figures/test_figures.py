@@ -13,14 +13,36 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from fake_study import DATASETS, LOSSES, METHODS, Made, Study, chosen, only_made_up_losses, profiles, subjects
+from fake_study import (
+    DATASETS,
+    LOSSES,
+    METHODS,
+    Made,
+    Study,
+    audits,
+    chosen,
+    only_made_up_losses,
+    profiles,
+    subjects,
+    traces,
+)
 from matplotlib.colors import same_color
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from likeness import losses
 from likeness.data.store import Dataset
-from likeness.figures import convergence, img_sample, landscape, scores, smoothness_vs_dice, style, tuning
+from likeness.figures import (
+    convergence,
+    effort,
+    img_sample,
+    landscape,
+    scores,
+    search,
+    smoothness_vs_dice,
+    style,
+    tuning,
+)
 from likeness.statistics.landscape import measure
 from likeness.statistics.summary import summarise
 
@@ -31,7 +53,7 @@ MANY = Study(
     variants={"mind": ("dilation-3", "radius-1"), "deepsim_seg": ("stage-1", "stage-2"), "ncc": ("window-5",)},
     seeds=(0, 1),
 )
-NAMES = ("scores", "smoothness_vs_dice", "tuning", "convergence", "landscape")
+NAMES = ("scores", "search", "smoothness_vs_dice", "effort", "tuning", "convergence", "landscape")
 
 
 @pytest.fixture(autouse=True)
@@ -60,6 +82,8 @@ def draw(name: str, study: Study, metrics: pd.DataFrame) -> Figure:
         "smoothness_vs_dice": lambda: smoothness_vs_dice.draw(metrics, study.metas(), study.methods),
         "tuning": lambda: tuning.draw(metrics, study.metas(), study.methods),
         "convergence": lambda: convergence.draw(study.curves(), metrics, study.metas(), study.methods),
+        "search": lambda: search.draw(audits(study), metrics, study.metas(), study.methods),
+        "effort": lambda: effort.draw(*traces(study), metrics, study.metas(), study.methods),
         "landscape": lambda: landscape.draw(profiles(study), measure(profiles(study)), study.metas()),
     }
     figure = calls[name]()
@@ -135,6 +159,22 @@ def test_the_table_of_measures_says_what_is_unknown():
     # two losses on one dataset, one loss that is not finite on another, five measures each
     assert (said.count("n/a"), said.count("–")) == (10, 5)
     assert "≥10" in said
+
+
+def test_a_study_without_searches_says_so():
+    empty, took = traces(SMALL)
+    metas, metrics = SMALL.metas(), chosen(SMALL)
+    assert "No method" in words(search.draw(audits(SMALL)[:0], metrics, metas, SMALL.methods))
+    assert "No method" in words(effort.draw(empty[:0], took, metrics, metas, SMALL.methods))
+
+
+def test_a_pair_that_has_ended_keeps_its_score():
+    rows = [
+        (*["d", "m", "l", "v", 1], 0.1, "a", "b", 10, 0.0, 4.0),
+        (*["d", "m", "l", "v", 1], 0.1, "a", "b", 20, 0.0, 2.0),
+    ]
+    rows += [(*["d", "m", "l", "v", 1], 0.1, "c", "b", 10, 0.0, 8.0)]
+    assert effort.mean_score(pd.DataFrame(rows, columns=traces(SMALL)[0].columns)).to_dict() == {10: 6.0, 20: 5.0}
 
 
 def test_a_study_without_any_gold_standard_says_so():
@@ -227,7 +267,8 @@ def test_methods_without_loss_or_weight_go_through_every_figure(name: str, study
         assert "Classical" in said
         assert "Given" not in said
     elif study is ALONE:
-        assert "No method of the study is trained." in said
+        lacks = "is trained." if name == "convergence" else "searches pair by pair."
+        assert f"No method of the study {lacks}" in said
 
 
 def test_infinite_distances_are_counted():

@@ -25,6 +25,10 @@ from likeness.statistics.comparisons import compare
 from likeness.statistics.selection import candidates, choose, primary_metric
 from likeness.statistics.summary import COLUMNS as SUMMARY_COLUMNS
 from likeness.statistics.summary import describe, summarise
+from likeness.statistics.verdicts import judge
+from likeness.statistics.verdicts import summarise as summarise_verdicts
+
+STATED = ["order", "uses_loss", "optimised"]
 
 
 @pytest.fixture(autouse=True)
@@ -313,7 +317,7 @@ def test_scripts_lead_from_scores_to_tables(study: Study, tmp_path: Path):
         rows.to_csv(models[-1] / "curves.csv", index=False)
     names = {"metrics": "m.parquet", "curves": "c.parquet", "selection": "s.csv", "runs": "r.csv", "searches": "p.csv"}
     collected = {key: tmp_path / name for key, name in names.items()}
-    used = {"collect": ["has_lam", "scale"], "summary": ["order", "uses_loss"], "comparisons": ["order", "uses_loss"]}
+    used = {"collect": ["has_lam", "scale"], "summary": STATED, "comparisons": STATED}
     methods = {
         rule: {name: method.plain(*keys) for name, method in study.methods.items()} for rule, keys in used.items()
     }
@@ -391,3 +395,55 @@ def test_what_is_compared_is_named_by_the_loss_or_by_the_method():
     assert name_of(METHODS["direct"], "ncc", "small") == "ncc/small"
     assert name_of(METHODS["given"], None, None) == "given"
     assert name_of(METHODS["classical"], None, "cc") == "classical/cc"
+
+
+AUDITED = ("identity", "path", "again", "nothing", "truth")
+
+
+def audit(
+    objectives: tuple[float, ...], scores: tuple[float, ...], pair: str = "a", dataset: str = "d"
+) -> pd.DataFrame:
+    """Make the rows of one pair up, a search from every start."""
+    rows = zip(AUDITED, objectives, scores, strict=True)
+    who = {"dataset": dataset, "method": "optimisation", "loss": "mse", "variant": "default", "seed": pd.NA, "lam": 0.1}
+    found = [{**who, "moving": pair, "fixed": "b", "start": s, "objective": o, "score": v} for s, o, v in rows]
+    return pd.DataFrame(found).astype({"seed": "Int64"})
+
+
+@pytest.mark.parametrize(
+    ("objectives", "scores", "verdict"),
+    [
+        ((1.0, 0.5, 0.5, 0.5, 0.5), (5.0, 2.0, 2.0, 2.0, 2.0), "sound"),
+        # lower from the truth, and another place
+        ((1.0, 0.5, 0.5, 0.5, 0.4), (5.0, 2.0, 2.0, 2.0, 1.0), "search failed"),
+        # lower from a second round, though further off: the search failed all the same
+        ((1.0, 0.5, 0.4, 0.5, 0.6), (5.0, 2.0, 3.0, 2.0, 1.0), "search failed"),
+        # lower, but the same place; another place, but hardly lower
+        ((1.0, 0.5, 0.4, 0.5, 0.5), (5.0, 2.0, 2.01, 2.0, 2.0), "sound"),
+        ((1.0, 0.5, 0.496, 0.5, 0.5), (5.0, 2.0, 1.0, 2.0, 2.0), "sound"),
+        # better at the truth, where the objective is higher
+        ((1.0, 0.5, 0.5, 0.5, 0.6), (5.0, 2.0, 2.0, 2.0, 1.0), "loss wrong"),
+        # the same, but hardly better
+        ((1.0, 0.5, 0.5, 0.5, 0.6), (5.0, 2.0, 2.0, 2.0, 1.98), "sound"),
+    ],
+)
+def test_an_audit_tells_whether_search_or_loss_is_to_blame(objectives, scores, verdict):
+    assert set(judge(audit(objectives, scores), {"d": "epe"}).verdict) == {verdict}
+
+
+def test_higher_dice_is_better_in_an_audit():
+    scores = (0.5, 0.7, 0.7, 0.7, 0.8)
+    assert set(judge(audit((1.0, 0.5, 0.5, 0.5, 0.6), scores), {"d": "dice"}).verdict) == {"loss wrong"}
+    assert set(judge(audit((1.0, 0.5, 0.5, 0.5, 0.6), scores), {"d": "tre"}).verdict) == {"sound"}
+
+
+def test_audits_are_summed_up_by_run():
+    one = audit((1.0, 0.5, 0.5, 0.5, 0.6), (5.0, 2.0, 2.0, 2.0, 1.0))
+    other = audit((1.0, 0.5, 0.5, 0.5, 0.4), (5.0, 4.0, 4.2, 3.0, 2.0), pair="c")
+    (row,) = summarise_verdicts(judge(pd.concat([one, other]), {"d": "epe"}), {"d": "epe"}).itertuples()
+    assert (row.pairs, row.score, row.reference, row.reference_score) == (2, 3.0, "truth", 1.5)
+    assert row.again == pytest.approx(0.1)
+    assert row.nothing == pytest.approx(-0.5)
+    assert not row.settled
+    assert (row.search_failed, row.loss_wrong) == (0.5, 0.5)
+    assert not len(summarise_verdicts(judge(one[:0], {}), {}))

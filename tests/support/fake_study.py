@@ -246,6 +246,39 @@ def _scores(made: Made, gain: float, base: float, rough: float) -> list[tuple[st
     return scores
 
 
+def audits(study: Study) -> pd.DataFrame:
+    """Make up where searches from several starts ended, of each verdict some."""
+    starts = ("identity", "path", "again", "nothing", "truth")
+    rows = []
+    for made in study.datasets:
+        unit = 5.0 if made.field else 0.8
+        for place, run in enumerate(run for run in study.runs(made) if run.loss):
+            for n, verdict in product(range(4), ("sound", "search failed", "loss wrong")):
+                if n % 3 == place % 3 or verdict == "sound":
+                    for k, start in enumerate(starts[: 5 if made.field else 4]):
+                        score = unit * (0.6 if start == "identity" and not made.field else 1 - 0.1 * k - 0.01 * place)
+                        objective = 1.0 if start == "identity" else 0.5 + 0.01 * k
+                        pair = f"{verdict}{n}"
+                        rows.append(
+                            (*run, 0.2, pair, pair, start, 10 * k, True, objective, 0.0, objective, score, verdict)
+                        )
+    columns = [*KEYS, "lam", "moving", "fixed", "start", "evaluations", "converged", "dissimilarity", "energy"]
+    return pd.DataFrame(rows, columns=[*columns, "objective", "score", "verdict"]).astype({"seed": "Int64"})
+
+
+def traces(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Make up how scores came about, and what an evaluation took."""
+    rows, took = [], []
+    for made in study.datasets:
+        for place, run in enumerate(run for run in study.runs(made) if run.loss):
+            took.append({"rule": "audit", **run._asdict(), "evaluation_ms": 1.0 + place})
+            for pair, step in product(range(2), range(10, 110 + 10 * (place % 5), 10)):
+                score = 2.0 + 3 * np.exp(-step / 30) + 0.1 * place + 0.1 * pair
+                rows.append((*run, 0.2, f"a{pair}", "b", step, -score, score))
+    columns = [*KEYS, "lam", "moving", "fixed", "evaluations", "objective", "score"]
+    return pd.DataFrame(rows, columns=columns).astype({"seed": "Int64"}), pd.DataFrame(took)
+
+
 def chosen(study: Study) -> pd.DataFrame:
     """Give the metrics of a study with its choice of λ."""
     metrics = study.metrics()

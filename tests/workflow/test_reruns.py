@@ -9,8 +9,8 @@ import yaml
 from edits import change, change_manners, edited, library, restored, reword, todo, write_config
 from tracing import complete
 
-AFTER_SCORES = {"collect": 1, "runtime": 1, "summary": 1, "comparisons": 1, "plot": 5, "all": 1}
-AFTER_ALL = {**AFTER_SCORES, "profiles": 1, "plot": 6}
+AFTER_SCORES = {"collect": 1, "runtime": 1, "summary": 1, "comparisons": 1, "plot": 7, "all": 1}
+AFTER_ALL = {**AFTER_SCORES, "profiles": 1, "plot": 8}
 UNUSED = (
     ('"range": [0, 1]', '"range": [0, 2]'),
     ('"invariances": ["offset", "scale", "inversion"]', '"invariances": ["offset"]'),
@@ -20,7 +20,7 @@ UNUSED = (
 )
 """Edits of a card that no job of the study uses."""
 TRAININGS = {"train_mse": 2, "train_ncc": 2, "train_deepsim_ae": 2, "register": 6}
-OPTIMISATIONS = {"optimise_mse": 2, "optimise_ncc": 2, "optimise_deepsim_ae": 2}
+OPTIMISATIONS = {"optimise_mse": 2, "optimise_ncc": 2, "optimise_deepsim_ae": 2, "audit": 6, "verdicts": 1}
 RUNS = {**TRAININGS, **OPTIMISATIONS, "score": 12}
 
 
@@ -43,21 +43,21 @@ def test_words_progress_and_tries_rerun_nothing(smoke: Path) -> None:
 @pytest.mark.slow
 def test_an_edited_loss_reruns_what_depends_on_it(smoke: Path) -> None:
     with edited(library(smoke) / "losses" / "ncc.py"):
-        jobs = {"train_ncc": 2, "optimise_ncc": 2, "register": 2, "score": 4, "probe": 1}
+        jobs = {"train_ncc": 2, "optimise_ncc": 2, "audit": 2, "verdicts": 1, "register": 2, "score": 4, "probe": 1}
         assert todo(smoke) == {**jobs, **AFTER_ALL}
 
 
 @pytest.mark.slow
 def test_an_edited_extractor_reruns_its_pretraining_and_its_losses(smoke: Path) -> None:
     with edited(library(smoke) / "extractors" / "autoencoder.py"):
-        jobs = {"pretrain": 2, "train_deepsim_ae": 2, "optimise_deepsim_ae": 2, "register": 2, "score": 4, "probe": 1}
-        assert todo(smoke) == {**jobs, **AFTER_ALL}
+        jobs = {"pretrain": 2, "train_deepsim_ae": 2, "optimise_deepsim_ae": 2, "audit": 2, "verdicts": 1}
+        assert todo(smoke) == {**jobs, "register": 2, "score": 4, "probe": 1, **AFTER_ALL}
 
 
 @pytest.mark.slow
 def test_an_edited_trainer_reruns_every_training_and_probes_what_was_pretrained(smoke: Path) -> None:
     with edited(library(smoke) / "training" / "trainer.py"):
-        jobs = {"pretrain": 2, **TRAININGS, "optimise_deepsim_ae": 2, "score": 8, "probe": 1}
+        jobs = {"pretrain": 2, **TRAININGS, "optimise_deepsim_ae": 2, "audit": 2, "verdicts": 1, "score": 8, "probe": 1}
         assert todo(smoke) == {**jobs, **AFTER_ALL}
 
 
@@ -99,24 +99,24 @@ def test_another_sampling_of_a_dataset_trains_nothing(smoke: Path) -> None:
     config = yaml.safe_load((smoke / "config" / "smoke.yaml").read_text())
     config["datasets"]["mni-brain"]["landscape"] = {"steps": 3}
     write_config(smoke, "denser", config)
-    assert todo(smoke, "denser") == {"probe": 3, "runtime": 1, "profiles": 1, "plot": 1, "all": 1}
+    assert todo(smoke, "denser") == {"probe": 3, "runtime": 1, "profiles": 1, "plot": 2, "all": 1}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("card", "old", "new", "jobs"),
     [
-        ("losses/ncc", '"marker": "^"', '"marker": "v"', {"plot": 6}),
-        ("losses/ncc", '"supervision": "none"', '"supervision": "labels"', {"plot": 6, "summary": 1}),
-        ("losses/ncc", '"order": 110', '"order": 999', {"plot": 6, "summary": 1, "comparisons": 1}),
+        ("losses/ncc", '"marker": "^"', '"marker": "v"', {"plot": 8}),
+        ("losses/ncc", '"supervision": "none"', '"supervision": "labels"', {"plot": 8, "summary": 1}),
+        ("losses/ncc", '"order": 110', '"order": 999', {"plot": 8, "summary": 1, "comparisons": 1}),
         (
             "losses/ncc",
             '"requires": {}',
             '"requires": {"mask": ""}',
-            {"probe": 1, "runtime": 1, "profiles": 1, "plot": 1},
+            {"probe": 1, "runtime": 1, "profiles": 1, "plot": 2},
         ),
-        ("networks/voxelmorph", '"marker": "o"', '"marker": "v"', {"plot": 5}),
-        ("networks/voxelmorph", '"order": 100', '"order": 99', {"plot": 5, "summary": 1, "comparisons": 1}),
+        ("networks/voxelmorph", '"marker": "o"', '"marker": "v"', {"plot": 7}),
+        ("networks/voxelmorph", '"order": 100', '"order": 99', {"plot": 7, "summary": 1, "comparisons": 1}),
         ("figures/img_sample", '"dpi": 300', '"dpi": 200', {"plot": 1}),
     ],
 )
@@ -137,7 +137,7 @@ def test_a_further_loss_runs_alone(smoke: Path) -> None:
     """Tables and figures exist already; the new loss runs all the same."""
     config = yaml.safe_load((smoke / "config" / "smoke.yaml").read_text())
     write_config(smoke, "further", config | {"losses": config["losses"] | {"mind": None}})
-    jobs = {"train_mind": 2, "optimise_mind": 2, "register": 2, "score": 4, "probe": 1}
+    jobs = {"train_mind": 2, "optimise_mind": 2, "audit": 2, "verdicts": 1, "register": 2, "score": 4, "probe": 1}
     assert todo(smoke, "further") == {**jobs, **AFTER_ALL}
 
 

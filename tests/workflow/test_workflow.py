@@ -113,6 +113,7 @@ def test_the_tables_of_the_smoke_study_hold_every_method_on_every_dataset(smoke:
     assert runtime.rule.value_counts().to_dict() == {
         "score": 14,
         "optimise": 6,
+        "audit": 6,
         "train": 6,
         "register": 6,
         "probe": 3,

@@ -44,7 +44,7 @@ WORK = f"{RESULTS}/work"
 # with the defaults filled in, because scripts that fetch or read published weights ask it where these lie
 config["checkpoints"] = STUDY.config["checkpoints"]
 FIGURES = figures.names()
-TABLES = ("summary", "comparisons", "runs", "searches", "landscape")
+TABLES = ("summary", "comparisons", "runs", "searches", "verdicts", "audit", "landscape")
 RUN = results.RUN
 RUNS = list(STUDY.runs())
 TRAININGS = [Run(*training) for training in STUDY.trainings()]
@@ -180,6 +180,28 @@ def trainings(pattern):
 def optimisations(pattern):
     """Expand a pattern over every run that optimises each pair."""
     return results.expand(f"{RESULTS}/{pattern}", list(STUDY.optimisations()))
+
+
+def audits(pattern):
+    """Expand a pattern over every run whose search is audited."""
+    audited = [run for run in STUDY.optimisations() if STUDY.optimisation(run.dataset, run.method, run.loss)["audit"]]
+    return results.expand(f"{RESULTS}/{pattern}", audited)
+
+
+def others(wildcards, pattern):
+    """What other losses, which do not know the labels of a pair, have left by the same method, of the first seed, where
+    a search has no truth to start from."""
+    if "field" in STUDY.capabilities[wildcards.dataset]["parts"]:
+        return []
+    found = [
+        run
+        for run in STUDY.optimisations()
+        if run.loss != wildcards.loss
+        and run.variant == "default"
+        and run.seed in (None, STUDY.seeds[0])
+        and not cards.card(run.loss).get("oracle")
+    ]
+    return results.expand(f"{RESULTS}/{pattern}", found, dataset=wildcards.dataset, method=wildcards.method)
 
 
 def unregistered(pattern):

@@ -4,11 +4,14 @@ FIGURE_INPUTS = {
     "profiles": f"{RESULTS}/landscape.parquet",
     "summary": f"{RESULTS}/tables/summary.csv",
     "measures": f"{RESULTS}/tables/landscape.csv",
+    "audit": f"{RESULTS}/tables/audit.csv",
+    "traces": f"{RESULTS}/traces.parquet",
+    "runtime": f"{RESULTS}/tables/runtime.csv",
     "datasets": expand(f"{RESULTS}/data/{{dataset}}", dataset=STUDY.datasets),
     "prepared": expand(f"{RESULTS}/data/{{dataset}}", dataset=STUDY.datasets),
     "samples": runs(results.SAMPLE),
 }
-METHOD_LOOKS = ("title", "order", "colour", "marker", "uses_loss", "has_lam", "scale")
+METHOD_LOOKS = ("title", "order", "colour", "marker", "uses_loss", "has_lam", "optimised", "scale")
 
 
 # Any figure: its card says what it reads and what its caption is, which Snakemake would not expand by wildcard.

@@ -25,3 +25,31 @@ rule optimise:
         code=lambda wc: code("optimise", *cards.modules(wc.loss)),
     script:
         script_path("optimise")
+
+
+# One rule for every loss: it changes no field and no score.
+rule audit:
+    input:
+        dataset=rules.prepare.output.dataset,
+        extractor=extractor,
+        description=lambda wc: extractor(wc, "json"),
+        fields=f"{RESULTS}/{results.FIELDS}",
+        others=lambda wc: others(wc, results.FIELDS),
+    output:
+        audit=optimised(f"{RESULTS}/{results.AUDIT}"),
+        trace=optimised(f"{RESULTS}/{results.TRACE}"),
+        runtime=optimised(f"{RESULTS}/{results.record('audit', RUN)}"),
+    log:
+        f"{RESULTS}/{results.log('audit', RUN)}",
+    conda:
+        env_path("train")
+    threads: STUDY.config["threads"]
+    resources:
+        mem_mb=growing(4000),
+        runtime=1440,
+    params:
+        recipe=lambda wc: STUDY.optimisation(wc.dataset, wc.method, wc.loss),
+        options=lambda wc: STUDY.options(wc.loss, wc.variant),
+        code=lambda wc: code("audit", *cards.modules(wc.loss)),
+    script:
+        script_path("audit")

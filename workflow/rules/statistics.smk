@@ -26,6 +26,31 @@ rule collect:
         script_path("collect")
 
 
+rule verdicts:
+    input:
+        audits=audits(results.AUDIT),
+        traces=audits(results.TRACE),
+        datasets=expand(f"{RESULTS}/data/{{dataset}}", dataset=STUDY.datasets),
+    output:
+        audit=f"{RESULTS}/tables/audit.csv",
+        verdicts=f"{RESULTS}/tables/verdicts.csv",
+        traces=f"{RESULTS}/traces.parquet",
+    log:
+        f"{RESULTS}/logs/verdicts.log",
+    group:
+        TOGETHER
+    conda:
+        env_path("plot")
+    resources:
+        mem_mb=4000,
+        runtime=60,
+        gpu=None,
+    params:
+        code=code("verdicts"),
+    script:
+        script_path("verdicts")
+
+
 rule runtime:
     input:
         records=[
@@ -35,6 +60,7 @@ rule runtime:
             *trainings(results.record("train", RUN)),
             *trainings(results.record("register", RUN)),
             *optimisations(results.record("optimise", RUN)),
+            *audits(results.record("audit", RUN)),
             *runs(results.record("score", RUN)),
             *expand(f"{RESULTS}/runtimes/probe/{{loss}}.json", loss=PROBED),
         ],
@@ -73,7 +99,7 @@ rule summary:
         statistics=STUDY.config["statistics"],
         order=stated("order"),
         supervision=stated("supervision"),
-        methods=methods("order", "uses_loss"),
+        methods=methods("order", "uses_loss", "optimised"),
         code=code("summary"),
     script:
         script_path("summary")
@@ -97,7 +123,7 @@ rule comparisons:
     params:
         statistics=STUDY.config["statistics"],
         order=stated("order"),
-        methods=methods("order", "uses_loss"),
+        methods=methods("order", "uses_loss", "optimised"),
         code=code("comparisons"),
     script:
         script_path("comparisons")

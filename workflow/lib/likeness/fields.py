@@ -46,6 +46,7 @@ class Search:
         attained: whether there is a λ that makes fields as rough as wanted; where not, nothing is scored.
         multiple: of λ₀, where ``lam`` says how rough fields are.
         weight: of the regulariser, the λ of formulas.
+        score: mean primary score of the validation pairs, where the search was judged by it.
         pairs: how the search for each pair ended, where each has one.
     """
 
@@ -56,6 +57,7 @@ class Search:
     attained: bool = True
     multiple: float | None = None
     weight: float | None = None
+    score: float | None = None
     pairs: tuple[PairSearch, ...] = ()
 
     @classmethod

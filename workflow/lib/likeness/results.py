@@ -19,6 +19,8 @@ FIELDS = f"fields/{RUN}"
 SCORES = f"scores/{RUN}.parquet"
 SEARCH = f"scores/{RUN}.json"
 SAMPLE = f"samples/{RUN}.npz"
+AUDIT = f"audits/{RUN}.parquet"
+TRACE = f"audits/{RUN}.trace.parquet"
 PRETRAINED = "{dataset}/{extractor}/seed{seed}"
 """Paths relative to the folder of results; the braces are Snakemake's wildcards."""
 

@@ -243,9 +243,15 @@ class Study:
         """List every run that makes fields."""
         for dataset in self.datasets:
             for name in self.config["methods"]:
-                for loss, variant in self.combinations(dataset) if self.methods[name].uses_loss else [(None, None)]:
+                for loss, variant in self._combinations_of(dataset, self.methods[name]):
                     for seed in self._seeds(dataset, name, loss):
                         yield Run(dataset, name, loss, variant, seed)
+
+    def _combinations_of(self, dataset: str, method: Method) -> list[tuple[str, str]] | list[tuple[None, None]]:
+        if not method.uses_loss:
+            return [(None, None)]
+        found = self.combinations(dataset)
+        return [both for both in found if not (method.optimised and "only_trained" in losses.card(both[0]))]
 
     def trainings(self) -> Iterator[tuple[str, str, str, str, int]]:
         """List every run that trains a network: dataset, method, loss, variant and seed, all of which it has."""

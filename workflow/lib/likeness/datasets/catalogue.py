@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from likeness.datasets.recipes import checked
+from likeness.datasets.simulate import views
 
 _CONTENT = {
     "mni-brain": (2, ("image", "label", "mask", "field")),
@@ -22,15 +23,15 @@ _SUBJECTS = {split: {"minimum": 3, "maximum": _MOST} for split in ("train", "val
 _STACKS = {split: {"minimum": 1, "maximum": _MOST} for split in ("train", "val", "test")}
 
 _LIMITS: dict[str, dict[str, Any]] = {
-    "mni-brain": _SUBJECTS,
-    "mni-head": {**_SUBJECTS, "dose": {"minimum": 0, "maximum": 100}},
+    "mni-brain": {**_SUBJECTS, "spacing": {"enum": [2, 3, 4]}},
+    "mni-head": {**_SUBJECTS, "spacing": {"enum": [2, 3, 4]}, "dose": {"minimum": 0, "maximum": 100}},
     "cells": {
         **_STACKS,
         "size": {"minimum": 64, "maximum": 8192, "multipleOf": 8},
         "binning": {"enum": [1, 2, 4]},
         "sections": {"minimum": 2, "maximum": _MOST},
     },
-    "mni-brain-3d": _SUBJECTS,
+    "mni-brain-3d": {**_SUBJECTS, "spacing": {"enum": [2, 3, 4, 5]}},
 }
 """What the options may be, as JSON Schema: what ``make`` itself would refuse in a job."""
 
@@ -86,5 +87,7 @@ def size(name: str, options: dict[str, Any]) -> Size:
     subjects = {split: options.get(split, number) for split, number in default.items()}
     if "size" in options or "binning" in options:
         shape = (options.get("size", 256) // options.get("binning", 2),) * len(shape)
+    if "spacing" in options:
+        shape = views.shape(views.PLANE if len(shape) == 2 else views.VOLUME, options["spacing"])
     scored = {split: pairs * subjects[split] for split in ("val", "test")}
     return Size(shape, {split: images * number for split, number in subjects.items()}, scored, _LABELS[name])

@@ -27,7 +27,7 @@ NOTE = (
 )
 
 
-def make(folder: Path, *, seed: int, train: int = 48, val: int = 16, test: int = 40) -> None:
+def make(folder: Path, *, seed: int, train: int = 48, val: int = 16, test: int = 40, spacing: int = 2) -> None:
     """Write the raw dataset folder, whole or not at all.
 
     Args:
@@ -36,8 +36,9 @@ def make(folder: Path, *, seed: int, train: int = 48, val: int = 16, test: int =
         train: how many training subjects, spread over that split's slices.
         val: how many validation subjects.
         test: how many test subjects; each is moving once and fixed once.
+        spacing: of pixels, in mm.
     """
-    templates = mni.slice_templates(sum(HEIGHTS.values(), ()), GREY, WHITE)
+    templates = mni.slice_templates(sum(HEIGHTS.values(), ()), GREY, WHITE, spacing)
     groups = {split: [mni.slice_name(z) for z in heights] for split, heights in HEIGHTS.items()}
     cohort = spread(groups, {"train": train, "val": val, "test": test})
     meta = {

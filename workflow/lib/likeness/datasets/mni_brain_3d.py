@@ -7,13 +7,9 @@ from pathlib import Path
 from likeness.datasets.mni_brain import write_subject
 from likeness.datasets.simulate import mni
 from likeness.datasets.simulate.cohort import rings, spread
+from likeness.datasets.simulate.views import VOLUME, shape
 from likeness.datasets.writing import write_tables
 from likeness.runtime.atomic import whole
-
-SHAPE = (40, 48, 40)
-
-SPACING = 4.0
-"""Millimetres."""
 
 GREY, WHITE = 10, 3
 """Parcels of grey and of white matter on each side."""
@@ -26,7 +22,7 @@ NOTE = (
 )
 
 
-def make(folder: Path, *, seed: int, train: int = 20, val: int = 8, test: int = 24) -> None:
+def make(folder: Path, *, seed: int, train: int = 20, val: int = 8, test: int = 24, spacing: int = 4) -> None:
     """Write the raw dataset folder, whole or not at all.
 
     Args:
@@ -35,8 +31,9 @@ def make(folder: Path, *, seed: int, train: int = 20, val: int = 8, test: int = 
         train: how many training subjects.
         val: how many validation subjects.
         test: how many test subjects; each is moving once and fixed once.
+        spacing: of voxels, in mm.
     """
-    template = mni.volume_template(SHAPE, SPACING, GREY, WHITE)
+    template = mni.volume_template(shape(VOLUME, spacing), float(spacing), GREY, WHITE)
     sizes = {"train": train, "val": val, "test": test}
     cohort = spread({split: ["brain"] for split in sizes}, sizes)
     meta = {

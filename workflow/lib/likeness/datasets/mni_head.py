@@ -35,6 +35,7 @@ def make(
     test: int = 40,
     dose: float = 100.0,
     lesion: bool = False,
+    spacing: int = 2,
 ) -> None:
     """Write the raw dataset folder, whole or not at all.
 
@@ -46,6 +47,7 @@ def make(
         test: how many subjects for the test; each is moving once and fixed once.
         dose: percentage of the circumference with skull and scalp in the fixed images.
         lesion: whether the fixed images also have a lesion or a resection of 10 to 30 mm each.
+        spacing: of pixels, in mm.
 
     Raises:
         ValueError: if the dose is not a percentage.
@@ -53,7 +55,7 @@ def make(
     if not 0 <= dose <= 100:
         msg = f"mni-head: dose is {dose}: give the percentage of the circumference, from 0 to 100"
         raise ValueError(msg)
-    templates = mni.slice_templates(sum(HEIGHTS.values(), ()), GREY, WHITE)
+    templates = mni.slice_templates(sum(HEIGHTS.values(), ()), GREY, WHITE, spacing)
     groups = {split: [mni.slice_name(z) for z in heights] for split, heights in HEIGHTS.items()}
     cohort = spread(groups, {"train": train, "val": val, "test": test})
     rows = []
@@ -61,7 +63,10 @@ def make(
         temporary.mkdir()
         for subject in cohort:
             images = simulate(templates[subject.group], subject, seed, dose / 100, lesion)
-            rows += [_write(temporary, subject, modality, parts) for modality, parts in images.items()]
+            for modality, parts in images.items():
+                files = write_sample(temporary, f"{subject.name}-{modality}", (float(spacing),) * 2, **parts)
+                who = {"split": subject.split, "group": subject.group, "subject": subject.name}
+                rows.append({**files, "modality": modality, **who})
         meta = _meta(next(iter(templates.values())), dose, lesion)
         write_tables(temporary, meta, rows, rings(cohort, "-brain", "-head"))
 
@@ -77,18 +82,21 @@ def simulate(
     def drawn(what: str) -> np.random.Generator:
         return stream(seed, subject.name, what)
 
+    def coarse(image: np.ndarray) -> np.ndarray:
+        return skull.coarsen(image, template.fine)
+
     def scan(share: np.ndarray, rest: np.ndarray) -> np.ndarray:
-        return mni.acquire(brain.image * share + skull.coarsen(rest), template.spacing, drawn("scanner"))
+        return mni.acquire(brain.image * share + coarse(rest), template.spacing, drawn("scanner"))
 
     brain = mni.simulate_brain(template, drawn("brain"))
-    fine = skull.refine(brain.brain) >= 0.5
-    plane = skull.Plane(template.points, mni.slice_height(subject.group), mni.PIXEL / skull.FINE)
+    fine = skull.refine(brain.brain, template.fine) >= 0.5
+    plane = skull.Plane(template.points, mni.slice_height(subject.group), template.spacing[0] / template.fine)
     shell = skull.surround(fine, plane, drawn("shell"))
-    kept = skull.coarsen(skull.extract(fine, shell, plane.step, drawn("extraction"))) >= 0.5
+    kept = coarse(skull.extract(fine, shell, plane.step, drawn("extraction"))) >= 0.5
     shown = shell.content & skull.arc(fine, dose, drawn("arc"))
     hole, filling = skull.lesion(fine, plane.step, drawn("lesion")) if lesion else (np.zeros_like(fine), 0.0)
-    lost = skull.coarsen(hole)
-    unmatched = (skull.coarsen(shown) >= 0.5) & ~brain.mask | (lost >= 0.5)
+    lost = coarse(hole)
+    unmatched = (coarse(shown) >= 0.5) & ~brain.mask | (lost >= 0.5)
     return {
         "brain": {
             "image": scan(brain.brain, shell.image) * kept,
@@ -103,11 +111,6 @@ def simulate(
             "field": brain.field,
         },
     }
-
-
-def _write(folder: Path, subject: Subject, modality: str, parts: dict[str, np.ndarray]) -> dict[str, str]:
-    row = write_sample(folder, f"{subject.name}-{modality}", (mni.PIXEL, mni.PIXEL), **parts)
-    return {**row, "modality": modality, "split": subject.split, "group": subject.group, "subject": subject.name}
 
 
 def _meta(template: mni.Template, dose: float, lesion: bool) -> dict[str, Any]:

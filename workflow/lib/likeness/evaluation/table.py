@@ -21,8 +21,8 @@ COLUMNS = (
 TYPES = {"loss": "str", "variant": "str", "seed": "Int64", "lam": "float64"}
 """Of the columns that may be null throughout."""
 SPLITS = ("val", "test")
-"""The surface distance, the costliest score, is left out on validation, where nothing is chosen by it, and at every λ but
-the chosen one."""
+"""The surface distance, the costliest score, is left out on validation, where nothing is chosen by it, and at every λ
+but the chosen one."""
 
 
 def score_unregistered(dataset: Dataset, run: Run) -> pd.DataFrame:

@@ -61,7 +61,7 @@ def draw(
         methods: of the study.
     """
     final = metrics[(metrics.split == "test") & metrics.chosen]
-    shown, lines = style.panels(final, datasets, methods), _lines(style.entries(final, methods))
+    shown, lines = style.panels(final, datasets, methods), style.lines(style.entries(final, methods))
     scores = observations(overall(final))
     overalls = summary[summary.label.isin({"mean", "all"})]
     columns = min(ABREAST, math.ceil(len(shown) / math.ceil(len(shown) / ABREAST)))
@@ -84,21 +84,6 @@ def draw(
     return figure
 
 
-Line = tuple[float, Entry | str]
-"""A line's place and what stands there: an entry, or the name of a group."""
-
-
-def _lines(entries: Sequence[Entry]) -> list[Line]:
-    lines: list[Line] = []
-    group = None
-    for entry in entries:
-        if entry.group != group:
-            group = entry.group
-            lines.append((float(len(lines)), group))
-        lines.append((float(len(lines)), entry))
-    return lines
-
-
 def _metrics_of(rows: pd.DataFrame, dataset: str) -> tuple[str, str]:
     primary = primary_metric(rows, dataset)
     known = set(rows.metric)
@@ -117,7 +102,7 @@ def _panel(
     metric: str,
     scores: pd.DataFrame,
     summary: pd.DataFrame,
-    lines: Sequence[Line],
+    lines: Sequence[style.Line],
     named: bool,
 ) -> None:
     rows = panel.rows(scores)
@@ -128,22 +113,9 @@ def _panel(
     for y, what in lines:
         if isinstance(what, Entry):
             _line(axes, y, what, what.rows(rows).value.to_numpy(), what.rows(means))
-        elif y:
-            axes.axhline(y - 0.5, color=style.FAINT, linewidth=0.6)
-    axes.set_ylim(len(lines) - 0.5, -0.5)
-    axes.grid(axis="y", visible=False)
-    axes.spines["left"].set_visible(False)
-    _name_lines(axes, lines if named else [])
+    style.separate(axes, lines, named)
     unit = rows.unit.iloc[0] if len(rows) else "1"
     axes.set_xlabel(style.metric(metric).label(unit))
-
-
-def _name_lines(axes: Axes, lines: Sequence[Line]) -> None:
-    axes.tick_params(axis="y", length=0)
-    axes.set_yticks([y for y, _ in lines], [w.title if isinstance(w, Entry) else w for _, w in lines])
-    for label, (_, what) in zip(axes.get_yticklabels(), lines, strict=True):
-        if not isinstance(what, Entry):
-            label.set(style="italic", color=style.MUTED)
 
 
 def _unregistered(axes: Axes, values: np.ndarray) -> None:
@@ -157,10 +129,7 @@ def _unregistered(axes: Axes, values: np.ndarray) -> None:
 def _line(axes: Axes, y: float, entry: Entry, values: np.ndarray, mean: pd.DataFrame) -> None:
     finite = values[np.isfinite(values)]
     if not len(finite):
-        why = "diverged" if len(values) else "n/a"
-        axes.text(
-            0.5, y, why, transform=axes.get_yaxis_transform(), ha="center", va="center", fontsize=7, color=style.MUTED
-        )
+        style.write(axes, y, "diverged" if len(values) else "n/a")
         return
     if len(finite) < FEW:
         axes.scatter(finite, np.full(len(finite), y - 0.27), s=9, color=entry.colour, linewidth=0, zorder=2)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Annotation, Text
 
 from likeness import figures
-from likeness.methods.kinds import UNREGISTERED, Methods
+from likeness.methods.kinds import UNREGISTERED, Methods, is_oracle
 from likeness.runtime.atomic import whole
 
 WIDTH = 7.2
@@ -163,6 +163,8 @@ class Entry:
         return table[(table[self.column] == self.name) & variant]
 
 
+ORACLES = "oracles"
+"""What figures call the losses that know of every pair what they are scored by."""
 OTHERS = "other methods"
 """What figures call the methods that use no loss."""
 
@@ -180,7 +182,7 @@ def entries(table: pd.DataFrame, methods: Methods | None = None) -> list[Entry]:
         return _losses(table)
     uses_loss = table.method.map({name: method.uses_loss for name, method in methods.items()}).astype(bool)
     others = [methods[name] for name in table.method[~uses_loss].unique() if name != UNREGISTERED]
-    found = _losses(table[uses_loss])
+    found = [_marked(entry, table[uses_loss], methods) for entry in _losses(table[uses_loss])]
     for method in sorted(others, key=lambda other: (other.order, other.name)):
         for place, variant in enumerate(_variants(table[table.method == method.name])):
             look = (method.title, method.colour, method.marker, OTHERS)
@@ -198,6 +200,12 @@ def _losses(table: pd.DataFrame) -> list[Entry]:
     return found
 
 
+def _marked(entry: Entry, table: pd.DataFrame, methods: Methods) -> Entry:
+    """Put a loss that is an oracle wherever the table has it into a group of its own."""
+    oracle = all(is_oracle(methods[name], entry.name) for name in entry.rows(table).method.unique())
+    return replace(entry, group=ORACLES) if oracle else entry
+
+
 def _variants(table: pd.DataFrame) -> list[str | None]:
     """List the variants of a table, none and ``default`` first."""
     found = {None if pd.isna(variant) else str(variant) for variant in table.variant}
@@ -208,6 +216,44 @@ def _entry(column: str, name: str, variant: str | None, place: int, look: tuple[
     title, colour, marker, group = look
     full = title if variant in (None, "default") else f"{title} · {variant}"
     return Entry(column, name, variant, full, colour, marker, LINESTYLES[place % len(LINESTYLES)], group)
+
+
+Line = tuple[float, Entry | str]
+"""A line's place and what stands there: an entry, or the name of a group."""
+
+
+def lines(entries: Sequence[Entry]) -> list[Line]:
+    """List what stands below one another in a figure: entries, and above each group its name."""
+    found: list[Line] = []
+    group = None
+    for entry in entries:
+        if entry.group != group:
+            group = entry.group
+            found.append((float(len(found)), group))
+        found.append((float(len(found)), entry))
+    return found
+
+
+def separate(axes: Axes, lines: Sequence[Line], named: bool) -> None:
+    """Give every line its place in a panel, with a rule above each group; where ``named``, write what they are."""
+    for y, what in lines:
+        if y and not isinstance(what, Entry):
+            axes.axhline(y - 0.5, color=FAINT, linewidth=0.6)
+    axes.set_ylim(len(lines) - 0.5, -0.5)
+    axes.grid(axis="y", visible=False)
+    axes.spines["left"].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    shown = lines if named else []
+    axes.set_yticks([y for y, _ in shown], [w.title if isinstance(w, Entry) else w for _, w in shown])
+    for label, (_, what) in zip(axes.get_yticklabels(), shown, strict=True):
+        if not isinstance(what, Entry):
+            label.set(style="italic", color=MUTED)
+
+
+def write(axes: Axes, y: float, why: str) -> None:
+    """Write in the middle of a line why nothing is there."""
+    where: Any = {"transform": axes.get_yaxis_transform(), "ha": "center", "va": "center"}
+    axes.text(0.5, y, why, **where, fontsize=SMALL, color=MUTED)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ KEYS = (
     *("title", "order", "colour", "marker", "formula", "range", "doi", "dimensions", "supervision", "extractor"),
     *("requires", "invariances", "grid", "raw_grid"),
 )
-"""What every card has; ``limits``, ``noise`` and ``coarse`` may come beside them."""
+"""What every card has; ``limits``, ``noise``, ``coarse``, ``oracle`` and ``only_trained`` may come beside them."""
 TRAINED_ON = "trained_on"
 """Option of a variant of any loss whose extractor the workflow trains: the dataset that it is trained on instead."""
 

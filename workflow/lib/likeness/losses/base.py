@@ -26,6 +26,9 @@ limits         what each option may be beside of the kind of its default, as key
 noise          of ``dimensions``, those in which the loss draws from :meth:`Registration.randomness`, so that its value
                is another one for another seed. Left out where it draws nothing
 coarse         why it hardly sees small displacements, as a sentence. Left out where it does
+oracle         true where it reads the labels of the very pair: under per-pair optimisation, which would know them of
+               test pairs too, it is a reference in a group of its own, compared with no other loss
+only_trained   why it does not apply to per-pair optimisation, as a sentence. Left out where it does
 =============  ========================================================================================================
 """
 

@@ -25,6 +25,7 @@ CARD = {
     "invariances": ["offset", "scale", "inversion", "monotone"],
     "grid": [0.1, 0.3, 1.0],
     "raw_grid": [0.125, 0.25, 0.5, 1.0, 2.0],
+    "oracle": True,
 }
 
 

@@ -27,6 +27,8 @@ CARD = {
     "invariances": ["offset", "scale", "inversion"],
     "grid": [0.1, 0.3, 1.0],
     "raw_grid": [0.125, 0.25, 0.5, 1.0, 2.0],
+    "oracle": True,
+    "only_trained": "it reads the labels of the pair, which nobody has when a pair is to be registered",
     "limits": {"window": {"odd": True, "minimum": 3, "maximum": 127}},
 }
 

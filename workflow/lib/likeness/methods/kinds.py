@@ -25,7 +25,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
-from likeness import networks
+from likeness import losses, networks
 from likeness.userinput import cards
 from likeness.userinput.refusals import Refusal
 
@@ -56,6 +56,11 @@ class Method:
     def plain(self, *keys: str) -> dict[str, Any]:
         """Give its name and some of its card as plain types, for the params of a job, see :func:`of`."""
         return {key: getattr(self, key) for key in ("name", *keys)}
+
+
+def is_oracle(method: Method, loss: str) -> bool:
+    """Tell whether a loss knows of every pair what others are scored by."""
+    return method.optimised and losses.card(loss).get("oracle", False)
 
 
 Methods = Mapping[str, Method]

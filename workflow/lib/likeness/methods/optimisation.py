@@ -63,6 +63,7 @@ class Recipe:
         scale: of ``grid``: ``"roughness"``, ``"balanced"`` or ``"raw"``.
         grid: the levels of the path, from smooth to rough fields.
         separate: whether each λ starts from nothing instead of where the last one ended.
+        audit: validation pairs for which the search at the chosen λ is repeated from other starts.
         precision: ``"32-true"`` or ``"bf16-mixed"``, of the loss.
         threads: of the processor.
     """
@@ -78,6 +79,7 @@ class Recipe:
     scale: Literal["roughness", "balanced", "raw"]
     grid: tuple[float, ...]
     separate: bool
+    audit: int
     precision: Precision
     threads: int
 

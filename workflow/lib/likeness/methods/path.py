@@ -41,6 +41,8 @@ class Step:
     lam: float
     multiple: float
     attained: bool = True
+    score: float | None = None
+    """Mean primary score of validation pairs."""
 
 
 @dataclass
@@ -93,7 +95,7 @@ class RegularisationPath:
         pairs = [*validation, *test] if validation else test
         searches = []
         for step, state in zip(steps, states, strict=True):
-            searches.append(_search(step, base, state.found))
+            searches.append(_search(step if validation else replace(step, score=None), base, state.found))
             if step.attained:
                 for (moving, fixed), parameters in zip(pairs, state.parameters, strict=True):
                     array = np.moveaxis(parameters.cpu().numpy(), 0, -1)
@@ -119,9 +121,10 @@ class RegularisationPath:
             else:
                 step = Step(lam, lam)
                 state = self._batches(pairs, start, step.multiple * base, f"{lam:g}")
-            steps.append(step)
-            states.append(state)
             scores.append(self._score(judges, state) if step.attained else float("nan"))
+            lower = self.dataset.primary in LOWER_IS_BETTER
+            steps.append(replace(step, score=(-scores[-1] if lower else scores[-1]) if step.attained else None))
+            states.append(state)
             self.shown.update(len(pairs))
             if len(steps) == len(grid) == len(self.recipe.grid) > 1 and _last_is_best(scores):
                 grid.append(float(f"{grid[-1] ** 2 / grid[-2]:.3g}"))
@@ -233,5 +236,6 @@ def _search(step: Step, base: float, found: list[PairSearch]) -> Search:
         attained=step.attained,
         multiple=step.multiple,
         weight=step.multiple * base,
+        score=step.score if ended else None,
         pairs=tuple(found),
     )

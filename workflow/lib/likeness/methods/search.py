@@ -24,7 +24,7 @@ MOMENTUM = 0.9
 MEMORY = 0.99
 """Decay rates of the means of the gradient and of its square."""
 WINDOW = 20
-"""After so many evaluations, and again, a pair is asked whether it has converged."""
+"""A pair has converged by what its field changed over so many evaluations; it is asked after every half of them."""
 STRIDE = 5
 """After so many evaluations, and again, it is asked whether it has stalled: a part of :data:`WINDOW`."""
 STALLED = 0.02
@@ -55,7 +55,7 @@ class Evaluated(NamedTuple):
 Evaluate = Callable[[Tensor], Evaluated]
 """Evaluates the objective of the active pairs at their parameters."""
 Watch = Callable[[Sequence[int], int, Evaluated], None]
-"""Is told, after every window, which pairs are active, after how many evaluations, and what the last one gave."""
+"""Is told, after every half window, which pairs are active, after how many evaluations, and what the last one gave."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def minimise(
         while ended is None:
             seen = evaluate(state.parameters)
             ended = state.take(seen, effort)
-            if watch and state.evaluations % WINDOW == 0:
+            if watch and state.evaluations % (WINDOW // 2) == 0:
                 watch(active, state.evaluations, seen)
         for place in ended.nonzero().flatten().tolist():
             state.record(found, active[place], place)
@@ -160,8 +160,8 @@ class _State:
         self.products = torch.zeros(3, count, dtype=torch.float64)
         """Of gradient and momentum over this stride so far: with each other, and each with itself."""
         self.converged = torch.zeros(count, dtype=torch.bool)
-        self.shown: Tensor | None = None
-        """Displacement at the end of the last window."""
+        self.shown: list[Tensor] = []
+        """Displacements at the ends of the last two half windows."""
         self.at: tuple[Tensor, Evaluated]
         """Parameters of the last evaluation, and what it gave."""
 
@@ -176,7 +176,7 @@ class _State:
         self.strides[1] += loss
         if self.evaluations % STRIDE == 0:
             self._adapt()
-        if self.evaluations % WINDOW == 0:
+        if self.evaluations % (WINDOW // 2) == 0:
             self._judge(seen.displacement, effort.tolerance)
         ended = self.converged | ~finite | torch.tensor(self.evaluations >= effort.cap)
         self._move(seen.gradient)
@@ -195,11 +195,11 @@ class _State:
         self.products = torch.zeros_like(self.products)
 
     def _judge(self, displacement: Tensor, tolerance: float) -> None:
-        if self.shown is not None:
-            change = (displacement - self.shown).norm(dim=1).flatten(1)
+        if len(self.shown) == 2:
+            change = (displacement - self.shown[0]).norm(dim=1).flatten(1)
             rank = max(1, round(QUANTILE * change.shape[1]))
             self.converged = change.kthvalue(rank, dim=1).values.cpu() < tolerance
-        self.shown = displacement
+        self.shown = [*self.shown[-1:], displacement]
 
     def _move(self, gradient: Tensor) -> None:
         now, before = gradient.double().flatten(1), self.momentum.double().flatten(1)
@@ -229,8 +229,7 @@ class _State:
         self.strides, self.products = self.strides[:, places], self.products[:, places]
         places = places.to(self.parameters.device)
         self.parameters, self.momentum = self.parameters[places], self.momentum[places]
-        if self.shown is not None:
-            self.shown = self.shown[places]
+        self.shown = [displacement[places] for displacement in self.shown]
 
 
 def per_pair(values: Tensor, like: Tensor) -> Tensor:

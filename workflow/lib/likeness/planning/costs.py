@@ -81,7 +81,9 @@ def _done(folder: Path, kind: Kind, place: str) -> tuple[float | None, float | N
         return (recipe["steps"] if same else None), weights.stat().st_size / 1e6
     if kind.unregistered:
         return kind.work.units, None
-    if kind.job == "optimise" or (kind.job == "score" and (folder / "fields" / place / "fields.json").is_file()):
+    if kind.job in ("optimise", "audit") or (
+        kind.job == "score" and (folder / "fields" / place / "fields.json").is_file()
+    ):
         return _searched(folder / "fields" / place, kind)
     models = folder / "models" / place
     said = json.loads((models / "provenance.json").read_text())

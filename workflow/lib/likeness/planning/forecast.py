@@ -30,7 +30,7 @@ from likeness.runtime.published import File
 
 SUBMIT = 0.6
 """Core-seconds that Snakemake itself needs for a job."""
-START = {"train": 4.5, "optimise": 3.5, "pretrain": 3.5, "register": 1.5, "score": 1.9, "probe": 2.3}
+START = {"train": 4.5, "optimise": 3.5, "audit": 3.5, "pretrain": 3.5, "register": 1.5, "score": 1.9, "probe": 2.3}
 """Core-seconds that a job takes before and after its work, mostly to import libraries."""
 OTHERS = {"simulate": 6.0, "prepare": 1.0, "data_sheet": 2.5}
 """Core-seconds of a job for each dataset that nobody measures."""
@@ -39,6 +39,7 @@ LAST = {
     "runtime": 0.3,
     "summary": 0.7,
     "comparisons": 1.7,
+    "verdicts": 1.5,
     "profiles": 1.2,
 }
 """Core-seconds of the jobs that come last, of a small study."""
@@ -50,10 +51,12 @@ STEP = {2: 1.0e-6, 3: 1.2e-6}
 WIDTH = {2: 16, 3: 8}
 EVALUATION = {2: 2.0e-7, 3: 4.0e-7}
 """Core-seconds per voxel of a pair whose objective is evaluated once, with its gradient, by an optimisation."""
-EVALUATIONS = 130.0
+EVALUATIONS = 110.0
 """Evaluations of the objective that a pair takes to converge at one λ."""
-PROBED = 2.0
+PROBED = 1.7
 """How many λ are tried on validation pairs for every one that has the wanted roughness."""
+AUDITED = 4.0
+"""Searches of a pair that is audited, each as long as one at one λ."""
 FIELD = {2: 3e-7, 3: 3e-7}
 """Core-seconds per voxel of a field that is predicted and written by such a network."""
 SCORE = {2: 1.2e-6, 3: 0.9e-6}
@@ -132,7 +135,7 @@ class Kind:
 
     Attributes:
         rule: as Snakemake names it.
-        job: ``"train"``, ``"optimise"``, ``"pretrain"``, ``"register"`` or ``"score"``.
+        job: ``"train"``, ``"optimise"``, ``"audit"``, ``"pretrain"``, ``"register"`` or ``"score"``.
         who: what tells it from other kinds of the job: dataset, method, loss and variant, or dataset and extractor.
         jobs: how many there are.
         work: of each job.
@@ -287,6 +290,9 @@ def kinds(study: Study, extents: Mapping[str, Size]) -> list[Kind]:
                 work = Work(evaluations(recipe, extent), fields)
                 found.append(Kind(f"optimise_{who[2]}", "optimise", who, jobs, work, task))
                 found.append(Kind("score", "score", who, jobs, Work(lams * fields, fields), scored(lams)))
+                if audited := min(recipe["audit"], extent.pairs["val"]):
+                    again = AUDITED * min(EVALUATIONS, recipe["evaluations"]) * audited
+                    found.append(Kind("audit", "audit", who, jobs, Work(again, fields), task))
         found.append(Kind("score_unregistered", "score", (dataset, UNREGISTERED), 1, Work(fields, fields), scored(1)))
     return found
 

@@ -90,7 +90,22 @@ def jobs(study: Study) -> list[Job]:
         *alone,
         *(job for stage in zip(*chains, strict=True) for job in stage),
         *(job for stage in zip(*searched, strict=True) for job in stage),
+        *(
+            _audit(run, search)
+            for run, (search, _) in zip(study.optimisations(), searched, strict=True)
+            if _audited(study, run)
+        ),
     ]
+
+
+def _audited(study: Study, run: Run) -> bool:
+    """Tell whether the audit of a run depends on nothing else: without a truth it does on what other losses found."""
+    recipe = study.optimisation(run.dataset, run.method, str(run.loss))
+    return recipe["audit"] > 0 and "field" in study.capabilities[run.dataset]["parts"]
+
+
+def _audit(run: Run, search: Job) -> Job:
+    return Job("audit", run.place, (run.path(results.AUDIT), run.path(results.TRACE)), search.modules, search)
 
 
 def _chain(

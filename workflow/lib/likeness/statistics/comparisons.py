@@ -4,6 +4,7 @@
 Both are from the crossed bootstrap over subjects. ``p_holm`` corrects for all comparisons of one dataset, method and
 metric. ``note`` says what a reader must know, above all that with fewer than 20 subjects p is descriptive. A pair that
 cannot be compared, because a training diverged or a distance is infinite, keeps its line, says so and has no p.
+Oracles, which know the labels of the very pair, are compared with nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 import pandas as pd
 from statsmodels.stats.multitest import multipletests
 
-from likeness.methods.kinds import Methods
+from likeness.methods.kinds import Methods, is_oracle
 from likeness.statistics.aggregate import name_of, observations, order_of, overall, wide
 from likeness.statistics.bootstrap import (
     CALIBRATED_SUBJECTS,
@@ -64,10 +65,13 @@ def _compare_family(
     family: dict[str, Any], methods: Methods, table: pd.DataFrame, weights: np.ndarray, confidence: float
 ) -> list[dict[str, Any]]:
     levels = table.columns.to_frame(index=False)
+    leading = methods[family["method"]] if family["method"] else None
     others = [name for name, method in methods.items() if not method.uses_loss]
     found = levels[(levels.metric == family["metric"]) & levels.method.isin([family["method"], *others])]
     compared = {
-        i: (methods[row.method], row.loss, row.variant) for i, row in zip(found.index, found.itertuples(), strict=True)
+        i: (methods[row.method], row.loss, row.variant)
+        for i, row in zip(found.index, found.itertuples(), strict=True)
+        if row.method != family["method"] or leading is None or not is_oracle(leading, row.loss)
     }
     order = sorted(compared, key=lambda i: order_of(*compared[i]))
     names = [name_of(*compared[i]) for i in order]

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from likeness import losses
-from likeness.methods.kinds import Methods
+from likeness.methods.kinds import Method, Methods, is_oracle
 from likeness.statistics.aggregate import COMPARED, SERIES, final, observations, order_of, wide
 from likeness.statistics.bootstrap import FEWEST_SUBJECTS, RESAMPLES, count_subjects, draw, interval, resampled_means
 
@@ -80,10 +80,16 @@ def _summarise_dataset(
         enough = n_subjects >= FEWEST_SUBJECTS
         limits = interval(means[:, i], confidence) if enough else (float("nan"), float("nan"))
         described = describe(table.iloc[:, i].to_numpy()[present], limits)
-        supervision = losses.card(who["loss"])["supervision"] if methods[who["method"]].uses_loss else None
+        supervision = _supervision(methods[who["method"]], who["loss"])
         numbers: dict[str, float] = dict(zip([*COUNTS, *STATISTICS], [*counts, *described], strict=True))
         rows.append({"dataset": name, **who, "supervision": supervision, **numbers})
     return rows
+
+
+def _supervision(method: Method, loss: str) -> str | None:
+    if not method.uses_loss:
+        return None
+    return "oracle" if is_oracle(method, loss) else losses.card(loss)["supervision"]
 
 
 def describe(values: np.ndarray, limits: tuple[float, float]) -> tuple[float, float, float, float, float]:

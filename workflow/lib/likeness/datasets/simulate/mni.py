@@ -17,6 +17,7 @@ from scipy import ndimage
 
 from likeness.datasets.simulate.fields import bias_field, block_mean, one_thread, pull, random_warp, rician, squarings
 from likeness.datasets.simulate.parcellation import hemispheric_parcels
+from likeness.datasets.simulate.views import PIXEL, PLANE, shape
 
 ORIGIN = (-98.0, -134.0, -72.0)
 """Millimetres of the template's first voxel: x to the right, y to the front, z to the top."""
@@ -27,14 +28,8 @@ SCALES = (32.0, 16.0, 8.0, 4.0)
 AMPLITUDES = (3.0, 2.5, 1.8, 0.8)
 """Millimetres: what each scale contributes."""
 
-PLANE = (112, 96)
-"""Shape of a 2D image: rows run from the front to the back, columns from left to right."""
-
-PIXEL = 2.0
-"""Millimetres of a 2D image's pixel."""
-
 FINE = 2
-"""How many times finer than an image the template is kept."""
+"""How many times finer than a volume its template is kept; that of a slice has pixels of 1 mm."""
 
 BLUR = 0.42
 """Standard deviation, in voxels, of the Gaussian that comes closest to averaging over a voxel."""
@@ -45,7 +40,7 @@ SMALLEST = 120.0
 
 @dataclass(frozen=True)
 class Template:
-    """The template over the field of view of an image, :data:`FINE` times finer than the image's grid.
+    """The template over the field of view of an image, ``fine`` times finer than the image's grid.
 
     ``t1`` is the intensity inside the brain, continued a little beyond; ``tissue`` is ``(3, *fine)``, the shares of
     cerebrospinal fluid, grey and white matter in the brain; ``brain`` the share of brain; ``fluid`` the ventricles and
@@ -59,11 +54,12 @@ class Template:
     labels: np.ndarray
     points: np.ndarray
     spacing: tuple[float, ...]
+    fine: int
 
     @property
     def shape(self) -> tuple[int, ...]:
         """The spatial shape of an image."""
-        return tuple(n // FINE for n in self.t1.shape)
+        return tuple(n // self.fine for n in self.t1.shape)
 
 
 @dataclass(frozen=True)
@@ -97,17 +93,18 @@ def volumes() -> np.ndarray:
     return np.stack([load(resolution=1).get_fdata(dtype=np.float32) for load in loaders])
 
 
-def axial(z: int) -> tuple[np.ndarray, np.ndarray]:
+def axial(z: int, pixel: int = PIXEL) -> tuple[np.ndarray, np.ndarray]:
     """Cut an axial slice as a picture, front at the top, left at the left.
 
     Args:
         z: its height in mm in the template's space.
+        pixel: of an image, which has a whole number of them, in mm.
 
     Returns:
-        The four maps of :func:`volumes` over the plane at 1 mm, ``(4, 224, 192)``, and the points' x and y in mm,
-        ``(224, 192, 2)``.
+        The four maps of :func:`volumes` over the plane at 1 mm, ``(4, rows, columns)``, and the points' x and y in mm,
+        ``(rows, columns, 2)``.
     """
-    rows, columns = (round(n * PIXEL) for n in PLANE)
+    rows, columns = (n * pixel for n in shape(PLANE, pixel))
     x = np.arange(columns) - columns // 2
     y = 94 - np.arange(rows)
     i, j = x - int(ORIGIN[0]), y - int(ORIGIN[1])
@@ -126,7 +123,7 @@ def slice_height(name: str) -> float:
     return float(name.removeprefix("z"))
 
 
-def slice_templates(heights: Sequence[int], grey: int, white: int) -> dict[str, Template]:
+def slice_templates(heights: Sequence[int], grey: int, white: int, pixel: int = PIXEL) -> dict[str, Template]:
     """Give the templates of axial slices by name, parcellated together: a label is one place in all.
 
     The parcels are cells of the plane after every slice's brain was scaled to the same width and length.
@@ -135,15 +132,17 @@ def slice_templates(heights: Sequence[int], grey: int, white: int) -> dict[str, 
         heights: z of each slice in mm.
         grey: parcels of grey matter on each side.
         white: parcels of white matter on each side.
+        pixel: of an image, in mm.
     """
-    cut = [axial(z) for z in heights]
+    cut = [axial(z, pixel) for z in heights]
     maps = np.stack([each for each, _ in cut])
     points = cut[0][1]
     scaled = np.stack([_to_unit_box(points, each[3] > 0) for each in maps])
     fluid = np.stack([inner_fluid(each[0], each[3] > 0, 1.0) for each in maps])
     labels = tissue_parcels(maps[:, 1], maps[:, 2], maps[:, 3] > 0, fluid, scaled, (grey, white))
+    spacing = (float(pixel),) * 2
     return {
-        slice_name(z): _template(maps[n], fluid[n], _drop_small(labels[n], SMALLEST), points, (PIXEL, PIXEL))
+        slice_name(z): _template(maps[n], fluid[n], _drop_small(labels[n], SMALLEST), points, spacing, pixel)
         for n, z in enumerate(heights)
     }
 
@@ -163,7 +162,7 @@ def volume_template(shape: Sequence[int], spacing: float, grey: int, white: int)
     inside = maps[3] > 0.5
     fluid = inner_fluid(maps[0], inside, step)
     labels = tissue_parcels(maps[1], maps[2], inside, fluid, points, (grey, white))
-    return _template(maps, fluid, labels, points, (spacing,) * 3)
+    return _template(maps, fluid, labels, points, (spacing,) * 3, FINE)
 
 
 def inner_fluid(t1: np.ndarray, mask: np.ndarray, step: float) -> np.ndarray:
@@ -223,9 +222,9 @@ def simulate_brain(template: Template, generator: np.random.Generator) -> Brain:
     """Draw a brain: the template warped by several scales and a ventricle dilation, with a contrast of its own."""
     field = _anatomy(template, generator)
     t1, csf, grey, white, brain = pull(
-        np.concatenate([template.t1[None], template.tissue, template.brain[None]]), field, FINE
+        np.concatenate([template.t1[None], template.tissue, template.brain[None]]), field, template.fine
     )
-    labels = pull(template.labels[None], field, FINE, nearest=True)[0].astype(np.int16)
+    labels = pull(template.labels[None], field, template.fine, nearest=True)[0].astype(np.int16)
     shift = generator.normal(0.0, 0.04, 3)
     contrast = np.clip(t1 + shift[0] * csf + shift[1] * grey + shift[2] * white, 0.0, 1.0)
     return Brain(0.8 * contrast ** generator.uniform(0.75, 1.35), brain, labels, field)
@@ -268,7 +267,7 @@ def _anatomy(template: Template, generator: np.random.Generator) -> np.ndarray:
     warp = random_warp(template.shape, template.spacing, SCALES, AMPLITUDES, generator)
     millimetres = generator.uniform(-1.5, 5.0)
     step = np.array(template.spacing)
-    near = ndimage.gaussian_filter(block_mean(template.fluid.astype(float), FINE), 6.0 / step)
+    near = ndimage.gaussian_filter(block_mean(template.fluid.astype(float), template.fine), 6.0 / step)
     pull_in = np.stack(np.gradient(near, *step), axis=-1)
     strongest = np.linalg.norm(pull_in, axis=-1).max()
     if strongest == 0:
@@ -281,17 +280,22 @@ def _anatomy(template: Template, generator: np.random.Generator) -> np.ndarray:
 
 
 def _template(
-    maps: np.ndarray, fluid: np.ndarray, labels: np.ndarray, points: np.ndarray, spacing: tuple[float, ...]
+    maps: np.ndarray,
+    fluid: np.ndarray,
+    labels: np.ndarray,
+    points: np.ndarray,
+    spacing: tuple[float, ...],
+    fine: int,
 ) -> Template:
     """Blur the maps to what a voxel of an image averages, and continue the intensities beyond the brain's edge."""
     inside = maps[3] > 0.5
-    t1, grey, white, brain = (ndimage.gaussian_filter(each * inside, BLUR * FINE) for each in (*maps[:3], inside))
+    t1, grey, white, brain = (ndimage.gaussian_filter(each * inside, BLUR * fine) for each in (*maps[:3], inside))
     weight = np.maximum(brain, 0.05)
     grey, white = grey / weight, white / weight
     tissue = np.stack([np.clip(1 - grey - white, 0, 1), grey, white])
     # the darkest voxel of the template's brain has .2 of the brightest
     t1 = np.clip((t1 / weight - 0.2) / 0.8, 0.0, 1.0)
-    return Template(t1, tissue, brain, fluid, labels, points, spacing)
+    return Template(t1, tissue, brain, fluid, labels, points, spacing, fine)
 
 
 def _to_unit_box(points: np.ndarray, mask: np.ndarray) -> np.ndarray:

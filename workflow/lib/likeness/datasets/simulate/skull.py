@@ -1,7 +1,7 @@
 """A simulated skull and scalp around a brain, its removal, and lesions: content that only one image of a pair has.
 
-Everything here is two-dimensional and lives on a grid :data:`FINE` times finer than the image's, because a table of
-the skull is thinner than an image's pixel.
+Everything here is two-dimensional and lives on a grid that is finer than the image's, because a table of the skull is
+thinner than an image's pixel.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ import numpy as np
 from scipy import ndimage, special
 
 from likeness.datasets.simulate.fields import block_mean, pull, random_warp, smooth_noise
-
-FINE = 2
 
 LAYERS = {
     "cerebrospinal fluid": ((1.0, 6.0), (0.06, 0.16)),
@@ -66,14 +64,14 @@ class Shell:
     content: np.ndarray
 
 
-def refine(image: np.ndarray) -> np.ndarray:
-    """Interpolate an image ``(*spatial)`` linearly on the fine grid."""
-    return ndimage.zoom(image, FINE, order=1, mode="nearest", grid_mode=True)
+def refine(image: np.ndarray, fine: int) -> np.ndarray:
+    """Interpolate an image ``(*spatial)`` linearly on a grid so many times finer."""
+    return ndimage.zoom(image, fine, order=1, mode="nearest", grid_mode=True)
 
 
-def coarsen(image: np.ndarray) -> np.ndarray:
-    """Average an image of the fine grid over the pixels of the coarse one."""
-    return block_mean(image.astype(float), FINE)
+def coarsen(image: np.ndarray, fine: int) -> np.ndarray:
+    """Average an image of the grid so many times finer over the pixels of the coarse one."""
+    return block_mean(image.astype(float), fine)
 
 
 def outside_distance(region: np.ndarray, step: float) -> np.ndarray:

@@ -1,0 +1,102 @@
+"""What a search costs: the score against evaluations of the objective, and against seconds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
+from likeness.figures import style
+from likeness.figures.style import Entry
+from likeness.methods.kinds import Methods
+from likeness.results import KEYS
+from likeness.statistics.selection import primary_metric
+
+CARD = {
+    "order": 35,
+    "reads": ["traces", "runtime", "metrics", "datasets", "methods"],
+    "caption": """\
+**What a search costs.** The mean primary score of validation pairs while they are optimised from the identity, at the λ
+that is best for them; upper row against evaluations of the objective, lower row against seconds a pair, on the machine
+that the study ran on. A pair that has converged keeps its score; a symbol marks where the last one has. Coarse levels
+of the transformation come first. Losses are compared where they have converged, never at equal effort. Seeds are pooled.
+""",
+}
+
+ABREAST = 4
+
+
+@style.paper()
+def draw(
+    traces: pd.DataFrame,
+    runtime: pd.DataFrame,
+    metrics: pd.DataFrame,
+    datasets: Mapping[str, Mapping[str, Any]],
+    methods: Methods,
+) -> Figure:
+    """Draw the mean score against evaluations and against seconds.
+
+    Args:
+        traces: rows of :class:`likeness.methods.audit.Audit` with the columns that name a run.
+        runtime: what every job took.
+        metrics: the metrics table, for units.
+        datasets: name → content of ``dataset.yaml``, in the order of the study.
+        methods: of the study.
+    """
+    if not len(traces):
+        return style.nothing("No method of the study searches pair by pair.")
+    shown, entries = style.panels(traces, datasets, methods), style.entries(traces, methods)
+    took = runtime[runtime.rule == "audit"].groupby(["dataset", "method", "loss", "variant"]).evaluation_ms.mean() / 1e3
+    columns = min(ABREAST, math.ceil(len(shown) / math.ceil(len(shown) / ABREAST)))
+    rows = math.ceil(len(shown) / columns)
+    figure = Figure(figsize=(min(style.WIDTH, 1.5 + 2.4 * columns), 4.2 * rows + 0.6), layout="constrained")
+    grid = figure.subplots(2 * rows, columns, squeeze=False)
+    for place, axes in enumerate(grid.T.flatten()):
+        column, row = divmod(place, 2 * rows)
+        index = row // 2 * columns + column
+        if index >= len(shown):
+            axes.remove()
+            continue
+        panel = shown[index]
+        if row % 2 == 0:
+            panel.head(axes)
+        _lines(axes, panel.rows(traces), entries, took if row % 2 else None)
+        axes.set_xlabel("Seconds a pair" if row % 2 else "Evaluations a pair")
+        metric = primary_metric(panel.rows(metrics), panel.dataset)
+        unit = metrics.unit[(metrics.dataset == panel.dataset) & (metrics.metric == metric)].iloc[0]
+        axes.set_ylabel(f"Validation {style.metric(metric).label(unit, short=True)}")
+    style.legend(figure, entries)
+    return figure
+
+
+def _lines(axes: Axes, traces: pd.DataFrame, entries: list[Entry], took: pd.Series | None) -> None:
+    """Draw a line for every loss; against seconds where it is said how many an evaluation takes."""
+    for entry in entries:
+        rows = entry.rows(traces)
+        if not len(rows):
+            continue
+        line = mean_score(rows)
+        scale = 1.0 if took is None else took[tuple(rows.iloc[0][["dataset", "method", "loss", "variant"]])]
+        axes.plot(scale * line.index.to_numpy(), line.to_numpy(), color=entry.colour, linestyle=entry.linestyle)
+        end: Any = {"marker": entry.marker, "color": entry.colour, "markeredgewidth": entry.edge, "zorder": 3}
+        axes.plot(scale * line.index[-1], line.iloc[-1], **end)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def mean_score(traces: pd.DataFrame) -> pd.Series:
+    """Give the mean score over pairs by evaluations; a pair that has ended keeps its last one.
+
+    Before the first evaluations that all pairs have, there is no mean.
+    """
+    columns = [*KEYS, "moving", "fixed"]
+    table = traces.assign(seed=traces.seed.astype("Float64").fillna(-1))
+    wide = table.pivot_table(index="evaluations", columns=columns, values="score", dropna=True)
+    return wide.ffill().dropna().mean(axis=1).replace([np.inf, -np.inf], np.nan).dropna()

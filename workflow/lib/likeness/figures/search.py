@@ -1,0 +1,131 @@
+"""Is it the search that fails, or the loss? Where searches from several starts ended, and what that says of pairs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from likeness.figures import style
+from likeness.figures.style import Entry, Panel
+from likeness.methods.kinds import Methods
+from likeness.statistics.selection import primary_metric
+from likeness.statistics.verdicts import REFERENCES, VERDICTS
+
+CARD = {
+    "order": 15,
+    "reads": ["audit", "metrics", "datasets", "methods"],
+    "caption": """\
+**Is it the search or the loss?** Validation pairs at the λ that is best for them, optimised once more, by the same
+effort, from other starts. One column per dataset and method, one line per loss. Upper row: the mean primary score where
+the run's search ended (filled), where a second round from there ended (bar), where a search from the identity alone
+ended (cross), and where one ended that began at the true field or, where no truth is known, at the field of the other
+loss that is best on validation (ring). Dashed: unregistered. Seeds are pooled.
+
+Lower row: shares of pairs. *Search failed*: another start has led to a lower objective, by more than 1 % of its fall
+from the identity, and to another score; a better search would find it. *Loss wrong*: from the truth, or that other
+field, the search ends at a better score and a higher objective; no search can help, the loss prefers another place.
+*Sound*: neither. Scores differ if they do by more than 2 % of an error or .003 of Dice.
+""",
+}
+
+COLOURS = {"sound": "#D8DEE6", "search failed": "#DDAA33", "loss wrong": "#BB5566"}
+ABREAST = 4
+
+
+@style.paper()
+def draw(
+    audit: pd.DataFrame, metrics: pd.DataFrame, datasets: Mapping[str, Mapping[str, Any]], methods: Methods
+) -> Figure:
+    """Draw where searches ended and, below, shares of pairs.
+
+    Args:
+        audit: the table of :func:`likeness.statistics.verdicts.judge`.
+        metrics: the metrics table, for units.
+        datasets: name → content of ``dataset.yaml``, in the order of the study.
+        methods: of the study.
+    """
+    if not len(audit):
+        return style.nothing("No method of the study searches pair by pair.")
+    shown, lines = style.panels(audit, datasets, methods), style.lines(style.entries(audit, methods))
+    columns = min(ABREAST, math.ceil(len(shown) / math.ceil(len(shown) / ABREAST)))
+    rows = math.ceil(len(shown) / columns)
+    height = 0.19 * (len(lines) + 1) + 0.62
+    figure = Figure(figsize=(min(style.WIDTH, 1.5 + 2.6 * columns), 2 * rows * height + 0.35), layout="constrained")
+    grid = figure.subplots(2 * rows, columns, squeeze=False)
+    for place, axes in enumerate(grid.T.flatten()):
+        column, row = divmod(place, 2 * rows)
+        index = row // 2 * columns + column
+        if index >= len(shown):
+            axes.remove()
+            continue
+        panel = shown[index]
+        found = panel.rows(audit)
+        style.separate(axes, lines, named=column == 0)
+        if row % 2 == 0:
+            panel.head(axes, f"{found[['moving', 'fixed']].drop_duplicates().shape[0]} validation pairs")
+            _ends(axes, panel, found, metrics, lines)
+        else:
+            _shares(axes, found, lines)
+    figure.legend(handles=_keys(audit), loc="outside lower center", ncols=4 if columns > 2 else 2)
+    return figure
+
+
+def _ends(axes: Axes, panel: Panel, found: pd.DataFrame, metrics: pd.DataFrame, lines: Sequence[style.Line]) -> None:
+    axes.axvline(found.score[found.start == "identity"].mean(), color=style.MUTED, linewidth=0.9, linestyle=(0, (4, 2)))
+    for y, what in lines:
+        if not isinstance(what, Entry):
+            continue
+        means = what.rows(found).groupby("start").score.mean()
+        if not len(means):
+            style.write(axes, y, "n/a")
+            continue
+        reference = next((means[name] for name in REFERENCES if name in means.index), np.nan)
+        axes.plot([means["path"], reference], [y, y], color=what.colour, linewidth=1, zorder=2)
+        axes.plot(means["nothing"], y, marker="x", markersize=4.5, color=what.colour, zorder=3)
+        axes.plot(means["again"], y, marker="|", markersize=8, color=what.colour, zorder=3)
+        axes.plot(means["path"], y, marker="o", markersize=4, color=what.colour, zorder=4)
+        ring: dict[str, Any] = {"markerfacecolor": "white", "markeredgecolor": what.colour, "markeredgewidth": 1.1}
+        axes.plot(reference, y, marker="o", markersize=5, **ring, zorder=3)
+    metric = primary_metric(panel.rows(metrics), panel.dataset)
+    units = metrics.unit[(metrics.dataset == panel.dataset) & (metrics.metric == metric)]
+    axes.set_xlabel(style.metric(metric).label(units.iloc[0]))
+
+
+def _shares(axes: Axes, found: pd.DataFrame, lines: Sequence[style.Line]) -> None:
+    for y, what in lines:
+        if not isinstance(what, Entry):
+            continue
+        verdicts = what.rows(found[found.start == "path"]).verdict
+        if not len(verdicts):
+            style.write(axes, y, "n/a")
+            continue
+        left = 0.0
+        for verdict in VERDICTS:
+            share = 100 * (verdicts == verdict).mean()
+            axes.barh(y, share, left=left, height=0.7, color=COLOURS[verdict], linewidth=0)
+            left += share
+    axes.set_xlim(0, 100)
+    axes.set_xlabel("Pairs (%)")
+
+
+def _keys(audit: pd.DataFrame) -> list[Line2D | Patch]:
+    plain: dict[str, Any] = {"linestyle": "", "color": style.INK}
+    references = {"truth": "from the truth", "other": "from the best other loss"}
+    said = " or ".join(references[name] for name in REFERENCES if (audit.start == name).any())
+    keys: list[Line2D | Patch] = [
+        Line2D([], [], marker="o", markersize=4, label="as registered", **plain),
+        Line2D([], [], marker="|", markersize=8, label="a second round", **plain),
+        Line2D([], [], marker="x", markersize=4.5, label="from the identity alone", **plain),
+    ]
+    if said:
+        ring: dict[str, Any] = {"markerfacecolor": "white", "markeredgecolor": style.INK, "markeredgewidth": 1.1}
+        keys.append(Line2D([], [], marker="o", markersize=5, linestyle="", label=said, **ring))
+    return keys + [Patch(color=COLOURS[verdict], label=verdict) for verdict in VERDICTS]

@@ -1,0 +1,100 @@
+"""What an audit says of a run: whether its search has ended, failed, or found what the loss wrongly prefers.
+
+Of every pair:
+
+- ``search failed``: another start has led to a lower objective and another score;
+- ``loss wrong``: from the truth, or from the field of another loss, the search has ended at a better score, but a
+  higher objective;
+- ``sound``: neither.
+
+An objective is lower if it is so by more than :data:`MARGIN` of its fall from the identity to where the run's search
+ended, and a score is another one if it differs by more than :data:`SMALLEST`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from likeness.data.store import LOWER_IS_BETTER
+from likeness.results import KEYS
+
+MARGIN = 0.01
+"""Share of an objective's fall that counts as a difference."""
+SMALLEST = {"dice": 0.003, "dice_instance": 0.003}
+"""Smallest difference of a score that matters; of an error :data:`SMALLEST_SHARE` of it."""
+SMALLEST_SHARE = 0.02
+REFERENCES = ("truth", "other")
+VERDICTS = ("sound", "search failed", "loss wrong")
+PAIR = ["moving", "fixed"]
+RUN = [*KEYS, "lam"]
+COLUMNS = [*RUN, "metric", "pairs", "score", "again", "nothing", "reference", "reference_score"]
+COLUMNS += ["settled", "search_failed", "loss_wrong"]
+
+
+def smallest(metric: str, score: float) -> float:
+    """Give the smallest difference from a score that matters."""
+    return SMALLEST.get(metric, SMALLEST_SHARE * abs(score))
+
+
+def judge(audits: pd.DataFrame, metrics: dict[str, str]) -> pd.DataFrame:
+    """Add a column ``verdict`` to the rows of audits, one for all starts of a pair.
+
+    Args:
+        audits: rows of :class:`likeness.methods.audit.Audit` with the columns that name a run.
+        metrics: the primary score of every dataset.
+    """
+    found = []
+    for _, rows in audits.groupby([*RUN, *PAIR], dropna=False, sort=False):
+        found.append(rows.assign(verdict=_verdict(rows.set_index("start"), metrics[rows.dataset.iloc[0]])))
+    return pd.concat(found, ignore_index=True) if found else audits.assign(verdict=pd.Series(dtype="str"))
+
+
+def _verdict(starts: pd.DataFrame, metric: str) -> str:
+    path: Any = starts.loc["path"]
+    margin = MARGIN * max(starts.objective["identity"] - path.objective, 0.0)
+    others = starts.drop(index=["identity", "path"])
+    least = smallest(metric, path.score)
+    if ((others.objective < path.objective - margin) & ((others.score - path.score).abs() > least)).any():
+        return "search failed"
+    sign = 1 if metric in LOWER_IS_BETTER else -1
+    for name in REFERENCES:
+        if name in starts.index:
+            there: Any = starts.loc[name]
+            if sign * (path.score - there.score) > least and there.objective > path.objective + margin:
+                return "loss wrong"
+    return "sound"
+
+
+def summarise(judged: pd.DataFrame, metrics: dict[str, str]) -> pd.DataFrame:
+    """Give one row for every run, the columns :data:`COLUMNS`.
+
+    ``score`` is the mean primary score of the audited pairs where the run's search ended, ``again`` and ``nothing`` by
+    how much it differs after twice the effort and without the path, ``reference_score`` what it is from the
+    ``reference``. ``settled``: twice the effort changes it by less than the smallest difference that matters.
+    ``search_failed`` and ``loss_wrong`` are shares of pairs.
+    """
+    rows = []
+    for key, run in judged.groupby(RUN, dropna=False, sort=False):
+        who: dict[str, Any] = dict(zip(RUN, key, strict=True))
+        metric = metrics[who["dataset"]]
+        scores = run.groupby("start").score.mean()
+        reference = next((name for name in REFERENCES if name in scores.index), None)
+        verdict = run[run.start == "path"].verdict
+        change = scores["again"] - scores["path"]
+        numbers = {
+            "metric": metric,
+            "pairs": len(verdict),
+            "score": scores["path"],
+            "again": change,
+            "nothing": scores["nothing"] - scores["path"],
+            "reference": reference,
+            "reference_score": scores[reference] if reference else np.nan,
+            "settled": abs(change) <= smallest(metric, scores["path"]),
+            "search_failed": (verdict == "search failed").mean(),
+            "loss_wrong": (verdict == "loss wrong").mean(),
+        }
+        rows.append({**who, **numbers})
+    return pd.DataFrame(rows, columns=COLUMNS).astype({"seed": "Int64"})
