@@ -1,8 +1,3 @@
-use rule optimise as optimise_ncc_sup with:
-    wildcard_constraints:
-        loss="ncc_sup",
-
-
 use rule train as train_ncc_sup with:
     wildcard_constraints:
         loss="ncc_sup",
