@@ -227,6 +227,20 @@ def test_max_pairs_is_a_seeded_choice():
     assert (chosen[0].split == "val").sum() == 2
 
 
+def test_a_study_takes_some_of_the_listed_pairs_by_its_seed():
+    images = table(split=["val"] * 6)
+    both = [(a, b) for a in images.index for b in images.index if a != b]
+    listed = pd.DataFrame([("val", *pair) for pair in both], columns=["split", "moving", "fixed"])
+    chosen = [pairs.complete(images, listed, {}, seed, {"val": 7, "test": 3}) for seed in (0, 0, 1)]
+    assert chosen[0].equals(chosen[1])
+    assert not chosen[0].equals(chosen[2])
+    found = list(chosen[0][["moving", "fixed"]].itertuples(index=False, name=None))
+    assert len(found) == 7
+    # in their order
+    assert found == [pair for pair in both if pair in found]
+    assert len(pairs.complete(images, listed, {}, 0, {"val": 1000})) == len(both)
+
+
 entry = st.sampled_from(["", "a", "b"])
 
 

@@ -34,6 +34,7 @@ rule prepare:
     params:
         folder=raw_folder,
         seed=lambda wc: STUDY.config["datasets"][wc.dataset]["seed"],
+        most=lambda wc: STUDY.config["datasets"][wc.dataset]["pairs"],
         images=image_states,
         # the schema says them, which is no code
         defaults=layout.defaults(),

@@ -5,4 +5,5 @@ from likeness.runtime.jobs import logged
 
 if __name__ == "__main__":
     with logged(snakemake.log[0]):
-        prepare(snakemake.params.folder, snakemake.output.dataset, snakemake.params.seed, snakemake.wildcards.dataset)
+        given = snakemake.params
+        prepare(given.folder, snakemake.output.dataset, given.seed, snakemake.wildcards.dataset, given.most)

@@ -6,6 +6,7 @@ The rule is the key ``pairs`` of ``dataset.yaml``; ``workflow/schemas/dataset.sc
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,14 +15,21 @@ import pandas as pd
 SPLITS = ("train", "val", "test")
 
 
-def complete(images: pd.DataFrame, listed: pd.DataFrame, rule: Mapping[str, Any], seed: int) -> pd.DataFrame:
+def complete(
+    images: pd.DataFrame,
+    listed: pd.DataFrame,
+    rule: Mapping[str, Any],
+    seed: int,
+    most: Mapping[str, int] = MappingProxyType({}),
+) -> pd.DataFrame:
     """List the pairs of every split: those of ``pairs.csv``, and by the rule where it lists none.
 
     Args:
         images: indexed by id; ``split`` and the columns that the rule names; ``position`` as numbers.
         listed: ``split``, ``moving``, ``fixed``.
         rule: the key ``pairs`` of ``dataset.yaml``.
-        seed: decides which pairs remain where the rule has ``max_pairs``.
+        seed: decides which pairs remain where there are more than wanted.
+        most: pairs by split that a study takes, drawn from those that are listed or that the rule gives.
 
     Returns:
         ``split``, ``moving``, ``fixed``; splits in the order train, val, test, listed pairs in their order, drawn ones
@@ -34,7 +42,8 @@ def complete(images: pd.DataFrame, listed: pd.DataFrame, rule: Mapping[str, Any]
             drawn = draw(images, rule, split)
             kept = _sample(len(drawn), rule.get("max_pairs"), np.random.default_rng([seed, number]))
             chosen = pd.DataFrame({"split": split, "moving": drawn[kept, 0], "fixed": drawn[kept, 1]})
-        tables.append(chosen[["split", "moving", "fixed"]])
+        kept = _sample(len(chosen), most.get(split), np.random.default_rng([seed, number, 1]))
+        tables.append(chosen[["split", "moving", "fixed"]].iloc[kept])
     return pd.concat(tables, ignore_index=True)
 
 

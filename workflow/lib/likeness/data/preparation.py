@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import yaml
 
 from likeness.data import contents, layout, pairs
@@ -16,14 +17,21 @@ from likeness.data.store import PARTS, TOLD, Sample
 from likeness.runtime.atomic import whole
 
 
-def prepare(folder: str | Path, output: str | Path, seed: int = 0, name: str | None = None) -> None:
+def prepare(
+    folder: str | Path,
+    output: str | Path,
+    seed: int = 0,
+    name: str | None = None,
+    most: Mapping[str, int] = MappingProxyType({}),
+) -> None:
     """Write the prepared form of a raw dataset: whole or not at all, the same bytes for the same input.
 
     Args:
         folder: the raw dataset folder, see :mod:`likeness.data.layout`.
         output: the folder to write, see :mod:`likeness.data.store`; replaced if it exists.
-        seed: decides which pairs remain where the dataset has more than its ``max_pairs``.
+        seed: decides which pairs remain where the dataset has more than its ``max_pairs``, or the study takes fewer.
         name: what the study calls the dataset; by default the name that it gives itself.
+        most: pairs by split that the study takes; all of them if it does not say.
 
     Raises:
         DatasetError: if the raw dataset is refused.
@@ -41,7 +49,9 @@ def prepare(folder: str | Path, output: str | Path, seed: int = 0, name: str | N
             low, high = shared.get(id) or contents.limits(raw, sample)
             has |= _write_sample(part / "images" / f"{id}.npz", sample, low, high)
         assert first is not None  # a dataset without images has been refused
-        _write_tables(raw, part, first.image.shape, has, seed, name)
+        _write_tables(raw, part, first.image.shape, has, name)
+        drawn = pairs.complete(raw.images, raw.pairs, raw.meta["pairs"], seed, most)
+        drawn.to_csv(part / "pairs.csv", index=False, lineterminator="\n")
 
 
 def _shared_limits(raw: RawDataset) -> dict[str, Limits]:
@@ -65,9 +75,7 @@ def _write_sample(path: Path, sample: Sample, low: float, high: float) -> set[st
     return set(parts)
 
 
-def _write_tables(
-    raw: RawDataset, part: Path, shape: tuple[int, ...], has: set[str], seed: int, name: str | None
-) -> None:
+def _write_tables(raw: RawDataset, part: Path, shape: tuple[int, ...], has: set[str], name: str | None) -> None:
     meta = {
         **raw.meta,
         "name": name or raw.meta["name"],
@@ -81,5 +89,3 @@ def _write_tables(
         if column not in images:
             images[column] = ""
     images.to_csv(part / "images.csv", lineterminator="\n")
-    drawn: pd.DataFrame = pairs.complete(raw.images, raw.pairs, raw.meta["pairs"], seed)
-    drawn.to_csv(part / "pairs.csv", index=False, lineterminator="\n")

@@ -229,12 +229,13 @@ def sizes(study: Study) -> dict[str, Size]:
     for name in study.prepared:
         entry = study.config["datasets"][name]
         if "folder" not in entry:
-            found[name] = size(entry.get("recipe", name), entry["options"])
+            made = size(entry.get("recipe", name), entry["options"])
+            found[name] = made._replace(pairs={k: min(n, entry["pairs"].get(k, n)) for k, n in made.pairs.items()})
             continue
         raw = layout.check_tables(entry["folder"])
         first = raw.folder / str(raw.images["image"].iloc[0])
         image, _ = read(first, raw.meta["spatial_dims"])
-        pairs = complete(raw.images, raw.pairs, raw.meta["pairs"], entry["seed"])
+        pairs = complete(raw.images, raw.pairs, raw.meta["pairs"], entry["seed"], entry["pairs"])
         counts = {split: int((pairs.split == split).sum()) for split in ("val", "test")}
         images = {split: int((raw.images.split == split).sum()) for split in SPLITS}
         found[name] = Size(image.shape, images, counts, len(raw.meta["labels"]))
