@@ -83,6 +83,21 @@ def test_a_recipe_writes_a_dataset_that_passes_every_check(folders, name):
     assert len(raw.meta["evaluate"]) >= 20
 
 
+@pytest.mark.parametrize(("name", "spacing"), [("mni-brain", 3), ("mni-head", 4), ("mni-brain-3d", 5)])
+def test_coarser_images_show_the_same_at_the_size_that_the_catalogue_tells(folders, tmp_path, name, spacing):
+    options = {**SMALL[name], "spacing": spacing}
+    recipes.make(name, tmp_path / "raw", 1, **options)
+    raw, fine = contents.check(tmp_path / "raw"), layout.check_tables(folders / name)
+    assert raw.meta["spacing"] == [float(spacing)] * raw.meta["spatial_dims"]
+    assert list(raw.images.index) == list(fine.images.index)
+    image = contents.read(raw, raw.images.index[0])
+    assert image.image.shape == catalogue.size(name, options).shape
+    # as much brain, in square or cubic millimetres, as at the default spacing
+    other = contents.read(fine, fine.images.index[0])
+    extents = [np.count_nonzero(s.label) * np.prod(m["spacing"]) for s, m in ((image, raw.meta), (other, fine.meta))]
+    assert extents[0] == pytest.approx(extents[1], rel=0.15)
+
+
 @pytest.mark.parametrize("name", RECIPES)
 def test_same_seed_gives_same_bytes_on_any_number_of_threads(folders, tmp_path, name):
     threads = torch.get_num_threads()
