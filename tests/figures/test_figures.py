@@ -43,6 +43,7 @@ from likeness.figures import (
     style,
     tuning,
 )
+from likeness.results import KEYS
 from likeness.statistics.landscape import measure
 from likeness.statistics.summary import summarise
 
@@ -78,7 +79,9 @@ def drawn(name: str, study: Study) -> Figure:
 
 def draw(name: str, study: Study, metrics: pd.DataFrame) -> Figure:
     calls: dict[str, Any] = {
-        "scores": lambda: scores.draw(metrics, summarise(metrics, METHODS, 200), study.metas(), study.methods),
+        "scores": lambda: scores.draw(
+            metrics, summarise(metrics, METHODS, 200), learners(study), study.metas(), study.methods
+        ),
         "smoothness_vs_dice": lambda: smoothness_vs_dice.draw(metrics, study.metas(), study.methods),
         "tuning": lambda: tuning.draw(metrics, study.metas(), study.methods),
         "convergence": lambda: convergence.draw(study.curves(), metrics, study.metas(), study.methods),
@@ -89,6 +92,13 @@ def draw(name: str, study: Study, metrics: pd.DataFrame) -> Figure:
     figure = calls[name]()
     style.stamp(figure)
     return figure
+
+
+def learners(study: Study) -> pd.DataFrame:
+    """Make up which runs stand on an extractor that was still learning: those of one loss."""
+    runs = [run for made in study.datasets for run in study.runs(made)]
+    table = pd.DataFrame(runs, columns=list(KEYS))
+    return table.assign(extractor_learning=[True if run.loss == "deepsim_ae" else None for run in runs])
 
 
 def texts(figure: Figure) -> list[Text]:
@@ -148,6 +158,8 @@ def test_six_datasets_and_variants_are_legible(name: str):
 def test_what_does_not_apply_and_what_diverged_is_said():
     said = words(drawn("scores", LARGE)).split("\n")
     assert said.count("n/a") == 4
+    # one loss, two panels of each of four datasets
+    assert said.count("†") == 8
     assert said.count("diverged") == 2
     assert "diverged" in words(drawn("tuning", LARGE))
     assert "folds too much" in words(drawn("tuning", LARGE))

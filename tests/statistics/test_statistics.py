@@ -22,6 +22,7 @@ from likeness.statistics.aggregate import name_of, observations, overall, read_c
 from likeness.statistics.bootstrap import interval, p_value, pair_weights, resampled_means, seed_of
 from likeness.statistics.comparisons import COLUMNS as COMPARISON_COLUMNS
 from likeness.statistics.comparisons import compare
+from likeness.statistics.learning import still_learning
 from likeness.statistics.selection import candidates, choose, primary_metric
 from likeness.statistics.summary import COLUMNS as SUMMARY_COLUMNS
 from likeness.statistics.summary import describe, summarise
@@ -322,7 +323,7 @@ def test_scripts_lead_from_scores_to_tables(study: Study, tmp_path: Path):
         rule: {name: method.plain(*keys) for name, method in study.methods.items()} for rule, keys in used.items()
     }
     given = {"scores": scores, "searches": searches, "models": models}
-    run_script("collect", input=given, output=collected, params={"methods": methods["collect"]})
+    run_script("collect", input=given, output=collected, params={"methods": methods["collect"], "learnt": {}})
     statistics = {"resamples": 200, "confidence": 0.9}
     for name in ("summary", "comparisons"):
         output = {"table": tmp_path / f"{name}.csv"}
@@ -335,7 +336,8 @@ def test_scripts_lead_from_scores_to_tables(study: Study, tmp_path: Path):
     assert len(pd.read_csv(collected["selection"])) == 6
     assert len(pd.read_parquet(collected["curves"])) == len(study.curves())
     runs = pd.read_csv(collected["runs"])
-    assert list(runs.columns) == [*KEYS, "lam", "multiple", "weight", "iterations", "converged", "diverged", "attained"]
+    ends = ["lam", "multiple", "weight", "iterations", "converged", "diverged", "attained", "extractor_learning"]
+    assert list(runs.columns) == [*KEYS, *ends]
     assert len(runs) == 6 * len(LAMS)
     searches = pd.read_csv(collected["searches"])
     assert list(searches.columns) == [*KEYS, "lam", *(field.name for field in dataclass_fields(PairSearch))]
@@ -447,3 +449,22 @@ def test_audits_are_summed_up_by_run():
     assert not row.settled
     assert (row.search_failed, row.loss_wrong) == (0.5, 0.5)
     assert not len(summarise_verdicts(judge(one[:0], {}), {}))
+
+
+@pytest.mark.parametrize(
+    ("losses", "expected"),
+    [
+        ([], None),
+        ([2.0], True),
+        # the last improvement is late, and large
+        ([2.0, 1.0, 0.9, 0.8], True),
+        # the same, but small; none; and one that was good enough before
+        ([2.0, 1.0, 0.9, 0.89], False),
+        ([2.0, 1.0, 0.9, 1.5], False),
+        ([2.0, 0.8, 0.9, 0.8], False),
+    ],
+)
+def test_a_curve_tells_whether_an_extractor_was_still_learning(losses, expected):
+    curve = pd.DataFrame({"step": [10 * k for k in range(1, len(losses) + 1)], "quantity": "val_loss", "value": losses})
+    other = curve.assign(quantity="train_loss", value=0.0)
+    assert still_learning(pd.concat([curve, other])) is expected

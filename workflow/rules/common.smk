@@ -219,6 +219,15 @@ def pretrainings(pattern):
     return [f"{RESULTS}/{pattern}".format(dataset=d, extractor=e, seed=s) for d, e, s in STUDY.pretrainings()]
 
 
+def learnt_curve(run):
+    """The learning curve of the extractor of a run, where the workflow trains it."""
+    learnt = run.loss and STUDY.trained_extractor(run.dataset, run.loss, run.variant)
+    if not learnt:
+        return None
+    dataset, name = learnt
+    return f"{RESULTS}/extractors/{results.PRETRAINED.format(dataset=dataset, extractor=name, seed=run.seed)}.csv"
+
+
 @cache
 def probes(loss):
     """What a loss is probed on: every dataset that it applies to, in every variant, with extractors of the first seed."""

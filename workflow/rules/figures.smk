@@ -3,6 +3,7 @@ FIGURE_INPUTS = {
     "curves": f"{RESULTS}/curves.parquet",
     "profiles": f"{RESULTS}/landscape.parquet",
     "summary": f"{RESULTS}/tables/summary.csv",
+    "runs": f"{RESULTS}/tables/runs.csv",
     "measures": f"{RESULTS}/tables/landscape.csv",
     "audit": f"{RESULTS}/tables/audit.csv",
     "traces": f"{RESULTS}/traces.parquet",

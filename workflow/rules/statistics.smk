@@ -3,6 +3,7 @@ rule collect:
         scores=[*unregistered(results.SCORES), *runs(results.SCORES)],
         searches=runs(results.SEARCH),
         models=trainings(results.MODELS),
+        extractors=pretrainings(f"extractors/{results.PRETRAINED}.csv"),
     output:
         metrics=f"{RESULTS}/metrics.parquet",
         curves=f"{RESULTS}/curves.parquet",
@@ -21,6 +22,7 @@ rule collect:
         gpu=None,
     params:
         methods=methods("has_lam", "scale"),
+        learnt={run.place: path for run in RUNS if (path := learnt_curve(run))},
         code=code("collect"),
     script:
         script_path("collect")

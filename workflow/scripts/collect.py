@@ -1,6 +1,7 @@
 """Collect all scores in one table, choose λ on validation, and collect how searches ended and all learning curves."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -9,14 +10,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from likeness.methods import kinds
-from likeness.results import KEYS
+from likeness.results import KEYS, Run
 from likeness.runtime.atomic import whole
 from likeness.runtime.jobs import logged
 from likeness.statistics.aggregate import write_csv
+from likeness.statistics.learning import still_learning
 from likeness.statistics.selection import candidates, choose, mark
 
 CURVES = [*KEYS, "lam", "step", "quantity", "value"]
-RUNS = [*KEYS, "lam", "multiple", "weight", "iterations", "converged", "diverged", "attained"]
+RUNS = [*KEYS, "lam", "multiple", "weight", "iterations", "converged", "diverged", "attained", "extractor_learning"]
 SEARCHES = [*KEYS, "lam", "moving", "fixed", "evaluations", "converged", "dissimilarity", "energy"]
 
 
@@ -26,10 +28,20 @@ def read(paths: list[str]) -> pa.Table:
     return pa.concat_tables([first, *(table.cast(first.schema) for table in others)])
 
 
-def searches(paths: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Give one row for every λ of every run, and one for every pair of it, where a method searches pair by pair."""
+def searches(paths: list[str], learnt: Mapping[str, str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Give one row for every λ of every run, and one for every pair of it, where a method searches pair by pair.
+
+    Args:
+        paths: of what the runs say.
+        learnt: the learning curve of the extractor of a run, by its place.
+    """
     found = [json.loads(Path(path).read_text()) for path in paths]
-    rows = [{**{key: run[key] for key in KEYS}, **search} for run in found for search in run["searches"]]
+    learning = {path: still_learning(pd.read_csv(path)) for path in set(learnt.values())}
+    rows = []
+    for run in found:
+        who = {key: run[key] for key in KEYS}
+        marked = {"extractor_learning": learning.get(learnt.get(Run(**who).place, ""))}
+        rows += [{**who, **search, **marked} for search in run["searches"]]
     pairs = [{**{key: row[key] for key in KEYS}, "lam": row["lam"], **pair} for row in rows for pair in row["pairs"]]
     of_runs = pd.DataFrame(rows, columns=RUNS).astype({"seed": "Int64", "iterations": "Int64"})
     return of_runs, pd.DataFrame(pairs, columns=SEARCHES).astype({"seed": "Int64", "evaluations": "Int64"})
@@ -43,7 +55,7 @@ def main(snakemake) -> None:
     with whole(snakemake.output.metrics) as path:
         pq.write_table(scores.append_column("chosen", pa.array(chosen)), path)
     write_csv(selection, snakemake.output.selection)
-    of_runs, of_pairs = searches(snakemake.input.searches)
+    of_runs, of_pairs = searches(snakemake.input.searches, snakemake.params.learnt)
     write_csv(of_runs, snakemake.output.runs)
     write_csv(of_pairs, snakemake.output.searches)
     text = {"dataset": str, "method": str, "loss": str, "variant": str, "quantity": str}

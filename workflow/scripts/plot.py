@@ -23,6 +23,7 @@ READERS = {
     "curves": lambda snakemake: pd.read_parquet(snakemake.input.curves),
     "profiles": lambda snakemake: pd.read_parquet(snakemake.input.profiles),
     "summary": lambda snakemake: read_csv(snakemake.input.summary),
+    "runs": lambda snakemake: read_csv(snakemake.input.runs),
     "measures": lambda snakemake: read_csv(snakemake.input.measures),
     "audit": lambda snakemake: read_csv(snakemake.input.audit),
     "traces": lambda snakemake: pd.read_parquet(snakemake.input.traces),

@@ -23,7 +23,7 @@ from likeness.statistics.selection import primary_metric
 
 CARD = {
     "order": 10,
-    "reads": ["metrics", "summary", "datasets", "methods"],
+    "reads": ["metrics", "summary", "runs", "datasets", "methods"],
     "caption": """\
 **Test scores.** One column per dataset, one line per loss, grouped by the supervision that the loss needs. Upper row:
 the primary score, the end-point error against the true field where one is known, otherwise Dice; lower row: a second
@@ -37,8 +37,9 @@ it is descriptive). Grey: the same pairs unregistered, middle half (band) and me
 validation pairs alone.
 
 *Stress test*: simulated from a template, whose labels follow from intensity; it shows whether a loss works, not which
-is better. *n/a*: the loss does not apply to the dataset. *diverged*: every training of the loss diverged. *+n ∞*: n
-pairs lie outside, because a structure vanished and its surface distance is infinite.
+is better. *†*: the extractor of the loss was still learning when its training ended. *n/a*: the loss does not apply to
+the dataset. *diverged*: every training of the loss diverged. *+n ∞*: n pairs lie outside, because a structure vanished
+and its surface distance is infinite.
 """,
 }
 
@@ -50,13 +51,18 @@ SECOND = ("dice", "dice_instance", "tre", "hd95")
 
 @style.paper()
 def draw(
-    metrics: pd.DataFrame, summary: pd.DataFrame, datasets: Mapping[str, Mapping[str, Any]], methods: Methods
+    metrics: pd.DataFrame,
+    summary: pd.DataFrame,
+    runs: pd.DataFrame,
+    datasets: Mapping[str, Mapping[str, Any]],
+    methods: Methods,
 ) -> Figure:
     """Draw the primary score of every dataset and, below it, a second one.
 
     Args:
         metrics: the metrics table, with ``chosen`` filled.
         summary: the table of :func:`likeness.statistics.summary.summarise`, for means and intervals.
+        runs: how searches ended, for extractors that were still learning.
         datasets: name → content of ``dataset.yaml``, in the order of the study.
         methods: of the study.
     """
@@ -80,6 +86,9 @@ def draw(
         if row % 2 == 0:
             panel.head(axes, _size(panel.rows(scores)))
         _panel(axes, panel, metric, scores, overalls, lines, named=column == 0)
+        for y, what in lines:
+            if isinstance(what, Entry) and what.rows(panel.rows(runs)).extractor_learning.eq(True).any():
+                axes.annotate("†", (1, y), xycoords=axes.get_yaxis_transform(), fontsize=style.SMALL, va="center")
     _legend(figure)
     return figure
 
