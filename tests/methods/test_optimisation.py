@@ -25,7 +25,7 @@ from likeness.methods.calibration import NEAR, PROBES, Calibration
 from likeness.methods.objective import Objective
 from likeness.methods.optimisation import REGULARISERS, Optimiser
 from likeness.methods.path import RegularisationPath
-from likeness.methods.search import Effort, Evaluate, Evaluated, Found, minimise
+from likeness.methods.search import Checkpoint, Effort, Evaluate, Evaluated, Found, minimise
 from likeness.training.device import make_device
 from likeness.userinput.refusals import Refusal
 
@@ -289,21 +289,60 @@ def test_an_interrupted_path_goes_on_and_leaves_the_same_bytes(
     expected = contents(register(flat, tmp_path / "whole", **changes))
     searches, real = [], Optimiser.optimise
 
-    def dies(self: Optimiser, *args: Any) -> Found:
+    def dies(self: Optimiser, *args: Any, **kept: Any) -> Found:
         if len(searches) == after:
             raise Killed
         searches.append(1)
-        return real(self, *args)
+        return real(self, *args, **kept)
 
     with monkeypatch.context() as patch:
         patch.setattr(Optimiser, "optimise", dies)
         with pytest.raises(Killed):
             register(flat, tmp_path / "cut", **changes)
     again: list[int] = []
-    monkeypatch.setattr(Optimiser, "optimise", lambda *args: (again.append(1), real(*args))[1])
+    monkeypatch.setattr(Optimiser, "optimise", lambda *args, **kept: (again.append(1), real(*args, **kept))[1])
     assert contents(register(flat, tmp_path / "cut", **changes)) == expected
     whole = len(list((tmp_path / "whole" / "work").glob("*.npz")))
     assert len(again) == whole - after
+
+
+@pytest.mark.parametrize("after", [7, 45, 130])
+def test_a_search_that_is_cut_off_in_the_middle_of_a_level_ends_with_the_same_bytes(
+    after: int, flat: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes: dict[str, Any] = {"scale": "balanced", "grid": (0.1,), "evaluations": 40}
+    expected = contents(register(flat, tmp_path / "whole", **changes))
+    seen, real = [], Checkpoint.write
+
+    def dies(self: Checkpoint, *args: Any) -> None:
+        real(self, *args)
+        seen.append(1)
+        if len(seen) == after:
+            raise Killed
+
+    monkeypatch.setattr(Checkpoint, "SECONDS", -1.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoint, "write", dies)
+        with pytest.raises(Killed):
+            register(flat, tmp_path / "cut", **changes)
+    assert list((tmp_path / "cut" / "work").glob("*.checkpoint"))
+    again: list[int] = []
+    monkeypatch.setattr(Checkpoint, "write", lambda *args: (again.append(1), real(*args))[1])
+    assert contents(register(flat, tmp_path / "cut", **changes)) == expected
+    assert not list((tmp_path / "cut" / "work").glob("*.checkpoint"))
+    whole: list[int] = []
+    monkeypatch.setattr(Checkpoint, "write", lambda *args: (whole.append(1), real(*args))[1])
+    register(flat, tmp_path / "counted", **changes)
+    # nothing of what was kept is done again
+    assert len(again) == len(whole) - after
+
+
+def test_a_broken_checkpoint_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "a.checkpoint"
+    path.write_bytes(b"no archive")
+    checkpoint = Checkpoint(path, lambda: False, lambda: None)
+    with pytest.raises(Refusal, match=r"a\.checkpoint.*is broken"):
+        minimise(bowls(TARGET, STRETCH), torch.zeros_like(TARGET), EFFORT, checkpoint=checkpoint)
 
 
 def test_told_to_stop_it_saves_and_says_so(flat: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -319,7 +358,9 @@ def test_told_to_stop_it_saves_and_says_so(flat: Dataset, tmp_path: Path, monkey
     monkeypatch.setattr(paths, "told_to_stop", Stopped)
     with pytest.raises(SystemExit, match="told to stop"):
         register(flat, tmp_path)
-    assert len(list((tmp_path / "work").glob("*.npz"))) == 1
+    # at once, in the middle of the first level
+    assert len(list((tmp_path / "work").glob("*.checkpoint"))) == 1
+    assert not list((tmp_path / "work").glob("*.npz"))
 
 
 def test_a_search_that_diverges_is_recorded_and_the_manifest_reads(

@@ -23,7 +23,7 @@ from torch import Tensor
 from likeness import transformations
 from likeness.geometry import bending_energy, diffusion_energy, to_array
 from likeness.losses.base import Registration, SimilarityLoss, mean_per_pair
-from likeness.methods.search import Effort, Evaluated, Found, Watch, minimise
+from likeness.methods.search import Checkpoint, Effort, Evaluated, Found, Watch, minimise
 from likeness.training.device import Precision, autocast
 from likeness.transformations import Transformation, control_shape, gaussian, pitch, refine
 
@@ -149,7 +149,13 @@ class Optimiser:
         return Level(control, matrices, Effort(rate, factor * self.recipe.tolerance, COARSE))
 
     def optimise(
-        self, registrations: Registrations, start: Tensor, lam: float, level: Level, watch: Watch | None = None
+        self,
+        registrations: Registrations,
+        start: Tensor,
+        lam: float,
+        level: Level,
+        watch: Watch | None = None,
+        checkpoint: Checkpoint | None = None,
     ) -> Found:
         """Optimise pairs at one λ and level, from parameters ``(pairs, dims, *control)`` on any control grid."""
 
@@ -164,7 +170,7 @@ class Optimiser:
 
             return terms
 
-        return self._search(objective, start, level, watch)
+        return self._search(objective, start, level, watch, checkpoint)
 
     def fit(self, displacements: Tensor) -> Tensor:
         """Give the parameters, at the finest level, whose displacements come closest to given ones.
@@ -188,7 +194,12 @@ class Optimiser:
         return parameters
 
     def _search(
-        self, objective: Callable[[Sequence[int]], Terms], start: Tensor, level: Level, watch: Watch | None = None
+        self,
+        objective: Callable[[Sequence[int]], Terms],
+        start: Tensor,
+        level: Level,
+        watch: Watch | None = None,
+        checkpoint: Checkpoint | None = None,
     ) -> Found:
         base = refine(start, level.control)
 
@@ -206,7 +217,7 @@ class Optimiser:
             return evaluate
 
         # nothing, but of pairs that diverged before, which are not evaluated again
-        found = minimise(of_pairs, base - base, level.effort, watch)
+        found = minimise(of_pairs, base - base, level.effort, watch, checkpoint)
         return replace(found, parameters=self._moved(base, found.parameters, level))
 
     def _moved(self, base: Tensor, change: Tensor, level: Level) -> Tensor:

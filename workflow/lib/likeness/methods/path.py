@@ -25,7 +25,7 @@ from likeness.losses.base import Registration
 from likeness.methods.calibration import Calibration
 from likeness.methods.objective import Objective
 from likeness.methods.optimisation import Level, Optimiser, Recipe
-from likeness.methods.search import Found
+from likeness.methods.search import Checkpoint, Found
 from likeness.metrics import regularity
 from likeness.runtime import progress
 from likeness.runtime.atomic import whole
@@ -192,18 +192,24 @@ class RegularisationPath:
             ],
         )
 
-    def _kept(self, name: str, search: Callable[[], Found]) -> Found:
+    def _kept(self, name: str, search: Callable[..., Found]) -> Found:
         """Give what an interrupted run has found, or find and keep it."""
         path = self.work / f"{name}.npz"
         if path.is_file():
             return Found.load(path, self.optimiser.device)
-        found = search()
+
+        def written() -> None:
+            self.saved()
+            if self.stop.is_set():
+                msg = f"{self.label}: told to stop; {name} is saved, the next run goes on from there"
+                raise SystemExit(msg)
+
+        checkpoint = Checkpoint(path.with_suffix(".checkpoint"), self.stop.is_set, written)
+        found = search(checkpoint=checkpoint)
         with whole(path) as temporary:
             found.save(temporary)
-        self.saved()
-        if self.stop.is_set():
-            msg = f"{self.label}: told to stop; {name} is saved, the next run goes on from there"
-            raise SystemExit(msg)
+        checkpoint.drop()
+        written()
         return found
 
     def _roughness(self, judges: list[PairJudge], state: State) -> float:

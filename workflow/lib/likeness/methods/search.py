@@ -9,15 +9,17 @@ steps. A pair that goes to and fro takes shorter steps; one that was slowed down
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from time import monotonic
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from likeness.runtime.atomic import whole
 from likeness.userinput.refusals import made_anew
 
 MOMENTUM = 0.9
@@ -91,11 +93,21 @@ class Found:
         count, nan = len(start), float("nan")
         return cls(torch.full_like(start, nan), [0] * count, [False] * count, [nan] * count, [nan] * count)
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Give it as arrays, exactly."""
+        others = {key: np.asarray(value) for key, value in vars(self).items() if key != "parameters"}
+        return {"parameters": self.parameters.cpu().numpy(), **others}
+
+    @classmethod
+    def of_arrays(cls, arrays: Mapping[str, np.ndarray], device: torch.device) -> Found:
+        """Make one of what :meth:`arrays` gave."""
+        parameters = torch.from_numpy(arrays["parameters"]).to(device)
+        return cls(parameters, *(arrays[key.name].tolist() for key in fields(cls)[1:]))
+
     def save(self, path: Path) -> None:
         """Write it as arrays, exactly."""
-        arrays = {key: np.asarray(value) for key, value in vars(self).items() if key != "parameters"}
         with path.open("wb") as file:
-            np.savez(file, allow_pickle=False, parameters=self.parameters.cpu().numpy(), **arrays)
+            np.savez(file, allow_pickle=False, **self.arrays())
 
     @classmethod
     def load(cls, path: Path, device: torch.device) -> Found:
@@ -106,14 +118,72 @@ class Found:
         """
         try:
             with np.load(path, allow_pickle=False) as arrays:
-                parameters = torch.from_numpy(arrays["parameters"]).to(device)
-                return cls(parameters, *(arrays[key.name].tolist() for key in fields(cls)[1:]))
+                return cls.of_arrays(arrays, device)
         except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise made_anew(path, f"is broken ({error})", path.parent) from error
 
 
+class Checkpoint:
+    """Keeps a search that takes long, so that an interrupted one goes on where it was.
+
+    Args:
+        path: of the file, written whole or not at all.
+        urgent: tells whether to write at once, because the process is to end.
+        written: called whenever it was written.
+    """
+
+    SECONDS = 300.0
+    """How long a search may go on unkept."""
+
+    def __init__(self, path: Path, urgent: Callable[[], bool], written: Callable[[], object]) -> None:
+        self.path = path
+        self.urgent = urgent
+        self.written = written
+        self.last = monotonic()
+
+    def due(self) -> bool:
+        """Tell whether it is time to write."""
+        return self.urgent() or monotonic() - self.last > self.SECONDS
+
+    def write(self, active: Sequence[int], found: Found, state: _State) -> None:
+        """Keep which pairs are active, what was found of the others, and the state of the search."""
+        arrays = {f"found.{key}": np.asarray(value) for key, value in found.arrays().items()}
+        arrays |= {f"state.{key}": value for key, value in state.arrays().items()}
+        with whole(self.path) as temporary, temporary.open("wb") as file:
+            np.savez(file, allow_pickle=False, active=np.asarray(active, np.int64), **arrays)
+        self.last = monotonic()
+        self.written()
+
+    def read(self, start: Tensor, rate: float) -> tuple[list[int], Found, _State] | None:
+        """Read what was kept, ``None`` where nothing was.
+
+        Raises:
+            Refusal: if the file is broken.
+        """
+        if not self.path.is_file():
+            return None
+        try:
+            with np.load(self.path, allow_pickle=False) as file:
+                parts = {key: file[key] for key in file.files}
+            active = parts.pop("active").tolist()
+            of = {kind: {k.partition(".")[2]: v for k, v in parts.items() if k.startswith(kind)} for kind in FILED}
+            state = _State(start[active], rate)
+            state.restore(of["state"])
+            return active, Found.of_arrays(of["found"], start.device), state
+        except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise made_anew(self.path, f"is broken ({error})", self.path.parent) from error
+
+    def drop(self) -> None:
+        """Delete the file of a search that has ended."""
+        self.path.unlink(missing_ok=True)
+
+
 def minimise(
-    objective: Callable[[Sequence[int]], Evaluate], start: Tensor, effort: Effort, watch: Watch | None = None
+    objective: Callable[[Sequence[int]], Evaluate],
+    start: Tensor,
+    effort: Effort,
+    watch: Watch | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> Found:
     """Minimise the objective of every pair over its parameters.
 
@@ -123,11 +193,14 @@ def minimise(
         start: parameters ``(pairs, dims, *control)``.
         effort: how long and how fast.
         watch: sees how far the search has come.
+        checkpoint: where the search goes on from, and is kept.
     """
-    found = Found.nothing(start)
-    # of what diverged before nothing can be evaluated
-    active = start.flatten(1).isfinite().all(1).nonzero().flatten().tolist()
-    state = _State(start[active], effort.rate)
+    kept = checkpoint.read(start, effort.rate) if checkpoint else None
+    if kept is None:
+        # of what diverged before nothing can be evaluated
+        active = start.flatten(1).isfinite().all(1).nonzero().flatten().tolist()
+        kept = active, Found.nothing(start), _State(start[active], effort.rate)
+    active, found, state = kept
     while active:
         evaluate, ended = objective(active), None
         while ended is None:
@@ -135,12 +208,18 @@ def minimise(
             ended = state.take(seen, effort)
             if watch and state.evaluations % (WINDOW // 2) == 0:
                 watch(active, state.evaluations, seen)
+            if checkpoint and ended is None and checkpoint.due():
+                checkpoint.write(active, found, state)
         for place in ended.nonzero().flatten().tolist():
             state.record(found, active[place], place)
         left = (~ended).nonzero().flatten()
         active = [active[place] for place in left.tolist()]
         state.keep(left)
     return found
+
+
+KEPT = ("parameters", "momentum", "step", "first", "square", "strides", "products", "converged")
+FILED = ("found", "state")
 
 
 class _State:
@@ -164,6 +243,22 @@ class _State:
         """Displacements at the ends of the last two half windows."""
         self.at: tuple[Tensor, Evaluated]
         """Parameters of the last evaluation, and what it gave."""
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Give everything that decides how the search goes on, as arrays."""
+        tensors = {name: getattr(self, name).cpu().numpy() for name in KEPT}
+        shown = {f"shown{k}": displacement.cpu().numpy() for k, displacement in enumerate(self.shown)}
+        return {**tensors, **shown, "evaluations": np.asarray(self.evaluations)}
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Go on from what :meth:`arrays` gave."""
+        device = self.parameters.device
+        for name in KEPT:
+            tensor = torch.from_numpy(arrays[name])
+            setattr(self, name, tensor.to(device) if name in ("parameters", "momentum") else tensor)
+        shown = sorted(name for name in arrays if name.startswith("shown"))
+        self.shown = [torch.from_numpy(arrays[name]).to(device) for name in shown]
+        self.evaluations = int(arrays["evaluations"])
 
     def take(self, seen: Evaluated, effort: Effort) -> Tensor | None:
         """Make a step by what was seen; tell which pairs have ended, ``None`` where none has."""
