@@ -56,7 +56,7 @@ class Recipe:
         kernel: standard deviation of the Gaussian that smooths velocity or displacement, in the dataset's unit of
             length; ``None`` for one and a half times the smallest spacing.
         levels: how often control distance and kernel are halved, and one more.
-        rate: of the first steps, in distances between control points.
+        rate: of the first steps, in distances between the control points of the finest level.
         tolerance: change of a field in voxels below which it has converged.
         evaluations: most of a pair at the last level.
         batch: pairs at once.
@@ -139,11 +139,13 @@ class Optimiser:
     def _level(self, factor: float) -> Level:
         """Make the level whose kernel is ``factor`` times that of the finest one."""
         shape, spacing = self.shape, self.spacing
-        kernel = factor * (self.recipe.kernel or 1.5 * min(spacing))
+        finest = self.recipe.kernel or 1.5 * min(spacing)
+        kernel = factor * finest
         control = control_shape(shape, spacing, CONTROL * kernel)
         cells = [p * s for p, s in zip(pitch(shape, control), spacing, strict=True)]
         matrices = [gaussian(n, kernel / cell).to(self.device) for n, cell in zip(control, cells, strict=True)]
-        rate = self.recipe.rate * CONTROL * kernel / min(spacing)
+        # as long at every level: steps as long as coarse control points are apart throw pairs far off before they settle
+        rate = self.recipe.rate * CONTROL * finest / min(spacing)
         if factor == 1:
             return Level(control, matrices, Effort(rate, self.recipe.tolerance, self.recipe.evaluations))
         return Level(control, matrices, Effort(rate, factor * self.recipe.tolerance, COARSE))
