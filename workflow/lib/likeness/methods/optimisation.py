@@ -144,7 +144,7 @@ class Optimiser:
         control = control_shape(shape, spacing, CONTROL * kernel)
         cells = [p * s for p, s in zip(pitch(shape, control), spacing, strict=True)]
         matrices = [gaussian(n, kernel / cell).to(self.device) for n, cell in zip(control, cells, strict=True)]
-        # as long at every level: steps as long as coarse control points are apart throw pairs far off before they settle
+        # as long at every level: steps as long as coarse control points are apart throw pairs far off at first
         rate = self.recipe.rate * CONTROL * finest / min(spacing)
         if factor == 1:
             return Level(control, matrices, Effort(rate, self.recipe.tolerance, self.recipe.evaluations))
