@@ -387,7 +387,8 @@ def test_says_what_it_lacks_and_needs_nothing_else(name: str, dims: int) -> None
 @every_card
 def test_card_is_complete(name: str) -> None:
     card = losses.card(name)
-    assert set(card) - {"limits", "noise", "coarse"} == set(losses.KEYS)
+    assert set(card) - {"limits", "noise", "coarse", "oracle", "only_trained"} == set(losses.KEYS)
+    assert not card.get("only_trained", "").endswith(".")
     assert card["title"]
     assert card["formula"]
     assert "$" not in card["formula"]

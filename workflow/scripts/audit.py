@@ -61,7 +61,7 @@ def main(snakemake) -> None:
             .astype({"seed": "Int64"})
         )
         with whole(place) as path:
-            table[[*KEYS, "lam", *columns]].to_parquet(path, index=False)
+            table[[*KEYS, "lam", *columns]].to_csv(path, index=False, lineterminator="\n")
     took = watch.record(rule="audit", **run._asdict(), evaluation_ms=each, code=snakemake.params.code)
     write_json(snakemake.output.runtime, took)
 

@@ -16,7 +16,9 @@ TRACE = [*KEYS, "lam", "moving", "fixed", "evaluations", "objective", "score"]
 
 def gathered(paths: list[str], columns: list[str]) -> pd.DataFrame:
     """Read tables as one, which may have no rows."""
-    found = [table for table in map(pd.read_parquet, paths) if len(table)]
+    text = dict.fromkeys(("dataset", "method", "loss", "variant", "moving", "fixed", "start"), "str")
+    read = (pd.read_csv(path, dtype={**text, "seed": "Int64"}, float_precision="round_trip") for path in paths)
+    found = [table for table in read if len(table)]
     return pd.concat(found, ignore_index=True)[columns] if found else pd.DataFrame(columns=columns)
 
 
