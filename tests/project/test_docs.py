@@ -85,7 +85,7 @@ def test_the_readme_lists_every_builtin_dataset_and_marks_stress_tests() -> None
 
 def test_the_first_screen_says_what_it_is_shows_a_figure_and_the_two_commands() -> None:
     screen = "\n".join((ROOT / "README.md").read_text().splitlines()[:20])
-    for wanted in ("make figures", "make test", "![", "demonstration"):
+    for wanted in ("make figures", "make test", "![", "simulated"):
         assert wanted in screen
 
 
