@@ -4,27 +4,22 @@ from pathlib import Path
 
 import pandas as pd
 
-from likeness.results import KEYS, Run
+from likeness.results import ENDS, KEYS, STEPS, Run
 from likeness.runtime import gpus
 from likeness.runtime.atomic import whole, write_json
 from likeness.runtime.jobs import Stopwatch, logged
 
-ENDINGS = ["moving", "fixed", "start", "evaluations", "converged", "dissimilarity", "energy", "objective", "score"]
-TRACE = ["moving", "fixed", "evaluations", "objective", "score"]
-
 
 def reference(folders, dataset):
     """Give the fields of the run, of those in folders, that is best on validation pairs; None where none is."""
-    from likeness.data.store import LOWER_IS_BETTER
     from likeness.fields import Fields
-    from likeness.methods.audit import best
+    from likeness.methods.audit import best, cost
 
     judged = [(best(fields, dataset), fields) for fields in map(Fields.open, folders)]
     judged = [(search, fields) for search, fields in judged if search is not None]
     if not judged:
         return None
-    sign = 1 if dataset.primary in LOWER_IS_BETTER else -1
-    search, fields = min(judged, key=lambda one: sign * one[0].score)
+    search, fields = min(judged, key=lambda one: cost(one[0], dataset))
     return lambda moving, fixed: fields.read(search, moving, fixed)
 
 
@@ -52,8 +47,8 @@ def main(snakemake) -> None:
         endings, trace = audit.endings, audit.trace
         each = 1000 * audit.seconds / audit.followed if audit.followed else None
     for rows, columns, place in (
-        (endings, ENDINGS, snakemake.output.audit),
-        (trace, TRACE, snakemake.output.trace),
+        (endings, ENDS, snakemake.output.audit),
+        (trace, STEPS, snakemake.output.trace),
     ):
         table = (
             pd.DataFrame(rows, columns=columns)

@@ -24,6 +24,10 @@ TRACE = f"audits/{RUN}.trace.csv"
 PRETRAINED = "{dataset}/{extractor}/seed{seed}"
 """Paths relative to the folder of results; the braces are Snakemake's wildcards."""
 
+ENDS = ("moving", "fixed", "start", "evaluations", "converged", "dissimilarity", "energy", "objective", "score")
+STEPS = ("moving", "fixed", "evaluations", "objective", "score")
+"""Columns of :data:`AUDIT` and :data:`TRACE` after those that name a run and its λ."""
+
 
 class Run(NamedTuple):
     """The name of a run."""

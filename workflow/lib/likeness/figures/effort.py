@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +15,7 @@ from likeness.figures import style
 from likeness.figures.style import Entry
 from likeness.methods.kinds import Methods
 from likeness.results import KEYS
-from likeness.statistics.selection import primary_metric
+from likeness.statistics.selection import primary_unit
 
 CARD = {
     "order": 35,
@@ -28,8 +27,6 @@ that the study ran on. A pair that has converged keeps its score; a symbol marks
 of the transformation come first. Losses are compared where they have converged, never at equal effort.
 """,
 }
-
-ABREAST = 4
 
 
 @style.paper()
@@ -53,24 +50,14 @@ def draw(
         return style.nothing("No method of the study searches pair by pair.")
     shown, entries = style.panels(traces, datasets, methods), style.entries(traces, methods)
     took = runtime[runtime.rule == "audit"].groupby(["dataset", "method", "loss", "variant"]).evaluation_ms.mean() / 1e3
-    columns = min(ABREAST, math.ceil(len(shown) / math.ceil(len(shown) / ABREAST)))
-    rows = math.ceil(len(shown) / columns)
-    figure = Figure(figsize=(min(style.WIDTH, 1.5 + 2.4 * columns), 4.2 * rows + 0.6), layout="constrained")
-    grid = figure.subplots(2 * rows, columns, squeeze=False)
-    for place, axes in enumerate(grid.T.flatten()):
-        column, row = divmod(place, 2 * rows)
-        index = row // 2 * columns + column
-        if index >= len(shown):
-            axes.remove()
-            continue
-        panel = shown[index]
-        if row % 2 == 0:
-            panel.head(axes)
-        _lines(axes, panel.rows(traces), entries, took if row % 2 else None)
-        axes.set_xlabel("Seconds a pair" if row % 2 else "Evaluations a pair")
-        metric = primary_metric(panel.rows(metrics), panel.dataset)
-        unit = metrics.unit[(metrics.dataset == panel.dataset) & (metrics.metric == metric)].iloc[0]
-        axes.set_ylabel(f"Validation {style.metric(metric).label(unit, short=True)}")
+    figure, grid = style.pairs(len(shown), (2.4, 2.1), extra=0.6)
+    for panel, both in zip(shown, grid, strict=True):
+        panel.head(both[0])
+        metric, unit = primary_unit(metrics, panel.dataset)
+        for axes, spent, scale in zip(both, ("Evaluations", "Seconds"), (None, took), strict=True):
+            _lines(axes, panel.rows(traces), entries, scale)
+            axes.set_xlabel(f"{spent} a pair")
+            axes.set_ylabel(f"Validation {style.metric(metric).label(unit, short=True)}")
     style.legend(figure, entries)
     return figure
 

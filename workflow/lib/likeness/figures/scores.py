@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -43,7 +42,6 @@ and its surface distance is infinite.
 """,
 }
 
-ABREAST = 4
 FEW = 6
 """Below this many observations single points are shown instead of a box."""
 SECOND = ("dice", "dice_instance", "tre", "hd95")
@@ -70,25 +68,14 @@ def draw(
     shown, lines = style.panels(final, datasets, methods), style.lines(style.entries(final, methods))
     scores = observations(overall(final))
     overalls = summary[summary.label.isin({"mean", "all"})]
-    columns = min(ABREAST, math.ceil(len(shown) / math.ceil(len(shown) / ABREAST)))
-    rows = math.ceil(len(shown) / columns)
-    height = 0.19 * (len(lines) + 1) + 0.62
-    figure = Figure(figsize=(min(style.WIDTH, 1.5 + 2.6 * columns), 2 * rows * height + 0.35), layout="constrained")
-    grid = figure.subplots(2 * rows, columns, squeeze=False)
-    for place, axes in enumerate(grid.T.flatten()):
-        column, row = divmod(place, 2 * rows)
-        index = row // 2 * columns + column
-        if index >= len(shown):
-            axes.remove()
-            continue
-        panel = shown[index]
-        metric = _metrics_of(panel.rows(scores), panel.dataset)[row % 2]
-        if row % 2 == 0:
-            panel.head(axes, _size(panel.rows(scores)))
-        _panel(axes, panel, metric, scores, overalls, lines, named=column == 0)
-        for y, what in lines:
-            if isinstance(what, Entry) and what.rows(panel.rows(runs)).extractor_learning.eq(True).any():
-                axes.annotate("†", (1, y), xycoords=axes.get_yaxis_transform(), fontsize=style.SMALL, va="center")
+    figure, grid = style.pairs(len(shown), (2.6, style.line_height(lines)), extra=0.35)
+    for panel, (upper, lower) in zip(shown, grid, strict=True):
+        panel.head(upper, _size(panel.rows(scores)))
+        for axes, metric in zip((upper, lower), _metrics_of(panel.rows(scores), panel.dataset), strict=True):
+            _panel(axes, panel, metric, scores, overalls, lines)
+            for y, what in lines:
+                if isinstance(what, Entry) and what.rows(panel.rows(runs)).extractor_learning.eq(True).any():
+                    axes.annotate("†", (1, y), xycoords=axes.get_yaxis_transform(), fontsize=style.SMALL, va="center")
     _legend(figure)
     return figure
 
@@ -112,7 +99,6 @@ def _panel(
     scores: pd.DataFrame,
     summary: pd.DataFrame,
     lines: Sequence[style.Line],
-    named: bool,
 ) -> None:
     rows = panel.rows(scores)
     rows = rows[rows.metric == metric]
@@ -122,7 +108,7 @@ def _panel(
     for y, what in lines:
         if isinstance(what, Entry):
             _line(axes, y, what, what.rows(rows).value.to_numpy(), what.rows(means))
-    style.separate(axes, lines, named)
+    style.separate(axes, lines)
     unit = rows.unit.iloc[0] if len(rows) else "1"
     axes.set_xlabel(style.metric(metric).label(unit))
 

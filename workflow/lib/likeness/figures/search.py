@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,9 +13,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from likeness.figures import style
-from likeness.figures.style import Entry, Panel
+from likeness.figures.style import Entry
 from likeness.methods.kinds import Methods
-from likeness.statistics.selection import primary_metric
+from likeness.statistics.selection import primary_unit
 from likeness.statistics.verdicts import REFERENCES, VERDICTS
 
 CARD = {
@@ -37,7 +36,6 @@ field, the search ends at a better score and a higher objective; no search can h
 }
 
 COLOURS = {"sound": "#D8DEE6", "search failed": "#DDAA33", "loss wrong": "#BB5566"}
-ABREAST = 4
 
 
 @style.paper()
@@ -55,30 +53,21 @@ def draw(
     if not len(audit):
         return style.nothing("No method of the study searches pair by pair.")
     shown, lines = style.panels(audit, datasets, methods), style.lines(style.entries(audit, methods))
-    columns = min(ABREAST, math.ceil(len(shown) / math.ceil(len(shown) / ABREAST)))
-    rows = math.ceil(len(shown) / columns)
-    height = 0.19 * (len(lines) + 1) + 0.62
-    figure = Figure(figsize=(min(style.WIDTH, 1.5 + 2.6 * columns), 2 * rows * height + 0.35), layout="constrained")
-    grid = figure.subplots(2 * rows, columns, squeeze=False)
-    for place, axes in enumerate(grid.T.flatten()):
-        column, row = divmod(place, 2 * rows)
-        index = row // 2 * columns + column
-        if index >= len(shown):
-            axes.remove()
-            continue
-        panel = shown[index]
+    figure, grid = style.pairs(len(shown), (2.6, style.line_height(lines)), extra=0.35)
+    for panel, (upper, lower) in zip(shown, grid, strict=True):
         found = panel.rows(audit)
-        style.separate(axes, lines, named=column == 0)
-        if row % 2 == 0:
-            panel.head(axes, f"{found[['moving', 'fixed']].drop_duplicates().shape[0]} validation pairs")
-            _ends(axes, panel, found, metrics, lines)
-        else:
-            _shares(axes, found, lines)
-    figure.legend(handles=_keys(audit), loc="outside lower center", ncols=4 if columns > 2 else 2)
+        panel.head(upper, f"{found[['moving', 'fixed']].drop_duplicates().shape[0]} validation pairs")
+        for axes in (upper, lower):
+            style.separate(axes, lines)
+        _ends(upper, found, lines)
+        metric, unit = primary_unit(metrics, panel.dataset)
+        upper.set_xlabel(style.metric(metric).label(unit))
+        _shares(lower, found, lines)
+    figure.legend(handles=_keys(audit), loc="outside lower center", ncols=4 if len(shown) > 2 else 2)
     return figure
 
 
-def _ends(axes: Axes, panel: Panel, found: pd.DataFrame, metrics: pd.DataFrame, lines: Sequence[style.Line]) -> None:
+def _ends(axes: Axes, found: pd.DataFrame, lines: Sequence[style.Line]) -> None:
     axes.axvline(found.score[found.start == "identity"].mean(), color=style.MUTED, linewidth=0.9, linestyle=(0, (4, 2)))
     for y, what in lines:
         if not isinstance(what, Entry):
@@ -94,9 +83,6 @@ def _ends(axes: Axes, panel: Panel, found: pd.DataFrame, metrics: pd.DataFrame, 
         axes.plot(means["path"], y, marker="o", markersize=4, color=what.colour, zorder=4)
         ring: dict[str, Any] = {"markerfacecolor": "white", "markeredgecolor": what.colour, "markeredgewidth": 1.1}
         axes.plot(reference, y, marker="o", markersize=5, **ring, zorder=3)
-    metric = primary_metric(panel.rows(metrics), panel.dataset)
-    units = metrics.unit[(metrics.dataset == panel.dataset) & (metrics.metric == metric)]
-    axes.set_xlabel(style.metric(metric).label(units.iloc[0]))
 
 
 def _shares(axes: Axes, found: pd.DataFrame, lines: Sequence[style.Line]) -> None:

@@ -234,8 +234,13 @@ def lines(entries: Sequence[Entry]) -> list[Line]:
     return found
 
 
-def separate(axes: Axes, lines: Sequence[Line], named: bool) -> None:
-    """Give every line its place in a panel, with a rule above each group; where ``named``, write what they are."""
+def line_height(lines: Sequence[Line]) -> float:
+    """Give the height of a panel with lines, in inches."""
+    return 0.19 * (len(lines) + 1) + 0.62
+
+
+def separate(axes: Axes, lines: Sequence[Line]) -> None:
+    """Give every line its place in a panel, with a rule above each group; in the first column, write what they are."""
     for y, what in lines:
         if y and not isinstance(what, Entry):
             axes.axhline(y - 0.5, color=FAINT, linewidth=0.6)
@@ -243,7 +248,8 @@ def separate(axes: Axes, lines: Sequence[Line], named: bool) -> None:
     axes.grid(axis="y", visible=False)
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
-    shown = lines if named else []
+    place = axes.get_subplotspec()
+    shown = lines if place is not None and place.is_first_col() else []
     axes.set_yticks([y for y, _ in shown], [w.title if isinstance(w, Entry) else w for _, w in shown])
     for label, (_, what) in zip(axes.get_yticklabels(), shown, strict=True):
         if not isinstance(what, Entry):
@@ -318,6 +324,26 @@ def grid(count: int, panel: tuple[float, float], extra: float = 0.0) -> tuple[Fi
     for unused in axes[count:]:
         unused.remove()
     return figure, axes[:count]
+
+
+def pairs(count: int, panel: tuple[float, float], extra: float) -> tuple[Figure, list[tuple[Axes, Axes]]]:
+    """Make a figure with ``count`` pairs of panels, one below the other, at most four pairs abreast.
+
+    Args:
+        count: of the pairs.
+        panel: inches of one panel, width and height.
+        extra: inches of height for what stands outside the panels.
+    """
+    columns = min(4, math.ceil(count / math.ceil(count / 4)))
+    rows = math.ceil(count / columns)
+    size = (min(WIDTH, 1.5 + panel[0] * columns), 2 * rows * panel[1] + extra)
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(2 * rows, columns, squeeze=False)
+    places = [(axes[2 * row, column], axes[2 * row + 1, column]) for row in range(rows) for column in range(columns)]
+    for unused in places[count:]:
+        for one in unused:
+            one.remove()
+    return figure, places[:count]
 
 
 def nothing(why: str) -> Figure:

@@ -43,8 +43,13 @@ from likeness.methods.search import Evaluated, Found
 def best(fields: Fields, dataset: Dataset) -> Search | None:
     """Give the search of the λ that is best on validation, ``None`` where none was judged."""
     judged = [search for search in fields.searches if not search.empty and search.score is not None]
-    lower = dataset.primary in LOWER_IS_BETTER
-    return min(judged, key=lambda search: (search.score or 0.0) * (1 if lower else -1), default=None)
+    return min(judged, key=lambda search: cost(search, dataset), default=None)
+
+
+def cost(search: Search, dataset: Dataset) -> float:
+    """Give the score of a search that was judged, with the sign that makes lower better."""
+    assert search.score is not None
+    return search.score if dataset.primary in LOWER_IS_BETTER else -search.score
 
 
 Reference = Callable[[str, str], np.ndarray | None]

@@ -219,7 +219,9 @@ def minimise(
 
 
 KEPT = ("parameters", "momentum", "step", "first", "square", "strides", "products", "converged")
+"""The tensors of a state that decide how a search goes on."""
 FILED = ("found", "state")
+"""What a checkpoint has, the first part of the names of its arrays."""
 
 
 class _State:

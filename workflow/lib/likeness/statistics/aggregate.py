@@ -129,5 +129,5 @@ def write_csv(table: pd.DataFrame, path: str | Path) -> None:
 
 def read_csv(path: str | Path) -> pd.DataFrame:
     """Read a table that :func:`write_csv` wrote; what does not apply is null, as in the metrics table."""
-    text = [*COMPARED, "supervision", "metric", "label", "unit", "a", "b", "note"]
-    return pd.read_csv(path, dtype=dict.fromkeys(text, "str"))
+    text = [*COMPARED, "supervision", "metric", "label", "unit", "a", "b", "note", "moving", "fixed", "start"]
+    return pd.read_csv(path, dtype={**dict.fromkeys(text, "str"), "seed": "Int64"})

@@ -21,6 +21,12 @@ def primary_metric(metrics: pd.DataFrame, dataset: str) -> str:
     return next((name for name in PRIMARY if name in known), PRIMARY[0])
 
 
+def primary_unit(metrics: pd.DataFrame, dataset: str) -> tuple[str, str]:
+    """Name the score that decides on a dataset, and its unit."""
+    name = primary_metric(metrics, dataset)
+    return name, metrics.unit[(metrics.dataset == dataset) & (metrics.metric == name)].iloc[0]
+
+
 def candidates(metrics: pd.DataFrame, methods: Methods, max_folding: float = MAX_FOLDING) -> pd.DataFrame:
     """Judge every λ of every run on validation.
 
