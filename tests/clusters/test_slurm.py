@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import signal
 import subprocess
 import time
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from one_node_slurm import Slurm, one_node
+from likeness.results import log
 from project import Needs, Smoke, command, copy_project, environment, files, leftover, planned, same_everywhere
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
@@ -57,23 +60,50 @@ def id_of(slurm: Slurm, run: str) -> str:
     return found[0]["JobId"]
 
 
-def kill(slurm: Slurm, run: str) -> None:
+def hold(results: Path, run: str) -> list[int]:
+    """Stop the process of a training where it is; the processes that have its log open are its own.
+
+    Slurm takes up to seconds to pass on a signal, in which so short a training would end.
+    """
+    kept = (results / log("train", run)).resolve()
+    held = [int(fd.parts[2]) for fd in Path("/proc").glob("[0-9]*/fd/*") if target(fd) == str(kept)]
+    for process in held:
+        os.kill(process, signal.SIGSTOP)
+    return held
+
+
+def target(link: Path) -> str:
+    """Read where a link leads; processes end while one looks."""
+    try:
+        return os.readlink(link)
+    except OSError:
+        return ""
+
+
+def kill(slurm: Slurm, run: str, held: list[int]) -> None:
     """Do to a training what a failing machine does."""
     slurm("scancel", "--signal=KILL", id_of(slurm, run))
 
 
-def tell_to_stop(slurm: Slurm, run: str) -> None:
+def tell_to_stop(slurm: Slurm, run: str, held: list[int]) -> None:
     """Do to a training what Slurm does at the end of its time, and before it preempts where there is time of grace."""
     slurm("scancel", "--signal=TERM", id_of(slurm, run))
+    # a process that is held gets to know of the signal when it may go on
+    while not all(told(process) for process in held):
+        time.sleep(0.05)
+    for process in held:
+        os.kill(process, signal.SIGCONT)
 
 
-def preempt(slurm: Slurm, run: str) -> None:
-    """Take the machine from a training and whatever else runs.
+def told(process: int) -> bool:
+    """Tell whether SIGTERM waits for a process."""
+    status = Path(f"/proc/{process}/status").read_text()
+    pending = [int(line.split()[1], 16) for line in status.splitlines() if line.startswith(("SigPnd", "ShdPnd"))]
+    return any(mask >> (signal.SIGTERM - 1) & 1 for mask in pending)
 
-    Slurm takes seconds to do so, in which so short a training would end; it is held meanwhile. Slurm lets it go on with
-    the signal to stop.
-    """
-    slurm("scancel", "--signal=STOP", id_of(slurm, run))
+
+def preempt(slurm: Slurm, run: str, held: list[int]) -> None:
+    """Take the machine from a training and whatever else runs; Slurm lets it go on with the signal to stop."""
     slurm("sbatch", "--partition=urgent", "--exclusive", "--output=/dev/null", "--wrap=sleep 1")
 
 
@@ -82,8 +112,11 @@ def disturb(slurm: Slurm, results: Path, study: subprocess.Popen[bytes], seconds
     harms = {KILLED: kill, TOLD_TO_STOP: tell_to_stop, PREEMPTED: preempt}
     end = time.monotonic() + seconds
     while study.poll() is None and time.monotonic() < end:
-        for run in [run for run in harms if training(results, run)]:
-            harms.pop(run)(slurm, run)
+        held = {run: hold(results, run) for run in harms if training(results, run)}
+        for run, processes in held.items():
+            assert processes, f"{run}: the training was over before it could be held"
+            assert training(results, run), f"{run}: the training was over before it could be held"
+            harms.pop(run)(slurm, run, processes)
         time.sleep(0.05)
     assert not harms
 
