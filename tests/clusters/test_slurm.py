@@ -14,8 +14,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from one_node_slurm import Slurm, one_node
-from likeness.results import log
 from project import Needs, Smoke, command, copy_project, environment, files, leftover, planned, same_everywhere
+
+from likeness.results import log
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
@@ -75,24 +76,27 @@ def hold(results: Path, run: str) -> list[int]:
 def target(link: Path) -> str:
     """Read where a link leads; processes end while one looks."""
     try:
-        return os.readlink(link)
+        return str(link.readlink())
     except OSError:
         return ""
 
 
-def kill(slurm: Slurm, run: str, held: list[int]) -> None:
-    """Do to a training what a failing machine does."""
-    slurm("scancel", "--signal=KILL", id_of(slurm, run))
-
-
-def tell_to_stop(slurm: Slurm, run: str, held: list[int]) -> None:
-    """Do to a training what Slurm does at the end of its time, and before it preempts where there is time of grace."""
-    slurm("scancel", "--signal=TERM", id_of(slurm, run))
-    # a process that is held gets to know of the signal when it may go on
-    while not all(told(process) for process in held):
-        time.sleep(0.05)
-    for process in held:
-        os.kill(process, signal.SIGCONT)
+def harm(slurm: Slurm, run: str, held: list[int]) -> None:
+    """Do to a training what befalls it."""
+    if run == KILLED:
+        # like a failing machine
+        slurm("scancel", "--signal=KILL", id_of(slurm, run))
+    elif run == TOLD_TO_STOP:
+        # like Slurm at the end of its time, and before it preempts where there is time of grace
+        slurm("scancel", "--signal=TERM", id_of(slurm, run))
+        # a process that is held gets to know of the signal when it may go on
+        while not all(told(process) for process in held):
+            time.sleep(0.05)
+        for process in held:
+            os.kill(process, signal.SIGCONT)
+    else:
+        # takes the machine from it and whatever else runs; Slurm lets it go on with the signal to stop
+        slurm("sbatch", "--partition=urgent", "--exclusive", "--output=/dev/null", "--wrap=sleep 1")
 
 
 def told(process: int) -> bool:
@@ -102,21 +106,17 @@ def told(process: int) -> bool:
     return any(mask >> (signal.SIGTERM - 1) & 1 for mask in pending)
 
 
-def preempt(slurm: Slurm, run: str, held: list[int]) -> None:
-    """Take the machine from a training and whatever else runs; Slurm lets it go on with the signal to stop."""
-    slurm("sbatch", "--partition=urgent", "--exclusive", "--output=/dev/null", "--wrap=sleep 1")
-
-
 def disturb(slurm: Slurm, results: Path, study: subprocess.Popen[bytes], seconds: float = 1500) -> None:
     """Wait for the end of a study; meanwhile do harm to three trainings, as soon as they could go on after it."""
-    harms = {KILLED: kill, TOLD_TO_STOP: tell_to_stop, PREEMPTED: preempt}
+    harms = {KILLED, TOLD_TO_STOP, PREEMPTED}
     end = time.monotonic() + seconds
     while study.poll() is None and time.monotonic() < end:
         held = {run: hold(results, run) for run in harms if training(results, run)}
         for run, processes in held.items():
             assert processes, f"{run}: the training was over before it could be held"
             assert training(results, run), f"{run}: the training was over before it could be held"
-            harms.pop(run)(slurm, run, processes)
+            harm(slurm, run, processes)
+            harms.remove(run)
         time.sleep(0.05)
     assert not harms
 
