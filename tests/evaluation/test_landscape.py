@@ -19,20 +19,23 @@ from likeness.data.preparation import prepare
 from likeness.data.store import Dataset
 from likeness.evaluation.landscape import COLUMNS as ROW
 from likeness.evaluation.landscape import (
+    GRID,
     SAME_IMAGE,
     SAME_SUBJECT,
     TRANSFORMS,
     TRUE_FIELD,
+    VOXELS,
     Directions,
     Sampling,
     gold_standards,
     probe,
 )
 from likeness.losses.base import Registration, SimilarityLoss
-from likeness.planning.forecast import KINDS
+from likeness.planning.forecast import KINDS, SHIFTS
 from likeness.statistics.landscape import (
     COLUMNS,
     accuracy,
+    attraction,
     capture_range,
     distinctiveness,
     measure,
@@ -130,11 +133,16 @@ def test_values_that_are_not_finite_are_refused(value: float) -> None:
 
 
 def table(values: np.ndarray, loss: str = "mse", reach: float = 2.0) -> pd.DataFrame:
-    """Give profiles ``(pairs, kinds, lines, points)`` as the table of a study."""
+    """Give profiles ``(pairs, kinds, lines, points)`` as the table of a study; the grid does not pull."""
     distances = np.linspace(-reach, reach, values.shape[-1])
     rows = [
         ("a", loss, "default", TRUE_FIELD, f"pair{p}", f"kind{k}", n, distances[m], values[p, k, n, m], "mm")
         for p, k, n, m in np.ndindex(*values.shape)
+    ]
+    rows += [
+        ("a", loss, "default", TRUE_FIELD, f"pair{p}", GRID, 0, half / 2, 0.0, "mm")
+        for p in range(len(values))
+        for half in range(-2 * VOXELS, 2 * VOXELS + 1)
     ]
     columns = ["dataset", "loss", "variant", "gold", "pair", "transform", "line", "distance", "value", "unit"]
     return pd.DataFrame(rows, columns=columns)
@@ -230,6 +238,7 @@ def test_a_rotation_keeps_distances_between_points(shape: tuple[int, ...]) -> No
 
 def test_there_are_as_many_kinds_of_lines_as_the_forecast_reckons_with() -> None:
     assert len(TRANSFORMS) == KINDS
+    assert 4 * VOXELS + 1 == SHIFTS
 
 
 def test_the_truth_of_simulated_pairs_is_their_true_field(simulated: Dataset) -> None:
@@ -278,10 +287,38 @@ def profiles(dataset: Dataset, loss: SimilarityLoss, sampling: Sampling = SAMPLI
     return pd.DataFrame([{**who, **row} for row in probe(dataset, loss, sampling, seed=1)])
 
 
+@given(st.lists(st.floats(-3, 3), min_size=4, max_size=4), st.floats(-1, 1), st.floats(0.1, 10))
+def test_the_pull_of_the_grid_is_what_stands_out_between_voxels(cubic: list[float], bump: float, spread: float) -> None:
+    """Of two axes, on one of which nothing does."""
+    shifts = np.arange(-VOXELS, VOXELS + 0.5, 0.5)
+    smooth = np.polynomial.Polynomial(cubic)(shifts)
+    between = bump * (shifts % 1 > 0)
+    assert attraction(np.stack([smooth, smooth + between]), spread) == pytest.approx(bump / 2 / spread, abs=1e-9)
+
+
+def test_a_loss_that_cannot_bear_smoothing_is_attracted_and_one_that_likes_it_repelled(tmp_path: Path) -> None:
+    """Half-way between voxels the moving image is smoother: its noise differs less from the fixed one's."""
+    dataset = prepared(tmp_path)
+
+    class Rough(SimilarityLoss):
+        def forward(self, pair: Registration) -> Tensor:
+            return -pair.moved.diff(dim=-1).square().flatten(1).mean(1)
+
+    class Smooth(Rough):
+        def forward(self, pair: Registration) -> Tensor:
+            return -super().forward(pair)
+
+    found = [measure(profiles(dataset, loss())).attraction.iloc[-1] for loss in (Rough, Smooth)]
+    assert found[0] > 0.01
+    assert found[1] == pytest.approx(-found[0])
+
+
 @pytest.mark.parametrize("dims", [2, 3])
 def test_squared_differences_find_the_identity(tmp_path: Path, dims: int) -> None:
     found = profiles(prepared(tmp_path, dims), losses.build("mse"))
-    assert len(found) == 2 * 4 * 2 * 9
+    shifted = found["transform"] == GRID
+    assert (~shifted).sum() == 2 * 4 * 2 * 9
+    assert shifted.sum() == 2 * dims * SHIFTS
     measured = measure(found).set_index("transform")
     assert list(measured.index) == [*TRANSFORMS, "all"]
     assert (measured.accuracy == 0).all()
@@ -302,7 +339,8 @@ def test_every_loss_has_profiles(complete: dict[int, Dataset], name: str, dims: 
     wanted = losses.card(name)["extractor"]
     loss = losses.build(name, **({} if wanted is None else {"extractor": extractors.tiny(wanted, dims)}))
     found = measure(profiles(complete[dims], loss, Sampling(pairs=1, lines=1, steps=1, extent=0.2)))
-    assert found.notna().all(axis=None)
+    assert found.drop(columns="attraction").notna().all(axis=None)
+    assert found.attraction.notna().tolist() == [False] * 4 + [True]
 
 
 @pytest.mark.parametrize("needs", [["mask"], ["mask", "label"]])
@@ -321,7 +359,9 @@ class Noisy(SimilarityLoss):
 
 
 def test_a_loss_draws_the_same_noise_everywhere_on_a_line(real: Dataset) -> None:
-    assert np.ptp(profiles(real, Noisy()).value) == 0
+    found = profiles(real, Noisy())
+    assert np.ptp(found.value) == 0
+    assert measure(found).attraction.iloc[-1] == 0
 
 
 def test_all_losses_are_seen_along_the_same_lines(real: Dataset) -> None:

@@ -212,6 +212,10 @@ def profiles(study: Study) -> pd.DataFrame:
                     rows.append(
                         (made.name, loss, variant, "true field", pair, kind, line, 2.5 * step, value, made.unit)
                     )
+            for pair, axis, half in product(("a>b", "c>d"), range(2), range(-6, 7)):
+                value = 0.1 * abs(half) + 0.02 * (place - 3) * (half % 2)
+                who = (made.name, loss, variant, "true field", pair, "grid", axis)
+                rows.append((*who, half / 2, value, made.unit))
     return pd.DataFrame(rows, columns=PROFILES)
 
 

@@ -35,6 +35,7 @@ rule prepare:
         folder=raw_folder,
         seed=lambda wc: STUDY.config["datasets"][wc.dataset]["seed"],
         most=lambda wc: STUDY.config["datasets"][wc.dataset]["pairs"],
+        presmoothing=lambda wc: STUDY.config["datasets"][wc.dataset]["presmoothing"],
         images=image_states,
         # the schema says them, which is no code
         defaults=layout.defaults(),

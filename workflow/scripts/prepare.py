@@ -6,4 +6,5 @@ from likeness.runtime.jobs import logged
 if __name__ == "__main__":
     with logged(snakemake.log[0]):
         given = snakemake.params
-        prepare(given.folder, snakemake.output.dataset, given.seed, snakemake.wildcards.dataset, given.most)
+        name, output = snakemake.wildcards.dataset, snakemake.output.dataset
+        prepare(given.folder, output, given.seed, name, given.most, given.presmoothing)

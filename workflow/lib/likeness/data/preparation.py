@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import yaml
+from scipy.ndimage import gaussian_filter
 
 from likeness.data import contents, layout, pairs
 from likeness.data.contents import Limits
@@ -23,6 +24,7 @@ def prepare(
     seed: int = 0,
     name: str | None = None,
     most: Mapping[str, int] = MappingProxyType({}),
+    presmoothing: float = 0.0,
 ) -> None:
     """Write the prepared form of a raw dataset: whole or not at all, the same bytes for the same input.
 
@@ -32,6 +34,8 @@ def prepare(
         seed: decides which pairs remain where the dataset has more than its ``max_pairs``, or the study takes fewer.
         name: what the study calls the dataset; by default the name that it gives itself.
         most: pairs by split that the study takes; all of them if it does not say.
+        presmoothing: standard deviation, in the unit of the spacing, of the Gaussian that smooths every image, so that
+            interpolation, which smooths too, makes less of a difference.
 
     Raises:
         DatasetError: if the raw dataset is refused.
@@ -47,9 +51,10 @@ def prepare(
             first = first or sample
             contents.check_alike(raw, first, sample)
             low, high = shared.get(id) or contents.limits(raw, sample)
-            has |= _write_sample(part / "images" / f"{id}.npz", sample, low, high)
+            sigma = [presmoothing / size for size in raw.meta["spacing"]]
+            has |= _write_sample(part / "images" / f"{id}.npz", sample, low, high, sigma)
         assert first is not None  # a dataset without images has been refused
-        _write_tables(raw, part, first.image.shape, has, name)
+        _write_tables(raw, part, first.image.shape, has, name, presmoothing)
         drawn = pairs.complete(raw.images, raw.pairs, raw.meta["pairs"], seed, most)
         drawn.to_csv(part / "pairs.csv", index=False, lineterminator="\n")
 
@@ -67,19 +72,23 @@ def _shared_limits(raw: RawDataset) -> dict[str, Limits]:
     return shared
 
 
-def _write_sample(path: Path, sample: Sample, low: float, high: float) -> set[str]:
-    """Write one archive and tell which parts are in it."""
+def _write_sample(path: Path, sample: Sample, low: float, high: float, sigma: Sequence[float]) -> set[str]:
+    """Write one archive, its image smoothed by so many voxels, and tell which parts are in it."""
     parts: dict[str, Any] = {part: getattr(sample, part) for part in PARTS if getattr(sample, part) is not None}
-    parts["image"] = np.clip((sample.image - np.float32(low)) / np.float32(high - low), 0, 1)
+    image = np.clip((sample.image - np.float32(low)) / np.float32(high - low), 0, 1)
+    parts["image"] = gaussian_filter(image, sigma, mode="nearest") if any(sigma) else image
     np.savez(path, allow_pickle=False, **{part: array.astype(PARTS[part]) for part, array in parts.items()})
     return set(parts)
 
 
-def _write_tables(raw: RawDataset, part: Path, shape: tuple[int, ...], has: set[str], name: str | None) -> None:
+def _write_tables(
+    raw: RawDataset, part: Path, shape: tuple[int, ...], has: set[str], name: str | None, presmoothing: float
+) -> None:
     meta = {
         **raw.meta,
         "name": name or raw.meta["name"],
         "shape": list(shape),
+        "presmoothing": presmoothing,
         "has": [name for name in PARTS if name in has],
         "axes": "xyz" if raw.images.image.iloc[0].lower().endswith((".nii", ".nii.gz")) else "ij",
     }

@@ -16,7 +16,7 @@ from matplotlib.patches import Rectangle
 
 from likeness.figures import style
 from likeness.figures.style import Entry
-from likeness.statistics.landscape import ALL, block, scaled
+from likeness.statistics.landscape import ALL, GRID, block, scaled
 
 CARD = {
     "order": 60,
@@ -26,13 +26,16 @@ CARD = {
 registration of test pairs, moved away from it by translations, rotations, scalings and smooth random deformations.
 The axis is the mean end-point error over the content of the image, its sign the side; values are scaled to [0, 1]
 over all lines of a pair and kind, and averaged over lines and pairs. Below: five measures of all lines of a dataset,
-after Škerl et al. 2006 (doi:10.1109/TMI.2006.874963); the darkest cell of a column is the best.
+after Škerl et al. 2006 (doi:10.1109/TMI.2006.874963), and the pull of the grid; the darkest cell of a column is the
+best.
 
 *Accuracy*: root mean square distance of the lowest point of each line from the gold standard. *Capture range*: the
 shortest distance from a lowest point to the nearest crest of its line, beyond which descent leads elsewhere; ≥: no
 line has a crest so near. *Distinctiveness*: mean slope beside the lowest point, in % of the range of values. *Further
 minima*: local ones, per line. *Risk* of non-convergence: how much a line falls on the way out, in % of the range of
-values, per distance. By kind of line they are in ``results/tables/landscape.csv``.
+values, per distance. *Grid*: how much higher the loss is where the moving image is shifted by half voxels, and
+interpolation smooths it, than a smooth course through whole ones would have it, in % of the range of values; positive:
+the grid attracts, negative: it repels. By kind of line they are in ``results/tables/landscape.csv``.
 
 *Gold standard*. true field: of a simulated pair, u. same subject: two kinds of images of one subject with one and the
 same label map. same image: the fixed image and itself with a little noise, where the dataset has no truth between
@@ -52,8 +55,9 @@ MEASURES: dict[str, tuple[str, str, float]] = {
     "distinctiveness": ("Distinctiveness (%/{unit}) ↑", "higher", 100),
     "minima": ("Further minima ↓", "lower", 1),
     "risk": ("Risk (%/{unit}) ↓", "lower", 100),
+    "attraction": ("Grid (%) → 0", "zero", 100),
 }
-"""How a measure is headed, what is better, and by what it is multiplied."""
+"""How a measure is headed, what is better (``"zero"``: what is nearer to it), and by what it is multiplied."""
 ABREAST = 4
 """So many datasets stand side by side in the table of measures."""
 SHADES = LinearSegmentedColormap.from_list("shades", ["#ffffff", "#9fd0c4"])
@@ -76,6 +80,7 @@ def draw(profiles: pd.DataFrame, measures: pd.DataFrame, datasets: Mapping[str, 
         measures: what that function made of them.
         datasets: name → content of ``dataset.yaml``, in the order of the study.
     """
+    profiles = profiles[profiles["transform"] != GRID]
     shown = [name for name in datasets if name in set(measures.dataset)]
     entries = style.entries(measures)
     if not shown:
@@ -170,8 +175,7 @@ def _name(axes: Axes, entry: Entry, y: float) -> None:
 
 
 def _column(axes: Axes, x: float, entries: Sequence[Entry], rows: pd.DataFrame, better: str) -> None:
-    known = rows.shown[np.isfinite(rows.shown)]
-    low, high = (known.min(), known.max()) if len(known) else (0.0, 0.0)
+    goodness = _goodness(rows.shown, better)
     for place, entry in enumerate(entries):
         found = entry.rows(rows)
         said, muted = "n/a", True
@@ -180,8 +184,7 @@ def _column(axes: Axes, x: float, entries: Sequence[Entry], rows: pd.DataFrame, 
             muted = not math.isfinite(value)
             said = "–" if muted else short(value)
             if not muted:
-                goodness = 1.0 if high == low else (value - low) / (high - low)
-                shade = SHADES(goodness if better == "higher" or high == low else 1 - goodness)
+                shade = SHADES(float(goodness[found.index[0]]))
                 axes.add_patch(Rectangle((x, place), 1, 1, facecolor=shade, edgecolor="white", linewidth=0.8))
                 # a crest that no line reached is farther away
                 said = f"≥{said}" if reach is not None and value >= reach else said
@@ -189,10 +192,20 @@ def _column(axes: Axes, x: float, entries: Sequence[Entry], rows: pd.DataFrame, 
         axes.text(x + 0.5, place + 0.54, said, ha="center", va="center", fontsize=style.SMALL, color=colour)
 
 
+def _goodness(values: pd.Series, better: str) -> pd.Series:
+    """Give where each value lies between the worst, 0, and the best, 1, of those that are finite."""
+    good = values if better == "higher" else -values.abs()
+    known = good[np.isfinite(values)]
+    spread = known.max() - known.min() if len(known) else 0.0
+    return (good - known.min()) / spread if spread > 0 else values * 0 + 1.0
+
+
 def short(value: float) -> str:
-    """Write a number that is not negative in at most four characters, if it is below ten thousand."""
+    """Write a number in at most four characters and a sign, if it is below ten thousand."""
     if value == 0:
         return "0"
+    if value < 0:
+        return "0" if value > -0.005 else f"−{short(-value)}"
     if value < 0.005:
         return "<.01"
     return f"{value:.2f}"[1:] if value < 0.095 else f"{value:.1f}" if value < 9.95 else f"{value:.0f}"

@@ -159,7 +159,12 @@ def mind_slabs(image: Tensor, radius: int, dilation: int) -> Iterator[Tensor]:
 
 @full_precision
 def mind_difference(
-    moved: Tensor, fixed: Tensor, radius: int, dilation: int, described: Iterable[Tensor] | None = None
+    moved: Tensor,
+    fixed: Tensor,
+    radius: int,
+    dilation: int,
+    described: Iterable[Tensor] | None = None,
+    share: Tensor | None = None,
 ) -> Tensor:
     """Mean squared difference of the self-similarity context descriptors of the images of each pair.
 
@@ -171,9 +176,10 @@ def mind_difference(
         radius: see :func:`mind_ssc`.
         dilation: see :func:`mind_ssc`.
         described: what :func:`mind_slabs` gives for ``fixed``, if that is there already.
+        share: what each voxel counts, ``(batch, 1, *spatial)``, 1 on average; by default all alike.
 
     Returns:
-        ``(batch,)`` in [0, 1]; once differentiable in ``moved``.
+        ``(batch,)`` in [0, 1]; once differentiable in ``moved`` and ``share``.
 
     Raises:
         ValueError: if shapes differ, or an image has more than one channel or is neither 2D nor 3D.
@@ -181,7 +187,7 @@ def mind_difference(
     _check_grey("mind_difference", moved, fixed)
     offsets = _offsets(moved.shape[2:], radius, dilation)
     described = mind_slabs(fixed.detach(), radius, dilation) if described is None else described
-    return _DescriptorDifference.apply(_extended(moved, radius, dilation), described, offsets, 2 * radius + 1)
+    return _DescriptorDifference.apply(_extended(moved, radius, dilation), described, offsets, 2 * radius + 1, share)
 
 
 def _check_grey(function: str, moved: Tensor, fixed: Tensor) -> None:
@@ -198,29 +204,40 @@ class _DescriptorDifference(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, moved: Tensor, others: Iterable[Tensor], offsets: list[_Offset], window: int) -> Tensor:
+    def forward(
+        ctx: Any,
+        moved: Tensor,
+        others: Iterable[Tensor],
+        offsets: list[_Offset],
+        window: int,
+        share: Tensor | None,
+    ) -> Tensor:
         patches = _patches(moved, offsets, window)
         distances = _read(patches, offsets)
         typical = _typical_noise(distances)
         slopes = [torch.zeros_like(patch) for patch in patches] if ctx.needs_input_grad[0] else []
-        total = moved.new_zeros(len(moved))
+        total, squares = moved.new_zeros(len(moved)), []
         for slab, other in zip(_slabs(distances[0]), others, strict=True):
             own = torch.cat([d.narrow(2, *slab) for d in distances], dim=1)
-            value, slope = _slab_difference(own, other, typical, bool(slopes))
-            total += value
+            counts = None if share is None else share.narrow(2, *slab)
+            square, slope = _slab_difference(own, other, typical, bool(slopes), counts)
+            total += (square if counts is None else square * counts).flatten(1).sum(1)
+            squares += [square] * ctx.needs_input_grad[4]
             if slope is not None:
                 for part, whole in zip(slope.split(1, dim=1), _read(slopes, offsets), strict=True):
                     whole.narrow(2, *slab).add_(part)
         count = distances[0][0].numel() * len(distances)
-        if slopes:
-            ctx.save_for_backward(_pull(slopes, moved, offsets, window).mul_(1 / count))
+        pull = _pull(slopes, moved, offsets, window).mul_(1 / count) if slopes else None
+        ctx.save_for_backward(pull, torch.cat(squares, dim=2).mul_(1 / count) if squares else None)
         return total / count
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
-        pull = ctx.saved_tensors[0]
-        return pull * gradient.view(-1, *[1] * (pull.dim() - 1)), None, None, None
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, None, None, None, Tensor | None]:
+        by_moved, by_share = (
+            None if part is None else part * gradient.view(-1, *[1] * (part.dim() - 1)) for part in ctx.saved_tensors
+        )
+        return by_moved, None, None, None, by_share
 
 
 def _slabs(image: Tensor) -> Iterator[tuple[int, int]]:
@@ -231,8 +248,13 @@ def _slabs(image: Tensor) -> Iterator[tuple[int, int]]:
         yield start, min(thick, slices - start)
 
 
-def _slab_difference(distances: Tensor, other: Tensor, typical: Tensor, wanted: bool) -> tuple[Tensor, Tensor | None]:
-    """Sums of squared differences to another descriptor, ``(batch,)``, and their gradient if wanted."""
+def _slab_difference(
+    distances: Tensor, other: Tensor, typical: Tensor, wanted: bool, share: Tensor | None
+) -> tuple[Tensor, Tensor | None]:
+    """Give the sum over entries of squared differences to another descriptor, ``(batch, 1, *slab)``.
+
+    If wanted, also the gradient of their sum over voxels, where a voxel counts its share.
+    """
     least, at = distances.min(1, keepdim=True)
     above = distances - least
     spread = above.mean(1, keepdim=True)
@@ -240,15 +262,15 @@ def _slab_difference(distances: Tensor, other: Tensor, typical: Tensor, wanted: 
     rate = 1 / spread.clamp(low, high)
     entries = (above * -rate).exp_()
     difference = entries - other
-    value = difference.square().flatten(1).sum(1)
+    squares = difference.square().sum(1, keepdim=True)
     if not wanted:
-        return value, None
+        return squares, None
     # with e = exp(-a r): de/da = -r e, and de/dr = -a e, where r = 1/mean(a) unless bounded, a = d - min d
-    pull = difference.mul_(entries).mul_(2)
+    pull = difference.mul_(entries).mul_(2 if share is None else 2 * share)
     by_rate = -(pull * above).sum(1, keepdim=True)
     free = (spread > low) & (spread < high)
     slope = pull.mul_(-rate).sub_(by_rate * rate.square() * free / distances.shape[1])
-    return value, slope.scatter_add_(1, at, -slope.sum(1, keepdim=True))
+    return squares, slope.scatter_add_(1, at, -slope.sum(1, keepdim=True))
 
 
 def _pull(slopes: list[Tensor], extended: Tensor, offsets: list[_Offset], window: int) -> Tensor:

@@ -6,11 +6,12 @@ doi:10.1007/978-3-642-40811-3_24; the mask as in Brett et al., NeuroImage 2001, 
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from likeness.losses._arithmetic import per_voxel_share
-from likeness.losses.base import Registration, SimilarityLoss, mean_per_pair, required
-from likeness.losses.mind import mind_ssc
+from likeness.losses.base import Registration, SimilarityLoss, required
+from likeness.losses.mind import mind_difference, mind_slabs, mind_ssc
 
 CARD = {
     "title": "MIND-SSC, masked",
@@ -45,7 +46,13 @@ class Loss(SimilarityLoss):
 
     def forward(self, pair: Registration) -> Tensor:
         """Give the mean inside the mask of each pair."""
-        return mean_per_pair(self.map(pair))
+        weight = required("mind_masked", "mask", pair.mask).to(pair.fixed)
+        share = per_voxel_share(torch.ones_like(weight), weight)
+        described = pair.kept((self, "slabs"), lambda: self._slabs(pair)) if pair.keeps else None
+        return mind_difference(pair.moved, pair.fixed, self.radius, self.dilation, described, share)
+
+    def _slabs(self, pair: Registration) -> list[Tensor]:
+        return list(mind_slabs(pair.fixed, self.radius, self.dilation))
 
     def map(self, pair: Registration) -> Tensor:
         """Give the weighted squared difference of the descriptors, averaged over their entries."""

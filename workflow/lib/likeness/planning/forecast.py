@@ -75,6 +75,8 @@ RECORDS_MB = 0.1
 """Scores, logs and records of one training."""
 KINDS = 4
 """Kinds of lines along which a loss is probed: translations, rotations, scalings and deformations."""
+SHIFTS = 13
+"""Shifts along an axis, by whole and half voxels."""
 PART_BYTES = {"image": 4, "label": 2, "instances": 4, "mask": 1, "unmatched": 1}
 
 SCHEDULE = frozenset(
@@ -454,7 +456,8 @@ def _probes(study: Study, extents: Mapping[str, Size]) -> Expected:
     for dataset, loss, _ in probed:
         sampling, extent = study.landscape(dataset), extents[dataset]
         pairs = min(sampling["pairs"], extent.pairs["test"])
-        values = pairs * (KINDS * sampling["lines"] * 2 * sampling["steps"] + 1)
+        shifts = len(extent.shape) * SHIFTS
+        values = pairs * (KINDS * sampling["lines"] * 2 * sampling["steps"] + 1 + shifts)
         wider = 1.0
         if losses.card(loss)["extractor"]:
             wider = max(1.0, study.pretraining(dataset)["channels"][0] / WIDTH[len(extent.shape)]) ** 1.5

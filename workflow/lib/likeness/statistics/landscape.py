@@ -1,4 +1,4 @@
-"""What profiles of a loss around the truth tell: five measures of how well it leads there.
+"""What profiles of a loss around the truth tell: five measures of how well it leads there, and its pull to the grid.
 
 Škerl, Likar and Pernuš, A protocol for evaluation of similarity measures for rigid registration, IEEE TMI 2006,
 doi:10.1109/TMI.2006.874963, turned upside down: there a similarity has maxima, here a dissimilarity has minima.
@@ -7,6 +7,9 @@ Profiles are ``(lines, points)``: the values of a loss at points δ apart along 
 They are scaled to [0, 1] by the lowest and the highest value over all lines of a pair and kind of line, so that neither
 offset nor scale of a loss matters. v(n, m) is the scaled value of point m on line n of N, o(n) the point of the lowest
 value, the optimum, and r = k δ a distance. What lies beyond the end of a line does not count.
+
+Attraction to the grid is how much higher values are half-way between voxels than a smooth course through those on
+voxels would have it, relative to the range of the values along all lines of the pair.
 """
 
 from __future__ import annotations
@@ -22,6 +25,8 @@ ROUNDING = 1e-6
 """Values that differ by less than this share of them differ by rounding alone."""
 NEAR = 4
 """The distinctiveness is taken at this part of a line's half, the other measures over all of it."""
+GRID = "grid"
+"""What profiles call shifts by whole and half voxels."""
 ALL = "all"
 """What the table calls all lines of a pair, whatever their kind."""
 METHOD = ["dataset", "loss", "variant"]
@@ -36,6 +41,7 @@ COLUMNS = [
     "capture_range",
     "minima",
     "risk",
+    "attraction",
     "radius",
     "reach",
     "unit",
@@ -155,6 +161,21 @@ def risk(profiles: np.ndarray, step: float, k: int) -> float:
     return float(total / (2 * k * step * len(profiles)))
 
 
+def attraction(shifted: np.ndarray, spread: float) -> float:
+    """Give by what share of ``spread`` a loss is higher half-way between voxels than on them; negative: lower.
+
+    The smooth course is the cubic through four neighbouring values on voxels, ``(9 (b + c) - a - d) / 16`` half-way
+    between b and c. The mean over half-way points and axes.
+
+    Args:
+        shifted: ``(axes, points)``, values at shifts half a voxel apart, a whole one first and last.
+        spread: range of values that means something, as of all lines through the gold standard.
+    """
+    whole, half = shifted[:, ::2], shifted[:, 3:-3:2]
+    inner, outer = whole[:, 1:-2] + whole[:, 2:-1], whole[:, :-3] + whole[:, 3:]
+    return float((half - (9 * inner - outer) / 16).mean() / spread) if spread > 0 else 0.0
+
+
 def measure(profiles: pd.DataFrame) -> pd.DataFrame:
     """Measure the profiles of every loss, for each kind of line and for all of them together.
 
@@ -166,7 +187,8 @@ def measure(profiles: pd.DataFrame) -> pd.DataFrame:
         The columns :data:`COLUMNS`: ``pairs`` and ``lines`` count what was measured, ``accuracy``, ``capture_range``,
         ``radius`` (r of the distinctiveness, the mean over pairs) and ``reach`` (half the length of the shortest
         line; a capture range of so much is at least that) are in ``unit``, ``distinctiveness`` and ``risk`` in
-        1/``unit``. Measures are NaN where the loss was not finite at a point.
+        1/``unit``; ``attraction`` is the mean over pairs, in the row of all lines alone. Measures are NaN where the
+        loss was not finite at a point.
     """
     groups = [table for _, table in profiles.groupby(METHOD, sort=False)]
     return pd.DataFrame([row for table in groups for row in _measured(table)], columns=COLUMNS)
@@ -186,8 +208,10 @@ def block(table: pd.DataFrame, column: str) -> np.ndarray:
 
 
 def _measured(table: pd.DataFrame) -> Iterator[dict[str, object]]:
-    values, distances = block(table, "value"), block(table, "distance")
+    lines_of, shifts = table[table["transform"] != GRID], table[table["transform"] == GRID]
+    values, distances = block(lines_of, "value"), block(lines_of, "distance")
     pairs, kinds, lines, _ = values.shape
+    pulls = [_attraction(*both) for both in zip(values, block(shifts, "value")[:, 0], strict=True)]
     measured = [
         [_measures(*of_kind) for of_kind in zip(*of_pair, strict=True)]
         for of_pair in zip(values, distances, strict=True)
@@ -195,16 +219,24 @@ def _measured(table: pd.DataFrame) -> Iterator[dict[str, object]]:
     found = np.array([[list(measures.values()) for measures in row] for row in measured])
     names = list(measured[0][0])
     first = table.iloc[0]
-    for place, transform in enumerate([*dict.fromkeys(table["transform"]), ALL]):
+    for place, transform in enumerate([*dict.fromkeys(lines_of["transform"]), ALL]):
         chosen = found[:, [place]] if transform != ALL else found
         # every kind of every pair has as many lines, so that the mean of means is the mean over lines
         summary = dict(zip(names, chosen.mean((0, 1)), strict=True))
         summary["accuracy"] = np.sqrt(np.square(chosen[..., names.index("accuracy")]).mean())
         for name in ("capture_range", "reach"):
             summary[name] = chosen[..., names.index(name)].min()
+        summary["attraction"] = float(np.mean(pulls)) if transform == ALL else np.nan
         counts = {"pairs": pairs, "lines": pairs * lines * (kinds if transform == ALL else 1)}
         who = {**first[METHOD], "transform": transform, "gold": first.gold}
         yield {**who, **counts, **summary, "unit": first.unit}
+
+
+def _attraction(lines: np.ndarray, shifted: np.ndarray) -> float:
+    """Measure the pull to the grid of one pair, by all of its lines and its shifts ``(axes, points)``."""
+    if not (np.isfinite(lines).all() and np.isfinite(shifted).all()):
+        return np.nan
+    return attraction(shifted, float(lines.max() - lines.min()))
 
 
 def _measures(values: np.ndarray, distances: np.ndarray) -> dict[str, float]:
