@@ -111,6 +111,45 @@ def test_refuses_in_one_sentence(change: dict[str, Any], message: str) -> None:
     assert str(refusal.value) == message
 
 
+def starting(**starts: str) -> dict[str, Any]:
+    """Make a study of optimisations by where each starts."""
+    made = {name: {"kind": "optimisation", "optimisation": {"start": start}} for name, start in starts.items()}
+    return {**SMALL, "methods": {"voxelmorph": None, **made}}
+
+
+@pytest.mark.parametrize(
+    ("starts", "message"),
+    [
+        (
+            {"a": "voxelmoprh"},
+            "'methods.a.optimisation.start': the study has no method 'voxelmoprh'; did you mean",
+        ),
+        (
+            {"a": "unregistered"},
+            "'methods.a.optimisation.start': the study has no method 'unregistered'; use one of",
+        ),
+        ({"a": "a"}, "'methods.a.optimisation.start': 'a', which starts from 'a'; one of them has to start elsewhere"),
+        (
+            {"a": "b", "b": "a"},
+            "'methods.a.optimisation.start': 'a', which starts from 'b', which starts from 'a'; one",
+        ),
+        ({"truth": "voxelmorph"}, "'methods.truth': the name is taken by the true fields; choose another"),
+    ],
+)
+def test_an_optimisation_that_could_never_start_is_refused(starts: dict[str, str], message: str) -> None:
+    with pytest.raises(ConfigurationError) as refusal:
+        Study.load(starting(**starts), "c.yaml")
+    assert str(refusal.value).startswith(f"c.yaml: key {message}")
+
+
+def test_an_optimisation_starts_from_a_method_or_from_the_truth_where_there_is_one(tmp_path: Path) -> None:
+    study = Study.load(starting(a="voxelmorph", b="a", c="truth"))
+    assert [study.optimisation("mni-brain", name, "mse")["start"] for name in "abc"] == ["voxelmorph", "a", "truth"]
+    own = {"own": {"folder": str(make_dataset(tmp_path / "own")), "optimisation": {"start": "truth"}}}
+    with pytest.raises(ConfigurationError, match=r"'datasets\.own\.optimisation\.start': 'own' has no true fields"):
+        Study.load({**SMALL, "methods": {"optimisation": None}, "datasets": own})
+
+
 THREE: dict[str, Any] = {"mni-brain": None, "cells": None, "mni-brain-3d": None}
 
 

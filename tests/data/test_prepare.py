@@ -11,6 +11,7 @@ import yaml
 from builders import edit_table, make_dataset
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from likeness.data import contents, pairs
 from likeness.data.layout import FILES, check_tables
@@ -100,6 +101,18 @@ def test_a_refused_dataset_leaves_nothing_and_a_good_one_replaces(tmp_path):
     image.write_bytes(content)
     prepare(raw, tmp_path / "out")
     assert digests(tmp_path / "out") == before
+
+
+def test_images_are_smoothed_alike_in_units_of_length(tmp_path):
+    raw = make_dataset(tmp_path / "raw", spacing=[0.5, 2.0])
+    prepare(raw, tmp_path / "plain")
+    prepare(raw, tmp_path / "smooth", presmoothing=1.0)
+    plain, smooth = Dataset.open(tmp_path / "plain"), Dataset.open(tmp_path / "smooth")
+    assert (plain.meta["presmoothing"], smooth.meta["presmoothing"]) == (0, 1)
+    for id in plain.images.index:
+        expected = ndimage.gaussian_filter(plain.load(id).image, (2.0, 0.5), mode="nearest")
+        np.testing.assert_allclose(smooth.load(id).image, expected, atol=1e-6)
+        np.testing.assert_array_equal(smooth.load(id).label, plain.load(id).label)
 
 
 def test_columns_are_kept_without_the_paths(tmp_path):

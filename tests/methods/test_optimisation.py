@@ -18,7 +18,7 @@ from torch import Tensor
 from likeness.data.preparation import prepare
 from likeness.data.store import Dataset
 from likeness.evaluation.pair import PairJudge
-from likeness.fields import Fields
+from likeness.fields import Fields, Given
 from likeness.geometry import bending_energy, jacobian_determinant, to_tensor
 from likeness.methods import path as paths
 from likeness.methods.calibration import NEAR, PROBES, Calibration
@@ -176,12 +176,12 @@ def solid(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return Dataset.open(folder / "data")
 
 
-def register(dataset: Dataset, folder: Path, loss: str = "mse", **changes: Any) -> Fields:
+def register(dataset: Dataset, folder: Path, loss: str = "mse", given: Given | None = None, **changes: Any) -> Fields:
     recipe = replace(RECIPE, **changes)
     objective = Objective(dataset, loss, {}, None, make_device(recipe.threads), None, REGULARISERS[recipe.regulariser])
     made = folder / "fields"
     made.mkdir(parents=True, exist_ok=True)
-    RegularisationPath(objective, recipe, folder / "work", "test").register(made)
+    RegularisationPath(objective, recipe, folder / "work", "test", given=given).register(made)
     return Fields.open(made)
 
 
@@ -279,6 +279,28 @@ def test_separate_starts_do_not_depend_on_the_path(flat: Dataset, tmp_path: Path
     assert np.array_equal(first, second)
     warm = register(flat, tmp_path / "c", grid=(0.1, 0.05))
     assert not np.array_equal(first, warm.read(warm.searches[1], *pair))
+
+
+@pytest.mark.parametrize("separate", [False, True])
+def test_a_path_starts_where_it_is_told_to(separate: bool, flat: Dataset, tmp_path: Path) -> None:
+    """A single evaluation changes nothing, so that fields are those that were given, or none."""
+    known, *others = flat.pairs_of("test")
+
+    def given(*pair: str) -> np.ndarray | None:
+        return PairJudge(flat, *map(flat.load, pair)).true_field if pair != known else None
+
+    short = {"grid": (0.1, 0.05), "evaluations": 1, "separate": separate, "batch": 2}
+    fields = register(flat, tmp_path / "given", given=given, **short)
+    for search in fields.searches:
+        for pair in others:
+            found, truth = fields.read(search, *pair), given(*pair)
+            assert found is not None
+            assert truth is not None
+            assert np.abs(found - truth).mean() < 0.05 < np.abs(truth).mean()
+        assert not np.any(fields.read(search, *known))
+    longer = register(flat, tmp_path / "longer", given=given, grid=(0.05,))
+    nothing = register(flat, tmp_path / "nothing", grid=(0.05,))
+    assert not np.array_equal(*(found.read(found.searches[0], *others[0]) for found in (longer, nothing)))
 
 
 @pytest.mark.parametrize("after", [1, 4, 9])

@@ -121,6 +121,15 @@ def test_that_all_images_are_of_one_specimen_is_told(tmp_path):
         assert ("All images are of one specimen: the splits are not independent." in text) is within
 
 
+def test_that_images_were_smoothed_is_told(tmp_path):
+    raw = make_dataset(tmp_path / "raw", spacing_unit="um")
+    for presmoothing in (0.0, 0.75):
+        prepare(raw, tmp_path / "prepared", presmoothing=presmoothing)
+        found = data_sheet.numbers(Dataset.open(tmp_path / "prepared"), SCORES)
+        text = data_sheet.markdown(found, "tiny.png")
+        assert ("Smoothed by a Gaussian with a standard deviation of 0.75 µm" in text) is (presmoothing > 0)
+
+
 def test_truth_has_the_spread_of_its_field(tmp_path):
     """From an undeformed image to one stretched by 1 + b cos, or back, std(log J) is about b / √2."""
     raw = make_dataset(tmp_path / "raw", size=64, with_field=True)

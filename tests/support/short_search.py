@@ -14,6 +14,7 @@ RECIPE = Recipe(
     scale="raw",
     grid=(0.1, 0.01),
     separate=False,
+    start=None,
     audit=8,
     precision="32-true",
     threads=1,

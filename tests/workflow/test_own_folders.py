@@ -52,6 +52,28 @@ def own(project: Path) -> Path:
 
 
 @pytest.mark.slow
+def test_an_optimisation_goes_on_from_what_another_method_chose(project: Path) -> None:
+    """From a network's fields and from those of another optimisation, which waits for them."""
+    make_dataset(project / "own" / "known", 2, 32, with_field=True)
+    optimisation = {"levels": 1, "evaluations": 20, "audit": 0, "lambda": {"grid": [0.05]}}
+    methods = {
+        "voxelmorph": {"channels_2d": [4, 8], "channels_3d": [4, 8], "norm": "none"},
+        "refined": {"kind": "optimisation", "optimisation": {"start": "voxelmorph"}},
+        "twice": {"kind": "optimisation", "optimisation": {"start": "refined"}},
+    }
+    study = {**OWN, "results": "results/refined", "methods": methods, "optimisation": optimisation}
+    study |= {"datasets": {"known": {"folder": "own/known"}}, "losses": {"mse": None}, "seeds": [1, 2]}
+    write_config(project, "refined", study)
+    made = [f"results/refined/scores/known/{name}/mse/default/seed-.parquet" for name in ("refined", "twice")]
+    snakemake(project, "refined", "--cores", "2", *made, threads="2")
+    chosen = json.loads((project / "results/refined/scores/known/voxelmorph/mse/default/seed1.json").read_text())
+    assert chosen["chosen"] == 0.5
+    errors = [pd.read_parquet(project / path).query("metric == 'epe'").value.mean() for path in made]
+    # each goes on where the one before has ended
+    assert errors[1] < errors[0]
+
+
+@pytest.mark.slow
 def test_a_folder_of_ones_own_goes_through_the_same_jobs(own: Path) -> None:
     metrics = pd.read_parquet(own / "metrics.parquet")
     found = {name: set(rows.metric) for name, rows in metrics.groupby("dataset")}

@@ -204,6 +204,18 @@ def others(wildcards, pattern):
     return results.expand(f"{RESULTS}/{pattern}", found, dataset=wildcards.dataset, method=wildcards.method)
 
 
+def start(wildcards, pattern):
+    """What the run has left that an optimisation starts from, where it starts from another method."""
+    name = STUDY.optimisation(wildcards.dataset, wildcards.method, wildcards.loss)["start"]
+    if name not in STUDY.methods:
+        return []
+    who = Run.of(wildcards)
+    same = [run for run in RUNS if (run.dataset, run.method) == (who.dataset, name)]
+    alike = [run for run in same if run.loss is None or (run.loss, run.variant) == (who.loss, who.variant)]
+    # a run without a seed starts from the first one of those that have
+    return f"{RESULTS}/{min(alike, key=lambda run: run.seed not in (None, who.seed)).path(pattern)}"
+
+
 def unregistered(pattern):
     """Expand a pattern over the unregistered pairs of every dataset."""
     return results.expand(f"{RESULTS}/{pattern}", [Run(dataset, UNREGISTERED) for dataset in STUDY.datasets])

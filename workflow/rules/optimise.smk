@@ -5,6 +5,8 @@ rule optimise:
         dataset=rules.prepare.output.dataset,
         extractor=extractor,
         description=lambda wc: extractor(wc, "json"),
+        start=lambda wc: start(wc, results.FIELDS),
+        chosen=lambda wc: start(wc, results.SEARCH),
     output:
         fields=directory(optimised(f"{RESULTS}/{results.FIELDS}")),
         runtime=optimised(f"{RESULTS}/{results.record('optimise', RUN)}"),

@@ -1,5 +1,6 @@
 """Optimise all validation and test pairs with one loss, along the whole path of regularisation."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -7,6 +8,23 @@ from likeness.results import Run
 from likeness.runtime import gpus
 from likeness.runtime.atomic import whole, work_folder, write_json
 from likeness.runtime.jobs import Stopwatch, logged
+
+
+def given(start, dataset, fields, search):
+    """Give the fields that a path starts from: the true ones, or those that another method chose."""
+    from likeness.evaluation.pair import PairJudge
+    from likeness.fields import Fields
+    from likeness.methods.kinds import TRUTH
+
+    if start is None:
+        return None
+    if start == TRUTH:
+        return lambda *pair: PairJudge(dataset, *map(dataset.load, pair)).true_field
+    chosen = json.loads(Path(search).read_text())["chosen"]
+    found = Fields.open(fields)
+    # without validation pairs nothing was chosen
+    first, there = found.searches[0], {search.lam: search for search in found.searches}
+    return lambda *pair: found.read(there.get(chosen, first), *pair)
 
 
 def main(snakemake) -> None:
@@ -23,6 +41,7 @@ def main(snakemake) -> None:
     checkpoint = Path(str(snakemake.input.extractor)) if snakemake.input.extractor else None
     plain, options = dict(snakemake.params.recipe), dict(snakemake.params.options)
     inputs = [folder_digest(snakemake.input.dataset), download.sha256(checkpoint) if checkpoint else ""]
+    inputs += [folder_digest(snakemake.input.start)] if snakemake.input.start else []
     work = work_folder(snakemake.params.work, digest(who, plain, options, snakemake.params.code, inputs))
     watch = Stopwatch(work / "runtime.json")
     dataset = Dataset.open(snakemake.input.dataset)
@@ -30,7 +49,9 @@ def main(snakemake) -> None:
     regulariser = REGULARISERS[recipe.regulariser]
     device = make_device(recipe.threads)
     objective = Objective(dataset, run.loss, options, checkpoint, device, run.seed, regulariser)
-    path = RegularisationPath(objective, recipe, work, progress.label(run.dataset, run.loss), saved=watch.save)
+    origin = given(recipe.start, dataset, snakemake.input.start, snakemake.input.chosen)
+    label = progress.label(run.dataset, run.loss)
+    path = RegularisationPath(objective, recipe, work, label, saved=watch.save, given=origin)
     with whole(snakemake.output.fields) as folder:
         folder.mkdir()
         path.register(folder)

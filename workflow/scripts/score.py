@@ -25,7 +25,9 @@ def main(snakemake) -> None:
         scores = score_fields(dataset, fields, run, choose)
         with whole(snakemake.output.sample) as path, path.open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **sample(dataset, fields))
-        found = {**run._asdict(), "searches": [asdict(search) for search in fields.searches]}
+        chosen = choose(scores[scores.split == "val"])
+        ended = [asdict(search) for search in fields.searches]
+        found = {**run._asdict(), "chosen": None if np.isnan(chosen) else chosen, "searches": ended}
         write_json(snakemake.output.search, found)
     else:
         run = Run(dataset.name, snakemake.params.method)

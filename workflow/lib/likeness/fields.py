@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -89,6 +89,10 @@ class PairSearch:
     converged: bool
     dissimilarity: float
     energy: float
+
+
+Given = Callable[[str, str], np.ndarray | None]
+"""Gives the field ``(*spatial, dims)``, voxels, that something else has of a pair; ``None`` where it has none."""
 
 
 def write(folder: Path, lam: float | None, moving: str, fixed: str, displacement: np.ndarray) -> None:

@@ -18,6 +18,7 @@ from likeness.datasets import catalogue, recipes
 from likeness.extractors import sources
 from likeness.losses import TRAINED_ON
 from likeness.methods import kinds
+from likeness.results import Run
 from likeness.userinput import schemas
 from likeness.userinput.refusals import ConfigurationError, DatasetError, plain, suggest
 
@@ -75,6 +76,7 @@ def check(study: Study) -> None:
     _check_hashes(study)
     _check_applicable(study)
     _check_levels(study)
+    _check_starts(study)
 
 
 def refuse(study: Study, key: str, what: str) -> NoReturn:
@@ -96,6 +98,8 @@ def _check_methods(study: Study) -> None:
     for name, entry in study.config["methods"].items():
         if name == kinds.UNREGISTERED:
             refuse(study, f"methods.{name}", "the name is taken by the pairs as they are; choose another")
+        if name == kinds.TRUTH:
+            refuse(study, f"methods.{name}", "the name is taken by the true fields; choose another")
         if name in losses.names():
             refuse(study, f"methods.{name}", "the name is taken by a loss, beside which tables show it; choose another")
         kind = entry.get("kind", name)
@@ -254,6 +258,35 @@ def _check_levels(study: Study) -> None:
             if unknown is not None:
                 said = f"the extractor on '{learnt}' has no '{plain(unknown)}' but {', '.join(possible)}"
                 refuse(study, f"{key}.taps", f"{said}; name one of these or add stages to `pretraining`")
+
+
+def _check_starts(study: Study) -> None:
+    """Refuse an optimisation that starts from what is not there, or waits for itself."""
+    runs = [run for run in study.optimisations() if run.loss]
+    starts = {run: study.optimisation(run.dataset, run.method, str(run.loss))["start"] for run in runs}
+    others = [name for name in study.methods if name != kinds.UNREGISTERED]
+    for run, start in starts.items():
+        key = _key_of_start(study, run)
+        if start == kinds.TRUTH and "field" not in study.capabilities[run.dataset]["parts"]:
+            said = f"'{run.dataset}' has no true fields"
+            refuse(study, key, f"{said}; set it for the datasets that have, or name a method")
+        if start not in (None, kinds.TRUTH, *others):
+            refuse(study, key, f"the study has no method '{plain(start)}'; {suggest(start, [kinds.TRUTH, *others])}")
+        passed = [run.method]
+        while start in others and start not in passed:
+            passed.append(start)
+            start = starts.get(run._replace(method=start))
+        if start in passed:
+            said = ", which starts from ".join(f"'{name}'" for name in [*passed, start])
+            refuse(study, key, f"{said}; one of them has to start elsewhere")
+
+
+def _key_of_start(study: Study, run: Run) -> str:
+    """Name the key that says where a run starts: of its method, its dataset or the study."""
+    for kind, name in (("methods", run.method), ("datasets", run.dataset)):
+        if "start" in study.config[kind][name]["optimisation"]:
+            return f"{kind}.{name}.optimisation.start"
+    return "optimisation.start"
 
 
 def _hub(extractor: str) -> str:

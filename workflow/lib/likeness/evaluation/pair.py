@@ -68,6 +68,11 @@ class PairJudge:
                 counterpart &= ~unmatched
         return Truth(displacement, counterpart)
 
+    @property
+    def true_field(self) -> np.ndarray | None:
+        """The true displacement as methods give theirs, ``(*spatial, dims)`` float32; ``None`` where there is none."""
+        return None if self.truth is None else self.truth.displacement.astype(np.float32)
+
     def _moved_unmatched(self, displacement: np.ndarray) -> np.ndarray | None:
         return None if self.moving.unmatched is None else warp_labels(self.moving.unmatched, displacement)
 

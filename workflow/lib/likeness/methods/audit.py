@@ -19,7 +19,7 @@ on its way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from time import perf_counter
@@ -32,7 +32,7 @@ from torch import Tensor
 from likeness.data.loading import chunks
 from likeness.data.store import LOWER_IS_BETTER, Dataset
 from likeness.evaluation.pair import PairJudge
-from likeness.fields import Fields, Search
+from likeness.fields import Fields, Given, Search
 from likeness.geometry import to_array, to_tensor
 from likeness.losses.base import Registration
 from likeness.methods.objective import Objective
@@ -52,10 +52,6 @@ def cost(search: Search, dataset: Dataset) -> float:
     return search.score if dataset.primary in LOWER_IS_BETTER else -search.score
 
 
-Reference = Callable[[str, str], np.ndarray | None]
-"""Gives the field of another run ``(*spatial, dims)`` for a pair, ``None`` where it has none."""
-
-
 @dataclass
 class Audit:
     """Searches for the fields of validation pairs from several starts.
@@ -72,7 +68,7 @@ class Audit:
     recipe: Recipe
     fields: Fields
     search: Search
-    reference: Reference | None = None
+    reference: Given | None = None
     endings: list[dict[str, Any]] = field(default_factory=list)
     """A row for every pair and start: what the module says."""
     trace: list[dict[str, Any]] = field(default_factory=list)
@@ -116,7 +112,7 @@ class Audit:
 
     def _reference(self, name: str, pair: tuple[str, str], judge: PairJudge) -> np.ndarray | None:
         if name == "truth":
-            return None if judge.truth is None else judge.truth.displacement.astype(np.float32)
+            return judge.true_field
         return None if judge.truth is not None or self.reference is None else self.reference(*pair)
 
     def _unsearched(self, pairs: Sequence[tuple[str, str]], judges: Sequence[PairJudge], path: Tensor) -> None:

@@ -62,7 +62,9 @@ class Recipe:
         batch: pairs at once.
         scale: of ``grid``: ``"roughness"``, ``"balanced"`` or ``"raw"``.
         grid: the levels of the path, from smooth to rough fields.
-        separate: whether each λ starts from nothing instead of where the last one ended.
+        separate: whether each λ starts where the first one does instead of where the last one ended.
+        start: where the first λ starts: from the identity, ``None``; from the true fields, ``"truth"``; or from those
+            that a method of the study chose, its name.
         audit: validation pairs for which the search at the chosen λ is repeated from other starts.
         precision: ``"32-true"`` or ``"bf16-mixed"``, of the loss.
         threads: of the processor.
@@ -79,6 +81,7 @@ class Recipe:
     scale: Literal["roughness", "balanced", "raw"]
     grid: tuple[float, ...]
     separate: bool
+    start: str | None
     audit: int
     precision: Precision
     threads: int

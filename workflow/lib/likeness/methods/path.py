@@ -20,7 +20,8 @@ from likeness import fields
 from likeness.data.loading import chunks
 from likeness.data.store import LOWER_IS_BETTER
 from likeness.evaluation.pair import PairJudge
-from likeness.fields import PairSearch, Search
+from likeness.fields import Given, PairSearch, Search
+from likeness.geometry import to_tensor
 from likeness.losses.base import Registration
 from likeness.methods.calibration import Calibration
 from likeness.methods.objective import Objective
@@ -62,10 +63,17 @@ class RegularisationPath:
         work: folder that survives an interruption.
         label: for the progress bar.
         saved: called whenever something was saved.
+        given: fields that the path starts from.
     """
 
     def __init__(
-        self, objective: Objective, recipe: Recipe, work: Path, label: str, saved: Callable[[], object] = lambda: None
+        self,
+        objective: Objective,
+        recipe: Recipe,
+        work: Path,
+        label: str,
+        saved: Callable[[], object] = lambda: None,
+        given: Given | None = None,
     ) -> None:
         self.objective = objective
         self.recipe = recipe
@@ -74,6 +82,8 @@ class RegularisationPath:
         self.work = work
         self.label = label
         self.saved = saved
+        self.given = given
+        self.origins: dict[Pairs, Tensor] = {}
 
     def register(self, folder: Path) -> None:
         """Optimise all pairs and write fields and manifest into a folder.
@@ -158,16 +168,31 @@ class RegularisationPath:
     def _last(self, steps: list[Step], states: list[State], pairs: Pairs) -> State:
         """Give where the path has led to."""
         reached = [state for step, state in zip(steps, states, strict=False) if step.attained]
-        return reached[-1] if reached else self._nothing(pairs)
+        return reached[-1] if reached else State(self._origin(pairs), [])
 
-    def _nothing(self, pairs: Pairs) -> State:
-        return State(self.optimiser.nothing(len(pairs)), [])
+    def _origin(self, pairs: Pairs) -> Tensor:
+        """Give the parameters that pairs start from: of the given fields, or of nothing."""
+        if self.given is None:
+            return self.optimiser.nothing(len(pairs))
+        key = tuple(pairs)
+        if key not in self.origins:
+            parts = [self._fitted(batch) for batch in chunks(key, self.recipe.batch)]
+            self.origins[key] = torch.cat(parts)
+        return self.origins[key]
+
+    def _fitted(self, pairs: Pairs) -> Tensor:
+        """Give the parameters that come closest to the given fields; what has none starts from the identity."""
+        assert self.given is not None
+        still = np.zeros((*self.dataset.shape, self.dataset.spatial_dims), np.float32)
+        found = [self.given(*pair) for pair in pairs]
+        tensors = [to_tensor(still if field is None else field) for field in found]
+        return self.optimiser.fit(torch.cat(tensors).to(self.optimiser.device))
 
     def _batches(self, pairs: Pairs, start: State, lam: float, name: str) -> State:
         """Optimise pairs at one λ, batch by batch; from nothing through all levels of the transformation."""
         fresh = self.recipe.separate or not start.found
-        levels = self.optimiser.levels if fresh else self.optimiser.levels[-1:]
-        origin = self.optimiser.nothing(len(pairs)) if fresh else start.parameters
+        levels = self.optimiser.levels if fresh and self.given is None else self.optimiser.levels[-1:]
+        origin = self._origin(pairs) if fresh else start.parameters
         parts = []
         for number, chosen in enumerate(chunks(range(len(pairs)), self.recipe.batch)):
             batch = [pairs[k] for k in chosen]

@@ -62,6 +62,7 @@ def numbers(dataset: Dataset, scores: pd.DataFrame) -> Numbers:
         "truth_sdlogj": _spread(_truth(dataset)),
         "unregistered": _unregistered(scores),
         "intensity": meta["intensity"],
+        "presmoothing": meta["presmoothing"],
         "pairs_rule": meta["pairs"],
         **{key: meta[key] for key in told},
     }
@@ -298,6 +299,9 @@ def _origin(measured: Mapping[str, Any]) -> str:
     images = f"the images that share a {rule['shared_by']}" if "shared_by" in rule else "each image"
     ends = f"quantiles {rule['low']:g} and {rule['high']:g} of {images}" if rule["rule"] == "quantile" else ""
     lines.append(f"- Intensities: {ends or '{low:g} and {high:g}'.format(**rule)} become 0 and 1")
+    if measured["presmoothing"]:
+        unit = _unit(measured["spacing_unit"])
+        lines.append(f"- Smoothed by a Gaussian with a standard deviation of {measured['presmoothing']:g} {unit}")
     if measured["note"]:
         lines.append(f"- Note: {measured['note']}")
     return "## Origin\n\n" + "\n".join(lines)
