@@ -23,6 +23,7 @@ LIMITS = {
         "minItems": 1,
         "uniqueItems": True,
     },
+    "draws": {"minimum": 1, "maximum": 64},
     "sigma": {"type": ["number", "null"], "minimum": 0.5, "maximum": 64, "with": {"comparator": "lncc"}},
 }
 PUBLISHED_TIMESTEP = {2: 60, 3: 50}
@@ -41,6 +42,7 @@ class DiffusionLoss(PictureLoss):
         extractor: the network.
         taps: whose outputs are compared, by names that the extractor gives them; by default the published ones.
         timestep: how much noise, from 0, almost none, to 999, noise alone; by default 60 on pictures and 50 on volumes.
+        draws: of noise, over which features are averaged, as Tang et al. do; DGIR takes one.
         comparator: see :class:`FeatureLoss`.
         zero_mean: see :class:`FeatureLoss`.
         sigma: see :class:`FeatureLoss`; by default 4 on pictures and 5 on volumes.
@@ -58,6 +60,7 @@ class DiffusionLoss(PictureLoss):
         *,
         taps: Sequence[str] | None = None,
         timestep: int | None = None,
+        draws: int = 1,
         comparator: Comparator = "lncc",
         zero_mean: bool = False,
         sigma: float | None = None,
@@ -67,6 +70,7 @@ class DiffusionLoss(PictureLoss):
         super().__init__(extractor, comparator=comparator, zero_mean=zero_mean, extract=extract, slices=slices)
         self.taps = taps
         self.timestep = timestep
+        self.draws = draws
         self.sigma_by_hand = sigma
 
     def _dissimilarities(self, pair: Registration) -> list[Level]:
@@ -78,8 +82,11 @@ class DiffusionLoss(PictureLoss):
     def _extract(self, image: Tensor, pair: Registration) -> list[Tensor]:
         dims = pair.fixed.dim() - 2
         timestep = PUBLISHED_TIMESTEP[dims] if self.timestep is None else self.timestep
-        return self.extractor(image, pair.randomness(NOISE), timestep, self.taps or self.published[dims])
+        taps = self.taps or self.published[dims]
+        sources = [pair.randomness(NOISE), *(pair.randomness(NOISE, draw) for draw in range(1, self.draws))]
+        drawn = [self.extractor(image, source, timestep, taps) for source in sources]
+        return [sum(levels[1:], levels[0]) / self.draws for levels in zip(*drawn, strict=True)]
 
     def extra_repr(self) -> str:
         """Name what is compared, and how."""
-        return f"taps={self.taps}, timestep={self.timestep}, {super().extra_repr()}"
+        return f"taps={self.taps}, timestep={self.timestep}, draws={self.draws}, {super().extra_repr()}"

@@ -41,6 +41,7 @@ CARD = {
             "uniqueItems": True,
         },
         "timestep": {"minimum": 0, "maximum": 999},
+        "draws": {"minimum": 1, "maximum": 64},
         "sigma": {"minimum": 0.5, "maximum": 64, "with": {"comparator": "lncc"}},
     },
 }
@@ -53,6 +54,7 @@ class Loss(DiffusionLoss):
         extractor: the network.
         taps: see :class:`DiffusionLoss`; by default DIFT's, the second block of the decoder.
         timestep: see :class:`DiffusionLoss`; by default DIFT's.
+        draws: see :class:`DiffusionLoss`; DIFT takes eight.
         comparator: see :class:`FeatureLoss`; DIFT compares by the cosine.
         zero_mean: see :class:`FeatureLoss`.
         sigma: see :class:`FeatureLoss`.
@@ -68,6 +70,7 @@ class Loss(DiffusionLoss):
         *,
         taps: Sequence[str] | None = None,
         timestep: int = 261,
+        draws: int = 1,
         comparator: Comparator = "cosine",
         zero_mean: bool = False,
         sigma: float = 4.0,
@@ -78,6 +81,7 @@ class Loss(DiffusionLoss):
             extractor,
             taps=taps,
             timestep=timestep,
+            draws=draws,
             comparator=comparator,
             zero_mean=zero_mean,
             sigma=sigma,
