@@ -15,15 +15,15 @@ from short_search import RECIPE
 from likeness.data.preparation import prepare
 from likeness.data.store import Dataset
 from likeness.evaluation.pair import PairJudge
-from likeness.fields import Fields
+from likeness.fields import Fields, Given
 from likeness.geometry import to_array
-from likeness.methods.audit import Audit, Reference, best
+from likeness.methods.audit import Audit, best
 from likeness.methods.objective import Objective
 from likeness.methods.optimisation import Optimiser, Recipe
 from likeness.methods.path import RegularisationPath
 from likeness.training.device import make_device
 
-SEARCHED = {"path", "again", "nothing"}
+SEARCHED = {"path", "again", "identity"}
 
 
 def prepared(folder: Path, **parts: Any) -> Dataset:
@@ -45,7 +45,7 @@ def registered(dataset: Dataset, folder: Path, recipe: Recipe) -> tuple[Objectiv
     return objective, Fields.open(made)
 
 
-def audited(dataset: Dataset, folder: Path, reference: Reference | None = None, **changes: Any) -> Audit:
+def audited(dataset: Dataset, folder: Path, reference: Given | None = None, **changes: Any) -> Audit:
     recipe = replace(RECIPE, **changes)
     objective, fields = registered(dataset, folder, recipe)
     search = best(fields, dataset)
@@ -62,11 +62,11 @@ def of(audit: Audit, start: str) -> list[dict[str, Any]]:
 def test_every_validation_pair_is_searched_for_from_every_start(known: Dataset, tmp_path: Path) -> None:
     audit = audited(known, tmp_path)
     pairs = known.pairs_of("val")
-    for start in {"identity", *SEARCHED, "truth"}:
+    for start in {"unregistered", *SEARCHED, "truth"}:
         assert [(row["moving"], row["fixed"]) for row in of(audit, start)] == pairs
     for k, pair in enumerate(pairs):
         judge = PairJudge(known, *map(known.load, pair))
-        nothing, path, again = (of(audit, start)[k] for start in ("identity", "path", "again"))
+        nothing, path, again = (of(audit, start)[k] for start in ("unregistered", "path", "again"))
         assert nothing["score"] == pytest.approx(judge.primary(np.zeros(judge.grid, np.float32)))
         found = audit.fields.read(audit.search, *pair)
         assert found is not None
@@ -76,17 +76,17 @@ def test_every_validation_pair_is_searched_for_from_every_start(known: Dataset, 
         assert again["objective"] < path["objective"] + 0.05 * (nothing["objective"] - path["objective"])
         # the fit of the truth is a good start
         assert of(audit, "truth")[k]["score"] < 0.5 * nothing["score"]
-    assert {row["start"] for row in audit.endings} == {"identity", *SEARCHED, "truth"}
+    assert {row["start"] for row in audit.endings} == {"unregistered", *SEARCHED, "truth"}
 
 
 def test_the_search_from_nothing_is_followed_to_its_end(known: Dataset, tmp_path: Path) -> None:
     audit = audited(known, tmp_path)
-    for row in of(audit, "nothing"):
+    for row in of(audit, "identity"):
         steps = [step for step in audit.trace if (step["moving"], step["fixed"]) == (row["moving"], row["fixed"])]
         assert [step["evaluations"] for step in steps] == list(range(10, row["evaluations"] + 1, 10))
         assert steps[-1]["objective"] == pytest.approx(row["objective"], rel=1e-3)
         assert steps[-1]["score"] == pytest.approx(row["score"], rel=0.02)
-    assert audit.followed == sum(row["evaluations"] for row in of(audit, "nothing"))
+    assert audit.followed == sum(row["evaluations"] for row in of(audit, "identity"))
     assert audit.seconds > 0
 
 
@@ -99,10 +99,10 @@ def test_where_there_is_no_truth_a_search_starts_at_another_field(tmp_path: Path
         return np.ones((*dataset.shape, 2), np.float32)
 
     audit = audited(dataset, tmp_path / "a", reference, audit=1)
-    assert {row["start"] for row in audit.endings} == {"identity", *SEARCHED, "other"}
+    assert {row["start"] for row in audit.endings} == {"unregistered", *SEARCHED, "other"}
     assert asked == dataset.pairs_of("val")[:1]
     alone = audited(dataset, tmp_path / "b", audit=1)
-    assert {row["start"] for row in alone.endings} == {"identity", *SEARCHED}
+    assert {row["start"] for row in alone.endings} == {"unregistered", *SEARCHED}
 
 
 def test_the_audited_weight_is_the_best_on_validation(known: Dataset, tmp_path: Path) -> None:

@@ -148,6 +148,15 @@ def test_a_roughness_that_no_weight_gives_is_not_attained() -> None:
     assert not search.attained
     assert search.distance(search.best) > NEAR
     assert search.tried[search.best][0] == min(multiple for multiple, _ in search.tried)
+    assert search.exhausted
+
+
+def test_a_roughness_that_is_leapt_over_leaves_rougher_ones_to_be_tried() -> None:
+    search = Calibration(0.1)
+    while (multiple := search.proposal()) is not None:
+        search.tried.append((multiple, 0.07 / multiple**0.1 if multiple > 1 else 0.18 / multiple**0.1))
+    assert not search.attained
+    assert not search.exhausted
 
 
 def test_a_weight_at_which_searches_diverge_is_left_for_a_stronger_one() -> None:
@@ -257,6 +266,54 @@ def test_a_roughness_that_is_not_attained_is_recorded_and_leaves_no_fields(flat:
     assert not list(fields.folder.glob("5/*"))
     # nobody registers test pairs at a level that is none
     assert len(fields.searches[1].pairs) == len(flat.pairs_of("val"))
+
+
+def test_a_level_that_is_missed_blocks_no_rougher_one(flat: Dataset, tmp_path: Path) -> None:
+    fields = register(flat, tmp_path, scale="roughness", grid=(1e-9, 0.05))
+    assert [(search.lam, search.attained) for search in fields.searches][:2] == [(1e-9, False), (0.05, True)]
+    assert fields.searches[0].converged is None
+    assert fields.read(fields.searches[1], *flat.pairs_of("test")[0]) is not None
+
+
+def test_a_pair_that_diverges_costs_its_level_the_score_and_starts_anew(
+    flat: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls, real = [], Optimiser.optimise
+
+    def diverges(self: Optimiser, *args: Any, **kept: Any) -> Found:
+        found = real(self, *args, **kept)
+        calls.append(1)
+        if len(calls) <= RECIPE.levels:
+            found.parameters[0] = torch.nan
+        return found
+
+    monkeypatch.setattr(Optimiser, "optimise", diverges)
+    monkeypatch.setattr("likeness.methods.path.LEAST", 0.4)
+    fields = register(flat, tmp_path, batch=8, evaluations=20)
+    first, second, *_ = fields.searches
+    assert (first.score, second.score is None) == (None, False)
+    pair, other = flat.pairs_of("val")
+    assert np.isnan(fields.read(first, *pair)).all()
+    for search, either in ((first, other), (second, pair), (second, other)):
+        found = fields.read(search, *either)
+        assert found is not None
+        assert np.isfinite(found).all()
+
+
+def test_levels_with_one_control_grid_are_searched_one_after_the_other(
+    flat: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kernel far finer than the image has a point for every voxel at both."""
+    seen, real = [], Optimiser.optimise
+
+    def counted(self: Optimiser, *args: Any, **kept: Any) -> Found:
+        seen.append(args[3].effort.tolerance)
+        return real(self, *args, **kept)
+
+    monkeypatch.setattr(Optimiser, "optimise", counted)
+    register(flat, tmp_path, kernel=0.3, grid=(0.1,), evaluations=10, batch=8)
+    tolerance = RECIPE.tolerance
+    assert seen == [2 * tolerance, tolerance] * 2
 
 
 @pytest.mark.parametrize(("scores", "expected"), [([1.0, 2.0, 3.0], [30, 10, 3.33]), ([2.0, 1.0], [30, 10])])

@@ -399,7 +399,7 @@ def test_what_is_compared_is_named_by_the_loss_or_by_the_method():
     assert name_of(METHODS["classical"], None, "cc") == "classical/cc"
 
 
-AUDITED = ("identity", "path", "again", "nothing", "truth")
+AUDITED = ("unregistered", "path", "again", "identity", "truth")
 
 
 def audit(
@@ -425,6 +425,9 @@ def audit(
         ((1.0, 0.5, 0.496, 0.5, 0.5), (5.0, 2.0, 1.0, 2.0, 2.0), "sound"),
         # better at the truth, where the objective is higher
         ((1.0, 0.5, 0.5, 0.5, 0.6), (5.0, 2.0, 2.0, 2.0, 1.0), "loss wrong"),
+        # this search alone diverged; all of them did
+        ((1.0, np.nan, np.nan, 0.5, 0.4), (5.0, np.nan, np.nan, 2.0, 1.0), "search failed"),
+        ((1.0, *[np.nan] * 4), (5.0, *[np.nan] * 4), "diverged"),
         # the same, but hardly better
         ((1.0, 0.5, 0.5, 0.5, 0.6), (5.0, 2.0, 2.0, 2.0, 1.98), "sound"),
     ],
@@ -445,10 +448,17 @@ def test_audits_are_summed_up_by_run():
     (row,) = summarise_verdicts(judge(pd.concat([one, other]), {"d": "epe"}), {"d": "epe"}).itertuples()
     assert (row.pairs, row.score, row.reference, row.reference_score) == (2, 3.0, "truth", 1.5)
     assert row.again == pytest.approx(0.1)
-    assert row.nothing == pytest.approx(-0.5)
+    assert row.identity == pytest.approx(-0.5)
     assert not row.settled
     assert (row.search_failed, row.loss_wrong) == (0.5, 0.5)
     assert not len(summarise_verdicts(judge(one[:0], {}), {}))
+
+
+def test_pairs_that_diverged_from_one_start_are_left_out_of_what_it_changes():
+    one = audit((1.0, 0.5, 0.5, 0.5, 0.6), (5.0, 2.0, 2.5, 2.0, 1.0))
+    other = audit((1.0, 0.5, np.nan, 0.5, np.nan), (5.0, 4.0, np.nan, 3.0, np.nan), pair="c")
+    (row,) = summarise_verdicts(judge(pd.concat([one, other]), {"d": "epe"}), {"d": "epe"}).itertuples()
+    assert (row.score, row.again, row.identity, row.reference_score) == (3.0, 0.5, -0.5, 2.0)
 
 
 @pytest.mark.parametrize(

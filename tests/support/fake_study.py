@@ -252,7 +252,7 @@ def _scores(made: Made, gain: float, base: float, rough: float) -> list[tuple[st
 
 def audits(study: Study) -> pd.DataFrame:
     """Make up where searches from several starts ended, of each verdict some."""
-    starts = ("identity", "path", "again", "nothing", "truth")
+    starts = ("unregistered", "path", "again", "identity", "truth")
     rows = []
     for made in study.datasets:
         unit = 5.0 if made.field else 0.8
@@ -260,8 +260,10 @@ def audits(study: Study) -> pd.DataFrame:
             for n, verdict in product(range(4), ("sound", "search failed", "loss wrong")):
                 if n % 3 == place % 3 or verdict == "sound":
                     for k, start in enumerate(starts[: 5 if made.field else 4]):
-                        score = unit * (0.6 if start == "identity" and not made.field else 1 - 0.1 * k - 0.01 * place)
-                        objective = 1.0 if start == "identity" else 0.5 + 0.01 * k
+                        score = unit * (
+                            0.6 if start == "unregistered" and not made.field else 1 - 0.1 * k - 0.01 * place
+                        )
+                        objective = 1.0 if start == "unregistered" else 0.5 + 0.01 * k
                         pair = f"{verdict}{n}"
                         rows.append(
                             (*run, 0.2, pair, pair, start, 10 * k, True, objective, 0.0, objective, score, verdict)

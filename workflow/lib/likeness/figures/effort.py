@@ -69,6 +69,8 @@ def _lines(axes: Axes, traces: pd.DataFrame, entries: list[Entry], took: pd.Seri
         if not len(rows):
             continue
         line = mean_score(rows)
+        if not len(line):
+            continue
         scale = 1.0 if took is None else took[tuple(rows.iloc[0][["dataset", "method", "loss", "variant"]])]
         axes.plot(scale * line.index.to_numpy(), line.to_numpy(), color=entry.colour, linestyle=entry.linestyle)
         end: Any = {"marker": entry.marker, "color": entry.colour, "markeredgewidth": entry.edge, "zorder": 3}

@@ -31,11 +31,12 @@ loss that is best on validation (ring). Dashed: unregistered. Seeds are pooled.
 Lower row: shares of pairs. *Search failed*: another start has led to a lower objective, by more than 1 % of its fall
 from the identity, and to another score; a better search would find it. *Loss wrong*: from the truth, or that other
 field, the search ends at a better score and a higher objective; no search can help, the loss prefers another place.
-*Sound*: neither. Scores differ if they do by more than 2 % of an error or .003 of Dice.
+*Diverged*: no search left a field. *Sound*: none of these. Scores differ if they do by more than 2 % of an error or
+.003 of Dice.
 """,
 }
 
-COLOURS = {"sound": "#D8DEE6", "search failed": "#DDAA33", "loss wrong": "#BB5566"}
+COLOURS = {"sound": "#D8DEE6", "search failed": "#DDAA33", "loss wrong": "#BB5566", "diverged": "#222222"}
 
 
 @style.paper()
@@ -56,7 +57,8 @@ def draw(
     figure, grid = style.pairs(len(shown), (2.6, style.line_height(lines)), extra=0.35)
     for panel, (upper, lower) in zip(shown, grid, strict=True):
         found = panel.rows(audit)
-        panel.head(upper, f"{found[['moving', 'fixed']].drop_duplicates().shape[0]} validation pairs")
+        pairs = len(found[["moving", "fixed"]].drop_duplicates())
+        panel.head(upper, f"{pairs} validation pair{'' if pairs == 1 else 's'}")
         for axes in (upper, lower):
             style.separate(axes, lines)
         _ends(upper, found, lines)
@@ -68,7 +70,8 @@ def draw(
 
 
 def _ends(axes: Axes, found: pd.DataFrame, lines: Sequence[style.Line]) -> None:
-    axes.axvline(found.score[found.start == "identity"].mean(), color=style.MUTED, linewidth=0.9, linestyle=(0, (4, 2)))
+    before = found.score[found.start == "unregistered"].mean()
+    axes.axvline(before, color=style.MUTED, linewidth=0.9, linestyle=(0, (4, 2)))
     for y, what in lines:
         if not isinstance(what, Entry):
             continue
@@ -78,7 +81,7 @@ def _ends(axes: Axes, found: pd.DataFrame, lines: Sequence[style.Line]) -> None:
             continue
         reference = next((means[name] for name in REFERENCES if name in means.index), np.nan)
         axes.plot([means["path"], reference], [y, y], color=what.colour, linewidth=1, zorder=2)
-        axes.plot(means["nothing"], y, marker="x", markersize=4.5, color=what.colour, zorder=3)
+        axes.plot(means["identity"], y, marker="x", markersize=4.5, color=what.colour, zorder=3)
         axes.plot(means["again"], y, marker="|", markersize=8, color=what.colour, zorder=3)
         axes.plot(means["path"], y, marker="o", markersize=4, color=what.colour, zorder=4)
         ring: dict[str, Any] = {"markerfacecolor": "white", "markeredgecolor": what.colour, "markeredgewidth": 1.1}
@@ -114,4 +117,5 @@ def _keys(audit: pd.DataFrame) -> list[Line2D | Patch]:
     if said:
         ring: dict[str, Any] = {"markerfacecolor": "white", "markeredgecolor": style.INK, "markeredgewidth": 1.1}
         keys.append(Line2D([], [], marker="o", markersize=5, linestyle="", label=said, **ring))
-    return keys + [Patch(color=COLOURS[verdict], label=verdict) for verdict in VERDICTS]
+    seen = [verdict for verdict in VERDICTS if verdict != "diverged" or (audit.verdict == verdict).any()]
+    return keys + [Patch(color=COLOURS[verdict], label=verdict) for verdict in seen]

@@ -3,14 +3,14 @@
 Every pair is optimised by the same effort from several starts, and all of it is kept apart: what the loss says, the
 regulariser, the primary score.
 
-===========  ==========================================================================================================
-identity     where every search began; nothing is optimised
-path         what the run has found along the path of λ
-again        from there, with steps as long as at first: what twice the effort changes
-nothing      from the identity, through all levels of the transformation: what the path did
-truth        from the true field, fitted by the transformation, where there is one
-other        from the field of another loss, the best of them on validation, where there is no truth
-===========  ==========================================================================================================
+============  =========================================================================================================
+unregistered  where every search began; nothing is optimised
+path          what the run has found along the path of λ
+again         from there, with steps as long as at first: what twice the effort changes
+identity      from the identity, at the same λ: what the path did
+truth         from the true field, fitted by the transformation, where there is one
+other         from the field of another loss, the best of them on validation, where there is no truth
+============  =========================================================================================================
 
 A lower objective from another start is a failure of the search. Where the search has found a lower objective than there
 is near the truth, and a field that is further from it, the loss is wrong. The search from the identity is also followed
@@ -41,7 +41,7 @@ from likeness.methods.search import Evaluated, Found
 
 
 def best(fields: Fields, dataset: Dataset) -> Search | None:
-    """Give the search of the λ that is best on validation, ``None`` where none was judged."""
+    """Give the search of the λ that scores best on validation, whatever it folds; ``None`` where none was judged."""
     judged = [search for search in fields.searches if not search.empty and search.score is not None]
     return min(judged, key=lambda search: cost(search, dataset), default=None)
 
@@ -72,9 +72,9 @@ class Audit:
     endings: list[dict[str, Any]] = field(default_factory=list)
     """A row for every pair and start: what the module says."""
     trace: list[dict[str, Any]] = field(default_factory=list)
-    """A row for every pair and half window of the search from nothing."""
+    """A row for every pair and half window of the search from the identity."""
     seconds: float = 0.0
-    """That the search from nothing took, without what following it took."""
+    """That the search from the identity took, without what following it took."""
     followed: int = 0
     """Evaluations, each of one pair, of that search."""
 
@@ -100,7 +100,7 @@ class Audit:
         path = torch.cat([to_tensor(one) for one in made]).to(self.objective.device)
         self._unsearched(pairs, judges, path)
         self._searched("again", pairs, judges, path, finest)
-        self._searched("nothing", pairs, judges, self.optimiser.nothing(len(pairs)), self.optimiser.levels)
+        self._searched("identity", pairs, judges, self.optimiser.nothing(len(pairs)), self.optimiser.levels)
         for name in ("truth", "other"):
             fields = [self._reference(name, pair, judge) for pair, judge in zip(pairs, judges, strict=True)]
             known = [to_tensor(one) for one in fields if one is not None]
@@ -122,7 +122,7 @@ class Audit:
         made = self.optimiser.displacements(path)
         for pair, judge, value, displacement in zip(pairs, judges, identity, made, strict=True):
             found = self.known[pair]
-            self._end("identity", pair, judge, np.zeros(judge.grid, np.float32), 0, True, value, 0.0)
+            self._end("unregistered", pair, judge, np.zeros(judge.grid, np.float32), 0, True, value, 0.0)
             numbers = (found.evaluations, found.converged, found.dissimilarity, found.energy)
             self._end("path", pair, judge, displacement, *numbers)
 
@@ -142,11 +142,11 @@ class Audit:
         begun, spent = perf_counter(), np.zeros(len(pairs), int)
         found = Found.nothing(parameters)
         for level in levels:
-            watch = partial(self._watch, pairs, judges, spent.copy()) if start == "nothing" else None
+            watch = partial(self._watch, pairs, judges, spent.copy()) if start == "identity" else None
             found = self.optimiser.optimise(registrations, parameters, self.weight, level, watch)
             parameters = found.parameters
             spent += found.evaluations
-        if start == "nothing":
+        if start == "identity":
             self.seconds += perf_counter() - begun
             self.followed += int(spent.sum())
         for k, displacement in enumerate(self.optimiser.displacements(parameters)):

@@ -74,6 +74,11 @@ class Calibration:
         return min(range(len(self.tried)), key=self.distance)
 
     @property
+    def exhausted(self) -> bool:
+        """Whether nothing that was tried is as rough as wanted."""
+        return not self.attained and not any(rough >= self.wanted for _, rough in self.tried)
+
+    @property
     def attained(self) -> bool:
         """Whether that is close enough."""
         return self.distance(self.best) < NEAR

@@ -1,6 +1,7 @@
 """Registration of each pair by itself: the objective is minimised over the transformation of that pair, to convergence.
 
-A path of regularisation leads from smooth to rough fields: each λ starts where the last one ended. On the scale
+A path of regularisation leads from smooth to rough fields: each λ starts where the last one ended, from coarse to fine
+again. On the scale
 ``roughness`` its levels say how rough fields shall be, as the median over validation pairs of the standard deviation of
 log J; the λ that makes them so is searched for on validation pairs and then holds for test pairs. That is fair to
 losses whose values have nothing to do with one another. On the scales ``balanced`` and ``raw`` the levels are λ, as for
@@ -42,7 +43,7 @@ CARD = {
 REGULARISERS = {"diffusion": diffusion_energy, "bending": bending_energy}
 CONTROL = 4 / 3
 """Distance between control points as a multiple of the kernel: closer ones could not tell neighbours apart."""
-COARSE = 60
+COARSE = 30
 """Most evaluations of a pair at levels before the last, which are but a start for it."""
 
 

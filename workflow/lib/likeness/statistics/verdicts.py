@@ -2,7 +2,8 @@
 
 Of every pair:
 
-- ``search failed``: another start has led to a lower objective and another score;
+- ``diverged``: no search has left a field;
+- ``search failed``: another start has led to a lower objective and another score, or the run's search alone diverged;
 - ``loss wrong``: from the truth, or from the field of another loss, the search has ended at a better score, but a
   higher objective;
 - ``sound``: neither.
@@ -27,11 +28,11 @@ SMALLEST = {"dice": 0.003, "dice_instance": 0.003}
 """Smallest difference of a score that matters; of an error :data:`SMALLEST_SHARE` of it."""
 SMALLEST_SHARE = 0.02
 REFERENCES = ("truth", "other")
-VERDICTS = ("sound", "search failed", "loss wrong")
+VERDICTS = ("sound", "search failed", "loss wrong", "diverged")
 PAIR = ["moving", "fixed"]
 RUN = [*KEYS, "lam"]
-COLUMNS = [*RUN, "metric", "pairs", "score", "again", "nothing", "reference", "reference_score"]
-COLUMNS += ["settled", "search_failed", "loss_wrong"]
+COLUMNS = [*RUN, "metric", "pairs", "score", "again", "identity", "reference", "reference_score"]
+COLUMNS += ["settled", "search_failed", "loss_wrong", "diverged"]
 
 
 def smallest(metric: str, score: float) -> float:
@@ -54,8 +55,10 @@ def judge(audits: pd.DataFrame, metrics: dict[str, str]) -> pd.DataFrame:
 
 def _verdict(starts: pd.DataFrame, metric: str) -> str:
     path: Any = starts.loc["path"]
-    margin = MARGIN * max(starts.objective["identity"] - path.objective, 0.0)
-    others = starts.drop(index=["identity", "path"])
+    if not np.isfinite(path.objective):
+        return "search failed" if np.isfinite(starts.objective.drop("unregistered")).any() else "diverged"
+    margin = MARGIN * max(starts.objective["unregistered"] - path.objective, 0.0)
+    others = starts.drop(index=["unregistered", "path"])
     least = smallest(metric, path.score)
     if ((others.objective < path.objective - margin) & ((others.score - path.score).abs() > least)).any():
         return "search failed"
@@ -71,30 +74,31 @@ def _verdict(starts: pd.DataFrame, metric: str) -> str:
 def summarise(judged: pd.DataFrame, metrics: dict[str, str]) -> pd.DataFrame:
     """Give one row for every run, the columns :data:`COLUMNS`.
 
-    ``score`` is the mean primary score of the audited pairs where the run's search ended, ``again`` and ``nothing`` by
-    how much it differs after twice the effort and without the path, ``reference_score`` what it is from the
-    ``reference``. ``settled``: twice the effort changes it by less than the smallest difference that matters.
-    ``search_failed`` and ``loss_wrong`` are shares of pairs.
+    ``score`` is the mean primary score of the audited pairs where the run's search ended, ``again`` and ``identity`` by
+    how much it differs, over the pairs that have both, after twice the effort and without the path; ``reference_score``
+    is it with what differs from the ``reference``. ``settled``: twice the effort changes it by less than the smallest
+    difference that matters. ``search_failed``, ``loss_wrong`` and ``diverged`` are shares of pairs.
     """
     rows = []
     for key, run in judged.groupby(RUN, dropna=False, sort=False):
         who: dict[str, Any] = dict(zip(RUN, key, strict=True))
         metric = metrics[who["dataset"]]
-        scores = run.groupby("start").score.mean()
-        reference = next((name for name in REFERENCES if name in scores.index), None)
-        verdict = run[run.start == "path"].verdict
-        change = scores["again"] - scores["path"]
+        scores = run.pivot_table(index=PAIR, columns="start", values="score", dropna=False)
+        change = scores.sub(scores["path"], axis=0).mean()
+        reference = next((name for name in REFERENCES if name in scores), None)
+        verdict, score = run[run.start == "path"].verdict, scores["path"].mean()
         numbers = {
             "metric": metric,
             "pairs": len(verdict),
-            "score": scores["path"],
-            "again": change,
-            "nothing": scores["nothing"] - scores["path"],
+            "score": score,
+            "again": change["again"],
+            "identity": change["identity"],
             "reference": reference,
-            "reference_score": scores[reference] if reference else np.nan,
-            "settled": abs(change) <= smallest(metric, scores["path"]),
+            "reference_score": score + change[reference] if reference else np.nan,
+            "settled": abs(change["again"]) <= smallest(metric, score),
             "search_failed": (verdict == "search failed").mean(),
             "loss_wrong": (verdict == "loss wrong").mean(),
+            "diverged": (verdict == "diverged").mean(),
         }
         rows.append({**who, **numbers})
     return pd.DataFrame(rows, columns=COLUMNS).astype({"seed": "Int64"})
