@@ -103,6 +103,25 @@ def test_a_loss_that_the_study_does_not_list_stays_out_unless_asked_for() -> Non
             {"losses": {"ncc": {"options": {"windows": 5}}}},
             "c.yaml: key 'losses.ncc.options.windows': loss 'ncc' has no such option; did you mean 'window'?",
         ),
+        (
+            {"optimisation": {"separate": ["mss"]}},
+            "c.yaml: key 'optimisation.separate': the study has no loss 'mss'; did you mean 'mse'?",
+        ),
+        (
+            {"datasets": {"mni-brain": {"optimisation": {"lambda": {"scale": "raw"}}}}},
+            "c.yaml: key 'datasets.mni-brain.optimisation.lambda.scale': tables have one scale for all datasets; "
+            "set it under `optimisation.lambda`",
+        ),
+        (
+            {"methods": {"voxelmorph": {"optimisation": {"levels": 2}}}},
+            "c.yaml: key 'methods.voxelmorph.optimisation': a method of the kind 'voxelmorph' optimises no pair; "
+            "take the key away",
+        ),
+        (
+            {"methods": {"optimisation": None}, "losses": {"ncc_sup": None}},
+            "c.yaml: key 'losses': none applies to any dataset, 'ncc_sup' not to 'mni-brain': "
+            f"{losses.card('ncc_sup')['only_trained']}; add another",
+        ),
     ],
 )
 def test_refuses_in_one_sentence(change: dict[str, Any], message: str) -> None:

@@ -45,7 +45,9 @@ from likeness.figures import (
 )
 from likeness.results import KEYS
 from likeness.statistics.landscape import measure
+from likeness.statistics.selection import candidates, choose
 from likeness.statistics.summary import summarise
+from likeness.statistics.verdicts import summarise as summarise_verdicts
 
 SMALL = Study([Made("mni-brain", subjects=4, pairs=3)], ["mse", "ncc"])
 LARGE = Study()
@@ -80,7 +82,9 @@ def drawn(name: str, study: Study) -> Figure:
 def draw(name: str, study: Study, metrics: pd.DataFrame) -> Figure:
     calls: dict[str, Any] = {
         "scores": lambda: scores.draw(
-            metrics, summarise(metrics, METHODS, 200), learners(study), study.metas(), study.methods
+            *(metrics, summarise(metrics, METHODS, 200), learners(study)),
+            *(choose(candidates(metrics, METHODS), METHODS), verdicts(study)),
+            *(study.metas(), study.methods),
         ),
         "smoothness_vs_dice": lambda: smoothness_vs_dice.draw(metrics, study.metas(), study.methods),
         "tuning": lambda: tuning.draw(metrics, study.metas(), study.methods),
@@ -94,11 +98,19 @@ def draw(name: str, study: Study, metrics: pd.DataFrame) -> Figure:
     return figure
 
 
+def verdicts(study: Study) -> pd.DataFrame:
+    """Make up which searches have converged: all but those of one loss."""
+    metrics = {made.name: "epe" if made.field else "dice" for made in study.datasets}
+    table = summarise_verdicts(audits(study), metrics)
+    return table.assign(settled=table.loss != "ncc")
+
+
 def learners(study: Study) -> pd.DataFrame:
     """Make up which runs stand on an extractor that was still learning: those of one loss."""
     runs = [run for made in study.datasets for run in study.runs(made)]
     table = pd.DataFrame(runs, columns=list(KEYS))
-    return table.assign(extractor_learning=[True if run.loss == "deepsim_ae" else None for run in runs])
+    learning = [True if run.loss == "deepsim_ae" else None for run in runs]
+    return table.assign(extractor_learning=learning, attained=True)
 
 
 def texts(figure: Figure) -> list[Text]:
@@ -158,8 +170,9 @@ def test_six_datasets_and_variants_are_legible(name: str):
 def test_what_does_not_apply_and_what_diverged_is_said():
     said = words(drawn("scores", LARGE)).split("\n")
     assert said.count("n/a") == 4
-    # one loss, two panels of each of four datasets
+    # of a loss each, two panels of each of four datasets
     assert said.count("†") == 8
+    assert said.count("§") == 8
     assert said.count("diverged") == 2
     assert "diverged" in words(drawn("tuning", LARGE))
     assert "folds too much" in words(drawn("tuning", LARGE))

@@ -44,6 +44,10 @@ def test_the_best_feasible_weight_is_chosen():
     assert list(judged.lam) == [0.25, 0.5, 1, 2, 4]
     assert list(judged.feasible) == [False, True, True, True, True]
     assert choose(judged, METHODS).lam.item() == 1
+    assert choose(judged, METHODS).end.item() == ""
+    assert choose(judged[judged.lam >= 1], METHODS).end.item() == "roughest"
+    assert choose(judged[judged.lam <= 1], METHODS).end.item() == "smoothest"
+    assert choose(judged[judged.lam == 1], METHODS).end.item() == ""
     assert choose(judged.assign(feasible=judged.lam >= 2), METHODS).lam.item() == 2
 
 

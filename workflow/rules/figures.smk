@@ -4,6 +4,8 @@ FIGURE_INPUTS = {
     "profiles": f"{RESULTS}/landscape.parquet",
     "summary": f"{RESULTS}/tables/summary.csv",
     "runs": f"{RESULTS}/tables/runs.csv",
+    "selection": f"{RESULTS}/tables/selection.csv",
+    "verdicts": f"{RESULTS}/tables/verdicts.csv",
     "measures": f"{RESULTS}/tables/landscape.csv",
     "audit": f"{RESULTS}/tables/audit.csv",
     "traces": f"{RESULTS}/traces.parquet",

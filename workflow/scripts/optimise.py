@@ -10,6 +10,11 @@ from likeness.runtime.atomic import whole, work_folder, write_json
 from likeness.runtime.jobs import Stopwatch, logged
 
 
+def chosen_lam(search):
+    """Read which λ another method chose."""
+    return json.loads(Path(search).read_text())["chosen"]
+
+
 def given(start, dataset, fields, search):
     """Give the fields that a path starts from: the true ones, or those that another method chose."""
     from likeness.evaluation.pair import PairJudge
@@ -20,7 +25,7 @@ def given(start, dataset, fields, search):
         return None
     if start == TRUTH:
         return lambda *pair: PairJudge(dataset, *map(dataset.load, pair)).true_field
-    chosen = json.loads(Path(search).read_text())["chosen"]
+    chosen = chosen_lam(search)
     found = Fields.open(fields)
     # without validation pairs nothing was chosen
     first, there = found.searches[0], {search.lam: search for search in found.searches}
@@ -41,7 +46,8 @@ def main(snakemake) -> None:
     checkpoint = Path(str(snakemake.input.extractor)) if snakemake.input.extractor else None
     plain, options = dict(snakemake.params.recipe), dict(snakemake.params.options)
     inputs = [folder_digest(snakemake.input.dataset), download.sha256(checkpoint) if checkpoint else ""]
-    inputs += [folder_digest(snakemake.input.start)] if snakemake.input.start else []
+    if snakemake.input.start:
+        inputs += [folder_digest(snakemake.input.start), chosen_lam(snakemake.input.chosen)]
     work = work_folder(snakemake.params.work, digest(who, plain, options, snakemake.params.code, inputs))
     watch = Stopwatch(work / "runtime.json")
     dataset = Dataset.open(snakemake.input.dataset)

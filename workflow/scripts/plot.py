@@ -24,6 +24,8 @@ READERS = {
     "profiles": lambda snakemake: pd.read_parquet(snakemake.input.profiles),
     "summary": lambda snakemake: read_csv(snakemake.input.summary),
     "runs": lambda snakemake: read_csv(snakemake.input.runs),
+    "selection": lambda snakemake: read_csv(snakemake.input.selection),
+    "verdicts": lambda snakemake: read_csv(snakemake.input.verdicts),
     "measures": lambda snakemake: read_csv(snakemake.input.measures),
     "audit": lambda snakemake: read_csv(snakemake.input.audit),
     "traces": lambda snakemake: pd.read_parquet(snakemake.input.traces),

@@ -76,6 +76,7 @@ def check(study: Study) -> None:
     _check_hashes(study)
     _check_applicable(study)
     _check_levels(study)
+    _check_separate(study)
     _check_starts(study)
 
 
@@ -106,6 +107,9 @@ def _check_methods(study: Study) -> None:
         if kind not in known:
             key = f"methods.{name}.kind" if "kind" in entry else f"methods.{name}"
             refuse(study, key, f"there is no method of the kind '{plain(kind)}'; {suggest(kind, known)}")
+        if entry["optimisation"] and not study.methods[name].optimised:
+            said = f"a method of the kind '{kind}' optimises no pair; take the key away"
+            refuse(study, f"methods.{name}.optimisation", said)
 
 
 def _check_losses(study: Study) -> None:
@@ -168,6 +172,10 @@ def _check_datasets(study: Study) -> None:
     _check_subset(study, "only_datasets", list(study.config["datasets"]))
     for name in study.prepared:
         entry = study.config["datasets"][name]
+        for kind in ("training", "optimisation"):
+            if "scale" in entry[kind].get("lambda", {}):
+                said = f"tables have one scale for all datasets; set it under `{kind}.lambda`"
+                refuse(study, f"datasets.{name}.{kind}.lambda.scale", said)
         for loss in entry["without_losses"]:
             if loss not in study.config["losses"]:
                 said = f"the study has no loss '{plain(loss)}'; {suggest(loss, study.config['losses'])}"
@@ -237,7 +245,7 @@ def _check_applicable(study: Study) -> None:
     """Refuse a study of which nothing would be trained."""
     if next(study.runs(), None) is None:
         dataset, loss = study.datasets[0], study.losses[0]
-        reason = study.inapplicable(dataset, loss)
+        reason = study.inapplicable(dataset, loss) or losses.card(loss)["only_trained"]
         refuse(study, "losses", f"none applies to any dataset, '{loss}' not to '{dataset}': {reason}; add another")
 
 
@@ -258,6 +266,18 @@ def _check_levels(study: Study) -> None:
             if unknown is not None:
                 said = f"the extractor on '{learnt}' has no '{plain(unknown)}' but {', '.join(possible)}"
                 refuse(study, f"{key}.taps", f"{said}; name one of these or add stages to `pretraining`")
+
+
+def _check_separate(study: Study) -> None:
+    """Refuse to start what is no loss of the study separately."""
+    places: dict[str, Mapping[str, Any]] = {"optimisation": study.config["optimisation"]}
+    for kind in ("datasets", "methods"):
+        places |= {f"{kind}.{name}.optimisation": e["optimisation"] for name, e in study.config[kind].items()}
+    for place, block in places.items():
+        for loss in block.get("separate", []):
+            if loss not in study.config["losses"]:
+                said = f"the study has no loss '{plain(loss)}'; {suggest(loss, study.config['losses'])}"
+                refuse(study, f"{place}.separate", said)
 
 
 def _check_starts(study: Study) -> None:

@@ -18,11 +18,11 @@ from likeness.figures import style
 from likeness.figures.style import Entry, Panel
 from likeness.methods.kinds import UNREGISTERED, Methods
 from likeness.statistics.aggregate import observations, overall
-from likeness.statistics.selection import primary_metric
+from likeness.statistics.selection import ENDS, primary_metric
 
 CARD = {
     "order": 10,
-    "reads": ["metrics", "summary", "runs", "datasets", "methods"],
+    "reads": ["metrics", "summary", "runs", "selection", "verdicts", "datasets", "methods"],
     "caption": """\
 **Test scores.** One column per dataset, one line per loss, grouped by the supervision that the loss needs. Upper row:
 the primary score, the end-point error against the true field where one is known, otherwise Dice; lower row: a second
@@ -36,9 +36,11 @@ it is descriptive). Grey: the same pairs unregistered, middle half (band) and me
 validation pairs alone.
 
 *Stress test*: simulated from a template, whose labels follow from intensity; it shows whether a loss works, not which
-is better. *†*: the extractor of the loss was still learning when its training ended. *n/a*: the loss does not apply to
-the dataset. *diverged*: every training of the loss diverged. *+n ∞*: n pairs lie outside, because a structure vanished
-and its surface distance is infinite.
+is better. *†*: the extractor of the loss was still learning when its training ended. *‡*: the smoothest λ was chosen;
+a smoother one might score better. *§*: not converged, on validation pairs twice the effort changed the score.
+*n/a*: the loss does not apply to the dataset. *not attained*: no λ was found that makes fields as rough as any level
+asks for. *diverged*: no run of the loss left fields. *+n ∞*: n pairs lie outside, because a structure vanished and its
+surface distance is infinite.
 """,
 }
 
@@ -52,6 +54,8 @@ def draw(
     metrics: pd.DataFrame,
     summary: pd.DataFrame,
     runs: pd.DataFrame,
+    selection: pd.DataFrame,
+    verdicts: pd.DataFrame,
     datasets: Mapping[str, Mapping[str, Any]],
     methods: Methods,
 ) -> Figure:
@@ -60,7 +64,9 @@ def draw(
     Args:
         metrics: the metrics table, with ``chosen`` filled.
         summary: the table of :func:`likeness.statistics.summary.summarise`, for means and intervals.
-        runs: how searches ended, for extractors that were still learning.
+        runs: how searches ended, for extractors that were still learning, and levels that were not attained.
+        selection: which λ were chosen, see :func:`likeness.statistics.selection.choose`.
+        verdicts: the table of :func:`likeness.statistics.verdicts.summarise`.
         datasets: name → content of ``dataset.yaml``, in the order of the study.
         methods: of the study.
     """
@@ -72,12 +78,23 @@ def draw(
     for panel, (upper, lower) in zip(shown, grid, strict=True):
         panel.head(upper, _size(panel.rows(scores)))
         for axes, metric in zip((upper, lower), _metrics_of(panel.rows(scores), panel.dataset), strict=True):
-            _panel(axes, panel, metric, scores, overalls, lines)
+            _panel(axes, panel, metric, scores, overalls, lines, panel.rows(runs))
             for y, what in lines:
-                if isinstance(what, Entry) and what.rows(panel.rows(runs)).extractor_learning.eq(True).any():
-                    axes.annotate("†", (1, y), xycoords=axes.get_yaxis_transform(), fontsize=style.SMALL, va="center")
+                if isinstance(what, Entry):
+                    said = _marks(*(what.rows(panel.rows(table)) for table in (runs, selection, verdicts)))
+                    axes.annotate(said, (1, y), xycoords=axes.get_yaxis_transform(), fontsize=style.SMALL, va="center")
     _legend(figure)
     return figure
+
+
+def _marks(runs: pd.DataFrame, selection: pd.DataFrame, verdicts: pd.DataFrame) -> str:
+    """Give the marks that the rows of one loss on one dataset earn."""
+    earned = {
+        "†": runs.extractor_learning.eq(True),
+        "‡": selection.end.eq(ENDS[0]),
+        "§": verdicts.settled.eq(False),
+    }
+    return "".join(mark for mark, found in earned.items() if found.any())
 
 
 def _metrics_of(rows: pd.DataFrame, dataset: str) -> tuple[str, str]:
@@ -99,6 +116,7 @@ def _panel(
     scores: pd.DataFrame,
     summary: pd.DataFrame,
     lines: Sequence[style.Line],
+    runs: pd.DataFrame,
 ) -> None:
     rows = panel.rows(scores)
     rows = rows[rows.metric == metric]
@@ -107,7 +125,9 @@ def _panel(
     _unregistered(axes, rows.value[rows.method == UNREGISTERED].to_numpy())
     for y, what in lines:
         if isinstance(what, Entry):
-            _line(axes, y, what, what.rows(rows).value.to_numpy(), what.rows(means))
+            ended = what.rows(runs)
+            absent = "not attained" if len(ended) and not ended.attained.any() else "n/a"
+            _line(axes, y, what, what.rows(rows).value.to_numpy(), what.rows(means), absent)
     style.separate(axes, lines)
     unit = rows.unit.iloc[0] if len(rows) else "1"
     axes.set_xlabel(style.metric(metric).label(unit))
@@ -121,10 +141,10 @@ def _unregistered(axes: Axes, values: np.ndarray) -> None:
         axes.axvline(values.mean(), color=style.MUTED, linewidth=0.9, linestyle=(0, (4, 2)), zorder=1)
 
 
-def _line(axes: Axes, y: float, entry: Entry, values: np.ndarray, mean: pd.DataFrame) -> None:
+def _line(axes: Axes, y: float, entry: Entry, values: np.ndarray, mean: pd.DataFrame, absent: str) -> None:
     finite = values[np.isfinite(values)]
     if not len(finite):
-        style.write(axes, y, "diverged" if len(values) else "n/a")
+        style.write(axes, y, "diverged" if len(values) else absent)
         return
     if len(finite) < FEW:
         axes.scatter(finite, np.full(len(finite), y - 0.27), s=9, color=entry.colour, linewidth=0, zorder=2)

@@ -27,8 +27,8 @@ relative to the λ at which dissimilarity and regulariser pull equally hard, so 
 scale of roughness by how rough the fields are that it allows, as the standard deviation of log J. The
 circle marks the λ chosen for test: the best score among those whose mean non-diffeomorphic volume (area in 2D) is at
 most 0.1 %. Hollow symbols fold more than that in at least one seed; if every λ does, the one that folds least is
-taken, and ``results/tables/selection.csv`` says so. Crosses at the lower edge are trainings that diverged. A best
-value at the end of the grid calls for a wider grid.
+taken, and ``results/tables/selection.csv`` says so. Crosses at the lower edge are trainings that diverged. Where
+the smoothest or the roughest λ was chosen, ``end`` in that table says so, and a wider grid may score better.
 
 *Stress test*: simulated from a template, whose labels follow from intensity; it shows whether a loss works, not which
 is better.

@@ -16,7 +16,7 @@ from typing import Any
 
 from likeness import losses, results
 from likeness.config.study import Study
-from likeness.methods.kinds import UNREGISTERED
+from likeness.methods.kinds import TRUTH, UNREGISTERED
 from likeness.results import Run
 from likeness.runtime.atomic import whole
 from likeness.runtime.provenance import code_digest, folder_digest
@@ -82,7 +82,8 @@ def jobs(study: Study) -> list[Job]:
     published = {name: _conversion(study, name) for name in study.published}
     trained = {learnt: _pretraining(study, *learnt) for learnt in study.pretrainings()}
     chains = [_chain(study, training, trained, published) for training in study.trainings()]
-    searched = [_optimisation(study, run, trained, published) for run in study.optimisations()]
+    runs = [run for run in study.optimisations() if _on_its_own(study, run)]
+    searched = [_optimisation(study, run, trained, published) for run in runs]
     alone = [_scoring(Run(dataset, UNREGISTERED), (results.SCORES,)) for dataset in study.datasets]
     return [
         *published.values(),
@@ -90,12 +91,13 @@ def jobs(study: Study) -> list[Job]:
         *alone,
         *(job for stage in zip(*chains, strict=True) for job in stage),
         *(job for stage in zip(*searched, strict=True) for job in stage),
-        *(
-            _audit(run, search)
-            for run, (search, _) in zip(study.optimisations(), searched, strict=True)
-            if _audited(study, run)
-        ),
+        *(_audit(run, search) for run, (search, _) in zip(runs, searched, strict=True) if _audited(study, run)),
     ]
+
+
+def _on_its_own(study: Study, run: Run) -> bool:
+    """Tell whether a search starts from no other method, whose fields may be gone; one that does is made anew."""
+    return study.optimisation(run.dataset, run.method, str(run.loss))["start"] in (None, TRUTH)
 
 
 def _audited(study: Study, run: Run) -> bool:

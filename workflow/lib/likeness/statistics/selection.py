@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from likeness.data.store import LOWER_IS_BETTER
@@ -10,6 +11,9 @@ from likeness.results import KEYS
 from likeness.statistics.aggregate import overall
 
 COLUMNS = [*KEYS, "lam", "score", "metric", "ndv", "feasible"]
+CHOSEN = [*COLUMNS, "end"]
+ENDS = ("smoothest", "roughest")
+"""Of a grid: a chosen λ at the smooth one may not be smooth enough."""
 PRIMARY = ("epe", "dice", "tre", "dice_instance")
 MAX_FOLDING = 0.1
 """Highest non-diffeomorphic volume (area in 2D), in percent, that a chosen λ may cause."""
@@ -81,7 +85,8 @@ def choose(judged: pd.DataFrame, methods: Methods) -> pd.DataFrame:
         methods: of the study.
 
     Returns:
-        One row per run, the columns :data:`COLUMNS`.
+        One row per run, the columns :data:`CHOSEN`: ``end`` tells which end of several λ that left scores the chosen
+        one is, of :data:`ENDS`, and is empty between them.
     """
     cost = judged.score.where(judged.metric.isin(LOWER_IS_BETTER), -judged.score)
     ranked = judged.assign(
@@ -91,7 +96,16 @@ def choose(judged: pd.DataFrame, methods: Methods) -> pd.DataFrame:
         _cost=cost,
         _weakness=rougher(judged, methods),
     ).sort_values([*KEYS, "_diverged", "_infeasible", "_folding", "_cost", "_weakness"])
-    return ranked.drop_duplicates(list(KEYS))[COLUMNS].reset_index(drop=True)
+    reached = ranked[~ranked["_diverged"]].groupby(list(KEYS), dropna=False)["_weakness"].agg(["min", "max"])
+    chosen = ranked.drop_duplicates(list(KEYS)).merge(reached.reset_index(), how="left", on=list(KEYS))
+    several = chosen["min"] < chosen["max"]
+    smooth, rough = ENDS
+    chosen["end"] = np.select(
+        [several & (chosen["_weakness"] == chosen["min"]), several & (chosen["_weakness"] == chosen["max"])],
+        [smooth, rough],
+        default="",
+    )
+    return chosen[CHOSEN].reset_index(drop=True)
 
 
 def chosen_lam(validation: pd.DataFrame, methods: Methods) -> float:
