@@ -5,8 +5,8 @@ A run leaves a folder with a manifest ``fields.json`` and one compressed array f
 ``(*spatial, dims)`` float32 in voxels of the fixed grid, component last, and points into the moving image:
 ``moved(x) = moving(x + displacement(x))``. A method that searches for a transformation leaves what it found instead,
 key ``parameters``, ``(*control, dims)`` float32, and the manifest names the transformation that makes a displacement of
-them. The manifest says for every λ how the search for its fields ended; a λ that diverged, or stands for a roughness
-that was not attained, has no arrays.
+them. The manifest says for every λ how the search for its fields ended; a λ at which all pairs diverged, or that stands
+for a roughness that was not attained, has no arrays.
 """
 
 from __future__ import annotations

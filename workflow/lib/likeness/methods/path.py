@@ -116,7 +116,7 @@ class RegularisationPath:
         searches = []
         for step, state in zip(steps, states, strict=True):
             searches.append(_search(step if validation else replace(step, score=None), base, state.found))
-            if step.attained:
+            if not searches[-1].empty:
                 for (moving, fixed), parameters in zip(pairs, state.parameters, strict=True):
                     array = np.moveaxis(parameters.cpu().numpy(), 0, -1)
                     fields.write_parameters(folder, step.lam, moving, fixed, array)
