@@ -36,7 +36,7 @@ from likeness.fields import Fields, Given, Search
 from likeness.geometry import to_array, to_tensor
 from likeness.losses.base import Registration
 from likeness.methods.objective import Objective
-from likeness.methods.optimisation import Level, Optimiser, Recipe
+from likeness.methods.optimisation import Level, Optimiser, Recipe, through
 from likeness.methods.search import Evaluated, Found
 
 
@@ -139,25 +139,24 @@ class Audit:
         def registrations(active: Sequence[int]) -> Registration:
             return self.objective.registration([pairs[k] for k in active])
 
-        begun, spent = perf_counter(), np.zeros(len(pairs), int)
-        found = Found.nothing(parameters)
-        for level in levels:
-            watch = partial(self._watch, pairs, judges, spent.copy()) if start == "identity" else None
-            found = self.optimiser.optimise(registrations, parameters, self.weight, level, watch)
-            parameters = found.parameters
-            spent += found.evaluations
+        def searched(_: int, level: Level, so_far: Found) -> Found:
+            watch = partial(self._watch, pairs, judges, so_far.evaluations) if start == "identity" else None
+            return self.optimiser.optimise(registrations, so_far.parameters, self.weight, level, watch)
+
+        begun = perf_counter()
+        found = through(levels, parameters, searched)
         if start == "identity":
             self.seconds += perf_counter() - begun
-            self.followed += int(spent.sum())
-        for k, displacement in enumerate(self.optimiser.displacements(parameters)):
-            numbers = (int(spent[k]), found.converged[k], found.dissimilarity[k], found.energy[k])
+            self.followed += sum(found.evaluations)
+        for k, displacement in enumerate(self.optimiser.displacements(found.parameters)):
+            numbers = (found.evaluations[k], found.converged[k], found.dissimilarity[k], found.energy[k])
             self._end(start, pairs[k], judges[k], displacement, *numbers)
 
     def _watch(
         self,
         pairs: Sequence[tuple[str, str]],
         judges: Sequence[PairJudge],
-        spent: np.ndarray,
+        spent: Sequence[int],
         active: Sequence[int],
         evaluations: int,
         seen: Evaluated,
@@ -166,7 +165,7 @@ class Audit:
         for place, k in enumerate(active):
             moving, fixed = pairs[k]
             score = judges[k].primary(to_array(seen.displacement[place : place + 1]))
-            step = {"evaluations": int(spent[k]) + evaluations, "objective": float(seen.loss[place]), "score": score}
+            step = {"evaluations": spent[k] + evaluations, "objective": float(seen.loss[place]), "score": score}
             self.trace.append({"moving": moving, "fixed": fixed, **step})
         self.seconds -= perf_counter() - begun
 

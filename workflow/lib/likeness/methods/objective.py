@@ -1,4 +1,4 @@
-"""What a registration minimises: ``dissimilarity + λ · energy``, of pairs of one dataset; the energy is a regulariser's.
+"""What a registration minimises: ``dissimilarity + λ · energy of a regulariser``, of pairs of one dataset.
 
 With a balanced scale λ = λ₀ · s, where λ₀ equalises the gradients of both terms with respect to the displacement on
 training pairs, so that one range of s is fair to every loss; on the raw scale λ is given.

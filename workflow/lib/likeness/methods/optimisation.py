@@ -104,6 +104,20 @@ class Level(NamedTuple):
     effort: Effort
 
 
+Searched = Callable[[int, Level, Found], Found]
+"""Searches at a level, of the number that is given first, from where the levels before have led to."""
+
+
+def through(levels: Sequence[Level], start: Tensor, searched: Searched) -> Found:
+    """Search level by level from parameters ``(pairs, dims, *control)``; evaluations are those of all levels."""
+    found = replace(Found.nothing(start), parameters=start)
+    for number, level in enumerate(levels):
+        last = searched(number, level, found)
+        spent = [a + b for a, b in zip(found.evaluations, last.evaluations, strict=True)]
+        found = replace(last, evaluations=spent)
+    return found
+
+
 Terms = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
 """Gives objective, dissimilarity and energy ``(pairs,)`` of displacements and their parameters."""
 Registrations = Callable[[Sequence[int]], Registration]
@@ -194,10 +208,9 @@ class Optimiser:
 
             return terms
 
-        parameters = self.nothing(len(displacements))
-        for level in self.levels:
-            parameters = self._search(objective, parameters, level).parameters
-        return parameters
+        start = self.nothing(len(displacements))
+        found = through(self.levels, start, lambda _, level, so_far: self._search(objective, so_far.parameters, level))
+        return found.parameters
 
     def _search(
         self,

@@ -30,7 +30,7 @@ from likeness.geometry import to_tensor
 from likeness.losses.base import Registration
 from likeness.methods.calibration import Calibration
 from likeness.methods.objective import Objective
-from likeness.methods.optimisation import Level, Optimiser, Recipe
+from likeness.methods.optimisation import Level, Optimiser, Recipe, through
 from likeness.methods.search import Checkpoint, Found
 from likeness.metrics import regularity
 from likeness.runtime import progress
@@ -222,19 +222,13 @@ class RegularisationPath:
         def registrations(active: Sequence[int]) -> Registration:
             return self.objective.registration([pairs[k] for k in active])
 
-        evaluations = np.zeros(len(pairs), int)
-        for number, level in enumerate(levels):
-            place = f"{name}-{number}"
-            found = self._kept(place, partial(self.optimiser.optimise, registrations, parameters, lam, level))
-            parameters = found.parameters
-            evaluations += found.evaluations
-        return State(
-            parameters,
-            [
-                PairSearch(*pair, int(evaluations[k]), found.converged[k], found.dissimilarity[k], found.energy[k])
-                for k, pair in enumerate(pairs)
-            ],
-        )
+        def searched(number: int, level: Level, so_far: Found) -> Found:
+            search = partial(self.optimiser.optimise, registrations, so_far.parameters, lam, level)
+            return self._kept(f"{name}-{number}", search)
+
+        found = through(levels, parameters, searched)
+        rows = zip(pairs, found.evaluations, found.converged, found.dissimilarity, found.energy, strict=True)
+        return State(found.parameters, [PairSearch(*pair, n, good, d, e) for pair, n, good, d, e in rows])
 
     def _kept(self, name: str, search: Callable[..., Found]) -> Found:
         """Give what an interrupted run has found, or find and keep it."""
