@@ -50,13 +50,13 @@ def audited(dataset: Dataset, folder: Path, reference: Given | None = None, **ch
     objective, fields = registered(dataset, folder, recipe)
     search = best(fields, dataset)
     assert search is not None
-    audit = Audit(objective, recipe, fields, search, reference)
+    audit = Audit(objective, recipe, fields, search, folder / "audit", reference)
     audit.run()
     return audit
 
 
 def of(audit: Audit, start: str) -> list[dict[str, Any]]:
-    return [row for row in audit.endings if row["start"] == start]
+    return [row for row in audit.found.endings if row["start"] == start]
 
 
 def test_every_validation_pair_is_searched_for_from_every_start(known: Dataset, tmp_path: Path) -> None:
@@ -76,18 +76,18 @@ def test_every_validation_pair_is_searched_for_from_every_start(known: Dataset, 
         assert again["objective"] < path["objective"] + 0.05 * (nothing["objective"] - path["objective"])
         # the fit of the truth is a good start
         assert of(audit, "truth")[k]["score"] < 0.5 * nothing["score"]
-    assert {row["start"] for row in audit.endings} == {"unregistered", *SEARCHED, "truth"}
+    assert {row["start"] for row in audit.found.endings} == {"unregistered", *SEARCHED, "truth"}
 
 
 def test_the_search_from_nothing_is_followed_to_its_end(known: Dataset, tmp_path: Path) -> None:
     audit = audited(known, tmp_path)
     for row in of(audit, "identity"):
-        steps = [step for step in audit.trace if (step["moving"], step["fixed"]) == (row["moving"], row["fixed"])]
+        steps = [step for step in audit.found.trace if (step["moving"], step["fixed"]) == (row["moving"], row["fixed"])]
         assert [step["evaluations"] for step in steps] == list(range(10, row["evaluations"] + 1, 10))
         assert steps[-1]["objective"] == pytest.approx(row["objective"], rel=1e-3)
         assert steps[-1]["score"] == pytest.approx(row["score"], rel=0.02)
-    assert audit.followed == sum(row["evaluations"] for row in of(audit, "identity"))
-    assert audit.seconds > 0
+    assert audit.found.followed == sum(row["evaluations"] for row in of(audit, "identity"))
+    assert audit.found.seconds > 0
 
 
 def test_where_there_is_no_truth_a_search_starts_at_another_field(tmp_path: Path) -> None:
@@ -99,10 +99,10 @@ def test_where_there_is_no_truth_a_search_starts_at_another_field(tmp_path: Path
         return np.ones((*dataset.shape, 2), np.float32)
 
     audit = audited(dataset, tmp_path / "a", reference, audit=1)
-    assert {row["start"] for row in audit.endings} == {"unregistered", *SEARCHED, "other"}
+    assert {row["start"] for row in audit.found.endings} == {"unregistered", *SEARCHED, "other"}
     assert asked == dataset.pairs_of("val")[:1]
     alone = audited(dataset, tmp_path / "b", audit=1)
-    assert {row["start"] for row in alone.endings} == {"unregistered", *SEARCHED}
+    assert {row["start"] for row in alone.found.endings} == {"unregistered", *SEARCHED}
 
 
 def test_the_audited_weight_is_the_best_on_validation(known: Dataset, tmp_path: Path) -> None:
@@ -127,3 +127,39 @@ def test_a_displacement_is_fitted(known: Dataset) -> None:
     for one, other in zip(optimiser.displacements(fitted), wanted.split(1), strict=True):
         apart = np.linalg.norm(one - to_array(other), axis=-1)
         assert apart.mean() < 0.1 * float(other.norm(dim=1).mean())
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("after", [1, 4])
+def test_an_interrupted_audit_goes_on_and_finds_the_same(
+    after: int, known: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = audited(known, tmp_path / "whole", batch=1).found
+    searched, real = [], Optimiser.optimise
+
+    def dies(self: Optimiser, *args: Any, **kept: Any) -> Any:
+        if len(searched) == after:
+            raise Killed
+        searched.append(1)
+        return real(self, *args, **kept)
+
+    objective, fields = registered(known, tmp_path / "part", replace(RECIPE, batch=1))
+    search = best(fields, known)
+    assert search is not None
+
+    def audit() -> Audit:
+        return Audit(objective, replace(RECIPE, batch=1), fields, search, tmp_path / "work")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Optimiser, "optimise", dies)
+        with pytest.raises(Killed):
+            audit().run()
+    assert list((tmp_path / "work").iterdir())
+    again = audit()
+    again.run()
+    assert again.found.endings == expected.endings
+    assert again.found.trace == expected.trace
+    assert again.found.followed == expected.followed

@@ -52,6 +52,7 @@ rule audit:
     params:
         recipe=lambda wc: STUDY.optimisation(wc.dataset, wc.method, wc.loss),
         options=lambda wc: STUDY.options(wc.loss, wc.variant),
+        work=f"{WORK}/audit.{RUN.replace(os.sep, '.')}",
         code=lambda wc: code("audit", *cards.modules(wc.loss)),
     script:
         script_path("audit")

@@ -1,12 +1,13 @@
 """Search once more for the fields of validation pairs, from other starts, and follow the search on its way."""
 
+import shutil
 from pathlib import Path
 
 import pandas as pd
 
 from likeness.results import ENDS, KEYS, STEPS, Run
 from likeness.runtime import gpus
-from likeness.runtime.atomic import whole, write_json
+from likeness.runtime.atomic import whole, work_folder, write_json
 from likeness.runtime.jobs import Stopwatch, logged
 
 
@@ -24,31 +25,34 @@ def reference(folders, dataset):
 
 
 def main(snakemake) -> None:
-    watch = Stopwatch()
     from likeness.data.store import Dataset
     from likeness.fields import Fields
-    from likeness.methods.audit import Audit, best
+    from likeness.methods.audit import Audit, Found, best
     from likeness.methods.objective import Objective
     from likeness.methods.optimisation import REGULARISERS, Recipe
+    from likeness.runtime.provenance import digest, folder_digest
     from likeness.training.device import make_device
 
     run, recipe = Run.of(snakemake.wildcards), Recipe.of(snakemake.params.recipe)
     dataset, fields = Dataset.open(snakemake.input.dataset), Fields.open(snakemake.input.fields)
+    options, others = dict(snakemake.params.options), list(snakemake.input.others)
+    inputs = [folder_digest(folder) for folder in (snakemake.input.dataset, snakemake.input.fields, *others)]
+    key = digest(run._asdict(), dict(snakemake.params.recipe), options, snakemake.params.code, inputs)
+    work = work_folder(snakemake.params.work, key)
+    watch = Stopwatch(work / "runtime.json")
     search = best(fields, dataset)
-    endings, trace, each = [], [], None
+    found, each = Found(), None
     if search is not None:
         checkpoint = Path(str(snakemake.input.extractor)) if snakemake.input.extractor else None
-        device, options = make_device(recipe.threads), dict(snakemake.params.options)
+        device = make_device(recipe.threads)
         objective = Objective(
             dataset, run.loss, options, checkpoint, device, run.seed, REGULARISERS[recipe.regulariser]
         )
-        audit = Audit(objective, recipe, fields, search, reference(snakemake.input.others, dataset))
-        audit.run()
-        endings, trace = audit.endings, audit.trace
-        each = 1000 * audit.seconds / audit.followed if audit.followed else None
+        Audit(objective, recipe, fields, search, work, reference(others, dataset), watch.save, found).run()
+        each = 1000 * found.seconds / found.followed if found.followed else None
     for rows, columns, place in (
-        (endings, ENDS, snakemake.output.audit),
-        (trace, STEPS, snakemake.output.trace),
+        (found.endings, ENDS, snakemake.output.audit),
+        (found.trace, STEPS, snakemake.output.trace),
     ):
         table = (
             pd.DataFrame(rows, columns=columns)
@@ -59,6 +63,7 @@ def main(snakemake) -> None:
             table[[*KEYS, "lam", *columns]].to_csv(path, index=False, lineterminator="\n")
     took = watch.record(rule="audit", **run._asdict(), evaluation_ms=each, code=snakemake.params.code)
     write_json(snakemake.output.runtime, took)
+    shutil.rmtree(work.parent, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -19,9 +19,10 @@ on its way.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import partial
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -35,9 +36,12 @@ from likeness.evaluation.pair import PairJudge
 from likeness.fields import Fields, Given, Search
 from likeness.geometry import to_array, to_tensor
 from likeness.losses.base import Registration
+from likeness.methods import search as searches
 from likeness.methods.objective import Objective
 from likeness.methods.optimisation import Level, Optimiser, Recipe, through
-from likeness.methods.search import Evaluated, Found
+from likeness.methods.search import Evaluated
+from likeness.runtime.atomic import read_json, write_json
+from likeness.runtime.jobs import told_to_stop
 
 
 def best(fields: Fields, dataset: Dataset) -> Search | None:
@@ -52,31 +56,57 @@ def cost(search: Search, dataset: Dataset) -> float:
     return search.score if dataset.primary in LOWER_IS_BETTER else -search.score
 
 
+Pairs = Sequence[tuple[str, str]]
+Judges = Sequence[PairJudge]
+
+
+@dataclass
+class Found:
+    """What searches have found.
+
+    Attributes:
+        endings: a row for every pair and start: what the module says.
+        trace: a row for every pair and half window of the search from the identity.
+        seconds: that this search took, without what following it took.
+        followed: evaluations, each of one pair, of this search.
+    """
+
+    endings: list[dict[str, Any]] = field(default_factory=list)
+    trace: list[dict[str, Any]] = field(default_factory=list)
+    seconds: float = 0.0
+    followed: int = 0
+
+    def add(self, other: Found) -> None:
+        """Take in what another search has found."""
+        self.endings += other.endings
+        self.trace += other.trace
+        self.seconds += other.seconds
+        self.followed += other.followed
+
+
 @dataclass
 class Audit:
     """Searches for the fields of validation pairs from several starts.
 
-    Args:
+    Attributes:
         objective: dataset and loss.
         recipe: of the run.
         fields: what the run has found.
         search: of the λ that is best on validation, see :func:`best`.
+        work: folder that survives an interruption, one file for every batch of pairs and start.
         reference: fields of another run, for pairs without a truth.
+        saved: called whenever something was saved.
+        found: by all searches so far.
     """
 
     objective: Objective
     recipe: Recipe
     fields: Fields
     search: Search
+    work: Path
     reference: Given | None = None
-    endings: list[dict[str, Any]] = field(default_factory=list)
-    """A row for every pair and start: what the module says."""
-    trace: list[dict[str, Any]] = field(default_factory=list)
-    """A row for every pair and half window of the search from the identity."""
-    seconds: float = 0.0
-    """That the search from the identity took, without what following it took."""
-    followed: int = 0
-    """Evaluations, each of one pair, of that search."""
+    saved: Callable[[], object] = lambda: None
+    found: Found = field(default_factory=Found)
 
     def __post_init__(self) -> None:
         objective = self.objective
@@ -88,19 +118,24 @@ class Audit:
         self.known = {(pair.moving, pair.fixed): pair for pair in self.search.pairs}
 
     def run(self) -> None:
-        """Search for all validation pairs that the run has fields of."""
-        pairs = self.dataset.pairs_of("val")[: self.recipe.audit]
-        for batch in chunks([pair for pair in pairs if pair in self.known], self.recipe.batch):
-            self._batch(batch)
+        """Search for all validation pairs that the run has fields of.
 
-    def _batch(self, pairs: Sequence[tuple[str, str]]) -> None:
+        Raises:
+            SystemExit: if the process is told to stop (SIGTERM), after the search that goes on is saved.
+        """
+        pairs = self.dataset.pairs_of("val")[: self.recipe.audit]
+        with told_to_stop() as self.stop:
+            for number, batch in enumerate(chunks([pair for pair in pairs if pair in self.known], self.recipe.batch)):
+                self._batch(number, batch)
+
+    def _batch(self, number: int, pairs: Pairs) -> None:
         judges = [PairJudge(self.dataset, *map(self.dataset.load, pair)) for pair in pairs]
         finest = self.optimiser.levels[-1:]
         made = [self.fields.read_parameters(self.search, *pair) for pair in pairs]
         path = torch.cat([to_tensor(one) for one in made]).to(self.objective.device)
         self._unsearched(pairs, judges, path)
-        self._searched("again", pairs, judges, path, finest)
-        self._searched("identity", pairs, judges, self.optimiser.nothing(len(pairs)), self.optimiser.levels)
+        self._kept(number, "again", pairs, judges, path, finest)
+        self._kept(number, "identity", pairs, judges, self.optimiser.nothing(len(pairs)), self.optimiser.levels)
         for name in ("truth", "other"):
             fields = [self._reference(name, pair, judge) for pair, judge in zip(pairs, judges, strict=True)]
             known = [to_tensor(one) for one in fields if one is not None]
@@ -108,54 +143,67 @@ class Audit:
             if there:
                 start = self.optimiser.fit(torch.cat(known).to(self.objective.device))
                 some, theirs = [pairs[k] for k in there], [judges[k] for k in there]
-                self._searched(name, some, theirs, start, finest)
+                self._kept(number, name, some, theirs, start, finest)
 
     def _reference(self, name: str, pair: tuple[str, str], judge: PairJudge) -> np.ndarray | None:
         if name == "truth":
             return judge.true_field
         return None if judge.truth is not None or self.reference is None else self.reference(*pair)
 
-    def _unsearched(self, pairs: Sequence[tuple[str, str]], judges: Sequence[PairJudge], path: Tensor) -> None:
+    def _unsearched(self, pairs: Pairs, judges: Judges, path: Tensor) -> None:
         still = self.objective.registration(pairs)
         with torch.no_grad():
             identity = self.objective.loss(still).tolist()
         made = self.optimiser.displacements(path)
         for pair, judge, value, displacement in zip(pairs, judges, identity, made, strict=True):
-            found = self.known[pair]
-            self._end("unregistered", pair, judge, np.zeros(judge.grid, np.float32), 0, True, value, 0.0)
-            numbers = (found.evaluations, found.converged, found.dissimilarity, found.energy)
-            self._end("path", pair, judge, displacement, *numbers)
+            known = self.known[pair]
+            numbers = (known.evaluations, known.converged, known.dissimilarity, known.energy)
+            self.found.endings += [
+                self._ending("unregistered", pair, judge, np.zeros(judge.grid, np.float32), 0, True, value, 0.0),
+                self._ending("path", pair, judge, displacement, *numbers),
+            ]
 
-    def _searched(
-        self,
-        start: str,
-        pairs: Sequence[tuple[str, str]],
-        judges: Sequence[PairJudge],
-        parameters: Tensor,
-        levels: Sequence[Level],
+    def _kept(
+        self, number: int, start: str, pairs: Pairs, judges: Judges, parameters: Tensor, levels: Sequence[Level]
     ) -> None:
+        """Take in what a search of a batch finds, or what an interrupted run has found."""
+        path = self.work / f"{number}-{start}.json"
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_json(path, asdict(self._searched(start, pairs, judges, parameters, levels)))
+            self.saved()
+            if self.stop.is_set():
+                msg = f"{self.dataset.name}: told to stop; {path.name} is saved, the next run goes on from there"
+                raise SystemExit(msg)
+        self.found.add(Found(**read_json(path, self.work)))
+
+    def _searched(self, start: str, pairs: Pairs, judges: Judges, parameters: Tensor, levels: Sequence[Level]) -> Found:
         """Optimise pairs from their parameters and write down where that ended."""
+        found = Found()
+        follow = partial(self._watch, found, pairs, judges) if start == "identity" else None
 
         def registrations(active: Sequence[int]) -> Registration:
             return self.objective.registration([pairs[k] for k in active])
 
-        def searched(_: int, level: Level, so_far: Found) -> Found:
-            watch = partial(self._watch, pairs, judges, so_far.evaluations) if start == "identity" else None
+        def searched(_: int, level: Level, so_far: searches.Found) -> searches.Found:
+            watch = follow and partial(follow, so_far.evaluations)
             return self.optimiser.optimise(registrations, so_far.parameters, self.weight, level, watch)
 
         begun = perf_counter()
-        found = through(levels, parameters, searched)
-        if start == "identity":
-            self.seconds += perf_counter() - begun
-            self.followed += sum(found.evaluations)
-        for k, displacement in enumerate(self.optimiser.displacements(found.parameters)):
-            numbers = (found.evaluations[k], found.converged[k], found.dissimilarity[k], found.energy[k])
-            self._end(start, pairs[k], judges[k], displacement, *numbers)
+        ended = through(levels, parameters, searched)
+        if follow:
+            found.seconds += perf_counter() - begun
+            found.followed += sum(ended.evaluations)
+        for k, displacement in enumerate(self.optimiser.displacements(ended.parameters)):
+            numbers = (ended.evaluations[k], ended.converged[k], ended.dissimilarity[k], ended.energy[k])
+            found.endings.append(self._ending(start, pairs[k], judges[k], displacement, *numbers))
+        return found
 
     def _watch(
         self,
-        pairs: Sequence[tuple[str, str]],
-        judges: Sequence[PairJudge],
+        found: Found,
+        pairs: Pairs,
+        judges: Judges,
         spent: Sequence[int],
         active: Sequence[int],
         evaluations: int,
@@ -166,10 +214,10 @@ class Audit:
             moving, fixed = pairs[k]
             score = judges[k].primary(to_array(seen.displacement[place : place + 1]))
             step = {"evaluations": spent[k] + evaluations, "objective": float(seen.loss[place]), "score": score}
-            self.trace.append({"moving": moving, "fixed": fixed, **step})
-        self.seconds -= perf_counter() - begun
+            found.trace.append({"moving": moving, "fixed": fixed, **step})
+        found.seconds -= perf_counter() - begun
 
-    def _end(
+    def _ending(
         self,
         start: str,
         pair: tuple[str, str],
@@ -179,9 +227,8 @@ class Audit:
         converged: bool,
         dissimilarity: float,
         energy: float,
-    ) -> None:
-        finite = np.isfinite(displacement).all()
-        row: Mapping[str, Any] = {
+    ) -> dict[str, Any]:
+        return {
             "moving": pair[0],
             "fixed": pair[1],
             "start": start,
@@ -190,6 +237,5 @@ class Audit:
             "dissimilarity": dissimilarity,
             "energy": energy,
             "objective": dissimilarity + self.weight * energy,
-            "score": judge.primary(displacement) if finite else float("nan"),
+            "score": float(judge.primary(displacement)) if np.isfinite(displacement).all() else float("nan"),
         }
-        self.endings.append(dict(row))
