@@ -223,3 +223,16 @@ def test_published_weights_and_extractors_of_other_datasets_are_taken_with_what_
     assert (first.rule, first.place, first.record) == ("convert", "autoencoder", "runtimes/convert/autoencoder.json")
     assert {"extractors/autoencoder.safetensors", "checkpoints/autoencoder.json"} < set(first.made)
     assert [job.after for job in others if job.rule == "train"] == [first, first]
+
+
+@pytest.mark.usefixtures("here")
+def test_a_search_that_starts_from_another_method_is_made_anew_and_so_is_what_judges_it() -> None:
+    methods = {
+        **STUDY["methods"],
+        "optimisation": None,
+        "refined": {"kind": "optimisation", "optimisation": {"start": "voxelmorph"}},
+    }
+    study = load(methods=methods)
+    found = {(job.rule, job.place.split("/")[1]) for job in jobs(study) if job.rule in ("optimise", "score", "audit")}
+    assert {("optimise", "optimisation"), ("score", "optimisation"), ("score", "voxelmorph")} <= found
+    assert not any(method == "refined" for _, method in found)
