@@ -182,7 +182,7 @@ def _column(axes: Axes, x: float, entries: Sequence[Entry], rows: pd.DataFrame, 
         if len(found):
             value, reach = found[["shown", "reach"]].iloc[0]
             muted = not math.isfinite(value)
-            said = "–" if muted else short(value)
+            said = "–" if muted else signed(value) if better == "zero" else short(value)
             if not muted:
                 shade = SHADES(float(goodness[found.index[0]]))
                 axes.add_patch(Rectangle((x, place), 1, 1, facecolor=shade, edgecolor="white", linewidth=0.8))
@@ -200,12 +200,16 @@ def _goodness(values: pd.Series, better: str) -> pd.Series:
     return (good - known.min()) / spread if spread > 0 else values * 0 + 1.0
 
 
+def signed(value: float) -> str:
+    """Write a number with its sign in at most four characters, if it is below a thousand."""
+    size = f"{abs(value):.1f}".lstrip("0") if abs(value) < 0.95 else f"{abs(value):.0f}"
+    return "0" if size == ".0" else f"{'−' if value < 0 else '+'}{size}"
+
+
 def short(value: float) -> str:
-    """Write a number in at most four characters and a sign, if it is below ten thousand."""
+    """Write a number that is not negative in at most four characters, if it is below ten thousand."""
     if value == 0:
         return "0"
-    if value < 0:
-        return "0" if value > -0.005 else f"−{short(-value)}"
     if value < 0.005:
         return "<.01"
     return f"{value:.2f}"[1:] if value < 0.095 else f"{value:.1f}" if value < 9.95 else f"{value:.0f}"

@@ -259,7 +259,9 @@ def separate(axes: Axes, lines: Sequence[Line]) -> None:
 def write(axes: Axes, y: float, why: str) -> None:
     """Write in the middle of a line why nothing is there."""
     where: Any = {"transform": axes.get_yaxis_transform(), "ha": "center", "va": "center"}
-    axes.text(0.5, y, why, **where, fontsize=SMALL, color=MUTED)
+    # lines behind it, such as that of the unregistered pairs, must not cross it out
+    ground = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}
+    axes.text(0.5, y, why, **where, fontsize=SMALL, color=MUTED, bbox=ground, zorder=6)
 
 
 @dataclass(frozen=True)
