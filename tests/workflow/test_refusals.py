@@ -168,13 +168,16 @@ def refusal(change: dict[str, Any]) -> str:
             {"training": {"augmentation": {"scale": [1.2, 0.8]}}},
             "key 'training.augmentation.scale': [1.2, 0.8] does not rise; give the lowest first",
         ),
-        ({"threads": 0}, "key 'threads': 0 is too small; give at least 1 (processor threads of one training)"),
+        (
+            {"threads": 0},
+            "key 'threads': 0 is too small; give at least 1 (processor threads of one training or optimisation)",
+        ),
         ({"threads": 10**6}, "key 'threads': 1000000 is too large; give at most 1024"),
         ({"seeds": [-1]}, "key 'seeds.0': -1 is too small; give at least 0"),
         ({"seeds": [1, 1]}, "key 'seeds': [1, 1] names something twice; give each once"),
         ({"seeds": [2**40]}, "key 'seeds.0': 1099511627776 is too large; give at most 4294967295"),
         ({"seeds": [1.0]}, "key 'seeds.0': 1.0 is not a whole number; give that"),
-        ({"seeds": 1}, "key 'seeds': 1 is not a list; give that (training seeds)"),
+        ({"seeds": 1}, "key 'seeds': 1 is not a list; give that (seeds of all that is drawn)"),
         (
             {"statistics": {"confidence": "0.95"}},
             "key 'statistics.confidence': '0.95' is text to YAML; write 0.95 without quotes",

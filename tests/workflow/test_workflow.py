@@ -26,7 +26,7 @@ SUMMARY = (
 )
 COMPARISONS = "dataset,method,metric,a,b,n_pairs,n_subjects,p,p_holm,effect,effect_low,effect_high,note"
 LANDSCAPE = (
-    "dataset,loss,variant,transform,gold,pairs,lines,accuracy,distinctiveness,capture_range,minima,risk,"
+    "dataset,loss,variant,transform,gold,pairs,lines,accuracy,distinctiveness,capture_range,minima,risk,attraction,"
     "radius,reach,unit"
 )
 METRICS = (

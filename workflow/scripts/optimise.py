@@ -4,7 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
-from likeness.results import Run
+from likeness.results import TRUTH, Run
 from likeness.runtime import gpus
 from likeness.runtime.atomic import whole, work_folder, write_json
 from likeness.runtime.jobs import Stopwatch, logged
@@ -19,7 +19,6 @@ def given(start, dataset, fields, search):
     """Give the fields that a path starts from: the true ones, or those that another method chose."""
     from likeness.evaluation.pair import PairJudge
     from likeness.fields import Fields
-    from likeness.methods.kinds import TRUTH
 
     if start is None:
         return None

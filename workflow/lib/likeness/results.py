@@ -13,6 +13,9 @@ KEYS = ("dataset", "method", "loss", "variant", "seed")
 ABSENT = "-"
 """In paths, for what a method does not have."""
 
+TRUTH = "truth"
+"""What a study calls the true fields, from which a search may start."""
+
 RUN = "{dataset}/{method}/{loss}/{variant}/seed{seed}"
 MODELS = f"models/{RUN}"
 FIELDS = f"fields/{RUN}"

@@ -18,7 +18,7 @@ from likeness.datasets import catalogue, recipes
 from likeness.extractors import sources
 from likeness.losses import TRAINED_ON
 from likeness.methods import kinds
-from likeness.results import Run
+from likeness.results import TRUTH, Run
 from likeness.userinput import schemas
 from likeness.userinput.refusals import ConfigurationError, DatasetError, plain, suggest
 
@@ -99,7 +99,7 @@ def _check_methods(study: Study) -> None:
     for name, entry in study.config["methods"].items():
         if name == kinds.UNREGISTERED:
             refuse(study, f"methods.{name}", "the name is taken by the pairs as they are; choose another")
-        if name == kinds.TRUTH:
+        if name == TRUTH:
             refuse(study, f"methods.{name}", "the name is taken by the true fields; choose another")
         if name in losses.names():
             refuse(study, f"methods.{name}", "the name is taken by a loss, beside which tables show it; choose another")
@@ -287,11 +287,11 @@ def _check_starts(study: Study) -> None:
     others = [name for name in study.methods if name != kinds.UNREGISTERED]
     for run, start in starts.items():
         key = _key_of_start(study, run)
-        if start == kinds.TRUTH and "field" not in study.capabilities[run.dataset]["parts"]:
+        if start == TRUTH and "field" not in study.capabilities[run.dataset]["parts"]:
             said = f"'{run.dataset}' has no true fields"
             refuse(study, key, f"{said}; set it for the datasets that have, or name a method")
-        if start not in (None, kinds.TRUTH, *others):
-            refuse(study, key, f"the study has no method '{plain(start)}'; {suggest(start, [kinds.TRUTH, *others])}")
+        if start not in (None, TRUTH, *others):
+            refuse(study, key, f"the study has no method '{plain(start)}'; {suggest(start, [TRUTH, *others])}")
         passed = [run.method]
         while start in others and start not in passed:
             passed.append(start)

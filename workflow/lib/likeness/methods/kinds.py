@@ -33,8 +33,6 @@ FOLDERS = (Path(__file__).parent, networks.FOLDER)
 KEYS = ("title", "order", "colour", "marker", "uses_loss", "has_lam", "seeded", "trained", "optimised")
 UNREGISTERED = "unregistered"
 """The method that every study has beside those that it names."""
-TRUTH = "truth"
-"""What a study calls the true fields, from which a search may start."""
 
 
 @dataclass(frozen=True)

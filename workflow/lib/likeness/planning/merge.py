@@ -16,8 +16,8 @@ from typing import Any
 
 from likeness import losses, results
 from likeness.config.study import Study
-from likeness.methods.kinds import TRUTH, UNREGISTERED
-from likeness.results import Run
+from likeness.methods.kinds import UNREGISTERED
+from likeness.results import TRUTH, Run
 from likeness.runtime.atomic import whole
 from likeness.runtime.provenance import code_digest, folder_digest
 from likeness.userinput.refusals import Refusal
