@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -18,7 +19,7 @@ from likeness.data.preparation import prepare
 from likeness.data.store import Dataset
 from likeness.extractors import segmentation
 from likeness.extractors.encoder import Batch
-from likeness.extractors.pretraining import pretrain
+from likeness.extractors.pretraining import IGNORANCE, pretrain
 from likeness.training.trainer import Outcome, Schedule, Trainer
 from likeness.userinput.refusals import Refusal
 
@@ -60,6 +61,25 @@ def test_pretraining_lowers_the_validation_loss(name: str, dataset: Dataset, tmp
     _, outcome = train(name, dataset, tmp_path / "c", steps=90)
     losses = [point.value for point in outcome.curve if point.quantity == "val_loss"]
     assert min(losses) < losses[0]
+
+
+@pytest.mark.parametrize("name", LEARNING)
+def test_the_curve_ends_with_what_one_loses_that_does_not_look(name: str, dataset: Dataset, tmp_path: Path) -> None:
+    _, outcome = train(name, dataset, tmp_path / "c")
+    assert [point.quantity for point in outcome.curve].count(IGNORANCE) == 1
+    samples = [dataset.load(id) for id in dataset.images.index[dataset.images.split == "val"]]
+    labels = [sample.label for sample in samples if sample.label is not None]
+    taught = [np.where(np.isin(label, dataset.taught), label, 0) for label in labels]
+    shares = {
+        key: [np.unique(label, return_counts=True)[1] / label.size for label in maps]
+        for key, maps in (("segmentation", labels), ("segmentation_half", taught))
+    }
+    expected = {
+        "autoencoder": np.mean([sample.image.var() for sample in samples]),
+        "denoiser": 1.0,
+        **{key: np.mean([-(share * np.log(share)).sum() for share in found]) for key, found in shares.items()},
+    }
+    assert outcome.curve[-1].value == pytest.approx(expected[name], rel=1e-4)
 
 
 @pytest.mark.parametrize("name", STAGED)

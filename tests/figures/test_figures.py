@@ -110,7 +110,7 @@ def learners(study: Study) -> pd.DataFrame:
     runs = [run for made in study.datasets for run in study.runs(made)]
     table = pd.DataFrame(runs, columns=list(KEYS))
     learning = [True if run.loss == "deepsim_ae" else None for run in runs]
-    return table.assign(extractor_learning=learning, attained=True)
+    return table.assign(extractor_learning=learning, extractor_weak=None, attained=True)
 
 
 def texts(figure: Figure) -> list[Text]:

@@ -22,7 +22,7 @@ from likeness.statistics.aggregate import name_of, observations, overall, read_c
 from likeness.statistics.bootstrap import interval, p_value, pair_weights, resampled_means, seed_of
 from likeness.statistics.comparisons import COLUMNS as COMPARISON_COLUMNS
 from likeness.statistics.comparisons import compare
-from likeness.statistics.learning import still_learning
+from likeness.statistics.learning import learnt_little, still_learning
 from likeness.statistics.selection import candidates, choose, primary_metric
 from likeness.statistics.summary import COLUMNS as SUMMARY_COLUMNS
 from likeness.statistics.summary import describe, summarise
@@ -340,7 +340,8 @@ def test_scripts_lead_from_scores_to_tables(study: Study, tmp_path: Path):
     assert len(pd.read_csv(collected["selection"])) == 6
     assert len(pd.read_parquet(collected["curves"])) == len(study.curves())
     runs = pd.read_csv(collected["runs"])
-    ends = ["lam", "multiple", "weight", "iterations", "converged", "diverged", "attained", "extractor_learning"]
+    ends = ["lam", "multiple", "weight", "iterations", "converged", "diverged", "attained"]
+    ends += ["extractor_learning", "extractor_weak"]
     assert list(runs.columns) == [*KEYS, *ends]
     assert len(runs) == 6 * len(LAMS)
     searches = pd.read_csv(collected["searches"])
@@ -482,3 +483,13 @@ def test_a_curve_tells_whether_an_extractor_was_still_learning(losses, expected)
     curve = pd.DataFrame({"step": [10 * k for k in range(1, len(losses) + 1)], "quantity": "val_loss", "value": losses})
     other = curve.assign(quantity="train_loss", value=0.0)
     assert still_learning(pd.concat([curve, other])) is expected
+
+
+@pytest.mark.parametrize(
+    ("lost", "ignorance", "expected"), [(0.4, 1.0, False), (0.6, 1.0, True), (0.6, 1.3, False), (0.4, None, None)]
+)
+def test_a_curve_tells_whether_an_extractor_has_learnt_little(lost, ignorance, expected):
+    rows = [(10, "val_loss", 2.0), (20, "val_loss", lost), (20, "train_loss", 0.1), (0, "val_ignorance", ignorance)]
+    curve = pd.DataFrame(rows, columns=["step", "quantity", "value"])
+    assert learnt_little(curve) is expected
+    assert learnt_little(curve[:0]) is None

@@ -14,11 +14,12 @@ from likeness.results import KEYS, Run
 from likeness.runtime.atomic import whole
 from likeness.runtime.jobs import logged
 from likeness.statistics.aggregate import write_csv
-from likeness.statistics.learning import still_learning
+from likeness.statistics.learning import learnt_little, still_learning
 from likeness.statistics.selection import candidates, choose, mark
 
 CURVES = [*KEYS, "lam", "step", "quantity", "value"]
-RUNS = [*KEYS, "lam", "multiple", "weight", "iterations", "converged", "diverged", "attained", "extractor_learning"]
+RUNS = [*KEYS, "lam", "multiple", "weight", "iterations", "converged", "diverged", "attained"]
+RUNS += ["extractor_learning", "extractor_weak"]
 SEARCHES = [*KEYS, "lam", "moving", "fixed", "evaluations", "converged", "dissimilarity", "energy"]
 
 
@@ -36,11 +37,13 @@ def searches(paths: list[str], learnt: Mapping[str, str]) -> tuple[pd.DataFrame,
         learnt: the learning curve of the extractor of a run, by its place.
     """
     found = [json.loads(Path(path).read_text()) for path in paths]
-    learning = {path: still_learning(pd.read_csv(path)) for path in set(learnt.values())}
+    curves = {path: pd.read_csv(path) for path in set(learnt.values())}
+    marks = {path: (still_learning(curve), learnt_little(curve)) for path, curve in curves.items()}
     rows = []
     for run in found:
         who = {key: run[key] for key in KEYS}
-        marked = {"extractor_learning": learning.get(learnt.get(Run(**who).place, ""))}
+        learning, weak = marks.get(learnt.get(Run(**who).place, ""), (None, None))
+        marked = {"extractor_learning": learning, "extractor_weak": weak}
         rows += [{**who, **search, **marked} for search in run["searches"]]
     pairs = [{**{key: row[key] for key in KEYS}, "lam": row["lam"], **pair} for row in rows for pair in row["pairs"]]
     of_runs = pd.DataFrame(rows, columns=RUNS).astype({"seed": "Int64", "iterations": "Int64"})

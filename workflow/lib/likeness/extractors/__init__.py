@@ -2,8 +2,9 @@
 
 A module ``extractors/<name>.py`` provides ``build(config) -> Extractor``, see :mod:`likeness.extractors.base`, with
 random weights, and ``TINY``, the configuration of a tiny form of the same layout. Then either the pipeline trains it:
-``architecture(dataset, channels, norm)`` gives the configuration for a dataset and ``objective(extractor, batch)`` what
-is minimised, without which it stays untrained. Or others published it: ``SOURCE``, a literal, says where and with which
+``architecture(dataset, channels, norm)`` gives the configuration for a dataset, ``objective(extractor, batch)`` what is
+minimised, without which it stays untrained, and ``ignorance(extractor, batch)`` the least of that for an answer which
+does not depend on the image. Or others published it: ``SOURCE``, a literal, says where and with which
 hash, and ``read(path)`` turns the file into a configuration and weights; ``FULL`` is the configuration of the published
 network, for those who reckon or measure what it takes.
 """

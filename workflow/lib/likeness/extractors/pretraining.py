@@ -20,11 +20,13 @@ from likeness.extractors.encoder import Batch
 from likeness.training.augmentation import protocol, random_affine, resample
 from likeness.training.device import channels_last, make_device
 from likeness.training.randomness import generator, shuffled
-from likeness.training.trainer import Outcome, Schedule, Trainer
+from likeness.training.trainer import Outcome, Point, Schedule, Trainer
 from likeness.userinput.refusals import Refusal
 
 VALIDATED = 16
 """At most so many images judge a training while it runs."""
+IGNORANCE = "val_ignorance"
+"""In the learning curve: what one would lose on validation images that does not look at them."""
 
 
 def pretrain(
@@ -42,7 +44,7 @@ def pretrain(
 ) -> tuple[dict[str, Any], Outcome]:
     """Train an extractor on the training images of a dataset; validation images only judge it.
 
-    One that has no objective stays as it starts.
+    One that has no objective stays as it starts. The curve ends with :data:`IGNORANCE`.
 
     Returns:
         The architecture, a literal, and the outcome, whose weights are those of the extractor.
@@ -73,17 +75,19 @@ def pretrain(
         images, labels = resample(points, images), None if labels is None else resample(points, labels)
         return {"loss": objective(extractor, Batch(images, labels, generator(device, seed, index, 1)))}
 
-    def validate() -> dict[str, float]:
+    def judged(judge: Callable[[Extractor, Batch], Tensor]) -> float:
         values = []
-        for k, judge in enumerate(judges):
+        for k, name in enumerate(judges):
             source = generator(device, seed, k, 2)
-            values.append(float(objective(extractor, Batch(loader.images([judge]), loader.labels([judge]), source))))
-        return {"loss": sum(values) / len(values)}
+            values.append(float(judge(extractor, Batch(loader.images([name]), loader.labels([name]), source))))
+        return sum(values) / len(values)
 
     trainer = Trainer(device, schedule, checkpoint, f"{dataset.name} {name}", seed, saved)
-    outcome = trainer.fit(extractor, step, validate)
+    outcome = trainer.fit(extractor, step, lambda: {"loss": judged(objective)})
     if outcome.diverged_at is not None:
         msg = f"extractor {name} on {dataset.name} diverged at step {outcome.diverged_at}; lower "
         msg += "`pretraining.learning_rate`"
         raise Refusal(msg)
+    with torch.no_grad():
+        outcome.curve.append(Point(0, IGNORANCE, judged(module.ignorance)))
     return config, outcome

@@ -57,4 +57,10 @@ def objective(extractor: HalfTaught, batch: Batch) -> Tensor:
     return F.cross_entropy(extractor.unet(batch.images).float(), merged)
 
 
+def ignorance(extractor: HalfTaught, batch: Batch) -> Tensor:
+    """Give the objective of the shares of what is taught everywhere."""
+    assert batch.labels is not None
+    return segmentation.entropy(extractor.merged[batch.labels.long()])
+
+
 tiny = segmentation.tiny

@@ -36,8 +36,9 @@ it is descriptive). Grey: the same pairs unregistered, middle half (band) and me
 validation pairs alone.
 
 *Stress test*: simulated from a template, whose labels follow from intensity; it shows whether a loss works, not which
-is better. *†*: the extractor of the loss was still learning when its training ended. *‡*: the smoothest λ was chosen;
-a smoother one might score better. *§*: not converged, on validation pairs twice the effort changed the score.
+is better. *†*: the extractor of the loss was still learning when its training ended, or had learnt less than half of
+its task, by what one loses that does not look at the image. *‡*: the smoothest λ was chosen; a smoother one might score
+better. *§*: not converged, on validation pairs twice the effort changed the score.
 *n/a*: the loss does not apply to the dataset. *not attained*: no λ was found that makes fields as rough as any level
 asks for. *diverged*: no run of the loss left fields. *+n ∞*: n pairs lie outside, because a structure vanished and its
 surface distance is infinite.
@@ -90,7 +91,7 @@ def draw(
 def _marks(runs: pd.DataFrame, selection: pd.DataFrame, verdicts: pd.DataFrame) -> str:
     """Give the marks that the rows of one loss on one dataset earn."""
     earned = {
-        "†": runs.extractor_learning.eq(True),
+        "†": runs.extractor_learning.eq(True) | runs.extractor_weak.eq(True),
         "‡": selection.end.eq(ENDS[0]),
         "§": verdicts.settled.eq(False),
     }

@@ -10,6 +10,23 @@ SHARE = 0.05
 """If its validation loss falls by more than this share of what it ends at while it is late, it was still learning."""
 
 
+LEAST = 0.5
+"""What an extractor has to have learnt of its task, as a share of what one loses that does not look at the image."""
+
+
+def learnt_little(curve: pd.DataFrame) -> bool | None:
+    """Tell whether an extractor had learnt less of its task than :data:`LEAST` in the end.
+
+    Args:
+        curve: of its training, see :func:`still_learning`; ``val_ignorance`` is what one loses that does not look.
+
+    Returns:
+        ``None`` of one that is not trained.
+    """
+    best, ignorance = (curve.value[curve.quantity == name].min() for name in ("val_loss", "val_ignorance"))
+    return None if pd.isna(best) or pd.isna(ignorance) else bool(best > (1 - LEAST) * ignorance)
+
+
 def still_learning(curve: pd.DataFrame) -> bool | None:
     """Tell whether an extractor was still learning when its training ended.
 
