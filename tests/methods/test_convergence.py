@@ -14,9 +14,8 @@ from likeness.data.preparation import prepare
 from likeness.data.store import Dataset
 from likeness.datasets import recipes
 from likeness.evaluation.pair import PairJudge
-from likeness.evaluation.scores import PairScorer
 from likeness.extractors import sources
-from likeness.geometry import to_array
+from likeness.geometry import to_array, to_tensor, warp
 from likeness.methods.objective import Objective
 from likeness.methods.optimisation import Level, Optimiser, Recipe
 from likeness.methods.search import Found
@@ -45,11 +44,18 @@ def brains(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Dataset]:
 
 
 def scores(dataset: Dataset, pair: tuple[str, str], displacement: np.ndarray) -> tuple[float, float]:
-    """Give Dice and end-point error."""
-    samples = [dataset.load(name) for name in pair]
-    rows = PairScorer(dataset, *samples).score(displacement, hd95=False)
-    dice = np.nanmean([row["value"] for row in rows if row["metric"] == "dice"])
-    return float(dice), PairJudge(dataset, *samples).primary(displacement)
+    """Give Dice of labels that are warped linearly, since single pixels of so coarse images count, and the error."""
+    moving, fixed = (dataset.load(name) for name in pair)
+    assert moving.label is not None
+    assert fixed.label is not None
+    dice = []
+    for label in dataset.evaluate:
+        one, other = (
+            torch.from_numpy((image.label == label).astype(np.float32))[None, None] for image in (moving, fixed)
+        )
+        moved = warp(one, to_tensor(displacement))
+        dice.append(float(2 * (moved * other).sum() / (moved.sum() + other.sum())))
+    return float(np.nanmean(dice)), PairJudge(dataset, moving, fixed).primary(displacement)
 
 
 @pytest.mark.campaign
