@@ -17,7 +17,7 @@ from likeness.evaluation.pair import PairJudge
 from likeness.extractors import sources
 from likeness.geometry import to_array, to_tensor, warp
 from likeness.methods.objective import Objective
-from likeness.methods.optimisation import Level, Optimiser, Recipe
+from likeness.methods.optimisation import Level, Optimiser, Recipe, through
 from likeness.methods.search import Found
 
 DEFAULTS = Study.load({"title": "a", "datasets": {"mni-brain": None}, "losses": {"mse": None}})
@@ -73,9 +73,9 @@ def test_ten_times_the_effort_changes_nothing(name: str, brains: dict[int, Datas
         return optimiser.optimise(lambda _: objective.registration([pair]), start, lam, level)
 
     *coarse, finest = optimiser.levels
-    start = optimiser.nothing(1)
-    for level in coarse:
-        start = searched(level, start).parameters
+    start = through(
+        coarse, optimiser.nothing(1), lambda _, level, so_far: searched(level, so_far.parameters)
+    ).parameters
     found = searched(finest, start)
     assert found.converged == [True]
     endless = replace(finest.effort, tolerance=0.0, cap=11 * found.evaluations[0])

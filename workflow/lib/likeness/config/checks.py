@@ -168,6 +168,12 @@ def _check_subset(study: Study, key: str, known: list[str]) -> None:
             refuse(study, key, f"the study has no '{plain(name)}'; {suggest(name, known)}")
 
 
+def _check_losses_named(study: Study, key: str, names: Sequence[str]) -> None:
+    for name in names:
+        if name not in study.config["losses"]:
+            refuse(study, key, f"the study has no loss '{plain(name)}'; {suggest(name, study.config['losses'])}")
+
+
 def _check_datasets(study: Study) -> None:
     _check_subset(study, "only_datasets", list(study.config["datasets"]))
     for name in study.prepared:
@@ -176,10 +182,7 @@ def _check_datasets(study: Study) -> None:
             if "scale" in entry[kind].get("lambda", {}):
                 said = f"tables have one scale for all datasets; set it under `{kind}.lambda`"
                 refuse(study, f"datasets.{name}.{kind}.lambda.scale", said)
-        for loss in entry["without_losses"]:
-            if loss not in study.config["losses"]:
-                said = f"the study has no loss '{plain(loss)}'; {suggest(loss, study.config['losses'])}"
-                refuse(study, f"datasets.{name}.without_losses", said)
+        _check_losses_named(study, f"datasets.{name}.without_losses", entry["without_losses"])
         if "folder" in entry and "recipe" in entry:
             refuse(study, f"datasets.{name}", "give either `folder` or `recipe`, not both")
         if "folder" in entry:
@@ -274,10 +277,7 @@ def _check_separate(study: Study) -> None:
     for kind in ("datasets", "methods"):
         places |= {f"{kind}.{name}.optimisation": e["optimisation"] for name, e in study.config[kind].items()}
     for place, block in places.items():
-        for loss in block.get("separate", []):
-            if loss not in study.config["losses"]:
-                said = f"the study has no loss '{plain(loss)}'; {suggest(loss, study.config['losses'])}"
-                refuse(study, f"{place}.separate", said)
+        _check_losses_named(study, f"{place}.separate", block.get("separate", []))
 
 
 def _check_starts(study: Study) -> None:

@@ -1,11 +1,10 @@
 """Registration of each pair by itself: the objective is minimised over the transformation of that pair, to convergence.
 
 A path of regularisation leads from smooth to rough fields: each λ starts where the last one ended, from coarse to fine
-again. On the scale
-``roughness`` its levels say how rough fields shall be, as the median over validation pairs of the standard deviation of
-log J; the λ that makes them so is searched for on validation pairs and then holds for test pairs. That is fair to
-losses whose values have nothing to do with one another. On the scales ``balanced`` and ``raw`` the levels are λ, as for
-networks.
+again. On the scale ``roughness`` its levels say how rough fields shall be, as the median over validation pairs of the
+standard deviation of log J; the λ that makes them so is searched for on validation pairs and then holds for test pairs.
+That is fair to losses whose values have nothing to do with one another. On the scales ``balanced`` and ``raw`` the
+levels are λ, as for networks.
 
 Coarse to fine is the transformation, never the images: a level halves the distance between control points and the
 kernel that smooths them, while a loss always sees images at full resolution.

@@ -93,6 +93,8 @@ class RegularisationPath:
         self.saved = saved
         self.given = given
         self.origins: dict[Pairs, Tensor] = {}
+        self.sign = -1 if self.dataset.primary in LOWER_IS_BETTER else 1
+        """Makes higher scores better."""
 
     def register(self, folder: Path) -> None:
         """Optimise all pairs and write fields and manifest into a folder.
@@ -143,8 +145,7 @@ class RegularisationPath:
                 step = Step(lam, lam)
                 state = self._batches(pairs, start, step.multiple * base, f"{lam:g}")
             scores.append(self._score(judges, state) if step.attained else float("nan"))
-            sign = -1 if self.dataset.primary in LOWER_IS_BETTER else 1
-            steps.append(replace(step, score=sign * scores[-1] if np.isfinite(scores[-1]) else None))
+            steps.append(replace(step, score=self.sign * scores[-1] if np.isfinite(scores[-1]) else None))
             states.append(state)
             self.shown.update(len(pairs))
             if judged and len(steps) == len(grid) == len(self.recipe.grid) > 1 and _last_is_best(scores):
@@ -264,8 +265,7 @@ class RegularisationPath:
         made = self.optimiser.displacements(state.parameters)
         scores = np.array([judge.primary(field) for judge, field in zip(judges, made, strict=True)])
         known = scores[np.isfinite(scores)]
-        sign = -1 if self.dataset.primary in LOWER_IS_BETTER else 1
-        return sign * float(known.mean()) if len(known) else float("nan")
+        return self.sign * float(known.mean()) if len(known) else float("nan")
 
 
 def _last_is_best(scores: list[float]) -> bool:
