@@ -15,8 +15,8 @@ WORKDIR /likeness
 # a user that `docker run --user` gives has neither a home nor a name
 ENV HOME=/tmp USER=likeness
 
-# a layer of its own, which other changes than of these two files leave alone
-COPY --chown=1000 Makefile requirements.lock ./
+# a layer of its own, which other changes than of these files leave alone
+COPY --chown=1000 Makefile requirements.lock requirements.itk.lock ./
 ARG PIP_EXTRA_INDEX_URL
 RUN PIP_NO_CACHE_DIR=1 make setup
 

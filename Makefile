@@ -1,5 +1,5 @@
-# Sets itself up on first use: a virtual environment in .venv from requirements.lock. Needs git, make, a C compiler and
-# Python 3.11 or later.
+# Sets itself up on first use: a virtual environment in .venv from requirements.lock and requirements.itk.lock. Needs git,
+# make, a C compiler and Python 3.11 or later.
 PYTHON ?= python3
 CORES ?= all
 WORKERS ?= 2
@@ -26,10 +26,11 @@ help: ## this list
 
 setup: $(READY) ## the virtual environment, pinned by requirements.lock
 
-$(READY): requirements.lock
+$(READY): requirements.lock requirements.itk.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed: make PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.itk.lock
 	@touch $@
 
 figures: $(READY) ## run the study and draw every figure; LOSSES="ncc mind" DATASETS=cells CONFIG=… CORES=…

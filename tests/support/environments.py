@@ -24,6 +24,7 @@ BY_NAME = {  # scripts import these by a computed name
     "pretrain": ["likeness.extractors"],
     "train": ["likeness.networks", "likeness.losses", "likeness.extractors"],
     "register": ["likeness.networks"],
+    "syn": ["likeness.extractors"],
     "plot": ["likeness.figures"],
 }
 PARQUET = re.compile(r"\.(to|read)_parquet\(")
@@ -42,7 +43,7 @@ def listed(env: str) -> set[str]:
 
 def pinned(env: str) -> dict[str, str]:
     """Give the version of every package of a file, listed by hand or generated."""
-    entries = re.findall(r"^ +- ([\w.-]+)==(\S+)$", text(env), re.MULTILINE)
+    entries = re.findall(r"^ +- ([\w.-]+)==(\S+)(?:  # .+)?$", text(env), re.MULTILINE)
     return {GENERATOR.canonicalize_name(name): version for name, version in entries}
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PARTS = ("workflow", "config", "envs", "profiles", "tests", "docs")
-FILES = ("Snakefile", "Makefile", "pyproject.toml", "requirements.lock", "README.md", "CONTRIBUTING.md")
+LOCKS = ("requirements.lock", "requirements.itk.lock")
+FILES = ("Snakefile", "Makefile", "pyproject.toml", *LOCKS, "README.md", "CONTRIBUTING.md")
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ def copy_project(folder: Path) -> Path:
         shutil.copy2(ROOT / file, folder)
     (folder / ".venv").symlink_to(sys.prefix)
     # older than the environment: make must not set that up again
-    os.utime(folder / "requirements.lock", (0, 0))
+    for lock in LOCKS:
+        os.utime(folder / lock, (0, 0))
     return folder
 
 

@@ -70,6 +70,11 @@ def optimised(pattern):
     return restricted(pattern, lambda method: method.optimised)
 
 
+def by_syn(pattern):
+    """Restrict a pattern to methods that are SyN."""
+    return restricted(pattern, lambda method: method.kind == "syn")
+
+
 def restricted(pattern, kind):
     """Restrict a pattern to methods of a kind. In the pattern itself: a rule that inherits another replaces its
     constraints, and two rules that give the fields of one method would be ambiguous."""
@@ -81,7 +86,7 @@ wildcard_constraints:
     # what a method does not have is '-'
     method=named(name for name in STUDY.methods if name != UNREGISTERED),
     loss="[a-z0-9_]+|-",
-    variant="[a-z0-9][a-z0-9-]*|-",
+    variant="[a-z0-9][a-z0-9_-]*|-",
     seed="[0-9]+|-",
     extractor="[a-z0-9_]+",
 
@@ -162,6 +167,21 @@ def extractor(wildcards, kind="safetensors"):
     return f"{RESULTS}/extractors/{made}.{kind}"
 
 
+def features(wildcards, kind="safetensors"):
+    """The extractor whose features a form of a method registers, or nothing."""
+    found = STUDY.features(Run.of(wildcards))
+    if found is None:
+        return []
+    loss, variant = found
+    return extractor(SimpleNamespace(dataset=wildcards.dataset, loss=loss, variant=variant, seed=wildcards.seed), kind)
+
+
+def compared(wildcards):
+    """The modules of the extractor whose features a form of a method registers, beside those that its script names."""
+    found = STUDY.features(Run.of(wildcards))
+    return [] if found is None else [f"likeness.extractors.{cards.card(found[0])['extractor']}"]
+
+
 def growing(mem_mb):
     """Memory in MB that grows with every retry, which profiles for clusters ask for: large images need more of it."""
     return lambda wildcards, attempt: mem_mb * attempt
@@ -186,6 +206,11 @@ def audits(pattern):
     """Expand a pattern over every run whose search is audited."""
     audited = [run for run in STUDY.optimisations() if STUDY.optimisation(run.dataset, run.method, run.loss)["audit"]]
     return results.expand(f"{RESULTS}/{pattern}", audited)
+
+
+def classical(pattern):
+    """Expand a pattern over every run of SyN."""
+    return results.expand(f"{RESULTS}/{pattern}", list(STUDY.classical()))
 
 
 def others(wildcards, pattern):
@@ -233,7 +258,7 @@ def pretrainings(pattern):
 
 def learnt_curve(run):
     """The learning curve of the extractor of a run, where the workflow trains it."""
-    learnt = run.loss and STUDY.trained_extractor(run.dataset, run.loss, run.variant)
+    learnt = STUDY.learnt(run)
     if not learnt:
         return None
     dataset, name = learnt

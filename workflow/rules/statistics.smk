@@ -63,6 +63,7 @@ rule runtime:
             *trainings(results.record("register", RUN)),
             *optimisations(results.record("optimise", RUN)),
             *audits(results.record("audit", RUN)),
+            *classical(results.record("syn", RUN)),
             *runs(results.record("score", RUN)),
             *expand(f"{RESULTS}/runtimes/probe/{{loss}}.json", loss=PROBED),
         ],

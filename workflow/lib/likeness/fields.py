@@ -97,14 +97,14 @@ Given = Callable[[str, str], np.ndarray | None]
 
 def write(folder: Path, lam: float | None, moving: str, fixed: str, displacement: np.ndarray) -> None:
     """Write the field ``(*spatial, dims)``, voxels, of one λ and pair into the folder of its run."""
-    path = _place(folder, lam, moving, fixed)
+    path = place(folder, lam, moving, fixed)
     path.parent.mkdir(parents=True, exist_ok=True)
     save(path, displacement)
 
 
 def write_parameters(folder: Path, lam: float | None, moving: str, fixed: str, parameters: np.ndarray) -> None:
     """Write the parameters ``(*control, dims)`` of a transformation, voxels, of one λ and pair."""
-    path = _place(folder, lam, moving, fixed)
+    path = place(folder, lam, moving, fixed)
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(path, allow_pickle=False, **{PARAMETERS: parameters.astype(np.float32, copy=False)})
 
@@ -176,7 +176,7 @@ class Fields:
         wanted = (*self.shape, len(self.shape))
         if displacement.shape != wanted or displacement.dtype.kind != "f":
             msg = f"has {displacement.dtype} of shape {displacement.shape}, but the fixed grid needs floats of shape "
-            raise made_anew(_place(self.folder, search.lam, moving, fixed), msg + f"{wanted}", self.folder)
+            raise made_anew(place(self.folder, search.lam, moving, fixed), msg + f"{wanted}", self.folder)
         return displacement.astype(np.float32, copy=False)
 
     def read_parameters(self, search: Search, moving: str, fixed: str) -> np.ndarray:
@@ -188,7 +188,7 @@ class Fields:
         return self._array(search, moving, fixed, PARAMETERS)
 
     def _array(self, search: Search, moving: str, fixed: str, key: str) -> np.ndarray:
-        path = _place(self.folder, search.lam, moving, fixed)
+        path = place(self.folder, search.lam, moving, fixed)
         try:
             with np.load(path, allow_pickle=False) as file:
                 return file[key]
@@ -203,6 +203,7 @@ class Fields:
         return to_array(self.transformation.displacement(to_tensor(parameters)))
 
 
-def _place(folder: Path, lam: float | None, moving: str, fixed: str) -> Path:
+def place(folder: Path, lam: float | None, moving: str, fixed: str) -> Path:
+    """Give the path of the array of one λ and pair."""
     # '+' is no character of a name
     return folder / (ABSENT if lam is None else f"{lam:g}") / f"{moving}+{fixed}.npz"

@@ -107,9 +107,26 @@ def _check_methods(study: Study) -> None:
         if kind not in known:
             key = f"methods.{name}.kind" if "kind" in entry else f"methods.{name}"
             refuse(study, key, f"there is no method of the kind '{plain(kind)}'; {suggest(kind, known)}")
-        if entry["optimisation"] and not study.methods[name].optimised:
-            said = f"a method of the kind '{kind}' optimises no pair; take the key away"
-            refuse(study, f"methods.{name}.optimisation", said)
+        own = kinds.settings(kind)
+        for key in entry:
+            if key not in ("kind", *own) and entry[key] != {}:
+                said = f"a method of the kind '{kind}' has no such setting; {suggest(key, own)}, or take the key away"
+                refuse(study, f"methods.{name}.{key}", said)
+        _check_forms(study, name, kinds.card(kind).get("variants", {}), entry.get("variants", []))
+
+
+def _check_forms(study: Study, name: str, own: Mapping[str, str], forms: Sequence[str]) -> None:
+    """Refuse a form of a method that is neither one of its own nor a loss whose features it could take."""
+    able = [*own, *(loss for loss in losses.names() if _has_features(losses.card(loss)))]
+    for form in forms:
+        if form not in able:
+            said = f"'{plain(form)}' is neither a form of its own nor a loss that compares what an image alone decides"
+            refuse(study, f"methods.{name}.variants", f"{said}; {suggest(form, able)}")
+
+
+def _has_features(card: Mapping[str, Any]) -> bool:
+    """Tell whether a loss compares features that depend on nothing but the image, at least in some dimensions."""
+    return card["extractor"] is not None and not {*card["dimensions"]} <= {*card.get("noise", [])}
 
 
 def _check_losses(study: Study) -> None:
@@ -250,6 +267,14 @@ def _check_applicable(study: Study) -> None:
         dataset, loss = study.datasets[0], study.losses[0]
         reason = study.inapplicable(dataset, loss) or losses.card(loss)["only_trained"]
         refuse(study, "losses", f"none applies to any dataset, '{loss}' not to '{dataset}': {reason}; add another")
+    for name, entry in study.config["methods"].items():
+        ran = {run.variant for run in study.runs() if run.method == name}
+        for form in entry.get("variants", []):
+            if form not in ran:
+                dataset = study.datasets[0]
+                reason = study.inapplicable(dataset, form) or "it draws random slices of volumes"
+                said = f"'{form}' applies to no dataset, not to '{dataset}': {reason}"
+                refuse(study, f"methods.{name}.variants", f"{said}; leave it out, or add a dataset")
 
 
 def _check_levels(study: Study) -> None:
@@ -275,7 +300,7 @@ def _check_separate(study: Study) -> None:
     """Refuse to start what is no loss of the study separately."""
     places: dict[str, Mapping[str, Any]] = {"optimisation": study.config["optimisation"]}
     for kind in ("datasets", "methods"):
-        places |= {f"{kind}.{name}.optimisation": e["optimisation"] for name, e in study.config[kind].items()}
+        places |= {f"{kind}.{name}.optimisation": e.get("optimisation", {}) for name, e in study.config[kind].items()}
     for place, block in places.items():
         _check_losses_named(study, f"{place}.separate", block.get("separate", []))
 

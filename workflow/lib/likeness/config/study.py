@@ -143,7 +143,11 @@ class Study:
             # what a dataset changes is laid over the study's budget; defaults filled in here would hide that budget
             entry.update({kind: raw["datasets"][name].get(kind, {}) for kind in OVERLAID})
         for name, entry in full["methods"].items():
-            entry["optimisation"] = raw.get("methods", {}).get(name, {}).get("optimisation", {})
+            stated = raw.get("methods", {}).get(name, {})
+            entry["optimisation"] = stated.get("optimisation", {})
+            # defaults are of the kinds that have such a setting; what another kind is told is refused
+            foreign = entry.keys() - {"kind", *kinds.settings(entry.get("kind", name)), *stated}
+            full["methods"][name] = {key: value for key, value in entry.items() if key not in foreign}
         for name in full["only_losses"].split():
             # a new loss is tried on a study that does not know it, with the loss's defaults
             full["losses"].setdefault(name, _complete({}, schema()["$defs"]["loss"]))
@@ -181,10 +185,12 @@ class Study:
         named = {}
         for name, entry in self.config["methods"].items():
             method = kinds.method(name, entry.get("kind"))
-            block = self.config["training"]
-            if method.optimised:
-                block = _overlay(self.config["optimisation"], entry["optimisation"], "optimisation")
-            named[name] = kinds.method(name, entry.get("kind"), block["lambda"]["scale"])
+            scale = "smoothing"
+            if method.trained:
+                scale = self.config["training"]["lambda"]["scale"]
+            elif method.optimised:
+                scale = _overlay(self.config["optimisation"], entry["optimisation"], "optimisation")["lambda"]["scale"]
+            named[name] = kinds.method(name, entry.get("kind"), scale)
         return {**named, kinds.UNREGISTERED: kinds.method(kinds.UNREGISTERED)}
 
     @property
@@ -221,9 +227,10 @@ class Study:
     def options(self, loss: str, variant: str) -> dict[str, Any]:
         """Options of a variant: its own over those of the variant ``default``.
 
-        Beside keywords of the loss there may be ``trained_on``: the dataset whose extractor it takes.
+        Beside keywords of the loss there may be ``trained_on``: the dataset whose extractor it takes. A loss that is
+        none of the study's, whose features another method takes, has its defaults.
         """
-        entry = self.config["losses"][loss]
+        entry = self.config["losses"].get(loss, _complete({}, schema()["$defs"]["loss"]))
         return {**entry["options"], **({} if variant == "default" else entry["variants"][variant])}
 
     def inapplicable(self, dataset: str, loss: str) -> str | None:
@@ -244,14 +251,22 @@ class Study:
         for dataset in self.datasets:
             for name in self.config["methods"]:
                 for loss, variant in self._combinations_of(dataset, self.methods[name]):
-                    for seed in self._seeds(dataset, name, loss):
+                    for seed in self._seeds(Run(dataset, name, loss, variant)):
                         yield Run(dataset, name, loss, variant, seed)
 
-    def _combinations_of(self, dataset: str, method: Method) -> list[tuple[str, str]] | list[tuple[None, None]]:
+    def _combinations_of(self, dataset: str, method: Method) -> Sequence[tuple[str | None, str | None]]:
         if not method.uses_loss:
-            return [(None, None)]
+            forms = self.config["methods"][method.name].get("variants", [None])
+            return [(None, form) for form in forms if self._featured_on(dataset, form)]
         found = self.combinations(dataset)
         return [both for both in found if not (method.optimised and "only_trained" in losses.card(both[0]))]
+
+    def _featured_on(self, dataset: str, form: str | None) -> bool:
+        """Tell whether a form of a method is no loss, or one whose features images of a dataset have."""
+        if form not in losses.names():
+            return True
+        noisy = losses.draws_noise(form, self.capabilities[dataset]["spatial_dims"])
+        return not noisy and self.inapplicable(dataset, form) is None
 
     def trainings(self) -> Iterator[tuple[str, str, str, str, int]]:
         """List every run that trains a network: dataset, method, loss, variant and seed, all of which it has."""
@@ -263,6 +278,10 @@ class Study:
         """List every run that optimises each pair."""
         return (run for run in self.runs() if self.methods[run.method].optimised)
 
+    def classical(self) -> Iterator[Run]:
+        """List every run of SyN."""
+        return (run for run in self.runs() if self.methods[run.method].kind == "syn")
+
     def combinations(self, dataset: str) -> list[tuple[str, str]]:
         """List the losses, with their variants, that apply to a dataset."""
         return [
@@ -273,11 +292,11 @@ class Study:
             if self.left_out(dataset, loss, variant) is None
         ]
 
-    def _seeds(self, dataset: str, name: str, loss: str | None) -> Sequence[int | None]:
+    def _seeds(self, run: Run) -> Sequence[int | None]:
         """List the seeds of the runs of a method: one run stands for all where nothing is drawn."""
-        method, dims = self.methods[name], self.capabilities[dataset]["spatial_dims"]
-        drawn = loss is not None and (losses.draws_noise(loss, dims) or self.trains_extractor(loss))
-        return self.seeds if method.seeded or drawn else [None]
+        dims = self.capabilities[run.dataset]["spatial_dims"]
+        noisy = run.loss is not None and losses.draws_noise(run.loss, dims)
+        return self.seeds if self.methods[run.method].seeded or noisy or self.learnt(run) else [None]
 
     def left_out(self, dataset: str, loss: str, variant: str) -> str | None:
         """Say in a sentence why a variant with another dataset's extractor leaves a dataset out; ``None`` otherwise."""
@@ -290,8 +309,20 @@ class Study:
         alike = dims == self.capabilities[dataset]["spatial_dims"]
         return None if alike else f"The extractor of the variant is of {name}, which has images in {dims}D."
 
+    @staticmethod
+    def features(run: Run) -> tuple[str, str] | None:
+        """Give the loss and variant whose extractor a run may need: its own, or what the form of its method names."""
+        if run.loss is None:
+            return (run.variant, "default") if run.variant in losses.names() else None
+        return run.loss, str(run.variant)
+
+    def learnt(self, run: Run) -> tuple[str, str] | None:
+        """Give the dataset and the name of the extractor that a run needs, if the workflow trains it."""
+        features = self.features(run)
+        return self.trained_extractor(run.dataset, *features) if features else None
+
     def trained_extractor(self, dataset: str, loss: str, variant: str) -> tuple[str, str] | None:
-        """Give the dataset and the name of the extractor that a training needs, if the workflow trains it."""
+        """Give the dataset and the name of the extractor that a loss needs there, if the workflow trains it."""
         if not self.trains_extractor(loss):
             return None
         return self.options(loss, variant).get(TRAINED_ON) or dataset, losses.card(loss)["extractor"]
@@ -300,13 +331,15 @@ class Study:
         """List every extractor that the workflow trains: dataset, extractor, seed."""
         # where no method uses a loss, its landscape does, by the first seed
         seeds = self.seeds if any(method.uses_loss for method in self.methods.values()) else self.seeds[:1]
-        learnt = dict.fromkeys(
-            found
+        probed = (
+            (*found, seed)
             for dataset in self.datasets
             for loss, variant in self.combinations(dataset)
             if (found := self.trained_extractor(dataset, loss, variant))
+            for seed in seeds
         )
-        yield from ((*found, seed) for found in learnt for seed in seeds)
+        needed = ((*found, int(run.seed or 0)) for run in self.runs() if (found := self.learnt(run)))
+        yield from dict.fromkeys([*probed, *needed])
 
     def source(self, extractor: str) -> Source:
         """Give the files of an extractor whose weights are published, of the model and with the hashes of the study."""
@@ -315,8 +348,9 @@ class Study:
     @cached_property
     def published(self) -> list[str]:
         """Extractors with published weights that a loss of the study needs."""
-        used = (losses.card(loss)["extractor"] for dataset in self.datasets for loss, _ in self.combinations(dataset))
-        needed = dict.fromkeys(used)
+        probed = (loss for dataset in self.datasets for loss, _ in self.combinations(dataset))
+        run = (features[0] for run in self.runs() if (features := self.features(run)))
+        needed = dict.fromkeys(losses.card(loss)["extractor"] for loss in [*probed, *run])
         return [name for name in needed if name and sources.source(name)]
 
     @property
@@ -343,11 +377,15 @@ class Study:
         grid = self.config["losses"][loss].get("lambda", {}).get("grid") or budget["lambda"].get("grid")
         budget["lambda"] = {"scale": scale, "grid": grid or card["grid" if scale == "balanced" else "raw_grid"]}
         entry = self.config["methods"][method]
-        stated = {key: value for key, value in entry.items() if key not in {"kind", "optimisation"}}
+        stated = {key: value for key, value in entry.items() if key in kinds.settings(self.methods[method].kind)}
         budget["network"] = self.methods[method].kind
         budget["architecture"] = self._architecture(stated, dataset)
         budget["threads"] = self.config["threads"]
         return budget
+
+    def syn(self, method: str, variant: str) -> dict[str, Any]:
+        """Everything that decides a registration by SyN but the data and the seed, as plain types."""
+        return {"variant": variant, "smoothing": self.config["methods"][method]["smoothing"]}
 
     def optimisation(self, dataset: str, method: str, loss: str) -> dict[str, Any]:
         """Everything that decides an optimisation but the data, the loss's options and the seed, as plain types."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,8 @@ CARD = {
 **The choice of λ.** The primary score of the validation pairs (EPE: end-point error in the dataset's unit, otherwise
 Dice) against the regularisation weight λ, on a logarithmic axis; the mean over seeds. On the balanced scale λ is given
 relative to the λ at which dissimilarity and regulariser pull equally hard, so that all losses share one scale; on the
-scale of roughness by how rough the fields are that it allows, as the standard deviation of log J. The
+scale of roughness by how rough the fields are that it allows, as the standard deviation of log J. A method that has
+another weight in place of λ has panels of its own: SyN smooths the whole field after every step. The
 circle marks the λ chosen for test: the best score among those whose mean non-diffeomorphic volume (area in 2D) is at
 most 0.1 %. Hollow symbols fold more than that in at least one seed; if every λ does, the one that folds least is
 taken, and ``results/tables/selection.csv`` says so. Crosses at the lower edge are trainings that diverged. Where
@@ -36,7 +38,12 @@ is better.
 }
 
 POINT = [*COMPARED, "lam"]
-AXES = {"balanced": "λ as a multiple of λ₀", "raw": "λ", "roughness": "std(log J) on validation   (rougher →)"}
+AXES = {
+    "balanced": "λ as a multiple of λ₀",
+    "raw": "λ",
+    "roughness": "std(log J) on validation   (rougher →)",
+    "smoothing": "Variance of the smoothing (voxels²)",
+}
 """What λ is called on each scale."""
 
 
@@ -59,13 +66,25 @@ def draw(metrics: pd.DataFrame, datasets: Mapping[str, Mapping[str, Any]], metho
     points = judged.groupby(POINT, as_index=False, dropna=False).agg(columns)
     units = metrics[metrics.metric.isin(points.metric)].drop_duplicates(["dataset", "metric"])
     points = points.merge(units[["dataset", "metric", "unit"]], on=["dataset", "metric"])
-    shown, entries = style.panels(points, datasets, methods), style.entries(points, methods)
+    shown, entries = _panels(points, datasets, methods), style.entries(points, methods)
     figure, grid = style.grid(len(shown), (3.2, 2.5), extra=0.6)
     for panel, axes in zip(shown, grid, strict=True):
         scale = next(methods[name].scale for name in sorted(panel.methods) if methods[name].has_lam)
-        _panel(axes, panel, panel.rows(points), entries, AXES[scale or "raw"])
+        _panel(axes, panel, panel.rows(points), entries, scale or "raw")
     style.legend(figure, entries, *_keys(points))
     return figure
+
+
+def _panels(points: pd.DataFrame, datasets: Mapping[str, Mapping[str, Any]], methods: Methods) -> list[Panel]:
+    """List a panel for every dataset and method: what those that use no loss call λ is not what losses have."""
+    alone = [name for name, method in methods.items() if not method.uses_loss and method.has_lam]
+    led = {name: method for name, method in methods.items() if name not in alone}
+    found = style.panels(points[points.method.isin(led)], datasets, led)
+    several = len({*points.method}) > 1
+    for name in alone:
+        panels = style.panels(points[points.method == name], datasets, {name: methods[name]})
+        found += [replace(panel, method=methods[name].title if several else "") for panel in panels]
+    return found
 
 
 def _keys(points: pd.DataFrame) -> list[Line2D]:
@@ -83,9 +102,10 @@ def _keys(points: pd.DataFrame) -> list[Line2D]:
     return keys
 
 
-def _panel(axes: Axes, panel: Panel, points: pd.DataFrame, entries: list[Entry], label: str) -> None:
+def _panel(axes: Axes, panel: Panel, points: pd.DataFrame, entries: list[Entry], scale: str) -> None:
     panel.head(axes)
-    axes.set_xscale("log")
+    # a smoothing may be none
+    axes.set_xscale("linear" if scale == "smoothing" else "log")
     diverged = []
     for entry in entries:
         line = entry.rows(points).sort_values("lam")
@@ -96,7 +116,7 @@ def _panel(axes: Axes, panel: Panel, points: pd.DataFrame, entries: list[Entry],
     if len(grid) <= 12:
         axes.set_xticks(grid, [f"{lam:g}" for lam in grid])
         axes.set_xticks([], minor=True)
-    axes.set_xlabel(label)
+    axes.set_xlabel(AXES[scale])
     metric, unit = points.iloc[0][["metric", "unit"]]
     axes.set_ylabel(f"Validation {style.metric(metric).label(unit, short=True)}")
 

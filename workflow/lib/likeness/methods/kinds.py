@@ -14,7 +14,11 @@ seeded       whether every run draws and so has a seed; where not, a run has one
              extractor is trained here, and one run stands for all otherwise
 trained      whether it is a network that learns, and so has learning curves; it uses losses, has λ and is seeded
 optimised    whether the fields of each pair are searched for with a loss, along a path of λ
+settings     what a study may say of a method of the kind: keys of an entry of its ``methods``
 ===========  =========================================================================================================
+
+A kind that uses no loss may have several forms all the same: its card then has ``variants``, what each of its own is by
+name. Beside them there is one for every loss that compares features, under the name of that loss.
 """
 
 from __future__ import annotations
@@ -30,7 +34,8 @@ from likeness.userinput import cards
 from likeness.userinput.refusals import Refusal
 
 FOLDERS = (Path(__file__).parent, networks.FOLDER)
-KEYS = ("title", "order", "colour", "marker", "uses_loss", "has_lam", "seeded", "trained", "optimised")
+LOOK = ("title", "order", "colour", "marker", "uses_loss", "has_lam", "seeded", "trained", "optimised")
+KEYS = (*LOOK, "settings")
 UNREGISTERED = "unregistered"
 """The method that every study has beside those that it names."""
 
@@ -51,7 +56,7 @@ class Method:
     trained: bool
     optimised: bool
     scale: str | None = None
-    """What its λ is in tables, of ``balanced``, ``raw`` and ``roughness``; ``None`` without λ."""
+    """What its λ is in tables, of ``balanced``, ``raw``, ``roughness`` and ``smoothing``; ``None`` without λ."""
 
     def plain(self, *keys: str) -> dict[str, Any]:
         """Give its name and some of its card as plain types, for the params of a job, see :func:`of`."""
@@ -86,6 +91,11 @@ def card(kind: str) -> dict[str, Any]:
     raise Refusal(msg)
 
 
+def settings(kind: str) -> list[str]:
+    """List what a study may say of a method of a kind; all there is of a kind that does not exist, which is refused."""
+    return card(kind)["settings"] if kind in names() else []
+
+
 def _checked(path: Path, found: dict[str, Any]) -> dict[str, Any]:
     """Refuse a card that lacks what every training or optimisation here has."""
     for what, needed in (("trained", ("uses_loss", "has_lam", "seeded")), ("optimised", ("uses_loss", "has_lam"))):
@@ -108,7 +118,7 @@ def method(name: str, kind: str | None = None, scale: str | None = None) -> Meth
     """
     found = card(kind or name)
     title = found["title"] if kind in (None, name) else name
-    own = {**{key: found[key] for key in KEYS}, "title": title}
+    own = {**{key: found[key] for key in LOOK}, "title": title}
     return Method(name=name, kind=kind or name, **own, scale=scale if found["has_lam"] else None)
 
 

@@ -37,6 +37,7 @@ CARD = {
     "seeded": False,
     "trained": False,
     "optimised": True,
+    "settings": ["optimisation"],
 }
 
 REGULARISERS = {"diffusion": diffusion_energy, "bending": bending_energy}

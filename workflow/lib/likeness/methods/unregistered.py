@@ -13,4 +13,5 @@ CARD = {
     "seeded": False,
     "trained": False,
     "optimised": False,
+    "settings": [],
 }

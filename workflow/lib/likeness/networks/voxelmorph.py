@@ -24,6 +24,7 @@ CARD = {
     "seeded": True,
     "trained": True,
     "optimised": False,
+    "settings": ["channels_2d", "channels_3d", "norm", "dropout", "diffeomorphic"],
 }
 
 

@@ -25,7 +25,7 @@ from likeness.runtime.jobs import processor
 from likeness.runtime.provenance import code_digest, digest
 
 
-def recorded(planned: Plan) -> dict[tuple[str, ...], Price]:
+def recorded(planned: Plan) -> dict[tuple[str | None, ...], Price]:
     """Find what jobs of the study took that ran, wherever they ran, by job and :attr:`Kind.who`.
 
     A record counts where the job did what one would do now, but for the length of the training and its grid, to which
@@ -35,7 +35,7 @@ def recorded(planned: Plan) -> dict[tuple[str, ...], Price]:
     alike = {name: _prepared_alike(folder / "data" / name, extent) for name, extent in planned.sizes.items()}
     found = {}
     for kind in planned.kinds:
-        if alike[kind.who[0]]:
+        if alike[kind.dataset]:
             seen = [price for seed in seeds if (price := _record(folder, kind, seed))]
             if seen:
                 found[(kind.job, *kind.who)] = _average(seen)
@@ -81,7 +81,7 @@ def _done(folder: Path, kind: Kind, place: str) -> tuple[float | None, float | N
         return (recipe["steps"] if same else None), weights.stat().st_size / 1e6
     if kind.unregistered:
         return kind.work.units, None
-    if kind.job in ("optimise", "audit") or (
+    if kind.job in ("optimise", "audit", "syn") or (
         kind.job == "score" and (folder / "fields" / place / "fields.json").is_file()
     ):
         return _searched(folder / "fields" / place, kind)
@@ -102,7 +102,7 @@ def _searched(fields: Path, kind: Kind) -> tuple[float | None, float | None]:
     if kind.job == "score":
         levels = json.loads((fields / "fields.json").read_text())["searches"]
         return len(levels) * kind.work.checks, None
-    same = said["recipe"] == kind.task["recipe"] and said["options"] == kind.task["options"]
+    same = said["recipe"] == kind.task["recipe"] and said.get("options") == kind.task.get("options")
     files = [file.stat().st_size for file in fields.glob("*/*.npz")]
     # how long a search takes follows from its path, so that one of another path tells nothing
     return (kind.work.units if same else None), (mean(files) / 1e6 if files else None)

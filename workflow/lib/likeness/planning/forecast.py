@@ -30,7 +30,16 @@ from likeness.runtime.published import File
 
 SUBMIT = 0.6
 """Core-seconds that Snakemake itself needs for a job."""
-START = {"train": 4.5, "optimise": 3.5, "audit": 3.5, "pretrain": 3.5, "register": 1.5, "score": 1.9, "probe": 2.3}
+START = {
+    "train": 4.5,
+    "optimise": 3.5,
+    "audit": 3.5,
+    "syn": 5.0,
+    "pretrain": 3.5,
+    "register": 1.5,
+    "score": 1.9,
+    "probe": 2.3,
+}
 """Core-seconds that a job takes before and after its work, mostly to import libraries."""
 OTHERS = {"simulate": 6.0, "prepare": 1.0, "data_sheet": 2.5}
 """Core-seconds of a job for each dataset that nobody measures."""
@@ -57,6 +66,8 @@ PROBED = 1.7
 """How many λ are tried on validation pairs for every one that has the wanted roughness."""
 AUDITED = 4.0
 """Searches of a pair that is audited, each as long as one at one λ."""
+SYN = {2: 1.5e-5, 3: 2.5e-5}
+"""Core-seconds per voxel of a pair that SyN registers by mutual information; others take about twice that."""
 FIELD = {2: 3e-7, 3: 3e-7}
 """Core-seconds per voxel of a field that is predicted and written by such a network."""
 SCORE = {2: 1.2e-6, 3: 0.9e-6}
@@ -137,7 +148,7 @@ class Kind:
 
     Attributes:
         rule: as Snakemake names it.
-        job: ``"train"``, ``"optimise"``, ``"audit"``, ``"pretrain"``, ``"register"`` or ``"score"``.
+        job: ``"train"``, ``"optimise"``, ``"audit"``, ``"syn"``, ``"pretrain"``, ``"register"`` or ``"score"``.
         who: what tells it from other kinds of the job: dataset, method, loss and variant, or dataset and extractor.
         jobs: how many there are.
         work: of each job.
@@ -146,7 +157,7 @@ class Kind:
 
     rule: str
     job: str
-    who: tuple[str, ...]
+    who: tuple[str | None, ...]
     jobs: int
     work: Work
     task: dict[str, Any]
@@ -161,9 +172,14 @@ class Kind:
         if self.job == "pretrain":
             return PRETRAINED.format(dataset=self.who[0], extractor=self.who[1], seed=seed)
         if self.unregistered:
-            return Run(self.who[0], self.who[1]).place
+            return Run(self.dataset, str(self.who[1])).place
         dataset, method, loss, variant = self.who
-        return Run(dataset, method, loss, variant, seed).place
+        return Run(str(dataset), str(method), loss, variant, seed).place
+
+    @property
+    def dataset(self) -> str:
+        """The dataset that it works on."""
+        return str(self.who[0])
 
     @cached_property
     def key(self) -> str:
@@ -296,6 +312,14 @@ def kinds(study: Study, extents: Mapping[str, Size]) -> list[Kind]:
                 if audited := min(recipe["audit"], extent.pairs["val"]):
                     again = AUDITED * min(EVALUATIONS, recipe["evaluations"]) * audited
                     found.append(Kind("audit", "audit", who, jobs, Work(again, fields), task))
+        classical = Counter((run.dataset, run.method, run.loss, run.variant) for run in study.classical())
+        for form, jobs in classical.items():
+            if form[0] == dataset:
+                recipe = study.syn(form[1], str(form[3]))
+                lams = len(recipe["smoothing"])
+                task = {"job": "syn", **scene, "parts": ["image"], "recipe": recipe}
+                found.append(Kind("syn", "syn", form, jobs, Work(lams * fields, fields), task))
+                found.append(Kind("score", "score", form, jobs, Work(lams * fields, fields), scored(lams)))
         found.append(Kind("score_unregistered", "score", (dataset, UNREGISTERED), 1, Work(fields, fields), scored(1)))
     return found
 
@@ -351,6 +375,9 @@ def model(task: Mapping[str, Any]) -> Price:
         seconds = Seconds(START["score"], SCORE[dims] * voxels)
         return Price(seconds, peak_mb=BASE_MB)
     recipe = task["recipe"]
+    if task["job"] == "syn":
+        seconds = SYN[dims] * voxels * (1 if recipe["variant"] == "mi" else 2)
+        return Price(Seconds(START["syn"], seconds), None, BASE_MB, COMPRESSED * 4.0 * dims * voxels / 1e6)
     if task["job"] == "optimise":
         peak_mb = BASE_MB + VOXEL_BYTES * voxels * recipe["batch"] / 1e6
         # a control point stands for 2 voxels along every axis
@@ -373,7 +400,7 @@ NONE: Mapping[Any, Price] = MappingProxyType({})
 
 
 def forecast(
-    planned: Plan, records: Mapping[tuple[str, ...], Price] = NONE, measured: Mapping[str, Price] = NONE
+    planned: Plan, records: Mapping[tuple[str | None, ...], Price] = NONE, measured: Mapping[str, Price] = NONE
 ) -> Forecast:
     """Estimate a whole study from nothing.
 
@@ -483,12 +510,14 @@ def _kept_mb(planned: Plan, priced: Iterable[tuple[Kind, Price]]) -> float:
     for kind, price in priced:
         if kind.job == "pretrain":
             total += kind.jobs * (price.file_mb or 0.0)
+        elif kind.job == "syn":
+            total += kind.jobs * (kind.work.units * (price.file_mb or 0.0) + RECORDS_MB)
         elif kind.job == "optimise":
             # parameters of every pair and λ, and a field of the pair that figures show
-            lams, pairs = len(planned.study.optimisation(*kind.who[:3])["lambda"]["grid"]), kind.work.checks
+            lams, pairs = len(planned.study.optimisation(*map(str, kind.who[:3]))["lambda"]["grid"]), kind.work.checks
             total += kind.jobs * (lams * pairs * (price.file_mb or 0.0) + RECORDS_MB)
         elif kind.job in ("train", "register"):
             # a network for every λ of the grid, and a field of the pair that figures show
-            lams = len(planned.study.training(*kind.who[:3])["lambda"]["grid"])
+            lams = len(planned.study.training(*map(str, kind.who[:3]))["lambda"]["grid"])
             total += kind.jobs * (lams * (price.file_mb or 0.0) + RECORDS_MB)
     return total

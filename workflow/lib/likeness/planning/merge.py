@@ -85,12 +85,14 @@ def jobs(study: Study) -> list[Job]:
     runs = [run for run in study.optimisations() if _on_its_own(study, run)]
     searched = [_optimisation(study, run, trained, published) for run in runs]
     alone = [_scoring(Run(dataset, UNREGISTERED), (results.SCORES,)) for dataset in study.datasets]
+    classical = [_classical(study, run, trained, published) for run in study.classical()]
     return [
         *published.values(),
         *trained.values(),
         *alone,
         *(job for stage in zip(*chains, strict=True) for job in stage),
         *(job for stage in zip(*searched, strict=True) for job in stage),
+        *(job for stage in zip(*classical, strict=True) for job in stage),
         *(_audit(run, search) for run, (search, _) in zip(runs, searched, strict=True) if _audited(study, run)),
     ]
 
@@ -143,15 +145,26 @@ def _optimisation(
     return search, _scoring(run, (results.SCORES, results.SEARCH, results.SAMPLE), search)
 
 
+def _classical(
+    study: Study, run: Run, trained: Mapping[tuple[str, str, int], Job], published: Mapping[str, Job]
+) -> tuple[Job, Job]:
+    """List the jobs of a run of SyN: the registration, scoring."""
+    fields = run.path(results.FIELDS)
+    said = (f"{fields}/provenance.json", {"recipe": study.syn(run.method, str(run.variant))})
+    extractor = _extractor(study, run, trained, published)
+    register = Job("syn", run.place, (fields,), extractor.modules if extractor else (), extractor, said)
+    return register, _scoring(run, (results.SCORES, results.SEARCH, results.SAMPLE), register)
+
+
 def _extractor(
     study: Study, run: Run, trained: Mapping[tuple[str, str, int], Job], published: Mapping[str, Job]
 ) -> Job | None:
-    """Give the job that made the extractor of a run, if its loss has one."""
-    assert run.loss is not None
-    assert run.variant is not None
-    learnt = study.trained_extractor(run.dataset, run.loss, run.variant)
+    """Give the job that made the extractor of a run, if it has one."""
+    features, learnt = study.features(run), study.learnt(run)
+    if features is None:
+        return None
     if learnt is None:
-        return published.get(losses.card(run.loss)["extractor"] or "")
+        return published.get(losses.card(features[0])["extractor"] or "")
     assert run.seed is not None
     return trained[*learnt, run.seed]
 

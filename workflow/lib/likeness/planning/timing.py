@@ -32,6 +32,8 @@ from likeness.methods.objective import BALANCED, Objective
 from likeness.methods.optimisation import Optimiser
 from likeness.methods.optimisation import Recipe as OptimisationRecipe
 from likeness.methods.prediction import displacements
+from likeness.methods.syn import channels
+from likeness.methods.syn import register as syn
 from likeness.planning.forecast import START, Price, Seconds, model
 from likeness.runtime.atomic import write_json
 from likeness.runtime.jobs import consumed
@@ -67,9 +69,9 @@ def measure(task: Mapping[str, Any], scratch: Path) -> Price:
         Seconds(boot + start, unit, check)
         for start, unit, check in (larger * np.stack([took.start, took.unit, took.check], 1)).tolist()
     )
-    on_gpu = torch.cuda.is_available() and task["job"] != "score"
+    on_gpu = torch.cuda.is_available() and task["job"] not in ("score", "syn")
     peak_mb = consumed()[1] if larger == 1 else max(consumed()[1], model(task).peak_mb or 0.0)
-    of_images = task["job"] in ("register", "optimise")
+    of_images = task["job"] in ("register", "optimise", "syn")
     file_mb = took.file_mb * larger if of_images and took.file_mb else took.file_mb
     return Price(core, wall if on_gpu else None, peak_mb, file_mb, "measured")
 
@@ -254,6 +256,17 @@ def _optimise(task: Mapping[str, Any], dataset: Dataset, scratch: Path) -> _Took
     return _Took(BALANCED * balance / len(pairs), step / len(pairs), NOTHING, file.stat().st_size / 1e6)
 
 
+def _syn(task: Mapping[str, Any], dataset: Dataset, scratch: Path) -> _Took:
+    loader, (moving, fixed) = Loader(dataset, make_device(1)), dataset.pairs_of("test")[0]
+    pair = [channels(loader.images([id]), None) for id in (moving, fixed)]
+
+    def run() -> None:
+        save(scratch / "field.npz", syn(pair[0], pair[1], dataset.spacing, task["recipe"]["variant"], 0.0, scratch))
+
+    run()
+    return _Took(NOTHING, _timed(run), NOTHING, (scratch / "field.npz").stat().st_size / 1e6)
+
+
 def _register(task: Mapping[str, Any], dataset: Dataset, scratch: Path) -> _Took:
     recipe = task["recipe"]
     loader = Loader(dataset, make_device(recipe["threads"]))
@@ -287,4 +300,11 @@ def _score(task: Mapping[str, Any], dataset: Dataset, scratch: Path) -> _Took:  
     return _Took(NOTHING, unit, (_timed(fresh) - tested).clip(0), None)
 
 
-_MEASURES = {"pretrain": _pretrain, "train": _train, "optimise": _optimise, "register": _register, "score": _score}
+_MEASURES = {
+    "pretrain": _pretrain,
+    "train": _train,
+    "optimise": _optimise,
+    "syn": _syn,
+    "register": _register,
+    "score": _score,
+}
