@@ -44,7 +44,8 @@ def test_two_settings_of_one_kind_are_two_methods() -> None:
     assert study.methods["narrow"].title == "narrow"
 
 
-CARD = {"title": "x", "order": 1, "colour": "#000000", "marker": "o", "trained": False, "optimised": False}
+LOOK = {"title": "x", "order": 1, "colour": "#000000", "marker": "o", "trained": False, "optimised": False}
+CARD = {**LOOK, "settings": []}
 
 
 def make_up(monkeypatch: pytest.MonkeyPatch, said: dict[str, Any]) -> None:
