@@ -114,8 +114,8 @@ def test_a_loss_that_the_study_does_not_list_stays_out_unless_asked_for() -> Non
         ),
         (
             {"methods": {"voxelmorph": {"optimisation": {"levels": 2}}}},
-            "c.yaml: key 'methods.voxelmorph.optimisation': a method of the kind 'voxelmorph' optimises no pair; "
-            "take the key away",
+            "c.yaml: key 'methods.voxelmorph.optimisation': a method of the kind 'voxelmorph' has no such "
+            "setting; use one of channels_2d, channels_3d, norm, dropout, diffeomorphic, or take the key away",
         ),
         (
             {"methods": {"optimisation": None}, "losses": {"ncc_sup": None}},

@@ -200,6 +200,12 @@ def _check_datasets(study: Study) -> None:
                 said = f"tables have one scale for all datasets; set it under `{kind}.lambda`"
                 refuse(study, f"datasets.{name}.{kind}.lambda.scale", said)
         _check_losses_named(study, f"datasets.{name}.without_losses", entry["without_losses"])
+        for method in entry["without_methods"]:
+            known = [*study.config["methods"]]
+            known += [f"{one}/{form}" for one in known for form in study.config["methods"][one].get("variants", [])]
+            if method not in known:
+                said = f"the study has no method '{plain(method)}'; {suggest(method, known)}"
+                refuse(study, f"datasets.{name}.without_methods", said)
         if "folder" in entry and "recipe" in entry:
             refuse(study, f"datasets.{name}", "give either `folder` or `recipe`, not both")
         if "folder" in entry:
@@ -269,9 +275,10 @@ def _check_applicable(study: Study) -> None:
         refuse(study, "losses", f"none applies to any dataset, '{loss}' not to '{dataset}': {reason}; add another")
     for name, entry in study.config["methods"].items():
         ran = {run.variant for run in study.runs() if run.method == name}
+        dataset = study.datasets[0]
         for form in entry.get("variants", []):
-            if form not in ran:
-                dataset = study.datasets[0]
+            left_out = f"{name}/{form}" in study.config["datasets"][dataset]["without_methods"]
+            if form in losses.names() and form not in ran and not left_out:
                 reason = study.inapplicable(dataset, form) or "it draws random slices of volumes"
                 said = f"'{form}' applies to no dataset, not to '{dataset}': {reason}"
                 refuse(study, f"methods.{name}.variants", f"{said}; leave it out, or add a dataset")

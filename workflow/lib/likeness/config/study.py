@@ -249,15 +249,18 @@ class Study:
     def runs(self) -> Iterator[Run]:
         """List every run that makes fields."""
         for dataset in self.datasets:
+            left_out = self.config["datasets"][dataset]["without_methods"]
             for name in self.config["methods"]:
-                for loss, variant in self._combinations_of(dataset, self.methods[name]):
+                for loss, variant in [] if name in left_out else self._combinations_of(dataset, self.methods[name]):
                     for seed in self._seeds(Run(dataset, name, loss, variant)):
                         yield Run(dataset, name, loss, variant, seed)
 
     def _combinations_of(self, dataset: str, method: Method) -> Sequence[tuple[str | None, str | None]]:
         if not method.uses_loss:
             forms = self.config["methods"][method.name].get("variants", [None])
-            return [(None, form) for form in forms if self._featured_on(dataset, form)]
+            left_out = self.config["datasets"][dataset]["without_methods"]
+            kept = (form for form in forms if f"{method.name}/{form}" not in left_out)
+            return [(None, form) for form in kept if self._featured_on(dataset, form)]
         found = self.combinations(dataset)
         return [both for both in found if not (method.optimised and "only_trained" in losses.card(both[0]))]
 
