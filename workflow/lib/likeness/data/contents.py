@@ -106,7 +106,7 @@ def read(raw: RawDataset, id: str) -> Sample:
         raise DatasetError(msg + "pad it or take larger images")
     _check_spacing(raw, id, path, grid)
     image = _intensities(path, stored)
-    parts = {}
+    parts: dict[str, np.ndarray] = {}
     for part in ("label", "instances", "mask", "unmatched"):
         if (file := raw.file(id, part)) is not None:
             parts[part] = _read_map(raw, file, part, grid, image.shape)
@@ -115,7 +115,7 @@ def read(raw: RawDataset, id: str) -> Sample:
         _check_shape(file, parts["field"].shape[:-1], image.shape)
     if (file := raw.file(id, "landmarks")) is not None:
         parts["landmarks"] = read_landmarks(file, grid)
-    return Sample(id, image, **parts)
+    return Sample(id, image, **parts, placement=grid.placement)
 
 
 def check_alike(raw: RawDataset, first: Sample, sample: Sample) -> None:

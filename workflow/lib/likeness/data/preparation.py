@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter
 from likeness.data import contents, layout, pairs
 from likeness.data.contents import Limits
 from likeness.data.layout import RawDataset
-from likeness.data.store import PARTS, TOLD, Sample
+from likeness.data.store import PARTS, PLACEMENT, TOLD, Sample
 from likeness.runtime.atomic import whole
 
 
@@ -77,7 +77,10 @@ def _write_sample(path: Path, sample: Sample, low: float, high: float, sigma: Se
     parts: dict[str, Any] = {part: getattr(sample, part) for part in PARTS if getattr(sample, part) is not None}
     image = np.clip((sample.image - np.float32(low)) / np.float32(high - low), 0, 1)
     parts["image"] = gaussian_filter(image, sigma, mode="nearest") if any(sigma) else image
-    np.savez(path, allow_pickle=False, **{part: array.astype(PARTS[part]) for part, array in parts.items()})
+    typed = {part: array.astype(PARTS[part]) for part, array in parts.items()}
+    there = {name: getattr(sample.placement, name) for name in PLACEMENT}
+    placed = {name: array for name, array in there.items() if array is not None}
+    np.savez(path, allow_pickle=False, **typed, **placed)
     return set(parts)
 
 

@@ -3,7 +3,8 @@
 A folder with ``dataset.yaml`` (completed: every key present), ``images.csv``, ``pairs.csv`` (every pair of every split,
 explicit) and ``images/<id>.npz``, uncompressed, with ``image`` (float32 in [0, 1]) and what belongs to it of ``label``
 (int16), ``instances`` (int32), ``mask`` and ``unmatched`` (bool), ``field`` (float32, ``(*spatial, dims)``) and
-``landmarks`` (float64, ``(points, dims)``, voxels).
+``landmarks`` (float64, ``(points, dims)``, voxels). Beside these stands where the voxels lie, ``stored`` and ``affine``
+(float64, see :class:`likeness.imageio.placement.Placement`), the latter not for pictures.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from likeness.imageio.placement import Placement
 from likeness.userinput.refusals import made_anew
 
 PARTS = {
@@ -29,6 +31,9 @@ PARTS = {
     "field": np.float32,
     "landmarks": np.float64,
 }
+
+PLACEMENT = ("stored", "affine")
+"""What says where the voxels lie, no content."""
 
 PRIMARY = {"field": "epe", "label": "dice", "landmarks": "tre", "instances": "dice_instance"}
 """The score of each part, best first."""
@@ -56,6 +61,8 @@ class Sample:
     unmatched: np.ndarray | None = None
     field: np.ndarray | None = None
     landmarks: np.ndarray | None = None
+    placement: Placement | None = None
+    """Of what was read from a raw dataset; of a prepared one :meth:`Dataset.placement` tells."""
 
 
 @dataclass(frozen=True)
@@ -149,13 +156,26 @@ class Dataset:
             KeyError: if the dataset has no such image.
             Refusal: if its file is broken.
         """
+        return Sample(id, **self._read(id, tuple(PARTS)))
+
+    def placement(self, id: str) -> Placement:
+        """Read where the voxels of one image lie, and where its file has them.
+
+        Raises:
+            KeyError: if the dataset has no such image.
+            Refusal: if its file is broken.
+        """
+        return Placement(self.shape, **self._read(id, PLACEMENT))
+
+    def _read(self, id: str, names: tuple[str, ...]) -> dict[str, Any]:
+        """Read those of some arrays that an image has."""
         if id not in self.images.index:
             msg = f"{self.folder}: no image '{id}'"
             raise KeyError(msg)
         path = self.folder / "images" / f"{id}.npz"
         try:
             with np.load(path, allow_pickle=False) as parts:
-                return Sample(id, **{name: parts[name] for name in PARTS if name in parts})
+                return {name: parts[name] for name in names if name in parts}
         except (ValueError, EOFError, zipfile.BadZipFile) as error:
             raise made_anew(path, f"is broken ({error})", self.folder) from error
 

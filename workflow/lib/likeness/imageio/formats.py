@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from likeness.userinput.refusals import DatasetError, plain, refuse_path
 
 MOST_VOXELS = 512**3
 """Larger images are none that a network here could be trained on."""
+
+VECTOR = 1007
+"""What NIfTI calls an image of vectors."""
 
 _DEFLATED = 1032
 """So many bytes a byte of PNG and gzip can hold at most."""
@@ -48,7 +51,10 @@ class Stored:
     """So many bytes the file can hold at most."""
     values: Callable[[], np.ndarray]
     affine: np.ndarray | None = None
+    """From voxels to millimetres, or to its :attr:`unit`, ``(4, 4)``, x to the right, y anterior, z superior."""
     unit: str = "unknown"
+    intent: int = 0
+    """What the values are, as NIfTI numbers it."""
 
     def check_size(self, path: Path, parts: int = 1) -> None:
         """Refuse an image, of so many values a voxel, that is too large or more than its file can hold.
@@ -60,13 +66,23 @@ class Stored:
         _check_size(path, self.shape, needed, self.capacity, MOST_VOXELS * parts)
 
 
+class _Asked(NamedTuple):
+    """What the caller wants of a file, see :func:`opened`."""
+
+    palette: bool
+    key: str
+    placed: bool
+
+
 @contextmanager
-def opened(path: Path, palette: bool) -> Iterator[Stored]:
+def opened(path: Path, palette: bool = False, *, key: str = displacement.KEY, placed: bool = True) -> Iterator[Stored]:
     """Open a file by its name.
 
     Args:
         path: a suffix that the layout has let pass.
         palette: whether a PNG or TIFF may store numbers as palette colours.
+        key: of the array in an archive.
+        placed: whether a NIfTI file has to say where its voxels lie; where not, it is not asked.
 
     Raises:
         DatasetError: whatever the format's reader raises, here or when the values are read.
@@ -75,7 +91,7 @@ def opened(path: Path, palette: bool) -> Iterator[Stored]:
     with ExitStack() as stack:
         with _reading(path, kind):
             _check_beginning(path, kind)
-            stored = stack.enter_context(_OPENERS[kind](path, palette))
+            stored = stack.enter_context(_OPENERS[kind](path, _Asked(palette, key, placed)))
 
         def values() -> np.ndarray:
             with _reading(path, kind):
@@ -145,7 +161,7 @@ def _check_size(path: Path, shape: tuple[int, ...], needed: float, capacity: flo
 
 
 @contextmanager
-def _png(path: Path, palette: bool) -> Iterator[Stored]:
+def _png(path: Path, asked: _Asked) -> Iterator[Stored]:
     from PIL import Image
 
     begin = _beginning(path)
@@ -153,7 +169,7 @@ def _png(path: Path, palette: bool) -> Iterator[Stored]:
     # before Pillow, which has a limit of its own; a pixel takes an eighth of a byte at least
     _check_size(path, (rows, columns), rows * columns / 8, _DEFLATED * path.stat().st_size, MOST_VOXELS)
     with Image.open(path, formats=["PNG"]) as picture:
-        if picture.mode not in ("1", "L", "I", "I;16", "I;16B", *(["P"] if palette else [])):
+        if picture.mode not in ("1", "L", "I", "I;16", "I;16B", *(["P"] if asked.palette else [])):
             msg = f"{path}: is a colour picture (mode {picture.mode}); save it as grey values of 8 or 16 bits"
             raise DatasetError(msg)
         frames = getattr(picture, "n_frames", 1)
@@ -165,7 +181,7 @@ def _png(path: Path, palette: bool) -> Iterator[Stored]:
 
 
 @contextmanager
-def _tiff(path: Path, palette: bool) -> Iterator[Stored]:
+def _tiff(path: Path, asked: _Asked) -> Iterator[Stored]:
     import tifffile
 
     with tifffile.TiffFile(path) as file:
@@ -174,7 +190,7 @@ def _tiff(path: Path, palette: bool) -> Iterator[Stored]:
             msg = f"{path}: is a colour or multi-channel picture (axes {series.axes}); save one channel"
             raise DatasetError(msg)
         page = series.keyframe
-        if page.photometric == tifffile.PHOTOMETRIC.PALETTE and not palette:
+        if page.photometric == tifffile.PHOTOMETRIC.PALETTE and not asked.palette:
             msg = f"{path}: is a colour picture (with a palette); save it as grey values"
             raise DatasetError(msg)
         packed = page.bitspersample % 8 != 0 or page.compression != tifffile.COMPRESSION.NONE
@@ -183,22 +199,26 @@ def _tiff(path: Path, palette: bool) -> Iterator[Stored]:
 
 
 @contextmanager
-def _nifti(path: Path, _: bool) -> Iterator[Stored]:
+def _nifti(path: Path, asked: _Asked) -> Iterator[Stored]:
     import nibabel as nib
 
     image: Any = nib.load(path)
     header = image.header
-    if not int(header["sform_code"]) and not int(header["qform_code"]):
-        msg = f"{path}: its header has no affine (sform and qform codes are 0); save it with its orientation"
-        raise DatasetError(msg)
-    affine = image.affine
-    if not np.isfinite(affine).all() or not _invertible(affine[:3, :3]):
-        msg = f"{path}: its affine cannot be inverted; save it with its orientation and spacing"
-        raise DatasetError(msg)
+    affine = _affine(path, image) if asked.placed else None
     capacity = path.stat().st_size * (_DEFLATED if path.name.lower().endswith(".gz") else 1)
     dtype = np.dtype(image.get_data_dtype())
-    unit = header.get_xyzt_units()[0]
-    yield Stored(image.shape, dtype, capacity, lambda: np.asanyarray(image.dataobj), affine, unit)
+    unit, intent = header.get_xyzt_units()[0], int(header["intent_code"])
+    yield Stored(image.shape, dtype, capacity, lambda: np.asanyarray(image.dataobj), affine, unit, intent)
+
+
+def _affine(path: Path, image: Any) -> np.ndarray:
+    if not int(image.header["sform_code"]) and not int(image.header["qform_code"]):
+        msg = f"{path}: its header has no affine (sform and qform codes are 0); save it with its orientation"
+        raise DatasetError(msg)
+    if not np.isfinite(image.affine).all() or not _invertible(image.affine[:3, :3]):
+        msg = f"{path}: its affine cannot be inverted; save it with its orientation and spacing"
+        raise DatasetError(msg)
+    return image.affine
 
 
 def _invertible(matrix: np.ndarray) -> bool:
@@ -208,27 +228,78 @@ def _invertible(matrix: np.ndarray) -> bool:
 
 
 @contextmanager
-def _npz(path: Path, _: bool) -> Iterator[Stored]:
+def _npz(path: Path, asked: _Asked) -> Iterator[Stored]:
     with np.load(path, allow_pickle=False) as arrays:
-        if displacement.KEY not in arrays:
-            msg = f"{path}: has no array '{displacement.KEY}'; save it as np.savez(path, {displacement.KEY}=field)"
+        if asked.key not in arrays:
+            msg = f"{path}: has no array '{asked.key}'; save it as np.savez(path, {asked.key}=field)"
             raise DatasetError(msg)
-        with arrays.zip.open(f"{displacement.KEY}.npy") as file:
+        with arrays.zip.open(f"{asked.key}.npy") as file:
             version = np.lib.format.read_magic(file)
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             shape, _fortran, dtype = read(file)
         capacity = _DEFLATED * path.stat().st_size
-        yield Stored(shape, dtype, capacity, lambda: arrays[displacement.KEY])
+        yield Stored(shape, dtype, capacity, lambda: arrays[asked.key])
 
 
-_OPENERS = {"PNG": _png, "TIFF": _tiff, "NIfTI": _nifti, "compressed NIfTI": _nifti, "NumPy arrays": _npz}
+@contextmanager
+def _vectors(path: Path, _: _Asked) -> Iterator[Stored]:
+    """Open an image of vectors that ITK alone reads, and show it as NIfTI would: ``(x, y, z, 1, components)``."""
+    try:
+        import SimpleITK as sitk
+    except ImportError:
+        msg = f"{path}: only SimpleITK reads such a file, and it is not installed; install it, or save the field as "
+        raise DatasetError(msg + ".nii.gz") from None
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    dims, parts = reader.GetDimension(), reader.GetNumberOfComponents()
+    shape = (*reader.GetSize(), 1)[:3]
+    dtype = _VECTORS.get(sitk.GetPixelIDValueAsString(reader.GetPixelID()))
+    if dims not in (2, 3) or dtype is None:
+        msg = f"{path}: holds {sitk.GetPixelIDValueAsString(reader.GetPixelID())} in {dims}D; "
+        raise DatasetError(msg + "save a displacement, vectors of floats in 2D or 3D")
+    affine = np.eye(4)
+    affine[:dims, :dims] = np.reshape(reader.GetDirection(), (dims, dims)) * np.array(reader.GetSpacing())
+    affine[:dims, 3] = reader.GetOrigin()
+    affine[:2] *= -1  # ITK has x to the left, y posterior
+
+    def values() -> np.ndarray:
+        # the last axis comes first
+        array = np.moveaxis(sitk.GetArrayFromImage(reader.Execute()), -1, 0)
+        return array.T.reshape(*shape, 1, parts)
+
+    capacity = _DEFLATED * path.stat().st_size
+    yield Stored((*shape, 1, parts), np.dtype(dtype), capacity, values, affine, "mm", VECTOR)
+
+
+_VECTORS = {"vector of 32-bit float": np.float32, "vector of 64-bit float": np.float64}
+"""What SimpleITK calls the vectors that are read."""
+_OPENERS = {
+    "PNG": _png,
+    "TIFF": _tiff,
+    "NIfTI": _nifti,
+    "compressed NIfTI": _nifti,
+    "NumPy arrays": _npz,
+    "MetaImage": _vectors,
+    "NRRD": _vectors,
+}
 _KINDS = {
     ".png": "PNG",
     ".nii": "NIfTI",
     ".nii.gz": "compressed NIfTI",
     ".npz": "NumPy arrays",
+    ".mha": "MetaImage",
+    ".nrrd": "NRRD",
     "": "TIFF",
 }
 """By the end of a name; the layout has let no other pass."""
-_BEGINS_AS = {"PNG": "PNG", "TIFF": "TIFF", "NIfTI": None, "compressed NIfTI": "gzip", "NumPy arrays": "zip"}
+_BEGINS_AS = {
+    "PNG": "PNG",
+    "TIFF": "TIFF",
+    "NIfTI": None,
+    "compressed NIfTI": "gzip",
+    "NumPy arrays": "zip",
+    "MetaImage": None,
+    "NRRD": None,
+}
 """What files of each kind begin with, of :data:`_BEGINNINGS`."""

@@ -14,9 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from likeness.imageio.formats import opened
+from likeness.imageio.placement import METRES, Placement, in_millimetres
 from likeness.userinput.refusals import DatasetError, plain
-
-_METRES = {"m": 1.0, "meter": 1.0, "mm": 1e-3, "um": 1e-6, "µm": 1e-6, "micron": 1e-6, "nm": 1e-9}
 
 
 @dataclass(frozen=True)
@@ -36,6 +35,19 @@ class Grid:
     """Unit of the spacing, as the header says."""
     affine: np.ndarray | None = None
     """Of the turned volume, ``(4, 4)``, all axes."""
+    placed: np.ndarray | None = None
+    """See :attr:`Placement.affine`."""
+
+    @property
+    def placement(self) -> Placement:
+        """Where the turned voxels lie, and where they were stored."""
+        dims = len(self.axes)
+        stored = np.zeros((dims + 1, dims + 1))
+        stored[dims, dims] = 1
+        for i, (axis, flip) in enumerate(zip(self.axes, self.flips, strict=True)):
+            stored[axis, i] = -1 if flip else 1
+            stored[axis, dims] = self.shape[i] - 1 if flip else 0
+        return Placement(tuple(self.shape[i] for i in np.argsort(self.axes)), stored, self.placed)
 
     def turn(self, array: np.ndarray) -> np.ndarray:
         """Turn ``(*stored, …)`` into ``(*spatial, …)``; further axes stay behind."""
@@ -55,9 +67,9 @@ class Grid:
 
     def spacing_in(self, unit: str) -> tuple[float, ...] | None:
         """Give the spacing in another unit, unchanged where either unit says nothing about length."""
-        if self.spacing is None or self.unit not in _METRES or unit not in _METRES:
+        if self.spacing is None or self.unit not in METRES or unit not in METRES:
             return self.spacing
-        return tuple(s * _METRES[self.unit] / _METRES[unit] for s in self.spacing)
+        return tuple(s * METRES[self.unit] / METRES[unit] for s in self.spacing)
 
 
 def read(path: Path, dims: int, *, palette: bool = False) -> tuple[np.ndarray, Grid]:
@@ -152,6 +164,9 @@ def _grid(path: Path, stored: tuple[int, ...], dims: int, affine: np.ndarray | N
     turned = affine @ nib.orientations.inv_ornt_aff(ornt, (*stored, 1, 1)[:3])
     targets = [int(ornt[i, 0]) for i in kept]
     sizes = nib.affines.voxel_sizes(turned)
+    # a file of two axes has a place in a plane
+    rows, columns = [*range(len(stored)), 3], [*sorted(targets), 3]
+    placed = in_millimetres(turned, unit)[np.ix_(rows, columns)]
     return Grid(
         shape,
         axes=tuple(sorted(targets).index(t) for t in targets),
@@ -159,4 +174,5 @@ def _grid(path: Path, stored: tuple[int, ...], dims: int, affine: np.ndarray | N
         spacing=tuple(float(sizes[t]) for t in sorted(targets)),
         unit=unit,
         affine=turned,
+        placed=placed,
     )
