@@ -26,6 +26,8 @@ for loss in STUDY.losses:
 
 
 include: "workflow/rules/register.smk"
+include: "workflow/rules/given.smk"
+include: "workflow/rules/export.smk"
 include: "workflow/rules/score.smk"
 include: "workflow/rules/statistics.smk"
 include: "workflow/rules/landscape.smk"
@@ -42,6 +44,7 @@ rule all:
         f"{RESULTS}/tables/runtime.csv",
         # the leaves too: an aggregate that already exists would hide a new job whose input is missing
         runs(results.SCORES),
+        exports(),
         expand(f"{RESULTS}/landscape/{{loss}}.csv", loss=PROBED),
 
 

@@ -493,3 +493,25 @@ def test_a_curve_tells_whether_an_extractor_has_learnt_little(lost, ignorance, e
     curve = pd.DataFrame(rows, columns=["step", "quantity", "value"])
     assert learnt_little(curve) is expected
     assert learnt_little(curve[:0]) is None
+
+
+def test_what_lacks_pairs_is_compared_on_those_that_both_have():
+    """Also where only one direction of a mirrored pair is there."""
+    study = Study([Made("a")], ["mse"], named=("voxelmorph", "given"))
+    metrics = chosen(study)
+    pairs = metrics[(metrics.split == "test") & (metrics.method == "given")][["moving", "fixed"]].drop_duplicates()
+    kept = set(pairs[::3].itertuples(index=False, name=None))
+    there = np.array([pair in kept for pair in zip(metrics.moving, metrics.fixed, strict=True)])
+    partial = metrics[(metrics.method != "given") | there]
+    table = compare(partial, METHODS, 100).query("metric == 'epe'").set_index(["a", "b"])
+    only = compare(metrics[there], METHODS, 100).query("metric == 'epe'").set_index(["a", "b"])
+    whole = compare(metrics, METHODS, 100).query("metric == 'epe'").set_index(["a", "b"])
+    for who in (("mse", "given"), ("given", "unregistered")):
+        assert table.effect[who] == pytest.approx(only.effect[who])
+        assert table.n_pairs[who] == only.n_pairs[who] < whole.n_pairs[who]
+        assert table.note[who].endswith("on the pairs that both have")
+    alone = ("mse", "unregistered")
+    assert table.loc[alone].drop(["p_holm"]).equals(whole.loc[alone].drop(["p_holm"]))
+    missing = summarise(partial, METHODS, 100).groupby("method").n_missing.unique()
+    assert missing["given"].tolist() == [len(pairs) - len(kept)]
+    assert missing["voxelmorph"].tolist() == missing["unregistered"].tolist() == [0]

@@ -7,12 +7,13 @@ import resource
 import shutil
 from pathlib import Path
 
+from given_fields import add_given_methods
 from project import copy_project, snakemake
 from tracing import traced
 
 
 def run_smoke_study(folder: Path) -> tuple[Path, float]:
-    """Run the smoke study in a folder, once: whoever asks later, or meanwhile, waits and gets the same.
+    """Run the smoke study, with given fields, in a folder, once: who asks later, or meanwhile, waits and gets the same.
 
     Returns:
         The project that it ran in, below the folder, and the core-seconds that it took.
@@ -29,6 +30,7 @@ def run_smoke_study(folder: Path) -> tuple[Path, float]:
             shutil.rmtree(project, ignore_errors=True)
             before = resource.getrusage(resource.RUSAGE_CHILDREN)
             copy_project(project)
+            add_given_methods(project, "smoke")
             with traced(project / "loaded"):
                 snakemake(project, "smoke", "--cores", "2")
             after = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -98,10 +98,24 @@ def test_a_field_that_is_none_is_refused(folder: Path, damage, words: str) -> No
         *(None, "{", "[]", '{"format": 1}'),
         json.dumps({"format": 1, "shape": [6, 5], "transformation": None, "searches": []}),
         json.dumps(
-            {"format": 2, "shape": [6, 5], "transformation": None, "searches": [{"lam": "strong", "pairs": []}]}
+            {
+                "format": 3,
+                "missing": [],
+                "shape": [6, 5],
+                "transformation": None,
+                "searches": [{"lam": "strong", "pairs": []}],
+            }
         ),
-        json.dumps({"format": 2, "shape": [6, 5], "transformation": None, "searches": [{"lam": 0.3, "pairs": []}] * 2}),
-        json.dumps({"format": 2, "shape": "wide", "transformation": None, "searches": []}),
+        json.dumps(
+            {
+                "format": 3,
+                "missing": [],
+                "shape": [6, 5],
+                "transformation": None,
+                "searches": [{"lam": 0.3, "pairs": []}] * 2,
+            }
+        ),
+        json.dumps({"format": 3, "missing": [], "shape": "wide", "transformation": None, "searches": []}),
     ],
 )
 def test_a_manifest_that_is_none_is_refused(folder: Path, text: str | None) -> None:

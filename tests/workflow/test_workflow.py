@@ -12,6 +12,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import given_fields
 import pandas as pd
 import pytest
 import yaml
@@ -22,7 +23,8 @@ from likeness.results import KEYS
 
 FIGURES = ("scores", "smoothness_vs_dice", "convergence", "tuning", "img_sample", "landscape")
 SUMMARY = (
-    "dataset,method,loss,variant,supervision,metric,label,unit,n_pairs,n_subjects,n_seeds,mean,sd,median,ci_low,ci_high"
+    "dataset,method,loss,variant,supervision,metric,label,unit,n_pairs,n_subjects,n_seeds,n_missing"
+    ",mean,sd,median,ci_low,ci_high"
 )
 COMPARISONS = "dataset,method,metric,a,b,n_pairs,n_subjects,p,p_holm,effect,effect_low,effect_high,note"
 LANDSCAPE = (
@@ -82,14 +84,17 @@ def test_the_tables_of_the_smoke_study_hold_every_method_on_every_dataset(smoke:
         assert set(zip(rows.method, rows.loss, strict=True)) == {
             ("unregistered", ""),
             *((method, loss) for method in ("optimisation", "voxelmorph") for loss in ("mse", "ncc", "deepsim_ae")),
+            *((method, "") for method, datasets in given_fields.HAVE.items() if dataset in datasets),
         }
+        lacking = set(rows.method[rows.n_missing.astype(int) > 0])
+        assert lacking == ({given_fields.PARTIAL} if dataset == "mni-brain" else set())
         assert {"epe", "dice", "hd95", "folding", "sdlogj"} <= set(rows.metric)
         assert (rows.n_pairs.astype(int) > 0).all()
     metrics = pd.read_parquet(results / "metrics.parquet")
     assert list(metrics.columns) == METRICS.split()
     assert set(metrics[metrics.method == "voxelmorph"].lam) == {0.1, 1.0}
     assert {0.05, 0.1} <= set(metrics[metrics.method == "optimisation"].lam)
-    without = metrics.method == "unregistered"
+    without = metrics.method.isin(["unregistered", *given_fields.METHODS])
     assert metrics.loc[without, ["loss", "variant", "seed", "lam"]].isna().all(axis=None)
     chosen = metrics[metrics.chosen & ~without]
     assert len(chosen[["dataset", "method", "loss", "lam"]].drop_duplicates()) == 12
@@ -114,7 +119,8 @@ def test_the_tables_of_the_smoke_study_hold_every_method_on_every_dataset(smoke:
     assert landscape[["accuracy", "distinctiveness", "capture_range", "minima", "risk"]].notna().all(axis=None)
     runtime = pd.read_csv(results / "tables" / "runtime.csv")
     assert runtime.rule.value_counts().to_dict() == {
-        "score": 14,
+        "score": 18,
+        "given": 4,
         "optimise": 6,
         "audit": 6,
         "train": 6,
@@ -155,6 +161,7 @@ def test_one_path_of_every_method_leads_to_its_own_rules(smoke: Path) -> None:
         "voxelmorph/ncc/default/seed1": {"train_ncc", "register", "score"},
         "narrow/ncc/default/seed1": {"train_ncc", "register", "score"},
         "optimisation/ncc/default/seed-": {"optimise_ncc", "score"},
+        "given-voxels/-/-/seed-": {"given", "score"},
         "unregistered/-/-/seed-": {"score_unregistered"},
     }
     targets = [f"results/methods/scores/mni-brain/{place}.parquet" for place in asked]

@@ -14,6 +14,7 @@ from likeness.runtime import jobs, locks
 from likeness import figures, results
 from likeness import losses as cards
 from likeness.data import layout
+from likeness.methods import given
 from likeness.methods.kinds import UNREGISTERED
 from likeness.results import Run
 from likeness.datasets import recipes
@@ -24,9 +25,9 @@ from likeness.userinput.refusals import Refusal
 CONFIGFILES = [str(path).removeprefix(f"{Path.cwd()}/") for path in workflow.configfiles]
 CONFIGFILE = CONFIGFILES[0]
 try:
-    for given in CONFIGFILES if workflow.is_main_process else ():
+    for file in CONFIGFILES if workflow.is_main_process else ():
         # Snakemake has read it, but of two keys of one name it takes the last
-        read(given)
+        read(file)
     STUDY = Study.load(config, CONFIGFILE)
 except Refusal as error:
     # an exit, because Snakemake would wrap the sentence of an exception in places in its own code
@@ -137,7 +138,7 @@ def check_files():
     try:
         check_results(STUDY.results, CONFIGFILE)
         STUDY.check_images()
-        for said in STUDY.missing_checkpoints():
+        for said in [*STUDY.missing_checkpoints(), *STUDY.missing_fields()]:
             print(said, file=sys.stderr)
     except Refusal as error:
         sys.exit(str(error))
@@ -148,7 +149,19 @@ def recipe(wildcards):
 
 
 def maybe_temp(path):
-    return path if STUDY.config["keep_fields"] else temp(path)
+    """What was made for scores alone goes when they are there; fields that are exported are kept as such."""
+    return path if STUDY.config["keep_fields"] is True else temp(path)
+
+
+def given_fields(pattern):
+    """Restrict a pattern to methods whose fields were given."""
+    return restricted(pattern, lambda method: method.kind == given.KIND)
+
+
+def given_states(wildcards):
+    """Size and time of every given field, in one digest: changed ones are read anew."""
+    convention = STUDY.config["methods"][wildcards.method]["convention"]
+    return given.states(STUDY.given(wildcards.dataset, wildcards.method), convention)
 
 
 def extractor(wildcards, kind="safetensors"):
@@ -239,6 +252,11 @@ def start(wildcards, pattern):
     alike = [run for run in same if run.loss is None or (run.loss, run.variant) == (who.loss, who.variant)]
     # a run without a seed starts from the first one of those that have
     return f"{RESULTS}/{min(alike, key=lambda run: run.seed not in (None, who.seed)).path(pattern)}"
+
+
+def exports():
+    """The fields of every run in every convention that the study asks for."""
+    return [path for convention in STUDY.exports for path in runs(results.EXPORT.replace("{convention}", convention))]
 
 
 def unregistered(pattern):

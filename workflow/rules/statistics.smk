@@ -64,6 +64,7 @@ rule runtime:
             *optimisations(results.record("optimise", RUN)),
             *audits(results.record("audit", RUN)),
             *classical(results.record("syn", RUN)),
+            *results.expand(f"{RESULTS}/{results.record('given', RUN)}", STUDY.givens()),
             *runs(results.record("score", RUN)),
             *expand(f"{RESULTS}/runtimes/probe/{{loss}}.json", loss=PROBED),
         ],

@@ -139,7 +139,7 @@ def check() -> None:
             for variant in study.variants(loss):
                 if reason := study.left_out(name, loss, variant):
                     print(f"  {loss}, {variant}, is left out on {name}: {reason}")
-    for said in study.missing_checkpoints():
+    for said in [*study.missing_checkpoints(), *study.missing_fields()]:
         print(f"  {said}")
     todo = jobs(options)
     if not todo:

@@ -6,14 +6,15 @@ A run leaves a folder with a manifest ``fields.json`` and one compressed array f
 ``moved(x) = moving(x + displacement(x))``. A method that searches for a transformation leaves what it found instead,
 key ``parameters``, ``(*control, dims)`` float32, and the manifest names the transformation that makes a displacement of
 them. The manifest says for every λ how the search for its fields ended; a λ at which all pairs diverged, or that stands
-for a roughness that was not attained, has no arrays.
+for a roughness that was not attained, has no arrays. It also lists the pairs that a method was not asked for or has no
+field of; of these there is no array at any λ.
 """
 
 from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from likeness.transformations import Transformation
 from likeness.userinput.refusals import Refusal, made_anew
 
 MANIFEST = "fields.json"
-FORMAT = 2
+FORMAT = 3
 PARAMETERS = "parameters"
 
 
@@ -110,7 +111,11 @@ def write_parameters(folder: Path, lam: float | None, moving: str, fixed: str, p
 
 
 def write_manifest(
-    folder: Path, shape: Sequence[int], searches: Sequence[Search], transformation: Transformation | None = None
+    folder: Path,
+    shape: Sequence[int],
+    searches: Sequence[Search],
+    transformation: Transformation | None = None,
+    missing: Collection[tuple[str, str]] = (),
 ) -> None:
     """Write the manifest of a run's folder.
 
@@ -119,9 +124,10 @@ def write_manifest(
         shape: the spatial shape of the fixed grid.
         searches: one for every λ, in the order of tables.
         transformation: where the arrays hold its parameters.
+        missing: pairs, moving and fixed, that the method has no field of.
     """
     made = None if transformation is None else {"kind": transformation.kind, "squarings": transformation.squarings}
-    found = {"format": FORMAT, "shape": list(shape), "transformation": made}
+    found = {"format": FORMAT, "shape": list(shape), "transformation": made, "missing": [list(p) for p in missing]}
     write_json(folder / MANIFEST, {**found, "searches": [asdict(search) for search in searches]})
 
 
@@ -133,6 +139,8 @@ class Fields:
     shape: tuple[int, ...]
     searches: tuple[Search, ...]
     transformation: Transformation | None = None
+    missing: frozenset[tuple[str, str]] = frozenset()
+    """Pairs, moving and fixed, that the method has no field of."""
 
     @classmethod
     def open(cls, folder: str | Path) -> Fields:
@@ -155,7 +163,8 @@ class Fields:
             shape, made = tuple(int(size) for size in found["shape"]), found["transformation"]
             if made is not None:
                 made = Transformation(made["kind"], shape, int(made["squarings"]))
-            return cls(Path(folder), shape, searches, made)
+            missing = frozenset((str(moving), str(fixed)) for moving, fixed in found["missing"])
+            return cls(Path(folder), shape, searches, made, missing)
         except (OSError, ValueError, KeyError, TypeError) as error:
             msg = f"{path}: is no manifest of displacement fields ({error}); delete {folder} and run again"
             raise Refusal(msg) from error
@@ -164,12 +173,12 @@ class Fields:
         """Read the field of one λ and pair.
 
         Returns:
-            ``(*spatial, dims)`` float32, voxels; ``None`` where the search left none.
+            ``(*spatial, dims)`` float32, voxels; ``None`` where the search left none or the method lacks the pair.
 
         Raises:
             Refusal: if it is missing, broken, or not on the fixed grid.
         """
-        if search.empty:
+        if search.empty or (moving, fixed) in self.missing:
             return None
         array = self._array(search, moving, fixed, KEY if self.transformation is None else PARAMETERS)
         displacement = array if self.transformation is None else self._displacement(array)

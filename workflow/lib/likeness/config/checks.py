@@ -16,8 +16,9 @@ from likeness import extractors, losses
 from likeness.data import layout
 from likeness.datasets import catalogue, recipes
 from likeness.extractors import sources
+from likeness.imageio import conventions
 from likeness.losses import TRAINED_ON
-from likeness.methods import kinds
+from likeness.methods import given, kinds
 from likeness.results import TRUTH, Run
 from likeness.userinput import schemas
 from likeness.userinput.refusals import ConfigurationError, DatasetError, plain, suggest
@@ -113,6 +114,8 @@ def _check_methods(study: Study) -> None:
                 said = f"a method of the kind '{kind}' has no such setting; {suggest(key, own)}, or take the key away"
                 refuse(study, f"methods.{name}.{key}", said)
         _check_forms(study, name, kinds.card(kind).get("variants", {}), entry.get("variants", []))
+        if kind == given.KIND:
+            _check_given(study, name, entry)
 
 
 def _check_forms(study: Study, name: str, own: Mapping[str, str], forms: Sequence[str]) -> None:
@@ -127,6 +130,20 @@ def _check_forms(study: Study, name: str, own: Mapping[str, str], forms: Sequenc
 def _has_features(card: Mapping[str, Any]) -> bool:
     """Tell whether a loss compares features that depend on nothing but the image, at least in some dimensions."""
     return card["extractor"] is not None and not {*card["dimensions"]} <= {*card.get("noise", [])}
+
+
+def _check_given(study: Study, name: str, entry: Mapping[str, Any]) -> None:
+    """Refuse given fields that are not there, or kept in another way than is said."""
+    for key, what in (("fields", "name the folder that they are in"), ("convention", "say how they are kept")):
+        if key not in entry:
+            listed = f": {', '.join(conventions.CONVENTIONS)}" if key == "convention" else ""
+            refuse(
+                study, f"methods.{name}.{key}", f"it is missing, but the fields of '{name}' are given; {what}{listed}"
+            )
+    try:
+        given.check(entry["fields"], entry["convention"], study.config["datasets"])
+    except DatasetError as error:
+        refuse(study, f"methods.{name}.fields", str(error))
 
 
 def _check_losses(study: Study) -> None:
@@ -324,6 +341,8 @@ def _check_starts(study: Study) -> None:
             refuse(study, key, f"{said}; set it for the datasets that have, or name a method")
         if start not in (None, TRUTH, *others):
             refuse(study, key, f"the study has no method '{plain(start)}'; {suggest(start, [TRUTH, *others])}")
+        if start in others and study.methods[start].kind == given.KIND and study.given(run.dataset, start) is None:
+            refuse(study, key, f"'{start}' has no fields of '{run.dataset}'; give some, or set it for other datasets")
         passed = [run.method]
         while start in others and start not in passed:
             passed.append(start)

@@ -17,16 +17,17 @@ import yaml
 
 from likeness import losses
 from likeness.config import checks
-from likeness.data import contents
+from likeness.data import contents, layout
+from likeness.data.pairs import complete
 from likeness.extractors import sources
 from likeness.losses import TRAINED_ON
-from likeness.methods import kinds
+from likeness.methods import given, kinds
 from likeness.methods.kinds import Method
 from likeness.results import Run
 from likeness.runtime.atomic import probe
 from likeness.runtime.published import Source, missing
 from likeness.userinput import documents, schemas
-from likeness.userinput.refusals import ConfigurationError, DatasetError, plain, sentence
+from likeness.userinput.refusals import ConfigurationError, DatasetError, Refusal, plain, sentence
 
 OVERLAID = ("training", "optimisation", "pretraining", "landscape")
 """The blocks of a study in which a dataset may differ."""
@@ -144,6 +145,8 @@ class Study:
             entry.update({kind: raw["datasets"][name].get(kind, {}) for kind in OVERLAID})
         for name, entry in full["methods"].items():
             stated = raw.get("methods", {}).get(name, {})
+            if "fields" in entry:
+                entry.setdefault("kind", given.KIND)
             entry["optimisation"] = stated.get("optimisation", {})
             # defaults are of the kinds that have such a setting; what another kind is told is refused
             foreign = entry.keys() - {"kind", *kinds.settings(entry.get("kind", name)), *stated}
@@ -191,6 +194,7 @@ class Study:
             elif method.optimised:
                 scale = _overlay(self.config["optimisation"], entry["optimisation"], "optimisation")["lambda"]["scale"]
             named[name] = kinds.method(name, entry.get("kind"), scale)
+        named |= given.dressed(named, self.config["methods"])
         return {**named, kinds.UNREGISTERED: kinds.method(kinds.UNREGISTERED)}
 
     @property
@@ -256,6 +260,8 @@ class Study:
                         yield Run(dataset, name, loss, variant, seed)
 
     def _combinations_of(self, dataset: str, method: Method) -> Sequence[tuple[str | None, str | None]]:
+        if method.kind == given.KIND and self.given(dataset, method.name) is None:
+            return []
         if not method.uses_loss:
             forms = self.config["methods"][method.name].get("variants", [None])
             left_out = self.config["datasets"][dataset]["without_methods"]
@@ -284,6 +290,42 @@ class Study:
     def classical(self) -> Iterator[Run]:
         """List every run of SyN."""
         return (run for run in self.runs() if self.methods[run.method].kind == "syn")
+
+    def given(self, dataset: str, method: str) -> Path | None:
+        """Give the folder with the fields of a dataset that a method was given; ``None`` where there is none."""
+        return given.folder_of(self.config["methods"][method]["fields"], dataset, self.config["datasets"])
+
+    def givens(self) -> list[Run]:
+        """List every run whose fields were given."""
+        return [run for run in self.runs() if self.methods[run.method].kind == given.KIND]
+
+    def missing_fields(self) -> list[str]:
+        """Say in a sentence which test pairs given fields lack, where the tables of a folder tell what there are.
+
+        Raises:
+            ConfigurationError: where they lack all.
+        """
+        said = []
+        for run in self.givens():
+            entry, method = self.config["datasets"][run.dataset], self.config["methods"][run.method]
+            folder = self.given(run.dataset, run.method)
+            if folder is None or "folder" not in entry:
+                continue
+            raw = layout.check_tables(entry["folder"])
+            table = complete(raw.images, raw.pairs, raw.meta["pairs"], entry["seed"], entry["pairs"])
+            pairs = {split: given.listed(table, split) for split in ("val", "test")}
+            try:
+                _, missing = given.find(folder, method["convention"], pairs, raw.images.index)
+            except Refusal as error:
+                checks.refuse(self, f"methods.{run.method}.fields", str(error))
+            said.append(given.shortfall(folder, pairs["test"], missing))
+        return [one for one in said if one]
+
+    @property
+    def exports(self) -> list[str]:
+        """Conventions that all fields are written in."""
+        kept = self.config["keep_fields"]
+        return kept if isinstance(kept, list) else []
 
     def combinations(self, dataset: str) -> list[tuple[str, str]]:
         """List the losses, with their variants, that apply to a dataset."""

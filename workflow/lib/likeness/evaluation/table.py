@@ -40,11 +40,12 @@ def score_fields(
 ) -> pd.DataFrame:
     """Score the fields of all validation and test pairs, whatever method they are from.
 
-    A λ that diverged scores NaN; one that stands for a roughness that was not attained is left out.
+    A λ that diverged scores NaN; one that stands for a roughness that was not attained is left out, and so is a pair
+    that the method has no field of.
 
     Args:
         dataset: prepared.
-        fields: of all its validation and test pairs.
+        fields: of its validation and test pairs.
         run: that made them.
         choose: gives the chosen λ from the scores of validation pairs; by default NaN, the λ of methods without one.
 
@@ -63,23 +64,31 @@ def score_fields(
     def scored(split: str, chosen: float | None) -> pd.DataFrame:
         return _table(
             row
-            for moving, fixed in dataset.pairs_of(split)
+            for moving, fixed in pairs_there(dataset, fields, split)
             for row in _rows(dataset, split, moving, fixed, displacements(moving, fixed), run, chosen)
         )
 
     validation = scored("val", None)
-    return pd.concat([validation, scored("test", choose(validation))], ignore_index=True)
+    test = scored("test", choose(validation))
+    # a table without rows has no types that would fit
+    return pd.concat([table for table in (validation, test) if len(table)] or [test], ignore_index=True)
+
+
+def pairs_there(dataset: Dataset, fields: Fields, split: str) -> list[tuple[str, str]]:
+    """List the pairs of a split that a method has fields of."""
+    return [pair for pair in dataset.pairs_of(split) if pair not in fields.missing]
 
 
 def sample(dataset: Dataset, fields: Fields) -> dict[str, np.ndarray]:
-    """Give the fields of one test pair, which figures show.
+    """Give the fields of one test pair, which figures show: the middle one, or the next that the method has.
 
     Returns:
         ``moving`` and ``fixed``, names; ``lams`` ``(n,)``, NaN for none; ``displacements`` ``(n, *spatial, dims)``. A λ
         that diverged is left out.
     """
-    pairs = dataset.pairs_of("test")
-    moving, fixed = pairs[len(pairs) // 2]
+    pairs, there = dataset.pairs_of("test"), pairs_there(dataset, fields, "test")
+    middle = len(pairs) // 2
+    moving, fixed = next(pair for pair in [*pairs[middle:], *pairs[:middle]] if pair in there)
     found = {search.lam: fields.read(search, moving, fixed) for search in fields.searches if not search.empty}
     return {
         "moving": np.array(moving),

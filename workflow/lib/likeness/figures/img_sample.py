@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +72,7 @@ class Scene:
 def draw(
     metrics: pd.DataFrame, prepared: Mapping[str, Dataset], samples: Sequence[tuple[Run, Path]], methods: Methods
 ) -> Figure:
-    """Draw a block per dataset; every entry shows the same pair, at its chosen λ, by its first seed.
+    """Draw a block per dataset; every entry shows the pair that most have, at its chosen λ, by its first seed.
 
     Args:
         metrics: the metrics table, with ``chosen`` filled.
@@ -87,7 +88,8 @@ def draw(
     abreast = math.ceil(len(entries) / strips)
     width = min(LARGEST, (style.WIDTH - GAP) / (1 + abreast) - GAP)
     names = max(_fold(entry.title, width).count("\n") for entry in entries) * 0.12 + 0.14
-    scenes = [_scene(prepared[p.dataset], p.rows(table).path.iloc[0], metrics) for p in shown]
+    table["pair"] = [_pair(path) for path in table.path]
+    scenes = [_scene(prepared[p.dataset], Counter(p.rows(table).pair).most_common(1)[0][0], metrics) for p in shown]
     blocks = [_block_height(scene, width, strips, names) for scene in scenes]
     size = (max((1 + abreast) * (width + GAP) + GAP, 3.8), sum(blocks) + 0.45)
     figure = Figure(figsize=size)
@@ -113,9 +115,14 @@ def _block_height(scene: Scene, width: float, strips: int, names: float) -> floa
     return TITLE + BELOW + strips * (names + 2 * _picture_height(scene, width) + GAP + SCORE)
 
 
-def _scene(dataset: Dataset, path: Path, metrics: pd.DataFrame) -> Scene:
+def _pair(path: Path) -> tuple[str, str]:
+    """Name the pair that a sample is of."""
     with np.load(path, allow_pickle=False) as archive:
-        moving, fixed = dataset.load(str(archive["moving"])), dataset.load(str(archive["fixed"]))
+        return str(archive["moving"]), str(archive["fixed"])
+
+
+def _scene(dataset: Dataset, pair: tuple[str, str], metrics: pd.DataFrame) -> Scene:
+    moving, fixed = map(dataset.load, pair)
     label = None if fixed.label is None else as_picture(dataset, fixed.label)
     window = _window(dataset, label)
     labels: tuple[int, ...] = ()
@@ -193,6 +200,8 @@ def _result(pair: tuple[Axes, Axes], scene: Scene, entry: Entry, rows: pd.DataFr
     for axes in pair:
         _frame(axes)
     scores = entry.rows(scene.scores).sort_values("seed", kind="stable")
+    # a method may lack the pair
+    rows = rows[[pair == (scene.moving.name, scene.fixed.name) for pair in rows.pair]]
     if not len(rows) or not len(scores):
         pair[0].text(0.5, 0.5, "n/a", transform=pair[0].transAxes, ha="center", va="center", color=style.MUTED)
         return

@@ -38,7 +38,8 @@ validation pairs alone.
 *Stress test*: simulated from a template, whose labels follow from intensity; it shows whether a loss works, not which
 is better. *†*: the extractor of the loss was still learning when its training ended, or had learnt less than half of
 its task, by what one loses that does not look at the image. *‡*: the smoothest λ was chosen; a smoother one might score
-better. *§*: not converged, on validation pairs twice the effort changed the score.
+better. *§*: not converged, on validation pairs twice the effort changed the score. *¶*: there are fields of some test
+pairs alone, which is what the line shows.
 *n/a*: the loss does not apply to the dataset. *not attained*: no λ was found that makes fields as rough as any level
 asks for. *diverged*: no run of the loss left fields. *+n ∞*: n pairs lie outside, because a structure vanished and its
 surface distance is infinite.
@@ -82,18 +83,20 @@ def draw(
             _panel(axes, panel, metric, scores, overalls, lines, panel.rows(runs))
             for y, what in lines:
                 if isinstance(what, Entry):
-                    said = _marks(*(what.rows(panel.rows(table)) for table in (runs, selection, verdicts)))
+                    tables = (runs, selection, verdicts, overalls)
+                    said = _marks(*(what.rows(panel.rows(table)) for table in tables))
                     axes.annotate(said, (1, y), xycoords=axes.get_yaxis_transform(), fontsize=style.SMALL, va="center")
     _legend(figure)
     return figure
 
 
-def _marks(runs: pd.DataFrame, selection: pd.DataFrame, verdicts: pd.DataFrame) -> str:
+def _marks(runs: pd.DataFrame, selection: pd.DataFrame, verdicts: pd.DataFrame, summary: pd.DataFrame) -> str:
     """Give the marks that the rows of one loss on one dataset earn."""
     earned = {
         "†": runs.extractor_learning.eq(True) | runs.extractor_weak.eq(True),
         "‡": selection.end.eq(ENDS[0]),
         "§": verdicts.settled.eq(False),
+        "¶": summary.n_missing.gt(0),
     }
     return "".join(mark for mark, found in earned.items() if found.any())
 

@@ -79,7 +79,8 @@ def _done(folder: Path, kind: Kind, place: str) -> tuple[float | None, float | N
         recipe = json.loads(weights.with_suffix(".json").read_text())["recipe"]
         same = deciding(recipe) == kind.task["recipe"]
         return (recipe["steps"] if same else None), weights.stat().st_size / 1e6
-    if kind.unregistered:
+    if kind.job == "score" and len(kind.who) == 2:
+        # of the pairs as they are, or of given fields, which no recipe made
         return kind.work.units, None
     if kind.job in ("optimise", "audit", "syn") or (
         kind.job == "score" and (folder / "fields" / place / "fields.json").is_file()

@@ -8,7 +8,7 @@ measured kinds correct.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from math import ceil, prod
@@ -70,6 +70,10 @@ SYN = {2: 1.5e-5, 3: 2.5e-5}
 """Core-seconds per voxel of a pair that SyN registers by mutual information; others take about twice that."""
 FIELD = {2: 3e-7, 3: 3e-7}
 """Core-seconds per voxel of a field that is predicted and written by such a network."""
+CARRIED = {2: 3e-7, 3: 3e-7}
+"""Core-seconds per voxel of a field that is read from, or written in, another convention."""
+CARRIER = 2.5
+"""Core-seconds that such a job takes before and after its work."""
 SCORE = {2: 1.2e-6, 3: 0.9e-6}
 """Core-seconds per voxel of a field that is scored."""
 PROBE = 1.6e-7
@@ -171,7 +175,7 @@ class Kind:
         """Give the place of the records of the job with a seed, see :mod:`likeness.results`."""
         if self.job == "pretrain":
             return PRETRAINED.format(dataset=self.who[0], extractor=self.who[1], seed=seed)
-        if self.unregistered:
+        if len(self.who) == 2:
             return Run(self.dataset, str(self.who[1])).place
         dataset, method, loss, variant = self.who
         return Run(str(dataset), str(method), loss, variant, seed).place
@@ -320,6 +324,9 @@ def kinds(study: Study, extents: Mapping[str, Size]) -> list[Kind]:
                 task = {"job": "syn", **scene, "parts": ["image"], "recipe": recipe}
                 found.append(Kind("syn", "syn", form, jobs, Work(lams * fields, fields), task))
                 found.append(Kind("score", "score", form, jobs, Work(lams * fields, fields), scored(lams)))
+        for run in study.givens():
+            if run.dataset == dataset:
+                found.append(Kind("score", "score", (dataset, run.method), 1, Work(fields, fields), scored(1)))
         found.append(Kind("score_unregistered", "score", (dataset, UNREGISTERED), 1, Work(fields, fields), scored(1)))
     return found
 
@@ -419,7 +426,9 @@ def forecast(
     for kind, price in priced:
         chain[kind.job] = max(chain[kind.job], (price.gpu or price.core).of(kind.work))
     kept, held = _kept_mb(planned, priced), max(fields, default=0.0)
-    if study.config["keep_fields"]:
+    if study.exports:
+        kept += _exported_mb(planned)
+    elif study.config["keep_fields"]:
         kept, held = kept + len(study.seeds) * sum(fields), 0.0
     return Forecast(
         _rules(planned, priced),
@@ -471,9 +480,28 @@ def _rules(planned: Plan, priced: Iterable[tuple[Kind, Price]]) -> dict[str, Exp
             gpu = (gpu or 0.0) + kind.jobs * price.gpu.of(kind.work)
         rules[kind.rule] = Expected(before.jobs + kind.jobs, before.core_seconds + core, gpu)
     rules["probe"] = _probes(study, planned.sizes)
+    rules["given"] = _carried(planned, [run.dataset for run in study.givens()])
+    rules["export"] = _carried(planned, [run.dataset for run in study.runs() for _ in study.exports])
     drawn = len(figures.names())
     rules |= {name: Expected(1, seconds + SUBMIT) for name, seconds in LAST.items()}
     return rules | {"plot": Expected(drawn, drawn * (PLOT + SUBMIT))}
+
+
+def _carried(planned: Plan, datasets: Sequence[str]) -> Expected:
+    """Reckon the jobs that read or write the fields of a run in another convention, one for each entry of a list."""
+    seconds = 0.0
+    for extent in map(planned.sizes.__getitem__, datasets):
+        seconds += CARRIER + SUBMIT + CARRIED[len(extent.shape)] * prod(extent.shape) * sum(extent.pairs.values())
+    return Expected(len(datasets), seconds)
+
+
+def _exported_mb(planned: Plan) -> float:
+    """Add up the fields of all runs at their chosen λ, in every convention that the study asks for."""
+    each = {
+        name: COMPRESSED * 4.0 * len(extent.shape) * prod(extent.shape) * sum(extent.pairs.values()) / 1e6
+        for name, extent in planned.sizes.items()
+    }
+    return len(planned.study.exports) * sum(each[run.dataset] for run in planned.study.runs())
 
 
 def _probes(study: Study, extents: Mapping[str, Size]) -> Expected:

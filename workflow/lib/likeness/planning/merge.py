@@ -93,6 +93,7 @@ def jobs(study: Study) -> list[Job]:
         *(job for stage in zip(*chains, strict=True) for job in stage),
         *(job for stage in zip(*searched, strict=True) for job in stage),
         *(job for stage in zip(*classical, strict=True) for job in stage),
+        *(job for run in study.givens() for job in _given(study, run)),
         *(_audit(run, search) for run, (search, _) in zip(runs, searched, strict=True) if _audited(study, run)),
     ]
 
@@ -126,9 +127,16 @@ def _chain(
     said = {"options": study.options(loss, variant), "recipe": study.training(dataset, method, loss)}
     models, modules = run.path(results.MODELS), (net, *losses.modules(loss))
     train = Job("train", run.place, (models,), modules, extractor, (f"{models}/provenance.json", said))
-    fields = (run.path(results.FIELDS),) if study.config["keep_fields"] else ()
+    fields = (run.path(results.FIELDS),) if study.config["keep_fields"] is True else ()
     register = Job("register", run.place, fields, (net,), train)
-    return train, register, _scoring(run, (results.SCORES, results.SEARCH, results.SAMPLE), register)
+    return train, register, _scoring(run, _scored(study), register)
+
+
+def _given(study: Study, run: Run) -> tuple[Job, Job]:
+    """List the jobs of a run whose fields were given: reading them, scoring."""
+    fields = (run.path(results.FIELDS),) if study.config["keep_fields"] is True else ()
+    read = Job("given", run.place, fields)
+    return read, _scoring(run, _scored(study), read)
 
 
 def _optimisation(
@@ -142,7 +150,7 @@ def _optimisation(
     said = (f"{fields}/provenance.json", {"options": study.options(run.loss, run.variant), "recipe": recipe})
     extractor = _extractor(study, run, trained, published)
     search = Job("optimise", run.place, (fields,), tuple(losses.modules(run.loss)), extractor, said)
-    return search, _scoring(run, (results.SCORES, results.SEARCH, results.SAMPLE), search)
+    return search, _scoring(run, _scored(study), search)
 
 
 def _classical(
@@ -153,7 +161,7 @@ def _classical(
     said = (f"{fields}/provenance.json", {"recipe": study.syn(run.method, str(run.variant))})
     extractor = _extractor(study, run, trained, published)
     register = Job("syn", run.place, (fields,), extractor.modules if extractor else (), extractor, said)
-    return register, _scoring(run, (results.SCORES, results.SEARCH, results.SAMPLE), register)
+    return register, _scoring(run, _scored(study), register)
 
 
 def _extractor(
@@ -167,6 +175,12 @@ def _extractor(
         return published.get(losses.card(features[0])["extractor"] or "")
     assert run.seed is not None
     return trained[*learnt, run.seed]
+
+
+def _scored(study: Study) -> tuple[str, ...]:
+    """List what is left of the fields of a run: scores, and where the study asks for it, they in other conventions."""
+    exports = (results.EXPORT.replace("{convention}", convention) for convention in study.exports)
+    return results.SCORES, results.SEARCH, results.SAMPLE, *exports
 
 
 def _scoring(run: Run, patterns: tuple[str, ...], after: Job | None = None) -> Job:

@@ -65,6 +65,15 @@ def observations(metrics: pd.DataFrame, extra: tuple[str, ...] = ()) -> pd.DataF
     return each.groupby(keys, sort=False, dropna=False, observed=True).agg(columns).reset_index()
 
 
+def pairs_of(metrics: pd.DataFrame) -> dict[str, frozenset[tuple[str, str]]]:
+    """Give the pairs, moving and fixed, that each method has in rows of the metrics table, of one dataset and split."""
+    rows = metrics[["method", "moving", "fixed"]].drop_duplicates()
+    return {
+        str(method): frozenset(part[["moving", "fixed"]].itertuples(index=False, name=None))
+        for method, part in rows.groupby("method", sort=False, observed=True)
+    }
+
+
 def wide(merged: pd.DataFrame) -> pd.DataFrame:
     """Spread the observations of one dataset into ``(observations, series)``, NaN where a series lacks one.
 

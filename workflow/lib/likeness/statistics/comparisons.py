@@ -1,9 +1,10 @@
-"""Every loss of a method against every other, and against the methods that use no loss, on the same observations.
+"""Every loss of a method against every other, and against the methods that use no loss, on the same pairs.
 
 ``effect`` is the mean difference a − b in the metric's own unit, with an interval; ``p`` tests it against zero.
 Both are from the crossed bootstrap over subjects. ``p_holm`` corrects for all comparisons of one dataset, method and
 metric. ``note`` says what a reader must know, above all that with fewer than 20 subjects p is descriptive. A pair that
-cannot be compared, because a training diverged or a distance is infinite, keeps its line, says so and has no p.
+cannot be compared, because a training diverged or a distance is infinite, keeps its line, says so and has no p. Where a
+method has fields of some pairs alone, both are compared on the pairs that both have.
 Oracles, which know the labels of the very pair, are compared with nothing.
 """
 
@@ -17,7 +18,7 @@ import pandas as pd
 from statsmodels.stats.multitest import multipletests
 
 from likeness.methods.kinds import Methods, is_oracle
-from likeness.statistics.aggregate import name_of, observations, order_of, overall, wide
+from likeness.statistics.aggregate import name_of, observations, order_of, overall, pairs_of, wide
 from likeness.statistics.bootstrap import (
     CALIBRATED_SUBJECTS,
     FEWEST_SUBJECTS,
@@ -48,22 +49,76 @@ def compare(
         The columns :data:`COLUMNS`; ``method`` is the one whose losses are compared, null where no method uses one;
         ``a`` and ``b`` are losses, ``loss/variant``, or methods that use none, the unregistered pairs among them.
     """
-    merged = observations(overall(metrics[(metrics.split == "test") & metrics.chosen]))
+    rows = overall(metrics[(metrics.split == "test") & metrics.chosen])
+    merged = observations(rows)
     found: list[dict[str, Any]] = []
     for name, part in merged.groupby("dataset", sort=True):
         table = wide(part)
         weights = draw(table, str(name), resamples)
+        paired = Paired(rows[rows.dataset == name], table)
         leading: list[str | None] = [m.name for m in methods.values() if m.uses_loss and m.name in set(part.method)]
         for method in leading or [None]:
             for metric in sorted(set(part.metric)):
                 family = {"dataset": name, "method": method, "metric": metric}
-                found += _compare_family(family, methods, table, weights, confidence)
+                found += _compare_family(family, methods, paired, weights, confidence)
     return pd.DataFrame(found, columns=COLUMNS)
 
 
+class Paired:
+    """The values of any two columns of a wide table, on the pairs that both methods have.
+
+    Args:
+        rows: of the metrics table, of the dataset, from which observations are made.
+        table: the wide table of all of them.
+    """
+
+    def __init__(self, rows: pd.DataFrame, table: pd.DataFrame) -> None:
+        self.rows = rows
+        self.table = table
+        self._pairs = pairs_of(rows)
+        self._methods = list(table.columns.get_level_values("method"))
+        self._shared: dict[tuple[str, str], frozenset[tuple[str, str]]] = {}
+        self._whole = frozenset[tuple[str, str]]().union(*self._pairs.values())
+        self._values = {self._whole: table.to_numpy()}
+
+    def values(self, i: int, j: int) -> np.ndarray:
+        """Give the values ``(observations, 2)`` of two columns."""
+        pairs = self._common(i, j)
+        if pairs not in self._values:
+            self._values[pairs] = self._restricted(pairs)
+        return self._values[pairs][:, [i, j]]
+
+    def partial(self, i: int, j: int) -> bool:
+        """Tell whether one of both lacks a pair."""
+        return self._common(i, j) != self._whole
+
+    def _common(self, i: int, j: int) -> frozenset[tuple[str, str]]:
+        both = self._methods[i], self._methods[j]
+        if both not in self._shared:
+            self._shared[both] = self._pairs[both[0]] & self._pairs[both[1]]
+        return self._shared[both]
+
+    def _restricted(self, pairs: frozenset[tuple[str, str]]) -> np.ndarray:
+        """Make the observations of some pairs alone: of a mirrored pair, one direction may be missing."""
+        full = np.full(self.table.shape, np.nan)
+        there = [pair in pairs for pair in zip(self.rows.moving, self.rows.fixed, strict=True)]
+        if any(there):
+            part = wide(observations(self.rows[there]))
+            column = {name: place for place, name in enumerate(_series(self.table))}
+            places = np.array([column[name] for name in _series(part)])
+            full[np.ix_(self.table.index.get_indexer(part.index), places)] = part.to_numpy()
+        return full
+
+
+def _series(table: pd.DataFrame) -> list[tuple[str | None, ...]]:
+    """Name the columns of a wide table; a null is not equal to itself."""
+    return [tuple(None if pd.isna(level) else str(level) for level in column) for column in table.columns]
+
+
 def _compare_family(
-    family: dict[str, Any], methods: Methods, table: pd.DataFrame, weights: np.ndarray, confidence: float
+    family: dict[str, Any], methods: Methods, paired: Paired, weights: np.ndarray, confidence: float
 ) -> list[dict[str, Any]]:
+    table = paired.table
     levels = table.columns.to_frame(index=False)
     leading = methods[family["method"]] if family["method"] else None
     others = [name for name, method in methods.items() if not method.uses_loss]
@@ -75,17 +130,20 @@ def _compare_family(
     }
     order = sorted(compared, key=lambda i: order_of(*compared[i]))
     names = [name_of(*compared[i]) for i in order]
-    values = table.iloc[:, order].to_numpy()
-    pairs = list(combinations(range(len(order)), 2))
-    if not pairs:
+    two = list(combinations(range(len(order)), 2))
+    if not two:
         return []
+    values = [paired.values(order[i], order[j]) for i, j in two]
     with np.errstate(invalid="ignore"):
-        differences = np.stack([values[:, i] - values[:, j] for i, j in pairs], axis=1)
+        differences = np.stack([each[:, 0] - each[:, 1] for each in values], axis=1)
     means = resampled_means(weights, np.where(np.isfinite(differences), differences, np.nan))
     rows = [
-        {**family, "a": names[i], "b": names[j], **_compare_two(table, values[:, [i, j]], means[:, k], confidence)}
-        for k, (i, j) in enumerate(pairs)
+        {**family, "a": names[i], "b": names[j], **_compare_two(table, values[k], means[:, k], confidence)}
+        for k, (i, j) in enumerate(two)
     ]
+    for row, (i, j) in zip(rows, two, strict=True):
+        if paired.partial(order[i], order[j]):
+            row["note"] = "; ".join(filter(None, [row["note"], "on the pairs that both have"]))
     return _holm(rows)
 
 

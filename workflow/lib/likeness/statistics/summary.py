@@ -2,7 +2,8 @@
 
 The interval is over subjects. ``n_pairs`` counts observations, ``n_subjects`` subjects, ``n_seeds`` the runs that did
 not diverge, 0 where there are no seeds. What diverged for every seed keeps its line, with ``n_pairs`` 0 and nothing
-else.
+else. ``n_missing`` counts the test pairs, mirrored ones apart, that the method has no field of: its line is of the
+others.
 
 The interval speaks of other subjects, not of other seeds: trainings are averaged before it is made.
 
@@ -12,7 +13,7 @@ standard deviation and the interval are empty, and the median, which an infinite
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,10 @@ import pandas as pd
 
 from likeness import losses
 from likeness.methods.kinds import Method, Methods, is_oracle
-from likeness.statistics.aggregate import COMPARED, SERIES, final, observations, order_of, wide
+from likeness.statistics.aggregate import COMPARED, SERIES, final, observations, order_of, pairs_of, wide
 from likeness.statistics.bootstrap import FEWEST_SUBJECTS, RESAMPLES, count_subjects, draw, interval, resampled_means
 
-COUNTS = ["n_pairs", "n_subjects", "n_seeds"]
+COUNTS = ["n_pairs", "n_subjects", "n_seeds", "n_missing"]
 STATISTICS = ["mean", "sd", "median", "ci_low", "ci_high"]
 COLUMNS = [*COMPARED, "supervision", "metric", "label", "unit", *COUNTS, *STATISTICS]
 
@@ -43,11 +44,20 @@ def summarise(
         The columns :data:`COLUMNS`, sorted by dataset, method, loss, metric and label; methods that use no loss come
         last.
     """
-    merged = observations(final(metrics))
+    chosen = final(metrics)
+    merged = observations(chosen)
     rows: list[dict[str, Any]] = []
     for name, part in merged.groupby("dataset", sort=True):
-        rows += sorted(_summarise_dataset(str(name), part, methods, resamples, confidence), key=_place(methods))
+        missing = _missing(chosen[chosen.dataset == name])
+        found = _summarise_dataset(str(name), part, methods, missing, resamples, confidence)
+        rows += sorted(found, key=_place(methods))
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _missing(rows: pd.DataFrame) -> dict[str, int]:
+    """Count the pairs of a dataset that each method lacks; the unregistered ones are all there are."""
+    pairs = pairs_of(rows)
+    return {method: len(frozenset().union(*pairs.values()) - own) for method, own in pairs.items()}
 
 
 def _place(methods: Methods) -> Callable[[dict[str, Any]], tuple[Any, ...]]:
@@ -63,7 +73,12 @@ def _place(methods: Methods) -> Callable[[dict[str, Any]], tuple[Any, ...]]:
 
 
 def _summarise_dataset(
-    name: str, merged: pd.DataFrame, methods: Methods, resamples: int, confidence: float
+    name: str,
+    merged: pd.DataFrame,
+    methods: Methods,
+    missing: Mapping[str, int],
+    resamples: int,
+    confidence: float,
 ) -> list[dict[str, Any]]:
     table = wide(merged)
     weights = draw(table, name, resamples)
@@ -76,7 +91,7 @@ def _summarise_dataset(
         who: dict[str, Any] = dict(zip(map(str, table.columns.names), series, strict=True))
         present = table.iloc[:, i].notna().to_numpy()
         n_subjects = count_subjects(table, present)
-        counts = (int(present.sum()), n_subjects, int(seeds[i]))
+        counts = (int(present.sum()), n_subjects, int(seeds[i]), missing[who["method"]])
         enough = n_subjects >= FEWEST_SUBJECTS
         limits = interval(means[:, i], confidence) if enough else (float("nan"), float("nan"))
         described = describe(table.iloc[:, i].to_numpy()[present], limits)

@@ -1,0 +1,33 @@
+"""Write the fields of one run at its chosen λ as other programs read them."""
+
+import json
+from pathlib import Path
+
+from likeness.runtime.atomic import whole
+from likeness.runtime.jobs import logged
+
+
+def main(snakemake) -> None:
+    from likeness.data.store import Dataset
+    from likeness.fields import Fields
+    from likeness.imageio import conventions
+
+    dataset, fields = Dataset.open(snakemake.input.dataset), Fields.open(snakemake.input.fields)
+    chosen = json.loads(Path(snakemake.input.search).read_text())["chosen"]
+    # without validation pairs nothing was chosen
+    search = {search.lam: search for search in fields.searches}.get(chosen, fields.searches[0])
+    convention = snakemake.wildcards.convention
+    pairs = [pair for split in ("val", "test") for pair in dataset.pairs_of(split)]
+    stems = conventions.stems(convention, pairs, dataset.images.index)
+    with whole(snakemake.output.folder) as folder:
+        folder.mkdir()
+        for moving, fixed in pairs:
+            field = fields.read(search, moving, fixed)
+            if field is not None:
+                places = dataset.placement(moving), dataset.placement(fixed)
+                conventions.write(folder, convention, stems[moving, fixed][0], field, *places)
+
+
+if __name__ == "__main__":
+    with logged(snakemake.log[0]):
+        main(snakemake)
