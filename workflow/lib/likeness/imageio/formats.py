@@ -9,7 +9,7 @@ import logging
 import math
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,7 +25,7 @@ MOST_VOXELS = 512**3
 VECTOR = 1007
 """What NIfTI calls an image of vectors."""
 
-_DEFLATED = 1032
+DEFLATED = 1032
 """So many bytes a byte of PNG and gzip can hold at most."""
 _BEGINNINGS = {
     b"\x89PNG": "PNG",
@@ -75,7 +75,14 @@ class _Asked(NamedTuple):
 
 
 @contextmanager
-def opened(path: Path, palette: bool = False, *, key: str = displacement.KEY, placed: bool = True) -> Iterator[Stored]:
+def opened(
+    path: Path,
+    palette: bool = False,
+    *,
+    key: str = displacement.KEY,
+    placed: bool = True,
+    opener: Callable[[Path], AbstractContextManager[Stored]] | None = None,
+) -> Iterator[Stored]:
     """Open a file by its name.
 
     Args:
@@ -83,6 +90,7 @@ def opened(path: Path, palette: bool = False, *, key: str = displacement.KEY, pl
         palette: whether a PNG or TIFF may store numbers as palette colours.
         key: of the array in an archive.
         placed: whether a NIfTI file has to say where its voxels lie; where not, it is not asked.
+        opener: of a format that nothing here reads.
 
     Raises:
         DatasetError: whatever the format's reader raises, here or when the values are read.
@@ -91,7 +99,8 @@ def opened(path: Path, palette: bool = False, *, key: str = displacement.KEY, pl
     with ExitStack() as stack:
         with _reading(path, kind):
             _check_beginning(path, kind)
-            stored = stack.enter_context(_OPENERS[kind](path, _Asked(palette, key, placed)))
+            found = opener(path) if opener else _OPENERS[kind](path, _Asked(palette, key, placed))
+            stored = stack.enter_context(found)
 
         def values() -> np.ndarray:
             with _reading(path, kind):
@@ -167,7 +176,7 @@ def _png(path: Path, asked: _Asked) -> Iterator[Stored]:
     begin = _beginning(path)
     columns, rows = (int.from_bytes(begin[i : i + 4], "big") for i in (16, 20))
     # before Pillow, which has a limit of its own; a pixel takes an eighth of a byte at least
-    _check_size(path, (rows, columns), rows * columns / 8, _DEFLATED * path.stat().st_size, MOST_VOXELS)
+    _check_size(path, (rows, columns), rows * columns / 8, DEFLATED * path.stat().st_size, MOST_VOXELS)
     with Image.open(path, formats=["PNG"]) as picture:
         if picture.mode not in ("1", "L", "I", "I;16", "I;16B", *(["P"] if asked.palette else [])):
             msg = f"{path}: is a colour picture (mode {picture.mode}); save it as grey values of 8 or 16 bits"
@@ -205,7 +214,7 @@ def _nifti(path: Path, asked: _Asked) -> Iterator[Stored]:
     image: Any = nib.load(path)
     header = image.header
     affine = _affine(path, image) if asked.placed else None
-    capacity = path.stat().st_size * (_DEFLATED if path.name.lower().endswith(".gz") else 1)
+    capacity = path.stat().st_size * (DEFLATED if path.name.lower().endswith(".gz") else 1)
     dtype = np.dtype(image.get_data_dtype())
     unit, intent = header.get_xyzt_units()[0], int(header["intent_code"])
     yield Stored(image.shape, dtype, capacity, lambda: np.asanyarray(image.dataobj), affine, unit, intent)
@@ -237,52 +246,11 @@ def _npz(path: Path, asked: _Asked) -> Iterator[Stored]:
             version = np.lib.format.read_magic(file)
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             shape, _fortran, dtype = read(file)
-        capacity = _DEFLATED * path.stat().st_size
+        capacity = DEFLATED * path.stat().st_size
         yield Stored(shape, dtype, capacity, lambda: arrays[asked.key])
 
 
-@contextmanager
-def _vectors(path: Path, _: _Asked) -> Iterator[Stored]:
-    """Open an image of vectors that ITK alone reads, and show it as NIfTI would: ``(x, y, z, 1, components)``."""
-    try:
-        import SimpleITK as sitk
-    except ImportError:
-        msg = f"{path}: only SimpleITK reads such a file, and it is not installed; install it, or save the field as "
-        raise DatasetError(msg + ".nii.gz") from None
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    reader.ReadImageInformation()
-    dims, parts = reader.GetDimension(), reader.GetNumberOfComponents()
-    shape = (*reader.GetSize(), 1)[:3]
-    dtype = _VECTORS.get(sitk.GetPixelIDValueAsString(reader.GetPixelID()))
-    if dims not in (2, 3) or dtype is None:
-        msg = f"{path}: holds {sitk.GetPixelIDValueAsString(reader.GetPixelID())} in {dims}D; "
-        raise DatasetError(msg + "save a displacement, vectors of floats in 2D or 3D")
-    affine = np.eye(4)
-    affine[:dims, :dims] = np.reshape(reader.GetDirection(), (dims, dims)) * np.array(reader.GetSpacing())
-    affine[:dims, 3] = reader.GetOrigin()
-    affine[:2] *= -1  # ITK has x to the left, y posterior
-
-    def values() -> np.ndarray:
-        # the last axis comes first
-        array = np.moveaxis(sitk.GetArrayFromImage(reader.Execute()), -1, 0)
-        return array.T.reshape(*shape, 1, parts)
-
-    capacity = _DEFLATED * path.stat().st_size
-    yield Stored((*shape, 1, parts), np.dtype(dtype), capacity, values, affine, "mm", VECTOR)
-
-
-_VECTORS = {"vector of 32-bit float": np.float32, "vector of 64-bit float": np.float64}
-"""What SimpleITK calls the vectors that are read."""
-_OPENERS = {
-    "PNG": _png,
-    "TIFF": _tiff,
-    "NIfTI": _nifti,
-    "compressed NIfTI": _nifti,
-    "NumPy arrays": _npz,
-    "MetaImage": _vectors,
-    "NRRD": _vectors,
-}
+_OPENERS = {"PNG": _png, "TIFF": _tiff, "NIfTI": _nifti, "compressed NIfTI": _nifti, "NumPy arrays": _npz}
 _KINDS = {
     ".png": "PNG",
     ".nii": "NIfTI",

@@ -9,11 +9,13 @@ otherwise.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
-from likeness.imageio.formats import VECTOR, opened
+from likeness.imageio.formats import DEFLATED, VECTOR, Stored, opened
 from likeness.imageio.placement import Placement, applied, in_millimetres, points, turn
 from likeness.imageio.stored import finite
 from likeness.userinput.refusals import DatasetError
@@ -22,6 +24,8 @@ APART = 0.1
 """So far, in voxels, a file may put its voxels from those of its fixed image."""
 OUT_OF_PLANE = 0.5
 """So far, in voxels, a field may point out of the moving image's slice."""
+_VECTORS = {"vector of 32-bit float": np.float32, "vector of 64-bit float": np.float64}
+"""What SimpleITK calls the vectors that are read."""
 ORTHOGONAL = 1e-4
 """Cosine between two axes that still passes for 0."""
 
@@ -37,7 +41,7 @@ def read(path: Path, moving: Placement, fixed: Placement) -> np.ndarray:
             finite, or points out of the plane of a slice.
     """
     physical = fixed.dims if fixed.affine is None else len(fixed.affine) - 1
-    with opened(path) as file:
+    with opened(path, opener=_vectors if path.suffix in (".mha", ".nrrd") else None) as file:
         if len(file.shape) != 5 or file.shape[3] != 1 or file.intent != VECTOR or file.dtype.kind != "f":
             msg = (
                 f"{path}: has {file.dtype} of shape {file.shape} and intent {file.intent}, but ITK's displacements are "
@@ -86,6 +90,37 @@ def write(path: Path, field: np.ndarray, moving: Placement, fixed: Placement) ->
         _write_slice(path, physical, linear, of_fixed[:-1, -1])
     else:
         _write_nifti(path, physical, linear, of_fixed[:-1, -1])
+
+
+@contextmanager
+def _vectors(path: Path) -> Iterator[Stored]:
+    """Open an image of vectors that ITK alone reads, and show it as NIfTI would."""
+    try:
+        import SimpleITK as sitk
+    except ImportError:
+        msg = f"{path}: only SimpleITK reads such a file, and it is not installed; install it, or save the field as "
+        raise DatasetError(msg + ".nii.gz") from None
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    dims, parts = reader.GetDimension(), reader.GetNumberOfComponents()
+    shape = (*reader.GetSize(), 1)[:3]
+    dtype = _VECTORS.get(sitk.GetPixelIDValueAsString(reader.GetPixelID()))
+    if dims not in (2, 3) or dtype is None:
+        msg = f"{path}: holds {sitk.GetPixelIDValueAsString(reader.GetPixelID())} in {dims}D; "
+        raise DatasetError(msg + "save a displacement, vectors of floats in 2D or 3D")
+    affine = np.eye(4)
+    affine[:dims, :dims] = np.reshape(reader.GetDirection(), (dims, dims)) * np.array(reader.GetSpacing())
+    affine[:dims, 3] = reader.GetOrigin()
+    affine[:2] *= -1  # ITK has x to the left, y posterior
+
+    def values() -> np.ndarray:
+        # the last axis comes first
+        array = np.moveaxis(sitk.GetArrayFromImage(reader.Execute()), -1, 0)
+        return array.T.reshape(*shape, 1, parts)
+
+    capacity = DEFLATED * path.stat().st_size
+    yield Stored((*shape, 1, parts), np.dtype(dtype), capacity, values, affine, "mm", VECTOR)
 
 
 def _write_nifti(path: Path, field: np.ndarray, linear: np.ndarray, origin: np.ndarray) -> None:
