@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from given_fields import add_given_methods
 from one_node_slurm import Slurm, one_node
 from project import Needs, Smoke, command, copy_project, environment, files, leftover, planned, same_everywhere
 
@@ -126,6 +127,7 @@ def on_slurm(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Conf
     folder = tmp_path_factory.mktemp("slurm")
     kept = pytestconfig.cache.mkdir("slurm")  # type: ignore[union-attr]
     project = copy_project(folder / "project")
+    add_given_methods(project, "smoke")
     results, log = project / "results" / "smoke", kept / "snakemake.log"
     call = command("smoke", "--profile", "profiles/slurm")
     # one GPU each, asked for in the place that the profile names, and less patience than a cluster deserves

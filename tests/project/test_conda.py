@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pytest
 from environments import DRIVER, GENERATOR, OWNERS, distributions, imported, pinned, rule_envs, rules, text
+from given_fields import add_given_methods
 from project import ROOT, Smoke, copy_project, files, same_everywhere
 
 STAND_IN = ROOT / "tests" / "support" / "stand_in" / "bin"
@@ -92,6 +93,7 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Environment:
 def study(driver: Environment, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project after the smoke study, every rule in its own environment."""
     project = copy_project(tmp_path_factory.mktemp("conda") / "project")
+    add_given_methods(project, "smoke")
     command = ("snakemake", "--sdm", "conda", "--cores", "2", "--configfile", "config/smoke.yaml")
     status, said = call(*command, programs=driver.prefix / "bin", cwd=project)
     assert status == 0, said[-6000:]

@@ -15,6 +15,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from edits import change_manners, library
+from given_fields import add_given_methods
 from project import (
     Smoke,
     command,
@@ -132,6 +133,7 @@ def kill(
 @pytest.mark.campaign
 def test_a_study_killed_at_ten_random_moments_ends_with_the_same_bytes(tmp_path: Path, smoke_study: Smoke) -> None:
     project = copy_project(tmp_path / "project")
+    add_given_methods(project, "smoke")
     chance = random.Random(SEED)
     kills = [("job", how) for how in JOB_KILLS] + [("group", how) for how in GROUP_KILLS]
     chance.shuffle(kills)
