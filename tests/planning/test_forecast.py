@@ -98,7 +98,7 @@ def test_the_forecast_names_the_rules_of_the_workflow() -> None:
     known = set(found) - {"train", "optimise"}
     losses = dict.fromkeys(name.removeprefix("train_") for name in known if "train_" in name)
     # some losses work in 3D alone
-    methods = {"voxelmorph": None, "optimisation": None}
+    methods = {"voxelmorph": None, "optimisation": None, "syn": None}
     named = set(guess(datasets={"mni-brain": None, "mni-brain-3d": None}, losses=losses, methods=methods).rules)
     assert named == known
 

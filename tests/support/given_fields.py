@@ -17,6 +17,8 @@ METHODS = {"given-itk": "itk", "given-learn2reg": "learn2reg", "given-voxels": "
 """The convention of each."""
 HAVE = {"given-itk": ["mni-brain-3d"], "given-learn2reg": ["mni-brain", "mni-brain-3d"], "given-voxels": ["mni-brain"]}
 """The datasets that each has fields of."""
+HELD = {"given-itk": 3 + 4, "given-learn2reg": 4 + 6 + 3 + 4, "given-voxels": 2}
+"""How many fields each has: of all validation and test pairs, but one."""
 PARTIAL = "given-voxels"
 """The one that has fields of the first two test pairs alone."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ UNUSED = (
 """Edits of a card that no job of the study uses."""
 TRAININGS = {"train_mse": 2, "train_ncc": 2, "train_deepsim_ae": 2, "register": 6}
 OPTIMISATIONS = {"optimise_mse": 2, "optimise_ncc": 2, "optimise_deepsim_ae": 2, "audit": 6, "verdicts": 1}
-RUNS = {**TRAININGS, **OPTIMISATIONS, "score": 12}
+RUNS = {**TRAININGS, **OPTIMISATIONS, "syn": 2, "given": 4, "score": 18, "export": 18}
 
 
 @pytest.mark.slow
@@ -43,36 +44,62 @@ def test_words_progress_and_tries_rerun_nothing(smoke: Path) -> None:
 @pytest.mark.slow
 def test_an_edited_loss_reruns_what_depends_on_it(smoke: Path) -> None:
     with edited(library(smoke) / "losses" / "ncc.py"):
-        jobs = {"train_ncc": 2, "optimise_ncc": 2, "audit": 2, "verdicts": 1, "register": 2, "score": 4, "probe": 1}
-        assert todo(smoke) == {**jobs, **AFTER_ALL}
+        jobs = {"train_ncc": 2, "optimise_ncc": 2, "audit": 2, "verdicts": 1, "register": 2, "score": 4, "export": 4}
+        assert todo(smoke) == {**jobs, "probe": 1, **AFTER_ALL}
 
 
 @pytest.mark.slow
 def test_an_edited_extractor_reruns_its_pretraining_and_its_losses(smoke: Path) -> None:
     with edited(library(smoke) / "extractors" / "autoencoder.py"):
         jobs = {"pretrain": 2, "train_deepsim_ae": 2, "optimise_deepsim_ae": 2, "audit": 2, "verdicts": 1}
-        assert todo(smoke) == {**jobs, "register": 2, "score": 4, "probe": 1, **AFTER_ALL}
+        assert todo(smoke) == {**jobs, "register": 2, "score": 4, "export": 4, "probe": 1, **AFTER_ALL}
 
 
 @pytest.mark.slow
 def test_an_edited_trainer_reruns_every_training_and_probes_what_was_pretrained(smoke: Path) -> None:
     with edited(library(smoke) / "training" / "trainer.py"):
-        jobs = {"pretrain": 2, **TRAININGS, "optimise_deepsim_ae": 2, "audit": 2, "verdicts": 1, "score": 8, "probe": 1}
-        assert todo(smoke) == {**jobs, **AFTER_ALL}
+        jobs = {
+            "pretrain": 2,
+            **TRAININGS,
+            "optimise_deepsim_ae": 2,
+            "audit": 2,
+            "verdicts": 1,
+            "score": 8,
+            "export": 8,
+        }
+        assert todo(smoke) == {**jobs, "probe": 1, **AFTER_ALL}
 
 
 @pytest.mark.slow
 def test_an_edited_search_optimises_anew_and_trains_nothing(smoke: Path) -> None:
     with edited(library(smoke) / "methods" / "search.py"):
-        assert todo(smoke) == {**OPTIMISATIONS, "score": 6, **AFTER_SCORES}
+        assert todo(smoke) == {**OPTIMISATIONS, "score": 6, "export": 6, **AFTER_SCORES}
 
 
 @pytest.mark.slow
 def test_an_edited_metric_scores_anew_and_trains_nothing(smoke: Path) -> None:
     with edited(library(smoke) / "metrics" / "surface.py"):
-        # those of networks are temporary, so that they are made anew to be scored; what was searched for stays
-        jobs = {"register": 6, "score": 12, "score_unregistered": 2, "data_sheet": 2}
+        # those of networks and given ones are temporary, so that they are made anew to be scored; what was searched for
+        # stays
+        jobs = {"register": 6, "given": 4, "score": 18, "export": 18, "score_unregistered": 2, "data_sheet": 2}
         assert todo(smoke) == {**jobs, **AFTER_SCORES}
+
+
+@pytest.mark.slow
+def test_an_edited_classical_method_runs_alone(smoke: Path) -> None:
+    with edited(library(smoke) / "methods" / "syn.py"):
+        assert todo(smoke) == {"syn": 2, "score": 2, "export": 2, **AFTER_SCORES}
+
+
+@pytest.mark.slow
+def test_a_changed_field_of_somebody_else_is_ranked_anew_and_nothing_else_runs(smoke: Path) -> None:
+    field = next((smoke / "given" / "given-voxels").rglob("*.npz"))
+    status = field.stat()
+    os.utime(field, (status.st_atime, status.st_mtime + 1))
+    try:
+        assert todo(smoke) == {"given": 1, "score": 1, "export": 1, **AFTER_SCORES}
+    finally:
+        os.utime(field, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 @pytest.mark.slow
@@ -129,7 +156,7 @@ def test_an_edited_card_reruns_what_uses_it(card: str, old: str, new: str, jobs:
 def test_a_changed_grid_of_one_loss_retrains_that_loss(smoke: Path) -> None:
     config = yaml.safe_load((smoke / "config" / "smoke.yaml").read_text())
     write_config(smoke, "grid", config | {"losses": config["losses"] | {"ncc": {"lambda": {"grid": [0.2]}}}})
-    assert todo(smoke, "grid") == {"train_ncc": 2, "register": 2, "score": 2, **AFTER_SCORES}
+    assert todo(smoke, "grid") == {"train_ncc": 2, "register": 2, "score": 2, "export": 2, **AFTER_SCORES}
 
 
 @pytest.mark.slow
@@ -137,8 +164,8 @@ def test_a_further_loss_runs_alone(smoke: Path) -> None:
     """Tables and figures exist already; the new loss runs all the same."""
     config = yaml.safe_load((smoke / "config" / "smoke.yaml").read_text())
     write_config(smoke, "further", config | {"losses": config["losses"] | {"mind": None}})
-    jobs = {"train_mind": 2, "optimise_mind": 2, "audit": 2, "verdicts": 1, "register": 2, "score": 4, "probe": 1}
-    assert todo(smoke, "further") == {**jobs, **AFTER_ALL}
+    jobs = {"train_mind": 2, "optimise_mind": 2, "audit": 2, "verdicts": 1, "register": 2, "score": 4, "export": 4}
+    assert todo(smoke, "further") == {**jobs, "probe": 1, **AFTER_ALL}
 
 
 @pytest.mark.slow

@@ -66,8 +66,10 @@ def test_the_smoke_study_gives_every_result(smoke_study: Smoke, capsys: pytest.C
     assert (results / "tables" / "comparisons.csv").read_text().startswith(COMPARISONS + "\n")
     assert (results / "tables" / "landscape.csv").read_text().startswith(LANDSCAPE + "\n")
     # those of networks are temporary, what was searched for is not
-    assert {name.split("/")[1] for name in files(results / "fields")} <= {"optimisation"}
+    assert {name.split("/")[1] for name in files(results / "fields")} <= {"optimisation", "syn"}
     assert not files(results / "work")
+    exported = Counter(name.split("/")[2] for name in files(results / "exports" / "itk"))
+    assert exported == {"optimisation": 6 * 17 // 2, "voxelmorph": 6 * 17 // 2, "syn": 17, **given_fields.HELD}
     table = cost(smoke)
     with capsys.disabled():
         used = smoke_study.core_seconds
@@ -83,6 +85,7 @@ def test_the_tables_of_the_smoke_study_hold_every_method_on_every_dataset(smoke:
         rows = summary[(summary.dataset == dataset) & (summary.label.isin(["mean", "all"]))]
         assert set(zip(rows.method, rows.loss, strict=True)) == {
             ("unregistered", ""),
+            ("syn", ""),
             *((method, loss) for method in ("optimisation", "voxelmorph") for loss in ("mse", "ncc", "deepsim_ae")),
             *((method, "") for method, datasets in given_fields.HAVE.items() if dataset in datasets),
         }
@@ -96,10 +99,13 @@ def test_the_tables_of_the_smoke_study_hold_every_method_on_every_dataset(smoke:
     assert {0.05, 0.1} <= set(metrics[metrics.method == "optimisation"].lam)
     without = metrics.method.isin(["unregistered", *given_fields.METHODS])
     assert metrics.loc[without, ["loss", "variant", "seed", "lam"]].isna().all(axis=None)
+    syn = metrics[metrics.method == "syn"]
+    assert syn[["loss", "seed"]].isna().all(axis=None)
+    assert set(zip(syn.variant, syn.lam, strict=True)) == {("mi", 0.0), ("mi", 1.0)}
     chosen = metrics[metrics.chosen & ~without]
-    assert len(chosen[["dataset", "method", "loss", "lam"]].drop_duplicates()) == 12
+    assert len(chosen[["dataset", "method", "loss", "lam"]].drop_duplicates()) == 14
     errors = metrics[(metrics.metric == "epe") & (metrics.split == "test") & metrics.chosen].groupby("method").value
-    assert errors.mean()["optimisation"] < 0.8 * errors.mean()["unregistered"]
+    assert (errors.mean()[["optimisation", "syn"]] < 0.8 * errors.mean()["unregistered"]).all()
     runs = pd.read_csv(results / "tables" / "runs.csv")
     ends = ["lam", "multiple", "weight", "iterations", "converged", "diverged", "attained"]
     ends += ["extractor_learning", "extractor_weak"]
@@ -119,7 +125,8 @@ def test_the_tables_of_the_smoke_study_hold_every_method_on_every_dataset(smoke:
     assert landscape[["accuracy", "distinctiveness", "capture_range", "minima", "risk"]].notna().all(axis=None)
     runtime = pd.read_csv(results / "tables" / "runtime.csv")
     assert runtime.rule.value_counts().to_dict() == {
-        "score": 18,
+        "score": 20,
+        "syn": 2,
         "given": 4,
         "optimise": 6,
         "audit": 6,

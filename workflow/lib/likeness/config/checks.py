@@ -208,6 +208,14 @@ def _check_losses_named(study: Study, key: str, names: Sequence[str]) -> None:
             refuse(study, key, f"the study has no loss '{plain(name)}'; {suggest(name, study.config['losses'])}")
 
 
+def _check_methods_named(study: Study, key: str, names: Sequence[str]) -> None:
+    methods = study.config["methods"]
+    forms = [f"{method}/{form}" for method, entry in methods.items() for form in entry.get("variants", [])]
+    for name in names:
+        if name not in (*methods, *forms):
+            refuse(study, key, f"the study has no method '{plain(name)}'; {suggest(name, [*methods, *forms])}")
+
+
 def _check_datasets(study: Study) -> None:
     _check_subset(study, "only_datasets", list(study.config["datasets"]))
     for name in study.prepared:
@@ -217,12 +225,7 @@ def _check_datasets(study: Study) -> None:
                 said = f"tables have one scale for all datasets; set it under `{kind}.lambda`"
                 refuse(study, f"datasets.{name}.{kind}.lambda.scale", said)
         _check_losses_named(study, f"datasets.{name}.without_losses", entry["without_losses"])
-        for method in entry["without_methods"]:
-            known = [*study.config["methods"]]
-            known += [f"{one}/{form}" for one in known for form in study.config["methods"][one].get("variants", [])]
-            if method not in known:
-                said = f"the study has no method '{plain(method)}'; {suggest(method, known)}"
-                refuse(study, f"datasets.{name}.without_methods", said)
+        _check_methods_named(study, f"datasets.{name}.without_methods", entry["without_methods"])
         if "folder" in entry and "recipe" in entry:
             refuse(study, f"datasets.{name}", "give either `folder` or `recipe`, not both")
         if "folder" in entry:
