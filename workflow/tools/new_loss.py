@@ -15,7 +15,7 @@ from likeness import losses  # noqa: E402
 
 RULES = ROOT / "rules" / "losses"
 RESERVED = {"base", "default", "unregistered"}
-GLYPHS = [f"${glyph}$" for glyph in "◖◢◣▮▬♣♠◗♥▰"]
+GLYPHS = [f"${glyph}$" for glyph in "◖◢◣▬♣♠◗♥▰"]
 MARKERS = [*">pdh8H", (5, 1, 180), (7, 1, 0), (12, 1, 0), *GLYPHS, *"1234+x|_"]
 """What figures tell apart beside the first losses' markers: filled ones first, no two of one silhouette."""
 COLOURS = [colorsys.hls_to_rgb(hue / 24, light, 0.6) for light in (0.35, 0.45, 0.25) for hue in range(24)]

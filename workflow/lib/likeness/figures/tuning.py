@@ -42,7 +42,7 @@ AXES = {
     "balanced": "λ as a multiple of λ₀",
     "raw": "λ",
     "roughness": "std(log J) on validation   (rougher →)",
-    "smoothing": "Variance of the smoothing (voxels²)",
+    "smoothing": "Smoothing, variance (voxels²)",
 }
 """What λ is called on each scale."""
 

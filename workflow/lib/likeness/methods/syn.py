@@ -39,7 +39,7 @@ CARD = {
     "title": "SyN",
     "order": 800,
     "colour": "#000000",
-    "marker": "X",
+    "marker": "$▮$",
     "uses_loss": False,
     "has_lam": True,
     "seeded": False,
