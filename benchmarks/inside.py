@@ -30,6 +30,8 @@ from likeness.training.device import make_device
 
 EVALUATIONS = 6
 """On a volume; the first is not timed."""
+MULTIPLE = 0.3
+"""Of λ₀, at which a pair is taken apart."""
 
 
 def size(task: dict[str, Any]) -> dict[str, Any]:
@@ -128,10 +130,11 @@ def profile(task: dict[str, Any]) -> list[dict[str, Any]]:
 
     ours = Optimisation(opened(task["dataset"], task["evaluate"]), task["loss"], task["threads"])
     pair, sections = tuple(task["pair"]), Sections()
-    ours.along(pair, [0.3])
+    weights = [MULTIPLE * ours.objective.balance(ours.recipe.batch)]
+    ours.along(pair, weights)
     ours.optimiser.loss.forward = sections.timed("loss", ours.optimiser.loss.forward)
     with taken_apart(sections):
-        total = ours.along(pair, [0.3])[0].seconds
+        total = ours.along(pair, weights)[0].seconds
     sections.seconds["everything else"] = total - sum(sections.seconds.values())
     found = [
         {
@@ -143,7 +146,7 @@ def profile(task: dict[str, Any]) -> list[dict[str, Any]]:
         for name, seconds in sorted(sections.seconds.items(), key=lambda item: -item[1])
     ]
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as seen:
-        ours.along(pair, [0.3])
+        ours.along(pair, weights)
     events = seen.key_averages()
     whole = sum(event.self_cpu_time_total for event in events)
     for event in sorted(events, key=lambda event: -event.self_cpu_time_total)[:10]:

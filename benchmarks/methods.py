@@ -62,6 +62,8 @@ MOST_NDV = 0.01
 """Percent: a setting whose fields are turned inside out by more is chosen only where every one is."""
 ALONE = 4
 """Test pairs on which a level of ours is timed from the identity."""
+NOT_ON_PAGE = ["folding_percent", "validation_dice"]
+"""Columns that the table on the page does without: NDV tells more, and the other is for the choice."""
 WORK = ROOT / "results" / "benchmarks" / "methods"
 PAGE = ROOT / "docs" / "methods.md"
 Pair = tuple[str, str]
@@ -145,17 +147,23 @@ class Log:
 
     def __init__(self, path: Path, conditions: Row) -> None:
         self.path = path
+        self.conditions = json.dumps(conditions)
         self.rows: list[Row] = []
-        plain = json.loads(json.dumps(conditions))
-        if path.exists():
-            # the last line may be cut short
-            lines = [json.loads(line) for line in path.read_text().splitlines() if line.endswith("}")]
-            if lines and lines[0] == plain:
-                self.rows = lines[1:]
-                return
-            path.replace(path.with_suffix(".old"))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(plain) + "\n")
+        # the last line may be cut short
+        lines = [line for line in self._text().splitlines(keepends=True) if line.endswith("\n")]
+        if lines and lines[0].strip() == self.conditions:
+            self.rows = [json.loads(line) for line in lines[1:]]
+
+    def _text(self) -> str:
+        return self.path.read_text() if self.path.exists() else ""
+
+    def begin(self) -> None:
+        """Begin anew: what failed is forgotten and tried again, what does not count is put aside."""
+        if (text := self._text()) and text.splitlines()[0] != self.conditions:
+            self.path.replace(self.path.with_suffix(".old"))
+        self.rows = [row for row in self.rows if "failed" not in row]
+        with whole(self.path) as temporary:
+            temporary.write_text("".join(f"{line}\n" for line in (self.conditions, *map(json.dumps, self.rows))))
 
     def add(self, row: Row) -> None:
         """Keep a measurement."""
@@ -243,10 +251,11 @@ class Contestant:
             }
         )
         self.settings: list[Row] = [] if self.peer is None else list(self.peer.settings(dataset.spatial_dims))
-        conditions = {"threads": threads, "evaluate": course.evaluate, "validation": self.validation}
-        if self.peer is None:
-            conditions["code"] = code()
-        self.log = Log(self.place / f"{name}.jsonl", {**conditions, "settings": self.settings})
+        conditions: Row = {"threads": threads, "evaluate": course.evaluate, "validation": self.validation}
+        conditions |= {"settings": self.settings, "code": "" if self.peer else code()}
+        self.log = Log(self.place / f"{name}.jsonl", conditions)
+        # fields of the search for levels are as good as the conditions under which they were found
+        self.work = self.place / f"{name}-{hashlib.sha256(self.log.conditions.encode()).hexdigest()[:8]}"
         self.refused = "" if self.peer is None else self.peer.refuses(dataset.shape)
         if self.peer is None and dataset.spatial_dims not in losses.card(self.loss)["dimensions"]:
             self.refused = f"the loss has no form in {dataset.spatial_dims}D"
@@ -265,13 +274,20 @@ class Contestant:
         """Register a validation pair at every setting; ours fixes its levels on all of these pairs at once."""
         if self.ours:
             if not self.log.of(split="levels"):
-                work = str(self.place / self.name)
-                self.log.add({"split": "levels", **self.worker.ask({"pairs": self.validation, "work": work})})
+                request = {"pairs": self.validation, "work": str(self.work)}
+                self.log.add({"split": "levels", **self.worker.ask(request)})
             return
         for number, setting in enumerate(self.settings):
             if not self.log.of(split="val", pair=list(pair), setting=number):
                 answer = self.worker.ask({"pair": pair, "setting": setting})
                 self.log.add({"split": "val", "pair": pair, "setting": number, **answer})
+
+    @property
+    def tried(self) -> bool:
+        """Whether every setting was tried on every validation pair."""
+        if self.ours:
+            return bool(self.log.of(split="levels"))
+        return len(self.log.of(split="val")) == len(self.settings) * len(self.validation)
 
     @property
     def trials(self) -> dict[int, list[Row]]:
@@ -284,7 +300,7 @@ class Contestant:
 
     @property
     def levels(self) -> list[Row]:
-        """Ours: the levels of its path that are attained, smooth to rough; a level keeps its number in this list."""
+        """Ours: the levels of its path, smooth to rough, by their number."""
         found = next(iter(self.log.of(split="levels")), {})
         return found.get("levels", [])
 
@@ -338,6 +354,8 @@ def race(contestants: Sequence[Contestant], test: Sequence[Pair], rounds: int) -
     """Let contestants on one dataset choose on validation pairs, write the choices down and register the test pairs."""
     running = [one for one in contestants if not one.refused]
     name = contestants[0].dataset.name
+    for one in contestants:
+        one.log.begin()
     try:
         for pair in tqdm(contestants[0].validation, desc=f"{name} validation", disable=None):
             for one in running:
@@ -361,7 +379,8 @@ def decide(contestants: Sequence[Contestant]) -> tuple[dict[str, int], dict[str,
     Returns:
         The number of the chosen setting by contestant, and for each of ours, by peer, that of the level no rougher.
     """
-    choices = {one.name: k for one in contestants if not one.refused and (k := choose(one.trials)) is not None}
+    entered = [one for one in contestants if one.tried and not one.refused]
+    choices = {one.name: k for one in entered if (k := choose(one.trials)) is not None}
     ours = [one for one in contestants if one.ours and one.name in choices]
     levels = {one.name: matched(one, contestants, choices) for one in ours}
     for one in contestants:
@@ -371,7 +390,7 @@ def decide(contestants: Sequence[Contestant]) -> tuple[dict[str, int], dict[str,
                 for k, rows in one.trials.items()
                 if rows
             }
-            content = {"chosen": one.setting(choices[one.name]), "validation": means}
+            content: Row = {"chosen": one.setting(choices[one.name]), "validation": means}
             if one.ours:
                 content["no_rougher_than"] = {
                     peer: None if k is None else one.setting(k) for peer, k in levels[one.name].items()
@@ -535,8 +554,9 @@ def machine() -> str:
     )
 
 
-def markdown(table: pd.DataFrame) -> str:
-    """Write a table in Markdown."""
+def markdown(table: pd.DataFrame, without: Sequence[str] = ()) -> str:
+    """Write a table in Markdown, without some columns."""
+    table = table.drop(columns=[column for column in without if column in table])
     text = table.astype(object).where(table.notna(), "").map(lambda x: f"{x:.4g}" if isinstance(x, float) else str(x))
     lines = [list(text.columns), ["---"] * len(text.columns), *text.to_numpy().tolist()]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
@@ -549,7 +569,7 @@ def write_page(page: Path, folder: Path) -> None:
         path = folder / (f"{name}.csv" if name != "methods_when" else f"{name}.txt")
         content = "Not measured yet."
         if path.exists():
-            content = path.read_text().strip() if path.suffix == ".txt" else markdown(pd.read_csv(path))
+            content = path.read_text().strip() if path.suffix == ".txt" else markdown(pd.read_csv(path), NOT_ON_PAGE)
         begin, end = f"<!-- {name} -->", f"<!-- end {name} -->"
         before, rest = text.split(begin, 1)
         text = f"{before}{begin}\n{content}\n{end}{rest.split(end, 1)[1]}"

@@ -94,17 +94,21 @@ def syn(metric: str, moving: np.ndarray, fixed: np.ndarray, spacing: Sequence[fl
 
     images = [ants_image(image, spacing) for image in (fixed, moving)]
     more = {"syn_metric": "CC", "syn_sampling": 4} if metric == "cc" else {}
-    folder = Path(tempfile.mkdtemp(prefix="likeness-"))
 
-    def register() -> str:
-        found = ants.registration(
-            *images, type_of_transform="SyNOnly", outprefix=f"{folder}/", random_seed=1, **more, **setting
-        )
-        return next(path for path in found["fwdtransforms"] if path.endswith("Warp.nii.gz"))
+    def register() -> Path:
+        folder = tempfile.mkdtemp(prefix="likeness-")
+        try:
+            found = ants.registration(
+                *images, type_of_transform="SyNOnly", outprefix=f"{folder}/", random_seed=1, **more, **setting
+            )
+            return next(Path(path) for path in found["fwdtransforms"] if path.endswith("Warp.nii.gz"))
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
 
-    def field(path: str) -> np.ndarray:
-        found = ants.image_read(path).numpy()
-        shutil.rmtree(folder)
+    def field(path: Path) -> np.ndarray:
+        found = ants.image_read(str(path)).numpy()
+        shutil.rmtree(path.parent)
         return physical(found, spacing)
 
     return Ready(register, field)
@@ -212,12 +216,13 @@ def fireants(measure: str, moving: np.ndarray, fixed: np.ndarray, spacing: Seque
             [8, 4, 2, 1], [60, 60, 40, 10], *images, loss_type=measure, optimizer="Adam", progress_bar=False, **setting
         )
         engine.optimize()
-        return engine.get_warp_parameters(*images)["grid"]
+        return engine
 
     def field(found: Any) -> np.ndarray:
+        grid = found.get_warp_parameters(*images)["grid"][0].detach().numpy()
         # in halves of the image, from the centre of its first voxel to that of its last
         halves = (np.array(fixed.shape) - 1) / 2
-        return np.ascontiguousarray(reversed_components(found[0].detach().numpy()) * halves, np.float32)
+        return np.ascontiguousarray(reversed_components(grid) * halves, np.float32)
 
     return Ready(register, field)
 

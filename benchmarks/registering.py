@@ -51,11 +51,14 @@ def scores(dataset: Dataset, moving: Sample, fixed: Sample, field: np.ndarray) -
 class Theirs:
     """Answers for a peer."""
 
-    def __init__(self, dataset: Dataset, name: str) -> None:
+    def __init__(self, dataset: Dataset, name: str, threads: int) -> None:
+        import SimpleITK as sitk
+
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
         self.dataset = dataset
         self.peer = PEERS[name]
         first = dataset.load(dataset.images.index[0]).image
-        small = first[tuple(slice(0, SMALL) for _ in first.shape)]
+        small = first[tuple(slice(max(0, (n - SMALL) // 2), (n + SMALL) // 2) for n in first.shape)]
         ready = self.peer.build(small, small, dataset.spacing, self.peer.settings(dataset.spatial_dims)[0])
         ready.field(ready.register())
 
@@ -115,17 +118,17 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(task["threads"])
-    if task["contestant"] in PEERS:
-        import SimpleITK as sitk
-
-        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(task["threads"])
     dataset = opened(task["dataset"], task["evaluate"])
     of: Theirs | Ours | None = None
     for line in sys.stdin:
         try:
             if of is None:
                 name = task["contestant"]
-                of = Theirs(dataset, name) if name in PEERS else Ours(dataset, name.split("-", 1)[1], task["threads"])
+                of = (
+                    Theirs(dataset, name, task["threads"])
+                    if name in PEERS
+                    else Ours(dataset, name.split("-", 1)[1], task["threads"])
+                )
             found = of.answer(json.loads(line))
         except (ImportError, RuntimeError, ValueError, ArithmeticError, StopIteration) as error:
             found = {"failed": f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]}
