@@ -61,7 +61,7 @@ LOSSES = ["mse", "ncc", "mind", "nmi"]
 MOST_NDV = 0.01
 """Percent: a setting whose fields are turned inside out by more is chosen only where every one is."""
 ALONE = 4
-"""Test pairs on which a level of ours is timed from the identity."""
+"""Test pairs on which ours goes along the whole path, and a level is timed from the identity."""
 NOT_ON_PAGE = ["folding_percent", "validation_dice"]
 """Columns that the table on the page does without: NDV tells more, and the other is for the choice."""
 WORK = ROOT / "results" / "benchmarks" / "methods"
@@ -327,7 +327,8 @@ class Contestant:
             return
         if any(set(map(str, wanted)) <= set(one.get("scores", {})) for one in known):
             return
-        path = [k for k, level in enumerate(self.levels) if level["attained"]]
+        # a path ends at the roughest level that is scored, but on the pairs on which a whole one is timed
+        path = [k for k, level in enumerate(self.levels) if level["attained"] and (alone or k <= max(wanted))]
         request = {
             "pair": pair,
             "weights": [self.levels[k]["weight"] for k in path],
@@ -441,18 +442,19 @@ def _of_setting(measured: Sequence[Row], number: int) -> Row:
 
 def _of_path(measured: Sequence[Row], number: int) -> Row:
     """Sum up our test pairs at a level, to which the path leads through those before it."""
-    table = []
-    for row in measured:
-        if str(number) in row["scores"]:
-            at = row["path"].index(number)
-            seconds = {"seconds": row["seconds"][at], "seconds_path": row["seconds"][-1]}
-            table.append({"pair": row["pair"], **row["scores"][str(number)], **seconds})
+    table = [
+        {"pair": row["pair"], **row["scores"][str(number)], "seconds": row["seconds"][row["path"].index(number)]}
+        for row in measured
+        if str(number) in row["scores"]
+    ]
     if not table:
         return {"pairs": 0}
-    alone = [row["seconds_level"] for row in measured if "seconds_level" in row]
-    paths = pd.DataFrame(table)
-    whole_path = _summary(paths.assign(seconds=paths.seconds_path))["seconds"]
-    return {**_summary(paths), "seconds_path": whole_path, "seconds_level": float(np.median(alone)) if alone else None}
+    found = _summary(pd.DataFrame(table))
+    whole_ones = [row for row in measured if "seconds_level" in row]
+    if whole_ones:
+        found["seconds_path"] = float(np.median([row["seconds"][-1] for row in whole_ones]))
+        found["seconds_level"] = float(np.median([row["seconds_level"] for row in whole_ones]))
+    return found
 
 
 def _summary(table: pd.DataFrame) -> Row:

@@ -155,7 +155,10 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, di
                 judged = [[scored(0.6 + r, rough=r)] * 2 if r < 0.4 else [] for r in (0.1, 0.2, 0.3, 0.4)]
                 return {"levels": levels, "validation": judged, "seconds": 1.0}
             if "weights" in request:
-                answer = {"seconds": [1.0, 2.0, 3.0], "scores": {str(k): scored(0.8) for k in request["scored"]}}
+                answer = {
+                    "seconds": [1.0, 2.0, 3.0][: len(request["weights"])],
+                    "scores": {str(k): scored(0.8) for k in request["scored"]},
+                }
                 return answer | ({} if request["alone"] is None else {"seconds_level": 0.9})
             if name == "demons":
                 return {"failed": "RuntimeError: no"}
@@ -175,16 +178,19 @@ def contestants() -> list[bench.Contestant]:
 
 
 def test_a_race_goes_on_where_it_was_stopped_and_its_table_is_complete(asked: list[tuple[str, dict]]) -> None:
+    def once() -> list[tuple[str, dict]]:
+        # what failed is tried again
+        return [one for one in asked if one[0] != "demons"]
+
     bench.race(contestants(), TEST[:1], 1)
-    first = len(asked)
-    assert read_json(bench.WORK / "tiny" / "syn-mi.choice.json", Path())["chosen"] == bench.Contestant.setting(
-        contestants()[1], 1
-    )
+    first = len(once())
+    chosen = read_json(bench.WORK / "tiny" / "syn-mi.choice.json", Path())["chosen"]
+    assert chosen == contestants()[1].setting(1)
     bench.race(contestants(), TEST[:1], 1)
-    assert len(asked) == first, "nothing is done twice"
+    assert len(once()) == first, "nothing is done twice"
     bench.race(contestants(), TEST, 1)
-    assert [request["pair"] for _, request in asked[first:]] == [TEST[1]] * 2 + [TEST[2]] * 2
-    assert [name for name, _ in asked[first:]] == ["syn-mi", "optimisation-nmi", "optimisation-nmi", "syn-mi"]
+    assert [request["pair"] for _, request in once()[first:]] == [TEST[1]] * 2 + [TEST[2]] * 2
+    assert [name for name, _ in once()[first:]] == ["syn-mi", "optimisation-nmi", "optimisation-nmi", "syn-mi"]
 
     found = bench.with_ratios(bench.rows(contestants(), TEST))
     assert list(found) == bench.COLUMNS
