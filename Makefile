@@ -9,6 +9,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # packages that only the benchmark compares with, beside the environment and not in it
 PEERS := .peers
+METHODS := .peers-methods
 SNAKEMAKE = $(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG)
 ONLY = $(if $(LOSSES)$(DATASETS),--config $(if $(LOSSES),only_losses="$(LOSSES)") $(if $(DATASETS),only_datasets="$(DATASETS)"))
 # a program, and the packages of Debian's that have it
@@ -18,7 +19,7 @@ define needs
     { echo "make $@ needs the packages $(2): install them, or run it as root or with sudo"; exit 1; }
 endef
 
-.PHONY: help setup figures check test test-slow test-slurm test-kubernetes test-conda lint format loss losses upgrade-dataset envs lock docs clean merge bench bench-scale
+.PHONY: help setup figures check test test-slow test-slurm test-kubernetes test-conda lint format loss losses upgrade-dataset envs lock docs clean merge bench bench-methods bench-scale
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -66,6 +67,14 @@ bench: $(READY) $(PEERS)/.ready ## speed and memory of every loss beside other l
 $(PEERS)/.ready: benchmarks/requirements.txt $(READY)
 	rm -rf $(PEERS)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(PEERS) -r $<
+	@touch $@
+
+bench-methods: $(READY) $(METHODS)/.ready ## our optimisation beside SyN, demons and others on real pairs; OPTIONS="--data folder --pairs 4"
+	$(BIN)/python benchmarks/methods.py $(if $(LOSSES),--losses $(LOSSES)) $(if $(DATASETS),--datasets $(DATASETS)) $(OPTIONS)
+
+$(METHODS)/.ready: benchmarks/requirements.methods.txt $(READY)
+	rm -rf $(METHODS)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(METHODS) -r $<
 	@touch $@
 
 bench-scale: $(READY) ## time the dry run of a study of ten thousand jobs, before and after it ran
