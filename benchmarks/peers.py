@@ -72,13 +72,6 @@ def reversed_components(displacement: np.ndarray) -> np.ndarray:
     return displacement[..., ::-1]
 
 
-def ants_image(image: np.ndarray, spacing: Sequence[float]) -> Any:
-    """Make an image of ANTs', whose axes are ours."""
-    import ants
-
-    return ants.from_numpy(np.ascontiguousarray(image, np.float32), spacing=[float(s) for s in spacing])
-
-
 def itk_image(image: np.ndarray, spacing: Sequence[float]) -> Any:
     """Make an image of SimpleITK's, whose axes are ours in reverse order."""
     import SimpleITK as sitk
@@ -92,7 +85,9 @@ def syn(metric: str, moving: np.ndarray, fixed: np.ndarray, spacing: Sequence[fl
     """Get ANTs' symmetric normalisation ready, without an affine part; it writes its field to a file by itself."""
     import ants
 
-    images = [ants_image(image, spacing) for image in (fixed, moving)]
+    from likeness.methods.syn import picture
+
+    images = [picture(image, spacing) for image in (fixed, moving)]
     more = {"syn_metric": "CC", "syn_sampling": 4} if metric == "cc" else {}
 
     def register() -> Path:

@@ -20,7 +20,9 @@ from likeness.methods.objective import Objective
 from likeness.methods.optimisation import Level, Optimiser, Recipe, through
 from likeness.methods.search import Found
 
-DEFAULTS = Study.load({"title": "a", "datasets": {"mni-brain": None}, "losses": {"mse": None}})
+DEFAULTS = Study.load(
+    {"title": "a", "datasets": {"mni-brain": None}, "losses": {"mse": None}, "methods": {"optimisation": None}}
+)
 MOST_DICE, MOST_ERROR = 0.002, 0.01
 """What may change, of Dice and as a share of the end-point error."""
 MULTIPLE = 0.5
@@ -65,7 +67,7 @@ def test_ten_times_the_effort_changes_nothing(name: str, brains: dict[int, Datas
     objective = Objective(dataset, "mse", {}, None, torch.device("cpu"), 1)
     objective.loss = losses.build(name, **({} if wanted is None else {"extractor": extractors.tiny(wanted, 2)}))
     lam = MULTIPLE * objective.balance(2)
-    recipe = Recipe.of(DEFAULTS.optimisation("mni-brain", "voxelmorph", "mse"))
+    recipe = Recipe.of(DEFAULTS.optimisation("mni-brain", "optimisation", "mse"))
     optimiser = Optimiser(objective.loss, dataset.shape, dataset.spacing, recipe, objective.device)
     pair = dataset.pairs_of("test")[0]
 

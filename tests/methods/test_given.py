@@ -14,7 +14,7 @@ from builders import make_dataset
 from likeness import fields
 from likeness.config.study import Study
 from likeness.data.preparation import prepare
-from likeness.data.store import Dataset
+from likeness.data.store import Dataset, of_split
 from likeness.evaluation.table import sample, score_fields
 from likeness.fields import Fields, Search
 from likeness.imageio import conventions
@@ -203,4 +203,4 @@ def test_the_first_test_pair_names_what_is_looked_for(folder: Path) -> None:
         given.find(folder, "learn2reg", pairs, ["x_0001", "x_0002"])
     with pytest.raises(DatasetError, match="does not exist"):
         given.check(folder / "nowhere", "itk", ["a"])
-    assert given.listed(pd.DataFrame({"split": ["val"], "moving": ["a"], "fixed": ["b"]}), "val") == [("a", "b")]
+    assert of_split(pd.DataFrame({"split": ["val"], "moving": ["a"], "fixed": ["b"]}), "val") == [("a", "b")]

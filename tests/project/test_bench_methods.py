@@ -16,6 +16,7 @@ import torch
 
 from likeness import losses
 from likeness.geometry import to_tensor, warp
+from likeness.methods.syn import picture
 from likeness.runtime.atomic import read_json
 
 ROOT = Path(__file__).parents[2]
@@ -47,7 +48,7 @@ def pair_of(dims: int) -> tuple[np.ndarray, np.ndarray, tuple[float, ...]]:
 def by_ants(found: Path, moving: np.ndarray, fixed: np.ndarray, spacing: tuple[float, ...]) -> np.ndarray:
     import ants
 
-    images = [peers.ants_image(image, spacing) for image in (fixed, moving)]
+    images = [picture(image, spacing) for image in (fixed, moving)]
     return ants.apply_transforms(*images, [str(found)]).numpy()
 
 

@@ -17,7 +17,7 @@ def main(snakemake) -> None:
     # without validation pairs nothing was chosen
     search = {search.lam: search for search in fields.searches}.get(chosen, fields.searches[0])
     convention = snakemake.wildcards.convention
-    pairs = [pair for split in ("val", "test") for pair in dataset.pairs_of(split)]
+    pairs = dataset.registered
     stems = conventions.stems(convention, pairs, dataset.images.index)
     with whole(snakemake.output.folder) as folder:
         folder.mkdir()

@@ -20,7 +20,7 @@ def main(snakemake) -> None:
     models = Path(snakemake.input.models)
     loader = Loader(dataset, make_device(snakemake.params.threads))
     batch = read_json(models / "provenance.json", models)["recipe"]["batch"]
-    pairs = [pair for split in ("val", "test") for pair in dataset.pairs_of(split)]
+    pairs = dataset.registered
     found = searches(models)
     with whole(snakemake.output.fields) as folder:
         for search, file in found:

@@ -293,12 +293,11 @@ def _check_applicable(study: Study) -> None:
         dataset, loss = study.datasets[0], study.losses[0]
         reason = study.inapplicable(dataset, loss) or losses.card(loss)["only_trained"]
         refuse(study, "losses", f"none applies to any dataset, '{loss}' not to '{dataset}': {reason}; add another")
+    ran, dataset = {(run.method, run.variant) for run in study.runs()}, study.datasets[0]
     for name, entry in study.config["methods"].items():
-        ran = {run.variant for run in study.runs() if run.method == name}
-        dataset = study.datasets[0]
         for form in entry.get("variants", []):
             left_out = f"{name}/{form}" in study.config["datasets"][dataset]["without_methods"]
-            if form in losses.names() and form not in ran and not left_out:
+            if form in losses.names() and (name, form) not in ran and not left_out:
                 reason = study.inapplicable(dataset, form) or "it draws random slices of volumes"
                 said = f"'{form}' applies to no dataset, not to '{dataset}': {reason}"
                 refuse(study, f"methods.{name}.variants", f"{said}; leave it out, or add a dataset")

@@ -19,6 +19,7 @@ from likeness import losses
 from likeness.config import checks
 from likeness.data import contents, layout
 from likeness.data.pairs import complete
+from likeness.data.store import of_split
 from likeness.extractors import sources
 from likeness.losses import TRAINED_ON
 from likeness.methods import given, kinds
@@ -234,7 +235,9 @@ class Study:
         Beside keywords of the loss there may be ``trained_on``: the dataset whose extractor it takes. A loss that is
         none of the study's, whose features another method takes, has its defaults.
         """
-        entry = self.config["losses"].get(loss, _complete({}, schema()["$defs"]["loss"]))
+        entry = self.config["losses"].get(loss)
+        if entry is None:
+            return {}
         return {**entry["options"], **({} if variant == "default" else entry["variants"][variant])}
 
     def inapplicable(self, dataset: str, loss: str) -> str | None:
@@ -313,7 +316,7 @@ class Study:
                 continue
             raw = layout.check_tables(entry["folder"])
             table = complete(raw.images, raw.pairs, raw.meta["pairs"], entry["seed"], entry["pairs"])
-            pairs = {split: given.listed(table, split) for split in ("val", "test")}
+            pairs = {split: of_split(table, split) for split in ("val", "test")}
             try:
                 _, missing = given.find(folder, method["convention"], pairs, raw.images.index)
             except Refusal as error:

@@ -65,6 +65,12 @@ class Sample:
     """Of what was read from a raw dataset; of a prepared one :meth:`Dataset.placement` tells."""
 
 
+def of_split(pairs: pd.DataFrame, split: str) -> list[tuple[str, str]]:
+    """List the pairs ``(moving, fixed)`` of a split from a table of pairs."""
+    chosen = pairs[pairs.split == split]
+    return list(zip(chosen.moving, chosen.fixed, strict=True))
+
+
 @dataclass(frozen=True)
 class Dataset:
     """A prepared dataset. Open one with :meth:`open`."""
@@ -181,8 +187,12 @@ class Dataset:
 
     def pairs_of(self, split: str) -> list[tuple[str, str]]:
         """List the pairs ``(moving, fixed)`` of ``train``, ``val`` or ``test``."""
-        chosen = self.pairs[self.pairs.split == split]
-        return list(zip(chosen.moving, chosen.fixed, strict=True))
+        return of_split(self.pairs, split)
+
+    @property
+    def registered(self) -> list[tuple[str, str]]:
+        """The pairs ``(moving, fixed)`` that every method makes fields of: of validation, then of test."""
+        return [*self.pairs_of("val"), *self.pairs_of("test")]
 
     def subject(self, id: str) -> str:
         """Name the independent unit behind an image: its ``subject`` where the dataset tells it, else its id."""

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from likeness.imageio.formats import opened
-from likeness.imageio.placement import METRES, Placement, in_millimetres
+from likeness.imageio.placement import METRES, Placement, in_millimetres, reorder
 from likeness.userinput.refusals import DatasetError, plain
 
 
@@ -51,9 +51,7 @@ class Grid:
 
     def turn(self, array: np.ndarray) -> np.ndarray:
         """Turn ``(*stored, …)`` into ``(*spatial, …)``; further axes stay behind."""
-        dims = len(self.axes)
-        turned = np.flip(array, tuple(i for i, flip in enumerate(self.flips) if flip))
-        return np.transpose(turned, (*np.argsort(self.axes), *range(dims, array.ndim)))
+        return reorder(array, self.axes, self.flips)
 
     def turn_field(self, field: np.ndarray) -> np.ndarray:
         """Turn a displacement ``(*stored, dims)`` in voxels of the stored grid, components included."""

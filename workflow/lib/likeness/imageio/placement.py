@@ -5,6 +5,7 @@ Preparing turns an image to the closest canonical orientation, after which its a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,7 +52,11 @@ def in_millimetres(affine: np.ndarray, unit: str) -> np.ndarray:
 
 def turn(array: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """Turn ``(*from, …)`` into ``(*to, …)`` by a signed permutation of voxel coordinates; further axes stay behind."""
-    axes, flips = _parts(matrix)
+    return reorder(array, *_parts(matrix))
+
+
+def reorder(array: np.ndarray, axes: Sequence[int], flips: Sequence[bool]) -> np.ndarray:
+    """Turn axes round and give every one its new place, ``axes[i]`` that of axis ``i``; further axes stay behind."""
     turned = np.flip(array, tuple(i for i, flip in enumerate(flips) if flip))
     return np.transpose(turned, (*np.argsort(axes), *range(len(axes), array.ndim)))
 

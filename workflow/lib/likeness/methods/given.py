@@ -12,8 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from likeness.imageio import conventions
 from likeness.imageio.conventions import CONVENTIONS, Pair
 from likeness.methods.kinds import Method
@@ -109,12 +107,6 @@ def states(folder: Path, convention: str) -> str:
         status = path.stat()
         total.update(f"{path.name} {status.st_size} {status.st_mtime_ns}\n".encode())
     return total.hexdigest()
-
-
-def listed(pairs: pd.DataFrame, split: str) -> list[Pair]:
-    """List the pairs of a split from a table of pairs."""
-    chosen = pairs[pairs.split == split]
-    return list(zip(chosen.moving, chosen.fixed, strict=True))
 
 
 def find(

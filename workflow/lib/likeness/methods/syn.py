@@ -80,7 +80,7 @@ def register_pairs(
         SystemExit: if the process is told to stop (SIGTERM), after what was registered is saved.
     """
     loader = Loader(dataset, torch.device("cpu"))
-    pairs = [pair for split in ("val", "test") for pair in dataset.pairs_of(split)]
+    pairs = dataset.registered
     folder.mkdir(parents=True, exist_ok=True)
     with told_to_stop() as stop, progress.bar(0, len(pairs) * len(path), label) as shown:
         for pair in pairs:
@@ -144,8 +144,8 @@ def register(
     import ants
 
     ants.config.set_ants_deterministic(on=True, seed_value=1)
-    size = [float(s) for s in spacing]
-    pictures = [(_picture(one, size), _picture(other, size)) for one, other in zip(fixed, moving, strict=True)]
+    both = zip(fixed.cpu().numpy(), moving.cpu().numpy(), strict=True)
+    pictures = [(picture(one, spacing), picture(other, spacing)) for one, other in both]
     metric, sampling = MEASURES.get(variant, MEASURES["mi"])
     extras = [["meansquares", one, other, 1, 0] for one, other in pictures[1:]]
     with TemporaryDirectory(dir=folder) as place:
@@ -160,13 +160,14 @@ def register(
                 outprefix=f"{place}/",
             )
         except RuntimeError:
-            return np.full((*fixed.shape[1:], len(size)), np.nan, np.float32)
+            return np.full((*fixed.shape[1:], len(spacing)), np.nan, np.float32)
         field = ants.image_read(f"{place}/1Warp.nii.gz").numpy()
     # the images lie at the origin with their axes along those of the world: millimetres are voxels times the spacing
-    return (field / np.array(size)).astype(np.float32)
+    return (field / np.array(spacing, dtype=np.float64)).astype(np.float32)
 
 
-def _picture(values: Tensor, spacing: Sequence[float]) -> ants.ANTsImage:
+def picture(values: np.ndarray, spacing: Sequence[float]) -> ants.ANTsImage:
+    """Make an image of ANTs' of ``(*spatial)``, at the origin and with its axes along those of the world."""
     import ants
 
-    return ants.from_numpy(np.ascontiguousarray(values.cpu().numpy(), dtype=np.float32), spacing=spacing)
+    return ants.from_numpy(np.ascontiguousarray(values, dtype=np.float32), spacing=[float(s) for s in spacing])
