@@ -7,6 +7,7 @@ RECIPE = Recipe(
     regulariser="diffusion",
     kernel=None,
     levels=2,
+    pyramid=True,
     rate=0.3,
     tolerance=0.02,
     evaluations=60,

@@ -43,22 +43,33 @@ class Transformation:
     shape: tuple[int, ...]
     squarings: int = SQUARINGS
 
-    def displacement(self, parameters: Tensor) -> Tensor:
-        """Give the displacement ``(batch, dims, *shape)`` in voxels of parameters ``(batch, dims, *control)``.
+    def displacement(self, parameters: Tensor, grid: Sequence[int] | None = None) -> Tensor:
+        """Give the displacement of parameters ``(batch, dims, *control)``, which are in voxels of the image.
 
         Differentiable with respect to the parameters. Where one of a pair's is not finite, its displacement is NaN.
+
+        Args:
+            parameters: whose displacement it is.
+            grid: shape of another grid over the same image, from its first voxel to its last.
+
+        Returns:
+            ``(batch, dims, *grid)`` in its voxels; without one ``(batch, dims, *shape)`` in those of the image
         """
         broken = ~parameters.detach().flatten(1).isfinite().all(1)
         if broken.any():
             # interpolation at such places reads memory that is not the image's
-            found = self.displacement(torch.where(broken.view(-1, *[1] * (parameters.dim() - 1)), 0, parameters))
+            found = self.displacement(torch.where(broken.view(-1, *[1] * (parameters.dim() - 1)), 0, parameters), grid)
             return torch.where(broken.view(-1, *[1] * (found.dim() - 1)), torch.nan, found)
         control = tuple(parameters.shape[2:])
         if self.kind == "velocity":
             cell = torch.tensor(pitch(self.shape, control)).to(parameters).view(1, -1, *[1] * len(control))
             parameters = integrate(parameters / cell, self.squarings) * cell
         weights = _cubic if self.kind == "bspline" else linear
-        return along(parameters, [weights(n, size) for n, size in zip(control, self.shape, strict=True)])
+        if grid is None:
+            grid = self.shape
+        elif tuple(grid) != self.shape:
+            parameters = parameters / torch.tensor(pitch(self.shape, grid)).to(parameters).view(1, -1, *[1] * len(grid))
+        return along(parameters, [weights(n, size) for n, size in zip(control, grid, strict=True)])
 
 
 def control_shape(shape: Sequence[int], spacing: Sequence[float], distance: float) -> tuple[int, ...]:

@@ -20,6 +20,7 @@ from likeness.geometry import warp
 from likeness.losses._arithmetic import check_images, full_precision
 from likeness.losses._correlation import LocalMean, Statistics, gaussian_mean, gaussian_statistics, moments
 from likeness.losses.base import Registration, SimilarityLoss, mean_per_pair
+from likeness.transformations import along
 
 SMALLEST_NORM = 1e-3
 SMALLEST_VARIANCE = 1e-6
@@ -216,6 +217,29 @@ def resampled(displacement: Tensor, extent: Sequence[int], shape: Sequence[int])
     return coarse * torch.tensor(ratio, dtype=torch.float64).to(coarse).view(1, -1, *[1] * len(shape))
 
 
+def pooled(values: Tensor, extent: Sequence[int], pair: Registration) -> Tensor:
+    """Give feature maps of the images at full resolution on the grid of a coarser form of them.
+
+    Args:
+        values: ``(batch, channel, *spatial)``.
+        extent: what the maps cover, in voxels of the images at full resolution from the first one.
+        pair: the coarser form, whose outermost voxels coincide with those of the images.
+
+    Returns:
+        ``(batch, channel, *grid)``, means under a Gaussian of half a coarse voxel, and of half a position at least.
+    """
+    assert pair.finer is not None
+    matrices = []
+    for positions, covered, size, points in zip(
+        values.shape[2:], extent, pair.finer.fixed.shape[2:], pair.fixed.shape[2:], strict=True
+    ):
+        stride, step = covered / positions, (size - 1) / max(points - 1, 1)
+        centres = (torch.arange(points, dtype=torch.float64) * step + 0.5) / stride - 0.5
+        away = (torch.arange(positions, dtype=torch.float64) - centres[:, None]) / (0.5 * max(step / stride, 1))
+        matrices.append((-0.5 * away.square()).softmax(1).float())
+    return along(values, matrices)
+
+
 class FeatureLoss(SimilarityLoss):
     """The dissimilarity of features, averaged over the positions of each level, then over levels.
 
@@ -280,8 +304,21 @@ class FeatureLoss(SimilarityLoss):
         return torch.stack(levels).mean(0)[within]
 
     def _dissimilarities(self, pair: Registration) -> list[Level]:
+        if pair.finer is not None:
+            return self._coarsely(pair, pair.finer)
         fixed = pair.kept((self, "fixed"), lambda: self._features(pair.fixed, pair))
         return self._compared(pair, self._moved_features(pair), fixed, pair.fixed.shape[2:])
+
+    def _coarsely(self, pair: Registration, finer: Registration) -> list[Level]:
+        """Compare features of the images at full resolution on a coarser grid, on which the moving ones are warped."""
+        extent = self.extractor.extent(finer.fixed.shape[2:])
+
+        def features(image: Tensor) -> list[Tensor]:
+            return [pooled(level, extent, pair) for level in self._features(image, finer)]
+
+        moving = pair.kept((self, "moving"), lambda: features(finer.moving))
+        fixed = pair.kept((self, "fixed"), lambda: features(finer.fixed))
+        return self._compared(pair, [warp(level, pair.displacement) for level in moving], fixed, None)
 
     def _moved_features(self, pair: Registration) -> list[Tensor]:
         if self.extract == "after":
@@ -291,11 +328,10 @@ class FeatureLoss(SimilarityLoss):
         return [warp(level, resampled(pair.displacement, extent, level.shape[2:])) for level in moving]
 
     def _compared(
-        self, pair: Registration, moved: Sequence[Tensor], fixed: Sequence[Tensor], shape: Sequence[int]
+        self, pair: Registration, moved: Sequence[Tensor], fixed: Sequence[Tensor], shape: Sequence[int] | None
     ) -> list[Level]:
-        """Compare the feature maps of images of ``shape``."""
-        extent = self.extractor.extent(shape)
-        shares = [inside(level, extent, shape) for level in fixed]
+        """Compare the feature maps of images of ``shape``; without it nothing in them is padding."""
+        shares = [None if shape is None else inside(level, self.extractor.extent(shape), shape) for level in fixed]
         if self.comparator == "cosine":
             values = [cosine_dissimilarity(*both, self.zero_mean) for both in zip(moved, fixed, strict=True)]
         else:

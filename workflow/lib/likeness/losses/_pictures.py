@@ -49,6 +49,10 @@ class PictureLoss(FeatureLoss):
         )
         self.slices = slices
 
+    def coarsens(self, dims: int) -> bool:
+        """Tell that random sections of volumes are taken at full resolution alone."""
+        return dims == 2
+
     def map(self, pair: Registration) -> Tensor | None:
         """Give the dissimilarity per pixel of pictures; a few sections of a volume are no map of it."""
         return super().map(pair) if pair.fixed.dim() == 4 else None

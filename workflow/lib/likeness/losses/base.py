@@ -35,7 +35,7 @@ only_trained   why it does not apply to per-pair optimisation, as a sentence. Le
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeVar
@@ -46,6 +46,7 @@ from torch import Tensor, nn
 
 from likeness.geometry import warp
 from likeness.training.randomness import seed_of
+from likeness.transformations import along, gaussian, linear, pitch
 
 T = TypeVar("T")
 
@@ -74,6 +75,8 @@ class Registration:
     spacing: tuple[float, ...] | None = None
     generator: torch.Generator | None = None
     """Randomness as a function of seed and step; a loss draws from :meth:`randomness` alone."""
+    finer: Registration | None = None
+    """The same pairs as the dataset has them, where this is a :meth:`coarser` form of them."""
     _store: dict[Hashable, Any] | None = field(default=None, init=False, repr=False, compare=False)
     """What :meth:`kept` keeps, shared with :meth:`at`; ``None`` as long as there is no other displacement."""
 
@@ -84,6 +87,47 @@ class Registration:
         other = replace(self, displacement=displacement)
         other._store = self._store
         return other
+
+    def coarser(self, shape: Sequence[int]) -> Registration:
+        """Give the same pairs, with no displacement, on a coarser grid over the same image.
+
+        Images and masks are smoothed by a Gaussian of half the distance between the new voxels, of which the outermost
+        coincide with the old ones; labels are those of the nearest old voxel. A loss whose windows are so many voxels
+        sees further there. One of a network, which knows images of one spacing, takes its features from :attr:`finer`.
+
+        Args:
+            shape: spatial shape of the grid; that of the images gives back this very registration.
+        """
+        size = self.fixed.shape[2:]
+        if tuple(shape) == tuple(size):
+            return self
+        steps = pitch(size, shape)
+        matrices = [
+            linear(n, points) @ gaussian(n, 0.5 * step) if points < n else linear(n, points)
+            for n, points, step in zip(size, shape, steps, strict=True)
+        ]
+        nearest = [torch.linspace(0, n - 1, points).round().long() for n, points in zip(size, shape, strict=True)]
+
+        def smoothed(values: Tensor | None) -> Tensor | None:
+            return None if values is None else along(values, matrices)
+
+        def picked(labels: Tensor | None) -> Tensor | None:
+            for axis, places in enumerate(nearest, start=2):
+                labels = None if labels is None else labels.index_select(axis, places.to(labels.device))
+            return labels
+
+        return replace(
+            self,
+            finer=self,
+            moving=along(self.moving, matrices),
+            fixed=along(self.fixed, matrices),
+            displacement=self.displacement.new_zeros(*self.displacement.shape[:2], *shape),
+            moving_label_map=picked(self.moving_label_map),
+            fixed_label_map=picked(self.fixed_label_map),
+            moving_mask=smoothed(self.moving_mask),
+            fixed_mask=smoothed(self.fixed_mask),
+            spacing=None if self.spacing is None else tuple(s * p for s, p in zip(self.spacing, steps, strict=True)),
+        )
 
     @property
     def keeps(self) -> bool:
@@ -168,6 +212,10 @@ class SimilarityLoss(nn.Module, ABC):
     @abstractmethod
     def forward(self, pair: Registration) -> Tensor:
         """Give the dissimilarity of each pair, ``(batch,)``."""
+
+    def coarsens(self, dims: int) -> bool:  # noqa: ARG002
+        """Tell whether it takes a coarser form of pairs of so many spatial dimensions."""
+        return True
 
     def map(self, pair: Registration) -> Tensor | None:  # noqa: ARG002
         """Give the dissimilarity per voxel, ``(batch, 1, *spatial)``, or ``None`` where the definition has none."""

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from likeness.extractors.encoder import UNetExtractor
+from likeness.geometry import warp
+from likeness.losses._features import pooled
 from likeness.losses._overlap import soft_dice_dissimilarity
 from likeness.losses.base import Registration, SimilarityLoss
 
@@ -50,8 +52,16 @@ class Loss(SimilarityLoss):
 
     def forward(self, pair: Registration) -> Tensor:
         """Give the mean over the classes of each pair."""
+        if pair.finer is not None:
+            return self._coarsely(pair, pair.finer)
         fixed = pair.kept((self, "fixed"), lambda: self._probabilities(pair.fixed))
         return soft_dice_dissimilarity(self._probabilities(pair.moved), fixed)
+
+    def _coarsely(self, pair: Registration, finer: Registration) -> Tensor:
+        size = finer.fixed.shape[2:]
+        moving = pair.kept((self, "moving"), lambda: pooled(self._probabilities(finer.moving), size, pair))
+        fixed = pair.kept((self, "fixed"), lambda: pooled(self._probabilities(finer.fixed), size, pair))
+        return soft_dice_dissimilarity(warp(moving, pair.displacement), fixed)
 
     def _probabilities(self, image: Tensor) -> Tensor:
         logits = self.extractor.unet(image)

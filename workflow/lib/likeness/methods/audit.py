@@ -207,6 +207,7 @@ class Audit:
         spent: Sequence[int],
         active: Sequence[int],
         evaluations: int,
+        _: Tensor,
         seen: Evaluated,
     ) -> None:
         begun = perf_counter()

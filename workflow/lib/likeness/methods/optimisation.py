@@ -6,8 +6,11 @@ standard deviation of log J; the λ that makes them so is searched for on valida
 That is fair to losses whose values have nothing to do with one another. On the scales ``balanced`` and ``raw`` the
 levels are λ, as for networks.
 
-Coarse to fine is the transformation, never the images: a level halves the distance between control points and the
-kernel that smooths them, while a loss always sees images at full resolution.
+Coarse to fine is the transformation: a level halves the distance between control points and the kernel that smooths
+them. A loss of intensities sees images of about as many voxels less at coarse levels, so that its windows reach as far
+as the kernel does: at full resolution a window of 9 voxels finds nothing of a place that is 30 away. A network knows
+images of the spacing that it was trained at, and sees them at full resolution alone; it is its features that get
+coarser. All that is but a start for the last level, where every loss is what its card says.
 """
 
 from __future__ import annotations
@@ -45,6 +48,11 @@ CONTROL = 4 / 3
 """Distance between control points as a multiple of the kernel: closer ones could not tell neighbours apart."""
 COARSE = 30
 """Most evaluations of a pair at levels before the last, which are but a start for it."""
+AGAIN = 2
+"""Levels, the last ones, that a λ goes through which starts where the one before it ended: coarser ones would lead it
+astray, and at the last one alone it would end at higher objectives."""
+SMALLEST = 16
+"""Voxels along an axis that a coarse image keeps, where there are as many."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,7 @@ class Recipe:
         kernel: standard deviation of the Gaussian that smooths velocity or displacement, in the dataset's unit of
             length; ``None`` for one and a half times the smallest spacing.
         levels: how often control distance and kernel are halved, and one more.
+        pyramid: whether the loss sees coarser images at coarser levels.
         rate: of the first steps, in distances between the control points of the finest level.
         tolerance: change of a field in voxels below which it has converged.
         evaluations: most of a pair at the last level.
@@ -75,6 +84,7 @@ class Recipe:
     regulariser: Literal["diffusion", "bending"]
     kernel: float | None
     levels: int
+    pyramid: bool
     rate: float
     tolerance: float
     evaluations: int
@@ -97,6 +107,8 @@ class Recipe:
 class Level(NamedTuple):
     """A level of the transformation, from coarse to fine."""
 
+    images: tuple[int, ...]
+    """Shape of the grid on which the loss sees images."""
     control: tuple[int, ...]
     """Shape of the control grid."""
     kernel: list[Tensor]
@@ -165,8 +177,12 @@ class Optimiser:
         # as long at every level: steps as long as coarse control points are apart throw pairs far off at first
         rate = self.recipe.rate * CONTROL * finest / min(spacing)
         if factor == 1:
-            return Level(control, matrices, Effort(rate, self.recipe.tolerance, self.recipe.evaluations))
-        return Level(control, matrices, Effort(rate, factor * self.recipe.tolerance, COARSE))
+            return Level(shape, control, matrices, Effort(rate, self.recipe.tolerance, self.recipe.evaluations))
+        images = shape
+        if self.recipe.pyramid and self.loss.coarsens(len(shape)):
+            coarse = control_shape(shape, spacing, factor * min(spacing))
+            images = tuple(min(n, max(points, SMALLEST)) for n, points in zip(shape, coarse, strict=True))
+        return Level(images, control, matrices, Effort(rate, factor * self.recipe.tolerance, COARSE))
 
     def optimise(
         self,
@@ -177,10 +193,13 @@ class Optimiser:
         watch: Watch | None = None,
         checkpoint: Checkpoint | None = None,
     ) -> Found:
-        """Optimise pairs at one λ and level, from parameters ``(pairs, dims, *control)`` on any control grid."""
+        """Optimise pairs at one λ and level, from parameters ``(pairs, dims, *control)`` on any control grid.
 
-        def objective(active: Sequence[int]) -> Terms:
-            registration = registrations(active)
+        Whoever watches sees what parameters give at full resolution, at every level.
+        """
+
+        def objective(active: Sequence[int], grid: Sequence[int]) -> Terms:
+            registration = registrations(active).coarser(grid)
 
             def terms(displacement: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor, Tensor]:
                 with autocast(self.device, self.recipe.precision):
@@ -199,7 +218,7 @@ class Optimiser:
             displacements: ``(pairs, dims, *spatial)`` in voxels.
         """
 
-        def objective(active: Sequence[int]) -> Terms:
+        def objective(active: Sequence[int], grid: Sequence[int]) -> Terms:  # noqa: ARG001
             wanted = displacements[list(active)]
 
             def terms(displacement: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # noqa: ARG001
@@ -208,35 +227,49 @@ class Optimiser:
 
             return terms
 
-        start = self.nothing(len(displacements))
-        found = through(self.levels, start, lambda _, level, so_far: self._search(objective, so_far.parameters, level))
-        return found.parameters
+        def searched(_: int, level: Level, so_far: Found) -> Found:
+            return self._search(objective, so_far.parameters, level._replace(images=self.shape))
+
+        return through(self.levels, self.nothing(len(displacements)), searched).parameters
 
     def _search(
         self,
-        objective: Callable[[Sequence[int]], Terms],
+        objective: Callable[[Sequence[int], Sequence[int]], Terms],
         start: Tensor,
         level: Level,
         watch: Watch | None = None,
         checkpoint: Checkpoint | None = None,
     ) -> Found:
         base = refine(start, level.control)
+        voxels = torch.tensor(pitch(self.shape, level.images), device=self.device).view(1, -1, *[1] * len(self.shape))
 
         def of_pairs(active: Sequence[int]) -> Callable[[Tensor], Evaluated]:
-            terms, origin = objective(active), base[list(active)]
+            terms, origin = objective(active, level.images), base[list(active)]
 
             def evaluate(change: Tensor) -> Evaluated:
                 change = change.detach().requires_grad_()
                 parameters = self._moved(origin, change, level)
-                displacement = self.transformation.displacement(parameters)
+                displacement = self.transformation.displacement(parameters, level.images)
                 loss, dissimilarity, energy = terms(displacement, parameters)
                 (gradient,) = torch.autograd.grad(loss.sum(), change)
+                if level.images != self.shape:
+                    displacement = displacement * voxels
                 return Evaluated(*(part.detach() for part in (loss, gradient, displacement, dissimilarity, energy)))
 
             return evaluate
 
+        def watched(active: Sequence[int], evaluations: int, change: Tensor, seen: Evaluated) -> None:
+            assert watch is not None
+            if level.images != self.shape:
+                with torch.no_grad():
+                    parameters = self._moved(base[list(active)], change, level)
+                    displacement = self.transformation.displacement(parameters)
+                    loss, dissimilarity, energy = objective(active, self.shape)(displacement, parameters)
+                seen = Evaluated(loss, seen.gradient, displacement, dissimilarity, energy)
+            watch(active, evaluations, change, seen)
+
         # nothing, but of pairs that diverged before, which are not evaluated again
-        found = minimise(of_pairs, base - base, level.effort, watch, checkpoint)
+        found = minimise(of_pairs, base - base, level.effort, watched if watch else None, checkpoint)
         return replace(found, parameters=self._moved(base, found.parameters, level))
 
     def _moved(self, base: Tensor, change: Tensor, level: Level) -> Tensor:

@@ -1,8 +1,9 @@
 """The path of regularisation along which pairs are optimised, from smooth to rough fields, and what it leaves behind.
 
-Every λ goes through all levels of the transformation, from where the last λ ended: what is fine in that is left out at
-coarse levels, so that a place that was wrong at strong regularisation can still be left. For most pairs that ends at
-lower objectives than starts from the identity, and than going on at the finest level alone, in fewer evaluations.
+The first λ goes through all levels of the transformation, every other one through the last two, from where the one
+before it ended: a place that was wrong at strong regularisation can still be left. For most pairs that ends at lower
+objectives than starts from the identity, than going through all levels again, and than going on at the finest level
+alone.
 
 Its levels are fixed on validation pairs and then hold for test pairs. Where the weakest is the best on validation, a
 weaker one is added. Everything that was optimised is kept in a work folder, one file for every batch of pairs, λ and
@@ -29,7 +30,7 @@ from likeness.geometry import to_tensor
 from likeness.losses.base import Registration
 from likeness.methods.calibration import Calibration
 from likeness.methods.objective import Objective
-from likeness.methods.optimisation import Level, Optimiser, Recipe, through
+from likeness.methods.optimisation import AGAIN, Level, Optimiser, Recipe, through
 from likeness.methods.search import Checkpoint, Found
 from likeness.metrics import regularity
 from likeness.runtime import progress
@@ -202,7 +203,7 @@ class RegularisationPath:
         return self.optimiser.fit(torch.cat(tensors).to(self.optimiser.device))
 
     def _batches(self, pairs: Pairs, start: State, lam: float, name: str) -> State:
-        """Optimise pairs at one λ, batch by batch, through all levels of the transformation.
+        """Optimise pairs at one λ, batch by batch, through levels of the transformation.
 
         Of given fields nothing is left out: they are gone on with at the finest level.
         """
@@ -212,6 +213,7 @@ class RegularisationPath:
             # what diverged at the last λ starts anew
             sound = start.parameters.flatten(1).isfinite().all(1).view(-1, *[1] * (start.parameters.dim() - 1))
             origin = torch.where(sound, start.parameters, refine(origin, start.parameters.shape[2:]))
+            levels = levels[-AGAIN:]
         parts = []
         for number, chosen in enumerate(chunks(range(len(pairs)), self.recipe.batch)):
             batch = [pairs[k] for k in chosen]
