@@ -27,6 +27,7 @@ from likeness import extractors, losses
 from likeness.geometry import diffusion_energy, integrate, jacobian_determinant, warp
 from likeness.losses.base import Registration, SimilarityLoss
 from likeness.methods.optimisation import Optimiser
+from likeness.transformations import pitch, refine
 from likeness.userinput import schemas
 
 RULES = Path(__file__).parents[2] / "workflow" / "rules" / "losses"
@@ -525,6 +526,42 @@ def balanced(name: str, dims: int) -> float:
     values = build(name, dims)(pair.at(place)), diffusion_energy(place)
     pulls = [float(torch.autograd.grad(value.sum(), place)[0].norm()) for value in values]
     return pulls[0] / pulls[1]
+
+
+@every_form
+def test_a_coarser_form_leads_the_same_way_and_asks_no_network_again(
+    name: str, dims: int, form: dict[str, Any]
+) -> None:
+    """Networks that were not trained need not lead anywhere. Random sections of volumes take no coarser form."""
+    loss, (pair, truth) = build(name, dims, form), warped(dims)
+    learned = losses.card(name)["extractor"] is not None
+    assert loss.coarsens(dims) == (dims == 2 or "slices" not in losses.options(name))
+    if not loss.coarsens(dims):
+        return
+    shape = tuple(n // 2 for n in SHAPES[dims])
+    coarse = pair.coarser(shape)
+    voxels = torch.tensor(pitch(SHAPES[dims], shape)).view(1, -1, *[1] * dims)
+    goal = refine(truth, shape) / voxels
+    parts_of_networks = {module for network in loss.children() for module in network.modules()}
+    passed: list[nn.Module] = []
+    values, slopes = [], []
+    for share in (0.0, 0.75):
+        place = (share * goal).requires_grad_()
+        hook = register_module_forward_pre_hook(lambda module, _: passed.append(module))
+        try:
+            values.append(loss(coarse.at(place)))
+        finally:
+            hook.remove()
+        slopes.append(torch.autograd.grad(values[-1].sum(), place)[0])
+        assert any(module in parts_of_networks for module in passed) == (learned and share == 0)
+        passed.clear()
+    assert all(value.isfinite().all() for value in (*values, *slopes))
+    assert all(slope.any() for slope in slopes)
+    if not learned:
+        assert values[1] < values[0]
+        assert (slopes[0] * goal).sum() < 0
+    same = replace(pair, moving=pair.fixed, moving_label_map=pair.fixed_label_map, moving_mask=pair.fixed_mask)
+    assert loss(same.coarser(shape)) < values[0]
 
 
 @every_loss

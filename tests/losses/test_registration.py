@@ -73,3 +73,31 @@ def test_several_losses_may_look_at_the_same_pairs(
     expected = [losses.build(name, **each)(replace(pair)) for each in options]
     assert all(map(torch.equal, found, expected))
     assert not torch.equal(*found)
+
+
+def test_a_coarser_form_covers_the_same_image(pair: Registration) -> None:
+    ramp = torch.linspace(0, 1, 12).view(1, 1, 12, 1) + torch.linspace(0, 0.5, 10)
+    pair = replace(pair, fixed=ramp.expand(2, -1, -1, -1), spacing=(1.0, 2.0))
+    coarse = pair.coarser((6, 10))
+    assert coarse.finer is pair
+    assert pair.coarser((12, 10)) is pair
+    assert coarse.spacing == pytest.approx((11 / 5, 2.0))
+    assert coarse.displacement.shape == (2, 2, 6, 10)
+    # what is as fine as before is not smoothed, what is linear stays so but at the border
+    expected = torch.linspace(0, 1, 6).view(1, 1, 6, 1) + torch.linspace(0, 0.5, 10)
+    torch.testing.assert_close(
+        coarse.fixed[..., 1:-1, :], expected.expand(2, -1, -1, -1)[..., 1:-1, :], atol=1e-3, rtol=0
+    )
+    assert coarse.moving.var() < pair.moving.var()
+    places = torch.linspace(0, 11, 6).round().long()
+    for labels, whole in (
+        (coarse.moving_label_map, pair.moving_label_map),
+        (coarse.fixed_label_map, pair.fixed_label_map),
+    ):
+        assert labels is not None
+        assert whole is not None
+        assert torch.equal(labels, whole[:, :, places])
+    assert coarse.mask is not None
+    assert coarse.mask.shape == (2, 1, 6, 10)
+    bare = replace(pair, moving_label_map=None, fixed_label_map=None, moving_mask=None, fixed_mask=None, spacing=None)
+    assert bare.coarser((6, 5)).mask is None

@@ -15,18 +15,21 @@ from builders import make_dataset
 from short_search import RECIPE
 from torch import Tensor
 
+from likeness import losses
 from likeness.data.preparation import prepare
 from likeness.data.store import Dataset
 from likeness.evaluation.pair import PairJudge
 from likeness.fields import Fields, Given
-from likeness.geometry import bending_energy, jacobian_determinant, to_tensor
+from likeness.geometry import bending_energy, jacobian_determinant, to_tensor, warp
+from likeness.losses.base import Registration
 from likeness.methods import path as paths
 from likeness.methods.calibration import NEAR, PROBES, Calibration
 from likeness.methods.objective import Objective
-from likeness.methods.optimisation import REGULARISERS, Optimiser
+from likeness.methods.optimisation import REGULARISERS, Level, Optimiser, through
 from likeness.methods.path import RegularisationPath
 from likeness.methods.search import Checkpoint, Effort, Evaluate, Evaluated, Found, minimise
 from likeness.training.device import make_device
+from likeness.transformations import along, gaussian
 from likeness.userinput.refusals import Refusal
 
 EFFORT = Effort(rate=0.3, tolerance=1e-4, cap=2000)
@@ -166,7 +169,82 @@ def test_a_weight_at_which_searches_diverge_is_left_for_a_stronger_one() -> None
     assert search.attained
 
 
+# The levels of the transformation.
+
+
+def optimiser(name: str, shape: tuple[int, ...], spacing: tuple[float, ...], **changes: Any) -> Optimiser:
+    return Optimiser(losses.build(name), shape, spacing, replace(RECIPE, **changes), torch.device("cpu"))
+
+
+def test_coarse_levels_see_images_as_coarse_in_millimetres_and_never_too_small() -> None:
+    made = optimiser("mse", (256, 128, 20), (1.0, 2.0, 1.0), levels=4)
+    assert [level.images for level in made.levels] == [(33, 33, 16), (65, 65, 16), (129, 128, 16), (256, 128, 20)]
+    whole = optimiser("mse", (256, 128, 20), (1.0, 2.0, 1.0), levels=4, pyramid=False)
+    assert {level.images for level in whole.levels} == {(256, 128, 20)}
+
+
+def strewn(shape: tuple[int, int], shift: float) -> Registration:
+    """Fine texture, and the same moved by so many pixels in the middle."""
+    noise = torch.rand(1, 1, *shape, generator=torch.Generator().manual_seed(1))
+    fixed = along(noise, [gaussian(n, 1.0) for n in shape])
+    fixed = (fixed - fixed.amin()) / (fixed.amax() - fixed.amin())
+    rows, columns = (torch.linspace(-1, 1, n) for n in shape)
+    bump = torch.exp(-2 * (rows[:, None].square() + columns.square()))
+    push = shift * torch.stack([bump, 0 * bump])[None]
+    return Registration(warp(fixed, push), fixed, torch.zeros_like(push), spacing=(1.0, 1.0))
+
+
+def test_coarse_images_find_what_a_window_cannot_reach() -> None:
+    """A window of 9 pixels, a quarter of what the texture moves by."""
+    pair = strewn((96, 96), 26.0)
+
+    def ended(pyramid: bool) -> float:
+        made = optimiser("ncc", (96, 96), (1.0, 1.0), levels=4, pyramid=pyramid, evaluations=300)
+
+        def searched(_: int, level: Level, so_far: Found) -> Found:
+            return made.optimise(lambda _: pair, so_far.parameters, 1e-3, level)
+
+        found = through(made.levels, made.nothing(1), searched)
+        return found.dissimilarity[0] + 1e-3 * found.energy[0]
+
+    assert ended(pyramid=True) < 0.5 * ended(pyramid=False)
+
+
+def test_whoever_watches_a_coarse_level_sees_the_images_as_they_are() -> None:
+    pair, made = strewn((64, 64), 4.0), optimiser("ncc", (64, 64), (1.0, 1.0))
+    seen: list[tuple[Tensor, Evaluated]] = []
+    made.optimise(
+        lambda _: pair, made.nothing(1), 0.1, made.levels[0], lambda _, __, change, what: seen.append((change, what))
+    )
+    assert len(seen) == 3
+    for change, what in seen:
+        smooth = along(change, made.levels[0].kernel)
+        displacement = made.transformation.displacement(smooth)
+        torch.testing.assert_close(what.displacement, displacement)
+        torch.testing.assert_close(what.dissimilarity, made.loss(pair.at(displacement)))
+        torch.testing.assert_close(what.loss, what.dissimilarity + 0.1 * what.energy)
+
+
 # The path.
+
+
+def test_the_first_weight_goes_through_all_levels_and_others_through_the_last_two(
+    flat: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, real = [], Optimiser.optimise
+
+    def counted(self: Optimiser, *args: Any, **kept: Any) -> Found:
+        seen.append((args[2], self.levels.index(args[3])))
+        return real(self, *args, **kept)
+
+    monkeypatch.setattr(Optimiser, "optimise", counted)
+    short: dict[str, Any] = {"levels": 3, "grid": (3.0, 2.0, 1.0), "evaluations": 5, "batch": 8}
+    register(flat, tmp_path / "a", **short)
+    path = [(3.0, 0), (3.0, 1), (3.0, 2), (2.0, 1), (2.0, 2), (1.0, 1), (1.0, 2)]
+    assert seen[: len(path)] == path
+    seen.clear()
+    register(flat, tmp_path / "b", separate=True, **short)
+    assert seen[:9] == [(lam, level) for lam in (3.0, 2.0, 1.0) for level in range(3)]
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from likeness.geometry import compose, jacobian_determinant
-from likeness.transformations import Transformation, control_shape, gaussian, linear, pitch, refine
+from likeness.transformations import Kind, Transformation, control_shape, gaussian, linear, pitch, refine
 
 SHAPES = [(33, 20), (17, 12, 9)]
 KINDS = ("velocity", "displacement", "bspline")
@@ -88,3 +90,12 @@ def test_a_finer_control_grid_has_the_same_displacement() -> None:
     given_ = parameters((5, 4), 1.0)
     made = Transformation("displacement", (17, 13))
     torch.testing.assert_close(made.displacement(refine(given_, (17, 13))), made.displacement(given_))
+
+
+@pytest.mark.parametrize("kind", get_args(Kind))
+def test_a_displacement_on_another_grid_is_that_of_the_same_points(kind: Kind) -> None:
+    parameters = torch.randn(2, 2, 5, 4, generator=torch.Generator().manual_seed(1))
+    made = Transformation(kind, (17, 13))
+    whole, coarse = made.displacement(parameters), made.displacement(parameters, (9, 7))
+    torch.testing.assert_close(2 * coarse, whole[:, :, ::2, ::2])
+    assert torch.equal(made.displacement(parameters, (17, 13)), whole)
