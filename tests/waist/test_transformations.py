@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from likeness.geometry import compose, jacobian_determinant
-from likeness.transformations import Kind, Transformation, control_shape, gaussian, linear, pitch, refine
+from likeness.transformations import Kind, Transformation, along, control_shape, gaussian, linear, pitch, refine
 
 SHAPES = [(33, 20), (17, 12, 9)]
 KINDS = ("velocity", "displacement", "bspline")
@@ -99,3 +99,19 @@ def test_a_displacement_on_another_grid_is_that_of_the_same_points(kind: Kind) -
     whole, coarse = made.displacement(parameters), made.displacement(parameters, (9, 7))
     torch.testing.assert_close(2 * coarse, whole[:, :, ::2, ::2])
     assert torch.equal(made.displacement(parameters, (17, 13)), whole)
+
+
+@pytest.mark.parametrize("shape", [(300, 7), (150, 9, 131), (200, 40)])
+def test_a_large_matrix_is_applied_and_its_gradient_taken_as_a_small_one_is(shape: tuple[int, ...]) -> None:
+    control = tuple(max(2, n // 3) for n in shape)
+    matrices = [linear(old, new) @ gaussian(old, 0.8) for old, new in zip(control, shape, strict=True)]
+    values = torch.randn(2, 3, *control, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    values.requires_grad_()
+    expected = values
+    for axis, matrix in enumerate(matrices, start=2):
+        expected = torch.tensordot(expected, matrix.double(), dims=([axis], [1])).movedim(-1, axis)
+    found = along(values, matrices)
+    torch.testing.assert_close(found, expected)
+    weights = torch.linspace(0, 1, found.numel(), dtype=torch.float64).view_as(found)
+    pulls = [torch.autograd.grad((weights * made).sum(), values)[0] for made in (found, expected)]
+    torch.testing.assert_close(*pulls)

@@ -16,17 +16,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil, prod
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from likeness.geometry import integrate
 
 Kind = Literal["velocity", "displacement", "bspline"]
 SQUARINGS = 4
 """Steps of scaling and squaring: more of them move the points of a rough field by a tenth of a voxel at most."""
+
+WHOLE, ROWS = 128, 32
+"""Rows up to which a matrix is multiplied as a whole, and as many of a larger one as are multiplied at once."""
 
 
 @dataclass(frozen=True)
@@ -94,18 +98,65 @@ def along(values: Tensor, matrices: Sequence[Tensor]) -> Tensor:
     """Apply a matrix ``(new, old)`` along every spatial axis of ``(batch, channel, *spatial)``.
 
     As products of matrices, whose gradient on a processor takes a fraction of that of ``interpolate``, and as products
-    of one image each, which have the same bits whatever else is in the batch.
+    of one image each, which have the same bits whatever else is in the batch. A matrix may not be changed in place.
     """
     for axis, matrix in enumerate(matrices):
         before, after = values.shape[2 : 2 + axis], values.shape[3 + axis :]
-        flat = values.reshape(len(values) * values.shape[1], prod(before), -1, prod(after))
-        weights = matrix.to(values)
-        if axis == len(matrices) - 1:
-            product = flat[..., 0] @ weights.mT
-        else:
-            product = weights @ (flat[:, 0] if axis == 0 else flat)
+        count = values.shape[0] * values.shape[1] * prod(before)
+        product = _Product.apply(values.reshape(count, -1, prod(after)), matrix)
         values = product.reshape(*values.shape[:2], *before, len(matrix), *after)
     return values
+
+
+class _Block(NamedTuple):
+    """Some rows of a matrix, and the columns outside of which these are zero."""
+
+    rows: slice
+    columns: slice
+    part: Tensor
+
+
+@lru_cache(maxsize=256)
+def _blocks(matrix: Tensor) -> list[_Block]:
+    """Cut a matrix into rows that reach but few columns, as those of interpolation and smoothing do."""
+    found = []
+    # on a GPU a product takes less time than it takes to ask for it
+    together = ROWS if matrix.device.type == "cpu" and len(matrix) > WHOLE else len(matrix)
+    for part in matrix.split(together):
+        first = found[-1].rows.stop if found else 0
+        reached = part.any(0).nonzero().flatten()
+        columns = slice(int(reached[0]), int(reached[-1]) + 1) if len(reached) else slice(0, 1)
+        found.append(_Block(slice(first, first + len(part)), columns, part[:, columns].contiguous()))
+    return found
+
+
+class _Product(torch.autograd.Function):
+    """Products ``(count, new, after)`` of a matrix ``(new, old)`` and values ``(count, old, after)``, by its blocks."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, matrix: Tensor) -> Tensor:
+        ctx.matrix, ctx.size = matrix, values.shape
+        count, _, after = values.shape
+        product = values.new_empty(count, len(matrix), after)
+        for rows, columns, part in _blocks(matrix):
+            weights = part.to(values)
+            if after == 1:
+                product[:, rows, 0] = values[:, columns, 0] @ weights.mT
+            else:
+                product[:, rows] = weights @ values[:, columns]
+        return product
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        pull = gradient.new_zeros(ctx.size)
+        for rows, columns, part in _blocks(ctx.matrix):
+            weights = part.to(gradient)
+            if ctx.size[2] == 1:
+                pull[:, columns, 0] += gradient[:, rows, 0] @ weights
+            else:
+                pull[:, columns] += weights.mT @ gradient[:, rows]
+        return pull, None
 
 
 @lru_cache(maxsize=64)
