@@ -119,7 +119,7 @@ class _Block(NamedTuple):
 @lru_cache(maxsize=256)
 def _blocks(matrix: Tensor) -> list[_Block]:
     """Cut a matrix into rows that reach but few columns, as those of interpolation and smoothing do."""
-    found = []
+    found: list[_Block] = []
     # on a GPU a product takes less time than it takes to ask for it
     together = ROWS if matrix.device.type == "cpu" and len(matrix) > WHOLE else len(matrix)
     for part in matrix.split(together):
