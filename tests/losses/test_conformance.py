@@ -25,9 +25,10 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 
 from likeness import extractors, losses
 from likeness.geometry import diffusion_energy, integrate, jacobian_determinant, warp
+from likeness.interpolation import pitch
 from likeness.losses.base import Registration, SimilarityLoss
 from likeness.methods.optimisation import Optimiser
-from likeness.transformations import pitch, refine
+from likeness.transformations import refine
 from likeness.userinput import schemas
 
 RULES = Path(__file__).parents[2] / "workflow" / "rules" / "losses"

@@ -21,6 +21,7 @@ from likeness.data.store import Dataset
 from likeness.evaluation.pair import PairJudge
 from likeness.fields import Fields, Given
 from likeness.geometry import bending_energy, jacobian_determinant, to_tensor, warp
+from likeness.interpolation import along, gaussian
 from likeness.losses.base import Registration
 from likeness.methods import path as paths
 from likeness.methods.calibration import NEAR, PROBES, Calibration
@@ -29,7 +30,6 @@ from likeness.methods.optimisation import REGULARISERS, Level, Optimiser, throug
 from likeness.methods.path import RegularisationPath
 from likeness.methods.search import Checkpoint, Effort, Evaluate, Evaluated, Found, minimise
 from likeness.training.device import make_device
-from likeness.transformations import along, gaussian
 from likeness.userinput.refusals import Refusal
 
 EFFORT = Effort(rate=0.3, tolerance=1e-4, cap=2000)

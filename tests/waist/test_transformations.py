@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from likeness.geometry import compose, jacobian_determinant
-from likeness.transformations import Kind, Transformation, along, control_shape, gaussian, linear, pitch, refine
+from likeness.interpolation import along, gaussian, linear, pitch
+from likeness.transformations import Kind, Transformation, control_shape, refine
 
 SHAPES = [(33, 20), (17, 12, 9)]
 KINDS = ("velocity", "displacement", "bspline")

@@ -17,10 +17,10 @@ from torch.autograd.function import once_differentiable
 
 from likeness.extractors.base import Extractor, pad
 from likeness.geometry import warp
+from likeness.interpolation import along
 from likeness.losses._arithmetic import check_images, full_precision
 from likeness.losses._correlation import LocalMean, Statistics, gaussian_mean, gaussian_statistics, moments
 from likeness.losses.base import Registration, SimilarityLoss, mean_per_pair
-from likeness.transformations import along
 
 SMALLEST_NORM = 1e-3
 SMALLEST_VARIANCE = 1e-6

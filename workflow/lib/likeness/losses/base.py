@@ -45,8 +45,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from likeness.geometry import warp
+from likeness.interpolation import along, gaussian, linear, pitch
 from likeness.training.randomness import seed_of
-from likeness.transformations import along, gaussian, linear, pitch
 
 T = TypeVar("T")
 

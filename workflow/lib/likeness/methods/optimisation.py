@@ -25,10 +25,11 @@ from torch import Tensor
 
 from likeness import transformations
 from likeness.geometry import bending_energy, diffusion_energy, to_array
+from likeness.interpolation import along, gaussian, pitch
 from likeness.losses.base import Registration, SimilarityLoss, mean_per_pair
 from likeness.methods.search import Checkpoint, Effort, Evaluated, Found, Watch, minimise
 from likeness.training.device import Precision, autocast
-from likeness.transformations import Transformation, control_shape, gaussian, pitch, refine
+from likeness.transformations import Transformation, control_shape, refine
 
 CARD = {
     "title": "per-pair optimisation",
@@ -273,7 +274,7 @@ class Optimiser:
         return replace(found, parameters=self._moved(base, found.parameters, level))
 
     def _moved(self, base: Tensor, change: Tensor, level: Level) -> Tensor:
-        smooth = transformations.along(change, level.kernel)
+        smooth = along(change, level.kernel)
         return base + smooth * self.axes.view(1, -1, *[1] * (smooth.dim() - 2))
 
     def _energy(self, parameters: Tensor) -> Tensor:
