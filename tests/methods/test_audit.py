@@ -85,8 +85,6 @@ def test_the_search_from_nothing_is_followed_to_its_end(known: Dataset, tmp_path
         steps = [step for step in audit.found.trace if (step["moving"], step["fixed"]) == (row["moving"], row["fixed"])]
         assert [step["evaluations"] for step in steps] == list(range(10, row["evaluations"] + 1, 10))
         assert steps[-1]["objective"] == pytest.approx(row["objective"], rel=1e-3)
-        # coarse levels too tell the objective of the images as they are
-        assert steps[0]["objective"] < 1.05 * of(audit, "unregistered")[0]["objective"]
         assert steps[-1]["score"] == pytest.approx(row["score"], rel=0.02)
     assert audit.found.followed == sum(row["evaluations"] for row in of(audit, "identity"))
     assert audit.found.seconds > 0

@@ -177,10 +177,10 @@ def optimiser(name: str, shape: tuple[int, ...], spacing: tuple[float, ...], **c
 
 
 def test_coarse_levels_see_images_as_coarse_in_millimetres_and_never_too_small() -> None:
-    made = optimiser("mse", (256, 128, 20), (1.0, 2.0, 1.0), levels=4)
-    assert [level.images for level in made.levels] == [(33, 33, 16), (65, 65, 16), (129, 128, 16), (256, 128, 20)]
-    whole = optimiser("mse", (256, 128, 20), (1.0, 2.0, 1.0), levels=4, pyramid=False)
-    assert {level.images for level in whole.levels} == {(256, 128, 20)}
+    made = optimiser("mse", (400, 160, 20), (1.0, 2.0, 1.0), levels=4)
+    assert [level.images for level in made.levels] == [(64, 64, 20), (101, 81, 20), (201, 160, 20), (400, 160, 20)]
+    whole = optimiser("mse", (400, 160, 20), (1.0, 2.0, 1.0), levels=4, pyramid=False)
+    assert {level.images for level in whole.levels} == {(400, 160, 20)}
 
 
 def strewn(shape: tuple[int, int], shift: float) -> Registration:
@@ -196,10 +196,10 @@ def strewn(shape: tuple[int, int], shift: float) -> Registration:
 
 def test_coarse_images_find_what_a_window_cannot_reach() -> None:
     """A window of 9 pixels, a quarter of what the texture moves by."""
-    pair = strewn((96, 96), 26.0)
+    pair = strewn((192, 192), 30.0)
 
     def ended(pyramid: bool) -> float:
-        made = optimiser("ncc", (96, 96), (1.0, 1.0), levels=4, pyramid=pyramid, evaluations=300)
+        made = optimiser("ncc", (192, 192), (1.0, 1.0), levels=4, pyramid=pyramid, evaluations=100)
 
         def searched(_: int, level: Level, so_far: Found) -> Found:
             return made.optimise(lambda _: pair, so_far.parameters, 1e-3, level)
@@ -207,11 +207,12 @@ def test_coarse_images_find_what_a_window_cannot_reach() -> None:
         found = through(made.levels, made.nothing(1), searched)
         return found.dissimilarity[0] + 1e-3 * found.energy[0]
 
-    assert ended(pyramid=True) < 0.5 * ended(pyramid=False)
+    assert ended(pyramid=True) < 0.75 * ended(pyramid=False)
 
 
 def test_whoever_watches_a_coarse_level_sees_the_images_as_they_are() -> None:
-    pair, made = strewn((64, 64), 4.0), optimiser("ncc", (64, 64), (1.0, 1.0))
+    pair, made = strewn((96, 96), 4.0), optimiser("ncc", (96, 96), (1.0, 1.0))
+    assert made.levels[0].images == (64, 64)
     seen: list[tuple[Tensor, Evaluated]] = []
     made.optimise(
         lambda _: pair, made.nothing(1), 0.1, made.levels[0], lambda _, __, change, what: seen.append((change, what))

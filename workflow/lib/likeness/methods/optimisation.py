@@ -52,8 +52,9 @@ COARSE = 30
 AGAIN = 2
 """Levels, the last ones, that a λ goes through which starts where the one before it ended: coarser ones would lead it
 astray, and at the last one alone it would end at higher objectives."""
-SMALLEST = 16
-"""Voxels along an axis that a coarse image keeps, where there are as many."""
+SMALLEST = 64
+"""Voxels along an axis that a coarse image keeps, where there are as many: windows reach far enough there, and fewer of
+them end at higher objectives."""
 
 
 @dataclass(frozen=True)
