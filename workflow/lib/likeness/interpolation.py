@@ -131,3 +131,10 @@ def gaussian(points: int, sigma: float) -> Tensor:
         column = np.where(column >= points, 2 * points - 1 - column, column)
         np.add.at(matrix, (rows, column), np.exp(-0.5 * (offset / sigma) ** 2) if sigma > 0 else float(offset == 0))
     return torch.from_numpy(matrix / matrix.sum(1, keepdims=True)).float()
+
+
+@lru_cache(maxsize=64)
+def coarsening(points: int, size: int) -> Tensor:
+    """Give the matrix ``(size, points)`` that smooths by half the new distance, if that is larger, and interpolates."""
+    between = linear(points, size)
+    return between @ gaussian(points, 0.5 * (points - 1) / max(size - 1, 1)) if size < points else between

@@ -45,7 +45,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from likeness.geometry import warp
-from likeness.interpolation import along, gaussian, linear, pitch
+from likeness.interpolation import along, coarsening, pitch
 from likeness.training.randomness import seed_of
 
 T = TypeVar("T")
@@ -102,10 +102,7 @@ class Registration:
         if tuple(shape) == tuple(size):
             return self
         steps = pitch(size, shape)
-        matrices = [
-            linear(n, points) @ gaussian(n, 0.5 * step) if points < n else linear(n, points)
-            for n, points, step in zip(size, shape, steps, strict=True)
-        ]
+        matrices = [coarsening(n, points) for n, points in zip(size, shape, strict=True)]
         nearest = [torch.linspace(0, n - 1, points).round().long() for n, points in zip(size, shape, strict=True)]
 
         def smoothed(values: Tensor | None) -> Tensor | None:
