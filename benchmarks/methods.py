@@ -30,6 +30,7 @@ sys.path.insert(0, str(ROOT / "workflow" / "lib"))
 
 import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402
+from ours import recipe  # noqa: E402
 from peers import PEERS  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
@@ -60,6 +61,8 @@ SCORES = ["dice", "folding_percent", "ndv_percent", "std_log_j"]
 LOSSES = ["mse", "ncc", "mind", "nmi"]
 MOST_NDV = 0.01
 """Percent: a setting whose fields are turned inside out by more is chosen only where every one is."""
+ITS_DEFAULTS = "its defaults"
+"""What a peer's first setting is chosen by that is scored whatever validation pairs say."""
 ALONE = 4
 """Test pairs on which ours goes along the whole path, and a level is timed from the identity."""
 NOT_ON_PAGE = ["folding_percent", "validation_dice"]
@@ -217,10 +220,10 @@ class Worker:
 
 
 def code() -> str:
-    """Digest what our results depend on, so that they are measured anew where it has changed."""
+    """Digest the code that our results depend on, so that they are measured anew where it has changed."""
     library = ROOT / "workflow" / "lib" / "likeness"
-    rooms = [library / "geometry.py", library / "transformations.py", ROOT / "config" / "real.yaml"]
-    files = sorted(rooms + [path for room in ("losses", "methods") for path in (library / room).glob("*.py")])
+    files = [library / f"{name}.py" for name in ("geometry", "interpolation", "transformations")]
+    files += [path for room in ("losses", "methods") for path in sorted((library / room).glob("*.py"))]
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
 
 
@@ -252,7 +255,8 @@ class Contestant:
         )
         self.settings: list[Row] = [] if self.peer is None else list(self.peer.settings(dataset.spatial_dims))
         conditions: Row = {"threads": threads, "evaluate": course.evaluate, "validation": self.validation}
-        conditions |= {"settings": self.settings, "code": "" if self.peer else code()}
+        conditions["settings"] = self.settings or recipe(dataset.name, self.loss, threads)
+        conditions["code"] = "" if self.peer else code()
         self.log = Log(self.place / f"{name}.jsonl", conditions)
         # fields of the search for levels are as good as the conditions under which they were found
         self.work = self.place / f"{name}-{hashlib.sha256(self.log.conditions.encode()).hexdigest()[:8]}"
@@ -317,13 +321,13 @@ class Contestant:
         return " ".join(f"{key}={value}".replace(" ", "") for key, value in self.settings[number].items())
 
     def test(self, pair: Pair, turn: int, chosen: int, wanted: Sequence[int], alone: bool) -> None:
-        """Register a test pair as chosen; ours is scored at the levels that were chosen to match peers too."""
+        """Register a test pair at the settings that are wanted, of which ours goes along a path and times one alone."""
         known = self.log.of(split="test", pair=list(pair), round=turn)
         row: Row = {"split": "test", "pair": pair, "round": turn}
         if not self.ours:
-            if not [one for one in known if one["setting"] == chosen]:
-                answer = self.worker.ask({"pair": pair, "setting": self.settings[chosen]})
-                self.log.add({**row, "setting": chosen, **answer})
+            for number in sorted(set(wanted) - {one["setting"] for one in known}):
+                answer = self.worker.ask({"pair": pair, "setting": self.settings[number]})
+                self.log.add({**row, "setting": number, **answer})
             return
         if any(set(map(str, wanted)) <= set(one.get("scores", {})) for one in known):
             return
@@ -361,13 +365,13 @@ def race(contestants: Sequence[Contestant], test: Sequence[Pair], rounds: int) -
         for pair in tqdm(contestants[0].validation, desc=f"{name} validation", disable=None):
             for one in running:
                 one.trial(pair)
-        choices, levels = decide(contestants)
+        choices, further = decide(contestants)
         running = [one for one in running if one.name in choices]
         turns = [(turn, k, pair) for turn in range(rounds) for k, pair in enumerate(test)]
         for turn, k, pair in tqdm(turns, desc=f"{name} test", disable=None):
             # nobody is always first
             for one in running if (turn + k) % 2 == 0 else running[::-1]:
-                wanted = {choices[one.name], *(v for v in levels.get(one.name, {}).values() if v is not None)}
+                wanted = {choices[one.name], *(v for v in further.get(one.name, {}).values() if v is not None)}
                 one.test(pair, turn, choices[one.name], sorted(wanted), alone=turn == 0 and k < ALONE)
     finally:
         for one in contestants:
@@ -378,12 +382,15 @@ def decide(contestants: Sequence[Contestant]) -> tuple[dict[str, int], dict[str,
     """Choose for all contestants on one dataset, on validation pairs, and write it down.
 
     Returns:
-        The number of the chosen setting by contestant, and for each of ours, by peer, that of the level no rougher.
+        The number of the chosen setting by contestant, and those of what else is scored of it on test pairs: of ours,
+        by peer, the level that is no rougher; of some peers their own defaults.
     """
     entered = [one for one in contestants if one.tried and not one.refused]
     choices = {one.name: k for one in entered if (k := choose(one.trials)) is not None}
     ours = [one for one in contestants if one.ours and one.name in choices]
-    levels = {one.name: matched(one, contestants, choices) for one in ours}
+    further: dict[str, dict[str, int | None]] = {one.name: matched(one, contestants, choices) for one in ours}
+    as_they_come = [one for one in entered if one.peer is not None and one.peer.as_it_comes and one.trials[0]]
+    further |= {one.name: {ITS_DEFAULTS: 0} for one in as_they_come}
     for one in contestants:
         if one.name in choices:
             means = {
@@ -394,15 +401,15 @@ def decide(contestants: Sequence[Contestant]) -> tuple[dict[str, int], dict[str,
             content: Row = {"chosen": one.setting(choices[one.name]), "validation": means}
             if one.ours:
                 content["no_rougher_than"] = {
-                    peer: None if k is None else one.setting(k) for peer, k in levels[one.name].items()
+                    peer: None if k is None else one.setting(k) for peer, k in further[one.name].items()
                 }
             write_json(one.place / f"{one.name}.choice.json", content)
-    return choices, levels
+    return choices, further
 
 
 def rows(contestants: Sequence[Contestant], test: Sequence[Pair]) -> list[Row]:
     """Make the rows of the table for one dataset of everything that was measured."""
-    choices, levels = decide(contestants)
+    choices, further = decide(contestants)
     found = []
     for one in contestants:
         plain = {
@@ -417,9 +424,9 @@ def rows(contestants: Sequence[Contestant], test: Sequence[Pair]) -> list[Row]:
         measured = [row for pair in test for row in one.log.of(split="test", pair=list(pair))]
         failed = [row["failed"] for row in measured if "failed" in row]
         measured = [row for row in measured if "failed" not in row]
-        wanted = {"validation": choices[one.name], **levels.get(one.name, {})}
+        wanted = {"validation": choices[one.name], **further.get(one.name, {})}
         for by, number in wanted.items():
-            chosen_by = by if by == "validation" else f"no rougher than {by}"
+            chosen_by = by if by in ("validation", ITS_DEFAULTS) else f"no rougher than {by}"
             row = {**plain, "chosen_by": chosen_by}
             if number is None:
                 found.append({**row, "note": "every level is rougher on validation pairs"})

@@ -22,7 +22,7 @@ from likeness.data.store import Dataset
 from likeness.fields import Fields
 from likeness.losses.base import Registration
 from likeness.methods.objective import Objective
-from likeness.methods.optimisation import AGAIN, REGULARISERS, Level, Optimiser, Recipe, through
+from likeness.methods.optimisation import REGULARISERS, Level, Optimiser, Recipe, through
 from likeness.methods.path import RegularisationPath
 from likeness.methods.search import Found
 from likeness.training.device import make_device
@@ -114,7 +114,7 @@ class Optimisation:
         parameters, made = self.optimiser.nothing(1), []
         began = time.perf_counter()
         for number, weight in enumerate(weights):
-            levels = self.optimiser.levels[-AGAIN:] if number else self.optimiser.levels
+            levels = self.optimiser.again if number else self.optimiser.levels
             found = through(levels, parameters, self._searched(registration, weight))
             field = next(self.optimiser.displacements(found.parameters))
             made.append(Made(field, time.perf_counter() - began, found.evaluations[0]))

@@ -43,6 +43,8 @@ class Peer(NamedTuple):
         build: gets a registration ready.
         grid: what is tried on validation pairs, its own defaults first.
         refuses: says why a grid of a shape cannot be registered, or nothing.
+        grid_3d: another grid for 3D images, where it has one.
+        as_it_comes: whether its own defaults are scored on test pairs too, as what most users take.
     """
 
     method: str
@@ -52,7 +54,7 @@ class Peer(NamedTuple):
     grid: Sequence[Setting]
     refuses: Callable[[Sequence[int]], str] = lambda _: ""
     grid_3d: Sequence[Setting] | None = None
-    """Another grid for 3D images, where it has one."""
+    as_it_comes: bool = False
 
     def settings(self, dims: int) -> Sequence[Setting]:
         """Give what is tried on images of so many axes."""
@@ -260,8 +262,8 @@ FIREANTS: list[Setting] = [
 ]
 
 PEERS: dict[str, Peer] = {
-    "syn-mi": Peer("syn", "mi", "nmi", partial(syn, "mi"), SYN),
-    "syn-cc": Peer("syn", "cc", "ncc", partial(syn, "cc"), SYN, grid_3d=SYN_CC_3D),
+    "syn-mi": Peer("syn", "mi", "nmi", partial(syn, "mi"), SYN, as_it_comes=True),
+    "syn-cc": Peer("syn", "cc", "ncc", partial(syn, "cc"), SYN, grid_3d=SYN_CC_3D, as_it_comes=True),
     "demons": Peer("demons", "mse", "mse", demons, DEMONS),
     "bspline-mse": Peer("bspline", "mse", "mse", partial(bspline, "mse"), BSPLINE),
     "bspline-mi": Peer("bspline", "mi", "nmi", partial(bspline, "mi"), BSPLINE),

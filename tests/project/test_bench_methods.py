@@ -190,8 +190,10 @@ def test_a_race_goes_on_where_it_was_stopped_and_its_table_is_complete(asked: li
     bench.race(contestants(), TEST[:1], 1)
     assert len(once()) == first, "nothing is done twice"
     bench.race(contestants(), TEST, 1)
-    assert [request["pair"] for _, request in once()[first:]] == [TEST[1]] * 2 + [TEST[2]] * 2
-    assert [name for name, _ in once()[first:]] == ["syn-mi", "optimisation-nmi", "optimisation-nmi", "syn-mi"]
+    # syn is scored at its defaults too
+    assert [request["pair"] for _, request in once()[first:]] == [TEST[1]] * 3 + [TEST[2]] * 3
+    names = ["syn-mi", "syn-mi", "optimisation-nmi"]
+    assert [name for name, _ in once()[first:]] == names + names[::-1]
 
     found = bench.with_ratios(bench.rows(contestants(), TEST))
     assert list(found) == bench.COLUMNS
@@ -206,6 +208,8 @@ def test_a_race_goes_on_where_it_was_stopped_and_its_table_is_complete(asked: li
     assert alike.setting.startswith("roughness=0.2 ")
     assert alike.seconds == 2.0
     assert (theirs.pairs, theirs.dice, theirs.validation_dice) == (3, 0.7, 0.7)
+    usual = row.loc["syn", "its defaults"]
+    assert (usual.pairs, usual.dice, usual.setting) == (3, 0.6, contestants()[1].setting(0))
     notes = found.set_index("method").note
     assert notes["demons"] == "RuntimeError: no"
     assert "3D" in notes["convexadam"]

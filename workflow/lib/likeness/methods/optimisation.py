@@ -164,6 +164,8 @@ class Optimiser:
         self.device = device
         self.transformation = Transformation(recipe.transformation, self.shape)
         self.levels = [self._level(2.0**k) for k in reversed(range(recipe.levels))]
+        self.again = self.levels[-AGAIN:]
+        """What a λ goes through that starts where the one before it ended."""
         # steps are as long in millimetres along every axis
         smallest = min(spacing)
         self.axes = torch.tensor([smallest / s for s in spacing], device=device)

@@ -30,7 +30,7 @@ from likeness.geometry import to_tensor
 from likeness.losses.base import Registration
 from likeness.methods.calibration import Calibration
 from likeness.methods.objective import Objective
-from likeness.methods.optimisation import AGAIN, Level, Optimiser, Recipe, through
+from likeness.methods.optimisation import Level, Optimiser, Recipe, through
 from likeness.methods.search import Checkpoint, Found
 from likeness.metrics import regularity
 from likeness.runtime import progress
@@ -213,7 +213,7 @@ class RegularisationPath:
             # what diverged at the last λ starts anew
             sound = start.parameters.flatten(1).isfinite().all(1).view(-1, *[1] * (start.parameters.dim() - 1))
             origin = torch.where(sound, start.parameters, refine(origin, start.parameters.shape[2:]))
-            levels = levels[-AGAIN:]
+            levels = self.optimiser.again if self.given is None else levels
         parts = []
         for number, chosen in enumerate(chunks(range(len(pairs)), self.recipe.batch)):
             batch = [pairs[k] for k in chosen]
