@@ -104,15 +104,18 @@ def _keys(points: pd.DataFrame) -> list[Line2D]:
 
 def _panel(axes: Axes, panel: Panel, points: pd.DataFrame, entries: list[Entry], scale: str) -> None:
     panel.head(axes)
-    # a smoothing may be none
-    axes.set_xscale("linear" if scale == "smoothing" else "log")
+    grid = np.unique(points.lam)
+    if grid[0] > 0 or len(grid) == 1:
+        axes.set_xscale("log" if grid[0] > 0 else "linear")
+    else:
+        # a smoothing may be none
+        axes.set_xscale("symlog", linthresh=grid[1], linscale=0.5)
     diverged = []
     for entry in entries:
         line = entry.rows(points).sort_values("lam")
         diverged += [(lam, entry.colour) for lam in line.lam[line.score.isna()]]
         _line(axes, entry, line.dropna(subset="score"))
     _diverged(axes, diverged)
-    grid = np.unique(points.lam)
     if len(grid) <= 12:
         axes.set_xticks(grid, [f"{lam:g}" for lam in grid])
         axes.set_xticks([], minor=True)
