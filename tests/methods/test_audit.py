@@ -45,12 +45,12 @@ def registered(dataset: Dataset, folder: Path, recipe: Recipe) -> tuple[Objectiv
     return objective, Fields.open(made)
 
 
-def audited(dataset: Dataset, folder: Path, reference: Given | None = None, **changes: Any) -> Audit:
+def audited(dataset: Dataset, folder: Path, reference: Given | None = None, count: int = 8, **changes: Any) -> Audit:
     recipe = replace(RECIPE, **changes)
     objective, fields = registered(dataset, folder, recipe)
     search = best(fields, dataset)
     assert search is not None
-    audit = Audit(objective, recipe, fields, search, folder / "audit", reference)
+    audit = Audit(objective, recipe, fields, search, count, folder / "audit", reference)
     audit.run()
     return audit
 
@@ -98,10 +98,10 @@ def test_where_there_is_no_truth_a_search_starts_at_another_field(tmp_path: Path
         asked.append((moving, fixed))
         return np.ones((*dataset.shape, 2), np.float32)
 
-    audit = audited(dataset, tmp_path / "a", reference, audit=1)
+    audit = audited(dataset, tmp_path / "a", reference, count=1)
     assert {row["start"] for row in audit.found.endings} == {"unregistered", *SEARCHED, "other"}
     assert asked == dataset.pairs_of("val")[:1]
-    alone = audited(dataset, tmp_path / "b", audit=1)
+    alone = audited(dataset, tmp_path / "b", count=1)
     assert {row["start"] for row in alone.found.endings} == {"unregistered", *SEARCHED}
 
 
@@ -151,7 +151,7 @@ def test_an_interrupted_audit_goes_on_and_finds_the_same(
     assert search is not None
 
     def audit() -> Audit:
-        return Audit(objective, replace(RECIPE, batch=1), fields, search, tmp_path / "work")
+        return Audit(objective, replace(RECIPE, batch=1), fields, search, 8, tmp_path / "work")
 
     with monkeypatch.context() as patch:
         patch.setattr(Optimiser, "optimise", dies)

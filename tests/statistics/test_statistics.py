@@ -423,8 +423,10 @@ def audit(
         ((1.0, 0.5, 0.5, 0.5, 0.5), (5.0, 2.0, 2.0, 2.0, 2.0), "sound"),
         # lower from the truth, and another place
         ((1.0, 0.5, 0.5, 0.5, 0.4), (5.0, 2.0, 2.0, 2.0, 1.0), "search failed"),
-        # lower from a second round, though further off: the search failed all the same
-        ((1.0, 0.5, 0.4, 0.5, 0.6), (5.0, 2.0, 3.0, 2.0, 1.0), "search failed"),
+        # lower from the identity, though further off: the search failed all the same
+        ((1.0, 0.5, 0.5, 0.4, 0.6), (5.0, 2.0, 2.0, 3.0, 1.0), "search failed"),
+        # lower from a second round: it had not converged, which is another matter
+        ((1.0, 0.5, 0.4, 0.5, 0.5), (5.0, 2.0, 1.0, 2.0, 2.0), "sound"),
         # lower, but the same place; another place, but hardly lower
         ((1.0, 0.5, 0.4, 0.5, 0.5), (5.0, 2.0, 2.01, 2.0, 2.0), "sound"),
         ((1.0, 0.5, 0.496, 0.5, 0.5), (5.0, 2.0, 1.0, 2.0, 2.0), "sound"),
@@ -455,8 +457,34 @@ def test_audits_are_summed_up_by_run():
     assert row.again == pytest.approx(0.1)
     assert row.identity == pytest.approx(-0.5)
     assert not row.settled
+    assert row.path_worse
+    assert np.isnan(row.draws)
     assert (row.search_failed, row.loss_wrong) == (0.5, 0.5)
     assert not len(summarise_verdicts(judge(one[:0], {}), {}))
+
+
+def test_a_second_round_that_moves_pairs_both_ways_has_not_settled():
+    one = audit((1.0, 0.5, 0.5, 0.5, 0.5), (5.0, 2.0, 2.2, 2.0, 2.0))
+    other = audit((1.0, 0.5, 0.5, 0.5, 0.5), (5.0, 2.0, 1.8, 2.0, 2.0), pair="c")
+    (row,) = summarise_verdicts(judge(pd.concat([one, other]), {"d": "epe"}), {"d": "epe"}).itertuples()
+    assert row.again == pytest.approx(0)
+    assert not row.settled
+    assert not row.path_worse
+
+
+@pytest.mark.parametrize(("metric", "worse"), [("epe", False), ("dice", True)])
+def test_a_path_is_worse_where_separate_starts_score_better(metric: str, worse: bool):
+    rows = audit((1.0, 0.5, 0.5, 0.5, 0.5), (0.4, 0.7, 0.7, 0.75, 0.7))
+    (row,) = summarise_verdicts(judge(rows, {"d": metric}), {"d": metric}).itertuples()
+    assert row.path_worse == worse
+
+
+def test_what_more_draws_change_is_no_verdict():
+    rows = audit((1.0, 0.5, 0.5, 0.5, 0.5), (5.0, 2.0, 2.0, 2.0, 2.0))
+    drawn = rows[rows.start == "path"].assign(start="draws", objective=0.1, score=2.5)
+    judged = judge(pd.concat([rows, drawn]), {"d": "epe"})
+    assert set(judged.verdict) == {"sound"}
+    assert summarise_verdicts(judged, {"d": "epe"}).draws.item() == pytest.approx(0.5)
 
 
 def test_pairs_that_diverged_from_one_start_are_left_out_of_what_it_changes():

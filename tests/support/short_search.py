@@ -16,7 +16,6 @@ RECIPE = Recipe(
     grid=(0.1, 0.01),
     separate=False,
     start=None,
-    audit=8,
     precision="32-true",
     threads=1,
 )

@@ -217,7 +217,7 @@ def optimisations(pattern):
 
 def audits(pattern):
     """Expand a pattern over every run whose search is audited."""
-    audited = [run for run in STUDY.optimisations() if STUDY.optimisation(run.dataset, run.method, run.loss)["audit"]]
+    audited = [run for run in STUDY.optimisations() if STUDY.audited(run.dataset, run.method)]
     return results.expand(f"{RESULTS}/{pattern}", audited)
 
 

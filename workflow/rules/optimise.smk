@@ -51,6 +51,7 @@ rule audit:
         runtime=1440,
     params:
         recipe=lambda wc: STUDY.optimisation(wc.dataset, wc.method, wc.loss),
+        pairs=lambda wc: STUDY.audited(wc.dataset, wc.method),
         options=lambda wc: STUDY.options(wc.loss, wc.variant),
         work=f"{WORK}/audit.{RUN.replace(os.sep, '.')}",
         code=lambda wc: code("audit", *cards.modules(wc.loss)),

@@ -25,9 +25,10 @@ def reference(folders, dataset):
 
 
 def main(snakemake) -> None:
+    from likeness import losses
     from likeness.data.store import Dataset
     from likeness.fields import Fields
-    from likeness.methods.audit import Audit, Found, best
+    from likeness.methods.audit import DRAWS, Audit, Found, best
     from likeness.methods.objective import Objective
     from likeness.methods.optimisation import REGULARISERS, Recipe
     from likeness.runtime.provenance import digest, folder_digest
@@ -36,8 +37,9 @@ def main(snakemake) -> None:
     run, recipe = Run.of(snakemake.wildcards), Recipe.of(snakemake.params.recipe)
     dataset, fields = Dataset.open(snakemake.input.dataset), Fields.open(snakemake.input.fields)
     options, others = dict(snakemake.params.options), list(snakemake.input.others)
+    count = snakemake.params.pairs
     inputs = [folder_digest(folder) for folder in (snakemake.input.dataset, snakemake.input.fields, *others)]
-    key = digest(run._asdict(), dict(snakemake.params.recipe), options, snakemake.params.code, inputs)
+    key = digest(run._asdict(), dict(snakemake.params.recipe), count, options, snakemake.params.code, inputs)
     work = work_folder(snakemake.params.work, key)
     watch = Stopwatch(work / "runtime.json")
     search = best(fields, dataset)
@@ -45,10 +47,16 @@ def main(snakemake) -> None:
     if search is not None:
         checkpoint = Path(str(snakemake.input.extractor)) if snakemake.input.extractor else None
         device = make_device(recipe.threads)
-        objective = Objective(
-            dataset, run.loss, options, checkpoint, device, run.seed, REGULARISERS[recipe.regulariser]
-        )
-        Audit(objective, recipe, fields, search, work, reference(others, dataset), watch.save, found).run()
+
+        def objective(options):
+            regulariser = REGULARISERS[recipe.regulariser]
+            return Objective(dataset, run.loss, options, checkpoint, device, run.seed, regulariser)
+
+        noisier, dims = None, dataset.spatial_dims
+        if losses.draws_noise(run.loss, dims):
+            noisier = objective(losses.with_more_draws(run.loss, dims, options, DRAWS))
+        start = reference(others, dataset)
+        Audit(objective(options), recipe, fields, search, count, work, start, watch.save, found, noisier).run()
         each = 1000 * found.seconds / found.followed if found.followed else None
     for rows, columns, place in (
         (found.endings, ENDS, snakemake.output.audit),

@@ -129,7 +129,7 @@ def _check_forms(study: Study, name: str, own: Mapping[str, str], forms: Sequenc
 
 def _has_features(card: Mapping[str, Any]) -> bool:
     """Tell whether a loss compares features that depend on nothing but the image, at least in some dimensions."""
-    return card["extractor"] is not None and not {*card["dimensions"]} <= {*card.get("noise", [])}
+    return card["extractor"] is not None and not {*card["dimensions"]} <= {*card.get("noise", {})}
 
 
 def _check_given(study: Study, name: str, entry: Mapping[str, Any]) -> None:

@@ -437,15 +437,25 @@ class Study:
 
     def optimisation(self, dataset: str, method: str, loss: str) -> dict[str, Any]:
         """Everything that decides an optimisation but the data, the loss's options and the seed, as plain types."""
-        budget = self.config["optimisation"]
-        for over in (self.config["datasets"][dataset], self.config["methods"][method]):
-            budget = _overlay(budget, over["optimisation"], "optimisation")
+        budget = self._searching(dataset, method)
+        del budget["audit"]
         grid, scale = budget["lambda"].get("grid"), budget["lambda"]["scale"]
         if scale != "roughness":
             card = losses.card(loss)["grid" if scale == "balanced" else "raw_grid"]
             grid = self.config["losses"][loss].get("lambda", {}).get("grid") or grid or card
         budget["lambda"] = {"scale": scale, "grid": grid or ROUGHNESS}
         return {**budget, "separate": loss in budget["separate"], "threads": self.config["threads"]}
+
+    def audited(self, dataset: str, method: str) -> int:
+        """Tell for how many validation pairs the searches of a method are repeated from other starts."""
+        return self._searching(dataset, method)["audit"]
+
+    def _searching(self, dataset: str, method: str) -> dict[str, Any]:
+        """Put together what a study says of the optimisation of each pair, for all losses."""
+        budget = dict(self.config["optimisation"])
+        for over in (self.config["datasets"][dataset], self.config["methods"][method]):
+            budget = _overlay(budget, over["optimisation"], "optimisation")
+        return budget
 
     def pretraining(self, dataset: str) -> dict[str, Any]:
         """Everything that decides the pretraining of an extractor but the data and the seed, as plain types."""

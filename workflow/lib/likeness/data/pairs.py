@@ -5,7 +5,7 @@ The rule is the key ``pairs`` of ``dataset.yaml``; ``workflow/schemas/dataset.sc
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -13,6 +13,12 @@ import numpy as np
 import pandas as pd
 
 SPLITS = ("train", "val", "test")
+
+
+def spread(items: Sequence[Any], count: int) -> list[Any]:
+    """Pick at most so many, evenly from the first to the last: neighbours in a list are often alike."""
+    chosen = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
+    return [items[i] for i in chosen]
 
 
 def complete(

@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from likeness.data.loading import Loader
+from likeness.data.pairs import spread
 from likeness.data.store import Dataset, Sample
 from likeness.datasets.simulate.fields import one_thread, smooth_noise
 from likeness.evaluation.pair import PairJudge
@@ -106,19 +107,14 @@ def gold_standards(dataset: Dataset, count: int) -> list[Gold]:
         count: at most so many pairs, spread over those of the test.
     """
     pairs = dataset.pairs_of("test")
-    if found := [gold for pair in _spread(pairs, count) if (gold := _true_field(dataset, *pair))]:
+    if found := [gold for pair in spread(pairs, count) if (gold := _true_field(dataset, *pair))]:
         return found
     # images that move to the same one are replaced by the same one of its subject
     wanted = dict.fromkeys((dataset.images.modality[moving], fixed) for moving, fixed in pairs)
-    if found := [gold for one in _spread([*wanted], count) if (gold := _same_subject(dataset, *one))]:
+    if found := [gold for one in spread([*wanted], count) if (gold := _same_subject(dataset, *one))]:
         return found
     names = dict.fromkeys(fixed for _, fixed in pairs)
-    return [_at_rest(dataset, SAME_IMAGE, name, name) for name in _spread([*names], count)]
-
-
-def _spread(items: Sequence[Any], count: int) -> list[Any]:
-    chosen = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
-    return [items[i] for i in chosen]
+    return [_at_rest(dataset, SAME_IMAGE, name, name) for name in spread([*names], count)]
 
 
 def _true_field(dataset: Dataset, moving: str, fixed: str) -> Gold | None:

@@ -22,9 +22,11 @@ CARD = {
     "reads": ["traces", "runtime", "metrics", "datasets", "methods"],
     "caption": """\
 **What a search costs.** The mean primary score of validation pairs while they are optimised from the identity, at the λ
-that is best for them; upper row against evaluations of the objective, lower row against seconds a pair, on the machine
-that the study ran on. A pair that has converged keeps its score; a symbol marks where the last one has. Coarse levels
-of the transformation come first. Losses are compared where they have converged, never at equal effort.
+that is best for them; upper row against evaluations of the objective, lower row against seconds a pair: evaluations
+times what one takes on the machine that the study ran on, on average over coarse and fine ones. A pair that has
+converged keeps its score; a symbol marks where the last one has. Coarse levels of the transformation come first; where
+the next one begins, its first long steps may throw a pair back. Losses are compared where they have converged, never at
+equal effort.
 """,
 }
 

@@ -38,9 +38,9 @@ validation pairs alone.
 *Stress test*: simulated from a template, whose labels follow from intensity; it shows whether a loss works, not which
 is better. *†*: the extractor of the loss was still learning when its training ended, or had learnt less than half of
 its task, by what one loses that does not look at the image. *‡*: the smoothest λ was chosen; a smoother one might score
-better. *§*: not converged, on validation pairs twice the effort changed the score. *¶*: there are fields of some test
-pairs alone, which is what the line shows.
-*n/a*: the loss does not apply to the dataset. *not attained*: no λ was found that makes fields as rough as any level
+better. *§*: not converged, since a training ended too early, the search of some pair at its cap, or a second round
+changed the scores of validation pairs. *¶*: there are fields of some test pairs alone, which is what the line shows.
+*n/a*: the study leaves it out, or the loss does not apply to the dataset; ``make check`` says which. *not attained*: no λ was found that makes fields as rough as any level
 asks for. *diverged*: no run of the loss left fields. *+n ∞*: n pairs lie outside, because a structure vanished and its
 surface distance is infinite.
 """,
@@ -92,10 +92,11 @@ def draw(
 
 def _marks(runs: pd.DataFrame, selection: pd.DataFrame, verdicts: pd.DataFrame, summary: pd.DataFrame) -> str:
     """Give the marks that the rows of one loss on one dataset earn."""
+    at_chosen = runs.merge(selection[["method", "loss", "variant", "seed", "lam"]])
     earned = {
         "†": runs.extractor_learning.eq(True) | runs.extractor_weak.eq(True),
         "‡": selection.end.eq(ENDS[0]),
-        "§": verdicts.settled.eq(False),
+        "§": verdicts.settled.eq(False) | (at_chosen.converged < 1),
         "¶": summary.n_missing.gt(0),
     }
     return "".join(mark for mark, found in earned.items() if found.any())

@@ -32,7 +32,7 @@ Lower row: shares of pairs. *Search failed*: another start has led to a lower ob
 from the identity, and to another score; a better search would find it. *Loss wrong*: from the truth, or that other
 field, the search ends at a better score and a higher objective; no search can help, the loss prefers another place.
 *Diverged*: no search left a field. *Sound*: none of these. Scores differ if they do by more than 2 % of an error or
-.003 of Dice.
+.003 of Dice. That a second round finds a lower objective is no failure of the search: it had not converged yet.
 """,
 }
 

@@ -7,7 +7,8 @@ module, because the workflow needs them before any job and without torch.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
@@ -82,7 +83,14 @@ def card(name: str) -> dict[str, Any]:
 
 def draws_noise(name: str, dims: int) -> bool:
     """Tell whether a loss draws random numbers for images of so many dimensions: only then a seed changes its value."""
-    return dims in card(name).get("noise", [])
+    return dims in card(name).get("noise", {})
+
+
+def with_more_draws(name: str, dims: int, chosen: Mapping[str, Any], times: int) -> dict[str, Any]:
+    """Give the options with which a loss that draws noise draws so many times as much, or as much as it can."""
+    key = card(name)["noise"][dims]
+    most = card(name)["limits"][key].get("maximum", math.inf)
+    return {**chosen, key: min(times * chosen.get(key, options(name)[key]), most)}
 
 
 @lru_cache

@@ -24,7 +24,8 @@ limits         what each option may be beside of the kind of its default, as key
                any job; ``with`` names what another option has to be for this one to have an effect. May be left out
                where there are no options but those that are true or false
 noise          of ``dimensions``, those in which the loss draws from :meth:`Registration.randomness`, so that its value
-               is another one for another seed. Left out where it draws nothing
+               is another one for another seed, each with the option that says how much is drawn. Left out where it
+               draws nothing
 coarse         why it hardly sees small displacements, as a sentence. Left out where it does
 oracle         true where it reads the labels of the very pair: under per-pair optimisation, which would know them of
                test pairs too, it is a reference in a group of its own, compared with no other loss

@@ -30,7 +30,7 @@ CARD = {
     "invariances": [],
     "grid": [0.1, 0.3, 1.0],
     "raw_grid": [0.125, 0.25, 0.5, 1.0, 2.0],
-    "noise": [3],
+    "noise": {3: "slices"},
     "limits": {
         "levels": {
             "type": ["array", "null"],

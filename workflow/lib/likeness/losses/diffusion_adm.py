@@ -28,7 +28,7 @@ CARD = {
     "invariances": [],
     "grid": [0.1, 0.3, 1.0],
     "raw_grid": [0.5, 1.0, 1.5, 2.0, 4.0],
-    "noise": [2, 3],
+    "noise": {2: "draws", 3: "slices"},
     "limits": {
         "taps": {
             "type": ["array", "null"],

@@ -31,7 +31,7 @@ CARD = {
     "invariances": [],
     "grid": [0.1, 0.3, 1.0],
     "raw_grid": [0.125, 0.25, 0.5, 1.0, 2.0],
-    "noise": [2, 3],
+    "noise": {2: "draws", 3: "slices"},
     "coarse": "A position of its features covers sixteen voxels along each axis: what moves by less it hardly sees.",
     "limits": {
         "taps": {

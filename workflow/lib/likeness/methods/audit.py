@@ -6,10 +6,11 @@ regulariser, the primary score.
 ============  =========================================================================================================
 unregistered  where every search began; nothing is optimised
 path          what the run has found along the path of λ
-again         from there, with steps as long as at first: what twice the effort changes
+again         from there, with steps as long as at first: what a second round changes
 identity      from the identity, at the same λ: what the path did
 truth         from the true field, fitted by the transformation, where there is one
 other         from the field of another loss, the best of them on validation, where there is no truth
+draws         from what the run has found, by a loss that draws :data:`DRAWS` times as much noise, where it draws any
 ============  =========================================================================================================
 
 A lower objective from another start is a failure of the search. Where the search has found a lower objective than there
@@ -31,6 +32,7 @@ import torch
 from torch import Tensor
 
 from likeness.data.loading import chunks
+from likeness.data.pairs import spread
 from likeness.data.store import LOWER_IS_BETTER, Dataset
 from likeness.evaluation.pair import PairJudge
 from likeness.fields import Fields, Given, Search
@@ -56,6 +58,8 @@ def cost(search: Search, dataset: Dataset) -> float:
     return search.score if dataset.primary in LOWER_IS_BETTER else -search.score
 
 
+DRAWS = 4
+"""How much more noise is drawn, to see what a result owes to the draw."""
 Pairs = Sequence[tuple[str, str]]
 Judges = Sequence[PairJudge]
 
@@ -93,26 +97,32 @@ class Audit:
         recipe: of the run.
         fields: what the run has found.
         search: of the λ that is best on validation, see :func:`best`.
+        count: validation pairs at most, spread evenly.
         work: folder that survives an interruption, one file for every batch of pairs and start.
         reference: fields of another run, for pairs without a truth.
         saved: called whenever something was saved.
         found: by all searches so far.
+        noisier: the objective of the same loss with more draws, where it draws noise.
     """
 
     objective: Objective
     recipe: Recipe
     fields: Fields
     search: Search
+    count: int
     work: Path
     reference: Given | None = None
     saved: Callable[[], object] = lambda: None
     found: Found = field(default_factory=Found)
+    noisier: Objective | None = None
 
     def __post_init__(self) -> None:
         objective = self.objective
         self.dataset = objective.dataset
         shape, spacing = self.dataset.shape, self.dataset.spacing
         self.optimiser = Optimiser(objective.loss, shape, spacing, self.recipe, objective.device)
+        if self.noisier:
+            self.drawing = Optimiser(self.noisier.loss, shape, spacing, self.recipe, objective.device)
         assert self.search.weight is not None
         self.weight = self.search.weight
         self.known = {(pair.moving, pair.fixed): pair for pair in self.search.pairs}
@@ -123,7 +133,7 @@ class Audit:
         Raises:
             SystemExit: if the process is told to stop (SIGTERM), after the search that goes on is saved.
         """
-        pairs = self.dataset.pairs_of("val")[: self.recipe.audit]
+        pairs = spread(self.dataset.pairs_of("val"), self.count)
         with told_to_stop() as self.stop:
             for number, batch in enumerate(chunks([pair for pair in pairs if pair in self.known], self.recipe.batch)):
                 self._batch(number, batch)
@@ -136,6 +146,8 @@ class Audit:
         self._unsearched(pairs, judges, path)
         self._kept(number, "again", pairs, judges, path, finest)
         self._kept(number, "identity", pairs, judges, self.optimiser.nothing(len(pairs)), self.optimiser.levels)
+        if self.noisier:
+            self._kept(number, "draws", pairs, judges, path, finest)
         for name in ("truth", "other"):
             fields = [self._reference(name, pair, judge) for pair, judge in zip(pairs, judges, strict=True)]
             known = [to_tensor(one) for one in fields if one is not None]
@@ -181,18 +193,19 @@ class Audit:
         """Optimise pairs from their parameters and write down where that ended."""
         found = Found()
         follow = partial(self._watch, found, pairs, judges) if start == "identity" else None
+        optimiser = self.drawing if start == "draws" else self.optimiser
 
         def registrations(active: Sequence[int]) -> Registration:
             return self.objective.registration([pairs[k] for k in active])
 
         def searched(_: int, level: Level, so_far: searches.Found) -> searches.Found:
             watch = follow and partial(follow, so_far.evaluations)
-            return self.optimiser.optimise(registrations, so_far.parameters, self.weight, level, watch)
+            return optimiser.optimise(registrations, so_far.parameters, self.weight, level, watch)
 
-        begun = perf_counter()
+        begun, watching = perf_counter(), optimiser.watching
         ended = through(levels, parameters, searched)
         if follow:
-            found.seconds += perf_counter() - begun
+            found.seconds += perf_counter() - begun - (optimiser.watching - watching)
             found.followed += sum(ended.evaluations)
         for k, displacement in enumerate(self.optimiser.displacements(ended.parameters)):
             numbers = (ended.evaluations[k], ended.converged[k], ended.dissimilarity[k], ended.energy[k])
@@ -210,13 +223,11 @@ class Audit:
         _: Tensor,
         seen: Evaluated,
     ) -> None:
-        begun = perf_counter()
         for place, k in enumerate(active):
             moving, fixed = pairs[k]
             score = judges[k].primary(to_array(seen.displacement[place : place + 1]))
             step = {"evaluations": spent[k] + evaluations, "objective": float(seen.loss[place]), "score": score}
             found.trace.append({"moving": moving, "fixed": fixed, **step})
-        found.seconds -= perf_counter() - begun
 
     def _ending(
         self,

@@ -101,8 +101,8 @@ class Objective:
         """Give λ₀, at which dissimilarity and regulariser pull equally hard at a displacement.
 
         Both gradients are taken at the same smooth random displacements of about one voxel, on training pairs, or,
-        where there are none, on those that are registered; ``batch`` of them fit into memory at once. Pairs and
-        displacements do not depend on the seed: runs that differ by it alone shall not differ by their scale.
+        where there are none, on those that are registered; ``batch`` of them fit into memory at once. Neither pairs nor
+        displacements nor noise depend on the seed: runs that differ by it alone shall not differ by their scale.
         """
         pairs = next(found for split in ("train", "val", "test") if (found := self.dataset.pairs_of(split)))
         chosen = np.random.default_rng(3).permutation(len(pairs))[:BALANCED]
@@ -111,6 +111,7 @@ class Objective:
         ratios: list[float] = []
         for part in chunks(list(enumerate(chosen)), batch):
             pair = self.registration([pairs[index] for _, index in part])
+            pair.generator = generator(self.device, part[0][0], 5)
             sources = [generator("cpu", k, 4) for k, _ in part]
             noise = torch.cat([torch.randn(1, len(coarse), *coarse, generator=source) for source in sources])
             start = F.interpolate(noise.to(self.device), self.dataset.shape, mode=mode, align_corners=True)

@@ -7,16 +7,18 @@ That is fair to losses whose values have nothing to do with one another. On the 
 levels are λ, as for networks.
 
 Coarse to fine is the transformation: a level halves the distance between control points and the kernel that smooths
-them. A loss of intensities sees images of about as many voxels less at coarse levels, so that its windows reach as far
-as the kernel does: at full resolution a window of 9 voxels finds nothing of a place that is 30 away. A network knows
-images of the spacing that it was trained at, and sees them at full resolution alone; it is its features that get
-coarser. All that is but a start for the last level, where every loss is what its card says.
+them. Where images are large, a loss of intensities sees coarser ones at coarse levels, so that its windows, which are so
+many voxels, reach as far as the kernel does: at full resolution a window of 9 voxels finds nothing of a place that is
+30 away. A network knows images of the spacing that it was trained at, and sees them at full resolution alone; it is its
+features that get coarser. All that is but a start for the last level, where every loss is what its card says.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from time import perf_counter
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -55,6 +57,8 @@ astray, and at the last one alone it would end at higher objectives."""
 SMALLEST = 64
 """Voxels along an axis that a coarse image keeps, where there are as many: windows reach far enough there, and fewer of
 them end at higher objectives."""
+COARSER = 2
+"""A coarse image has so many times fewer voxels than the whole one at least, or it is not made."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,6 @@ class Recipe:
         separate: whether each λ starts where the first one does instead of where the last one ended.
         start: where the first λ starts: from the identity, ``None``; from the true fields, ``"truth"``; or from those
             that a method of the study chose, its name.
-        audit: validation pairs for which the search at the chosen λ is repeated from other starts.
         precision: ``"32-true"`` or ``"bf16-mixed"``, of the loss.
         threads: of the processor.
     """
@@ -95,7 +98,6 @@ class Recipe:
     grid: tuple[float, ...]
     separate: bool
     start: str | None
-    audit: int
     precision: Precision
     threads: int
 
@@ -164,6 +166,8 @@ class Optimiser:
         self.device = device
         self.transformation = Transformation(recipe.transformation, self.shape)
         self.levels = [self._level(2.0**k) for k in reversed(range(recipe.levels))]
+        self.watching = 0.0
+        """Seconds that following searches has taken."""
         self.again = self.levels[-AGAIN:]
         """What a λ goes through that starts where the one before it ended."""
         # steps are as long in millimetres along every axis
@@ -185,7 +189,8 @@ class Optimiser:
         images = shape
         if self.recipe.pyramid and self.loss.coarsens(len(shape)):
             coarse = control_shape(shape, spacing, factor * min(spacing))
-            images = tuple(min(n, max(points, SMALLEST)) for n, points in zip(shape, coarse, strict=True))
+            kept = tuple(min(n, max(points, SMALLEST)) for n, points in zip(shape, coarse, strict=True))
+            images = kept if COARSER * math.prod(kept) <= math.prod(shape) else shape
         return Level(images, control, matrices, Effort(rate, factor * self.recipe.tolerance, COARSE))
 
     def optimise(
@@ -264,6 +269,7 @@ class Optimiser:
 
         def watched(active: Sequence[int], evaluations: int, change: Tensor, seen: Evaluated) -> None:
             assert watch is not None
+            begun = perf_counter()
             if level.images != self.shape:
                 with torch.no_grad():
                     parameters = self._moved(base[list(active)], change, level)
@@ -271,6 +277,7 @@ class Optimiser:
                     loss, dissimilarity, energy = objective(active, self.shape)(displacement, parameters)
                 seen = Evaluated(loss, seen.gradient, displacement, dissimilarity, energy)
             watch(active, evaluations, change, seen)
+            self.watching += perf_counter() - begun
 
         # nothing, but of pairs that diverged before, which are not evaluated again
         found = minimise(of_pairs, base - base, level.effort, watched if watch else None, checkpoint)

@@ -313,7 +313,7 @@ def kinds(study: Study, extents: Mapping[str, Size]) -> list[Kind]:
                 work = Work(evaluations(recipe, extent), fields)
                 found.append(Kind(f"optimise_{who[2]}", "optimise", who, jobs, work, task))
                 found.append(Kind("score", "score", who, jobs, Work(lams * fields, fields), scored(lams)))
-                if audited := min(recipe["audit"], extent.pairs["val"]):
+                if audited := min(study.audited(*who[:2]), extent.pairs["val"]):
                     again = AUDITED * min(EVALUATIONS, recipe["evaluations"]) * audited
                     found.append(Kind("audit", "audit", who, jobs, Work(again, fields), task))
         classical = Counter((run.dataset, run.method, run.loss, run.variant) for run in study.classical())

@@ -105,8 +105,7 @@ def _on_its_own(study: Study, run: Run) -> bool:
 
 def _audited(study: Study, run: Run) -> bool:
     """Tell whether the audit of a run depends on nothing else: without a truth it does on what other losses found."""
-    recipe = study.optimisation(run.dataset, run.method, str(run.loss))
-    return recipe["audit"] > 0 and "field" in study.capabilities[run.dataset]["parts"]
+    return study.audited(run.dataset, run.method) > 0 and "field" in study.capabilities[run.dataset]["parts"]
 
 
 def _audit(run: Run, search: Job) -> Job:

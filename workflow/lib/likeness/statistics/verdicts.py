@@ -4,6 +4,7 @@ Of every pair:
 
 - ``diverged``: no search has left a field;
 - ``search failed``: another start has led to a lower objective and another score, or the run's search alone diverged;
+  that a second round from its end does is no failure, but tells that it had not converged;
 - ``loss wrong``: from the truth, or from the field of another loss, the search has ended at a better score, but a
   higher objective;
 - ``sound``: neither.
@@ -28,11 +29,13 @@ SMALLEST = {"dice": 0.003, "dice_instance": 0.003}
 """Smallest difference of a score that matters; of an error :data:`SMALLEST_SHARE` of it."""
 SMALLEST_SHARE = 0.02
 REFERENCES = ("truth", "other")
+OTHERS = ("identity", *REFERENCES)
+"""The starts whose ends are compared with the run's own."""
 VERDICTS = ("sound", "search failed", "loss wrong", "diverged")
 PAIR = ["moving", "fixed"]
 RUN = [*KEYS, "lam"]
 COLUMNS = [*RUN, "metric", "pairs", "score", "again", "identity", "reference", "reference_score"]
-COLUMNS += ["settled", "search_failed", "loss_wrong", "diverged"]
+COLUMNS += ["settled", "path_worse", "draws", "search_failed", "loss_wrong", "diverged"]
 
 
 def smallest(metric: str, score: float) -> float:
@@ -58,7 +61,7 @@ def _verdict(starts: pd.DataFrame, metric: str) -> str:
     if not np.isfinite(path.objective):
         return "search failed" if np.isfinite(starts.objective.drop("unregistered")).any() else "diverged"
     margin = MARGIN * max(starts.objective["unregistered"] - path.objective, 0.0)
-    others = starts.drop(index=["unregistered", "path"])
+    others = starts.loc[[name for name in starts.index if name in OTHERS]]
     least = smallest(metric, path.score)
     if ((others.objective < path.objective - margin) & ((others.score - path.score).abs() > least)).any():
         return "search failed"
@@ -74,17 +77,20 @@ def _verdict(starts: pd.DataFrame, metric: str) -> str:
 def summarise(judged: pd.DataFrame, metrics: dict[str, str]) -> pd.DataFrame:
     """Give one row for every run, the columns :data:`COLUMNS`.
 
-    ``score`` is the mean primary score of the audited pairs where the run's search ended, ``again`` and ``identity`` by
-    how much it differs, over the pairs that have both, after twice the effort and without the path; ``reference_score``
-    is it with what differs from the ``reference``. ``settled``: twice the effort changes it by less than the smallest
-    difference that matters. ``search_failed``, ``loss_wrong`` and ``diverged`` are shares of pairs.
+    ``score`` is the mean primary score of the audited pairs where the run's search ended; ``again``, ``identity`` and
+    ``draws`` say by how much it differs, over the pairs that have both, after a second round, without the path, and
+    with more draws of noise; ``reference_score`` is it with what differs from the ``reference``. ``settled``: a second
+    round changes a pair, on average and whatever the direction, by less than the smallest difference that matters.
+    ``path_worse``: without the path the score is better by more than that, so that the loss should start separately.
+    ``search_failed``, ``loss_wrong`` and ``diverged`` are shares of pairs.
     """
     rows = []
     for key, run in judged.groupby(RUN, dropna=False, sort=False):
         who: dict[str, Any] = dict(zip(RUN, key, strict=True))
         metric = metrics[who["dataset"]]
         scores = run.pivot_table(index=PAIR, columns="start", values="score", dropna=False)
-        change = scores.sub(scores["path"], axis=0).mean()
+        changes = scores.sub(scores["path"], axis=0)
+        change, sign = changes.mean(), -1 if metric in LOWER_IS_BETTER else 1
         reference = next((name for name in REFERENCES if name in scores), None)
         verdict, score = run[run.start == "path"].verdict, scores["path"].mean()
         numbers = {
@@ -95,7 +101,9 @@ def summarise(judged: pd.DataFrame, metrics: dict[str, str]) -> pd.DataFrame:
             "identity": change["identity"],
             "reference": reference,
             "reference_score": score + change[reference] if reference else np.nan,
-            "settled": abs(change["again"]) <= smallest(metric, score),
+            "settled": changes["again"].abs().mean() <= smallest(metric, score),
+            "path_worse": sign * change["identity"] > smallest(metric, score),
+            "draws": change.get("draws", np.nan),
             "search_failed": (verdict == "search failed").mean(),
             "loss_wrong": (verdict == "loss wrong").mean(),
             "diverged": (verdict == "diverged").mean(),
