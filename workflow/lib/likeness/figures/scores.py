@@ -94,12 +94,12 @@ def _marks(runs: pd.DataFrame, selection: pd.DataFrame, verdicts: pd.DataFrame, 
     """Give the marks that the rows of one loss on one dataset earn."""
     at_chosen = runs.merge(selection[["method", "loss", "variant", "seed", "lam"]])
     earned = {
-        "†": runs.extractor_learning.eq(True) | runs.extractor_weak.eq(True),
-        "‡": selection.end.eq(ENDS[0]),
-        "§": verdicts.settled.eq(False) | (at_chosen.converged < 1),
-        "¶": summary.n_missing.gt(0),
+        "†": (runs.extractor_learning.eq(True) | runs.extractor_weak.eq(True)).any(),
+        "‡": selection.end.eq(ENDS[0]).any(),
+        "§": verdicts.settled.eq(False).any() or (at_chosen.converged < 1).any(),
+        "¶": summary.n_missing.gt(0).any(),
     }
-    return "".join(mark for mark, found in earned.items() if found.any())
+    return "".join(mark for mark, found in earned.items() if found)
 
 
 def _metrics_of(rows: pd.DataFrame, dataset: str) -> tuple[str, str]:
