@@ -390,7 +390,7 @@ def test_says_what_it_lacks_and_needs_nothing_else(name: str, dims: int) -> None
 @every_card
 def test_card_is_complete(name: str) -> None:
     card = losses.card(name)
-    assert set(card) - {"limits", "noise", "coarse", "oracle", "only_trained"} == set(losses.KEYS)
+    assert set(card) - {"limits", "noise", "window", "coarse", "oracle", "only_trained"} == set(losses.KEYS)
     assert not card.get("only_trained", "").endswith(".")
     assert card["title"]
     assert card["formula"]
@@ -400,6 +400,8 @@ def test_card_is_complete(name: str) -> None:
     MarkerStyle(card["marker"])
     assert card["doi"] is None or re.fullmatch(r"10\.\d{4,}/\S+", card["doi"])
     assert set(card["dimensions"]) <= {2, 3}
+    wide = {"window", "sigma", "radius", "dilation"} & set(losses.options(name))
+    assert not wide or card["extractor"] or all(f"`{option}`" in card["window"] for option in wide)
     noise = card.get("noise", {})
     assert set(noise) <= set(card["dimensions"])
     assert set(noise.values()) <= set(losses.options(name)), "noise: names no option of the loss"

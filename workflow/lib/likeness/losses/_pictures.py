@@ -20,7 +20,8 @@ SECTIONS = 1
 class PictureLoss(FeatureLoss):
     """Dissimilarity of the features of pictures.
 
-    Of volumes, random sections along one random axis are compared, other ones in every step, as in DGIR (MICCAI 2025).
+    Of volumes, random sections along one random axis are compared: in a training other ones in every step, as in DGIR
+    (MICCAI 2025); in the optimisation of a pair the same ones all along, the ``slices`` more the better.
 
     Args:
         extractor: a network for pictures.

@@ -26,6 +26,9 @@ limits         what each option may be beside of the kind of its default, as key
 noise          of ``dimensions``, those in which the loss draws from :meth:`Registration.randomness`, so that its value
                is another one for another seed, each with the option that says how much is drawn. Left out where it
                draws nothing
+window         of a loss that compares neighbourhoods, what they are in voxels, with its options in backquotes. They are
+               so many voxels of coarse images too, where an optimisation goes from coarse to fine; the finest level,
+               which decides, is at full resolution. Left out where every voxel stands alone, or a network looks
 coarse         why it hardly sees small displacements, as a sentence. Left out where it does
 oracle         true where it reads the labels of the very pair: under per-pair optimisation, which would know them of
                test pairs too, it is a reference in a group of its own, compared with no other loss
@@ -212,7 +215,11 @@ class SimilarityLoss(nn.Module, ABC):
         """Give the dissimilarity of each pair, ``(batch,)``."""
 
     def coarsens(self, dims: int) -> bool:  # noqa: ARG002
-        """Tell whether it takes a coarser form of pairs of so many spatial dimensions."""
+        """Tell whether :meth:`forward` takes what :meth:`Registration.coarser` gives of pairs of so many dimensions.
+
+        A loss of intensities does by itself. Where it answers no, the coarse levels of an optimisation see images as
+        they are.
+        """
         return True
 
     def map(self, pair: Registration) -> Tensor | None:  # noqa: ARG002

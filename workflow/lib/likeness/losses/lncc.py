@@ -26,6 +26,7 @@ CARD = {
     "dimensions": [2, 3],
     "supervision": "none",
     "extractor": None,
+    "window": "a Gaussian, of `sigma` voxels",
     "requires": {},
     "invariances": ["offset", "scale"],
     "grid": [0.1, 0.3, 1.0],

@@ -35,6 +35,7 @@ CARD = {
     "dimensions": [2, 3],
     "supervision": "none",
     "extractor": None,
+    "window": "patches of 2 · `radius` + 1 voxels a side, `dilation` voxels apart",
     "requires": {},
     "invariances": ["offset", "scale", "inversion"],
     "grid": [0.1, 0.3, 1.0],

@@ -26,6 +26,7 @@ CARD = {
     "dimensions": [2, 3],
     "supervision": "none",
     "extractor": None,
+    "window": "a cube, `window` voxels a side",
     "requires": {"mask": "it correlates the images only where the masks say that both have content"},
     "invariances": ["offset", "scale", "inversion"],
     "grid": [0.1, 0.3, 1.0],

@@ -22,6 +22,7 @@ CARD = {
     "dimensions": [2, 3],
     "supervision": "none",
     "extractor": None,
+    "window": "a cube, `window` voxels a side",
     "requires": {},
     "invariances": ["offset", "scale"],
     "grid": [0.1, 0.3, 1.0],

@@ -23,6 +23,7 @@ CARD = {
     "dimensions": [2, 3],
     "supervision": "labels",
     "extractor": None,
+    "window": "a cube, `window` voxels a side",
     "requires": {"label": "it compares the labels of the training images while training"},
     "invariances": ["offset", "scale", "inversion"],
     "grid": [0.1, 0.3, 1.0],
