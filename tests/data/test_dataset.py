@@ -555,7 +555,7 @@ def test_every_key_of_the_schema_is_described():
 
 
 def test_one_image(tmp_path):
-    assert "split 'val' has no image" in refusal(make_dataset(tmp_path / "a", images={"train": 1}))
+    assert "split 'test' has no image" in refusal(make_dataset(tmp_path / "a", images={"train": 2}))
     lonely = make_dataset(tmp_path / "b", images={"train": 1, "val": 2, "test": 2})
     assert "images.csv: split 'train' has one image; a pair needs two, add another" in refusal(lonely)
 

@@ -321,6 +321,22 @@ def test_volumes_are_registered_and_a_pair_does_not_depend_on_its_batch(solid: D
         assert np.quantile(apart, 0.99) < 0.02
 
 
+def test_an_image_does_not_depend_on_its_batch_at_all(flat: Dataset, tmp_path: Path) -> None:
+    together = register(flat, tmp_path / "a", grid=(0.1,), batch=8, evaluations=20)
+    alone = register(flat, tmp_path / "b", grid=(0.1,), batch=1, evaluations=20)
+    for pair in flat.pairs_of("test"):
+        one, other = (found.read(found.searches[0], *pair) for found in (alone, together))
+        assert one is not None
+        np.testing.assert_allclose(one, other, atol=1e-4)
+
+
+def test_half_precision_finds_about_the_same(flat: Dataset, tmp_path: Path) -> None:
+    single = register(flat, tmp_path / "single", grid=(0.01,))
+    half = register(flat, tmp_path / "half", grid=(0.01,), precision="bf16-mixed")
+    [exact], [rough] = single.searches, half.searches
+    assert left(flat, half, rough) < 1.1 * left(flat, single, exact)
+
+
 def test_levels_of_roughness_are_attained_on_validation_and_hold_for_test(flat: Dataset, tmp_path: Path) -> None:
     fields = register(flat, tmp_path, scale="roughness", grid=(0.05, 0.1))
     searches = fields.searches

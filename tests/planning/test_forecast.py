@@ -309,14 +309,15 @@ def test_a_measurement_that_takes_too_long_is_ended_and_what_it_had_is_kept() ->
 @pytest.mark.parametrize("dims", [2, 3])
 def test_steps_of_every_kind_of_job_are_measured(tmp_path: Path, dims: int) -> None:
     shape = [24, 32, 16][:dims]
-    for number, kind in enumerate({kind.key: kind for kind in plan(load(**SMALL)).kinds}.values()):
+    study = load(**SMALL | {"methods": SMALL["methods"] | {"optimisation": None}})
+    for number, kind in enumerate({kind.key: kind for kind in plan(study).kinds}.values()):
         task = kind.task | {"shape": shape}
         price = measure(task, tmp_path / str(number))
         assert price.core.unit > 0
         assert (price.gpu, price.source) == (None, "measured")
         assert price.peak_mb is not None
         assert price.peak_mb > 100
-        expected = {"train": (1e-3, 1), "pretrain": (1e-3, 1), "register": (1e-3, 1), "score": (0, 0)}[kind.job]
+        expected = (0, 0) if kind.job in ("score", "audit") else (1e-4, 1)
         assert expected[0] <= (price.file_mb or 0) <= expected[1]
 
 

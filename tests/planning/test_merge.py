@@ -66,7 +66,8 @@ def results(name: str, study: Study, *rules: str) -> Path:
                 code = code_digest(ROOT / "workflow" / "scripts" / f"{job.rule}.py", *job.modules)
                 write(folder / job.said[0], json.dumps({**job.said[1], "code": code}))
             record = {"rule": job.rule, "code": code_digest(ROOT / f"workflow/scripts/{job.rule}.py", *job.modules)}
-            write(folder / job.record, json.dumps(record | {"seconds": len(name), "commit": "abc"}))
+            known = job.said[1] if job.said is not None and job.said[0] == job.record else {}
+            write(folder / job.record, json.dumps({**known, **record, "seconds": len(name), "commit": "abc"}))
             write(folder / job.log, "said something")
     return folder
 
@@ -156,6 +157,38 @@ def test_what_the_study_would_make_otherwise_is_refused() -> None:
     record = Path("a/runtimes/score/flat/voxelmorph/mse/default/seed1.json")
     write(record, record.read_text().replace('"code": "', '"code": "0'))
     refuse([a], f"{record}: was made by other code than this project's (commit abc); ")
+
+
+OPTIMISED: dict[str, Any] = {
+    "datasets": {"mni-brain": None},
+    "losses": {"mse": None, "deepsim_ae": None},
+    "methods": {"optimisation": None},
+    "optimisation": {"audit": 2, "lambda": {"grid": [0.1, 0.2]}},
+}
+
+
+@pytest.mark.usefixtures("here")
+def test_searches_and_their_audits_are_taken_and_those_of_another_path_are_not() -> None:
+    a, b = results("a", load(**OPTIMISED, only_losses="mse")), results("b", load(**OPTIMISED, only_losses="deepsim_ae"))
+    found = parts(load(**OPTIMISED), [a, b])
+    assert found.left == []
+    rules = ("optimise", "score", "audit")
+    assert {(job.rule, source) for job, source in found.taken if job.rule in rules} == {
+        (rule, source) for rule in rules for source in (a, b)
+    }
+    take(found, Path("results/parts"))
+    assert parts(load(**OPTIMISED), [a, b]).taken == []
+    shutil.rmtree("results/parts")
+
+    def differs(**changes: Any) -> dict[str, Any]:
+        return OPTIMISED | {"optimisation": OPTIMISED["optimisation"] | changes}
+
+    place = "mni-brain/optimisation/mse/default/seed-"
+    said = f"a/fields/{place}/provenance.json: was made with"
+    refuse([a], f"{said} separate False, but config/parts.yaml says True", **differs(separate=["mse"]))
+    refuse(
+        [a], f"a/runtimes/audit/{place}.json: was made with pairs 2, but config/parts.yaml says 4", **differs(audit=4)
+    )
 
 
 @pytest.mark.usefixtures("here")

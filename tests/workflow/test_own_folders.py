@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from builders import make_dataset
 from edits import change, change_manners, library, todo, write_config
-from project import copy_project, files, run, same_everywhere, snakemake
+from project import command, copy_project, environment, files, run, same_everywhere, snakemake
 
 FIGURES = ("scores", "smoothness_vs_dice", "convergence", "tuning", "img_sample", "landscape")
 OWN: dict[str, object] = {
@@ -71,6 +71,28 @@ def test_an_optimisation_goes_on_from_what_another_method_chose(project: Path) -
     errors = [pd.read_parquet(project / path).query("metric == 'epe'").value.mean() for path in made]
     # each goes on where the one before has ended
     assert errors[1] < errors[0]
+
+
+@pytest.mark.slow
+def test_of_test_pairs_alone_the_whole_path_is_shown_and_nothing_chosen(project: Path) -> None:
+    make_dataset(project / "own" / "alone", 2, 32, {"test": 4}, with_field=True)
+    optimisation = {"levels": 1, "evaluations": 20, "lambda": {"grid": [0.05, 0.1]}}
+    study = {**OWN, "results": "results/alone", "methods": {"optimisation": None}, "optimisation": optimisation}
+    study |= {"datasets": {"alone": {"folder": "own/alone"}}, "losses": {"mse": None, "ncc": None}}
+    write_config(project, "alone", study)
+    snakemake(project, "alone", "--cores", "2", threads="2")
+    results = project / "results" / "alone"
+    metrics = pd.read_parquet(results / "metrics.parquet").query("method == 'optimisation'")
+    assert set(metrics.split) == {"test"}
+    assert set(metrics.lam) == {0.05, 0.1}
+    assert not metrics.chosen.any()
+    assert not len(pd.read_csv(results / "tables" / "selection.csv"))
+    for figure in FIGURES:
+        assert (results / "figures" / f"{figure}.png").is_file()
+    study |= {"methods": {"voxelmorph": None}}
+    write_config(project, "alone", study)
+    done = subprocess.run(command("alone", "-n"), cwd=project, env=environment("1"), capture_output=True, text=True)
+    assert "datasets.alone': split 'train' has no image, but the network of 'ncc' by 'voxelmorph' is" in done.stderr
 
 
 @pytest.mark.slow

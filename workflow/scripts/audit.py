@@ -69,7 +69,7 @@ def main(snakemake) -> None:
         )
         with whole(place) as path:
             table[[*KEYS, "lam", *columns]].to_csv(path, index=False, lineterminator="\n")
-    took = watch.record(rule="audit", **run._asdict(), evaluation_ms=each, code=snakemake.params.code)
+    took = watch.record(rule="audit", **run._asdict(), pairs=count, evaluation_ms=each, code=snakemake.params.code)
     write_json(snakemake.output.runtime, took)
     shutil.rmtree(work.parent, ignore_errors=True)
 

@@ -78,6 +78,7 @@ def check(study: Study) -> None:
     _check_applicable(study)
     _check_levels(study)
     _check_separate(study)
+    _check_splits(study)
     _check_starts(study)
 
 
@@ -320,6 +321,19 @@ def _check_levels(study: Study) -> None:
             if unknown is not None:
                 said = f"the extractor on '{learnt}' has no '{plain(unknown)}' but {', '.join(possible)}"
                 refuse(study, f"{key}.taps", f"{said}; name one of these or add stages to `pretraining`")
+
+
+def _check_splits(study: Study) -> None:
+    """Refuse to train on a dataset that has nothing to train on or to validate by."""
+    learners = {dataset: f"the network of '{loss}' by '{method}'" for dataset, method, loss, *_ in study.trainings()}
+    learners |= {dataset: f"the extractor '{name}'" for dataset, name, _ in study.pretrainings()}
+    for dataset, who in learners.items():
+        for split in ("train", "val"):
+            if split not in study.capabilities[dataset]["splits"]:
+                said = f"split '{split}' has no image, but {who} is trained on '{dataset}'; add some to images.csv"
+                refuse(
+                    study, f"datasets.{dataset}", f"{said}, or leave it out by `without_losses` or `without_methods`"
+                )
 
 
 def _check_separate(study: Study) -> None:

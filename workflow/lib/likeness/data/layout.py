@@ -16,6 +16,7 @@ import os
 import shlex
 import unicodedata
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -99,10 +100,11 @@ def capabilities(folder: str | Path) -> dict[str, Any]:
 
     Returns:
         ``spatial_dims``; ``parts``, the columns of :data:`FILES` that at least one image has an entry in, and
-        ``labels`` where several are scored; and ``partly``, those that losses learn from but that are left out of
+        ``labels`` where several are scored; ``partly``, those that losses learn from but that are left out of
         ``parts`` because entries are missing: ``label`` without one for every training and validation image, ``mask``
         where not all moving, or not all fixed, images of the training and validation pairs are alike in having one,
-        since the loss of a pair would then depend on the other pairs of its batch.
+        since the loss of a pair would then depend on the other pairs of its batch; and ``splits``, those that have
+        images. Where test images are all there are, they stand for the others.
 
     Raises:
         DatasetError: as :func:`check_tables`.
@@ -110,17 +112,18 @@ def capabilities(folder: str | Path) -> dict[str, Any]:
     raw = check_tables(folder)
     given = {part: raw.images[part].ne("") for part in FILES if part in raw.images}
     given = {part: there for part, there in given.items() if there.any()}
-    learnt = raw.images.split.isin(["train", "val"])
-    partly = ["label"] if "label" in given and not given["label"][learnt].all() else []
-    partly += ["mask"] if "mask" in given and not _on_whole_sides(raw, given["mask"]) else []
+    splits = [split for split in SPLITS if (raw.images.split == split).any()]
+    seen = [split for split in splits if split != "test"] or ["test"]
+    partly = ["label"] if "label" in given and not given["label"][raw.images.split.isin(seen)].all() else []
+    partly += ["mask"] if "mask" in given and not _on_whole_sides(raw, given["mask"], seen) else []
     parts = [part for part in given if part not in partly]
     parts += ["labels"] if "label" in parts and len(raw.meta["evaluate"]) > 1 else []
-    return {"spatial_dims": raw.meta["spatial_dims"], "parts": parts, "partly": partly}
+    return {"spatial_dims": raw.meta["spatial_dims"], "parts": parts, "partly": partly, "splits": splits}
 
 
-def _on_whole_sides(raw: RawDataset, there: pd.Series) -> bool:
-    """Tell whether all moving images of the pairs that losses see have a part or none has, likewise the fixed ones."""
-    pairs = np.concatenate([_candidates(raw, split) for split in ("train", "val")])
+def _on_whole_sides(raw: RawDataset, there: pd.Series, splits: Sequence[str]) -> bool:
+    """Tell whether all moving images of the pairs of splits have a part or none has, likewise the fixed ones."""
+    pairs = np.concatenate([_candidates(raw, split) for split in splits])
     sides = [there[pairs[:, side]] for side in (0, 1)]
     return any(side.all() for side in sides) and all(side.all() or not side.any() for side in sides)
 
@@ -271,10 +274,9 @@ def _read_images(path: Path) -> pd.DataFrame:
         msg = f"{path}: image '{twice.iloc[0]}' has two rows; give every image an id of its own"
         raise DatasetError(msg)
     _check_splits(path, table, "id", "image")
-    for split in SPLITS:
-        if not (table.split == split).any():
-            msg = f"{path}: split '{split}' has no image; the study needs all of {', '.join(SPLITS)}"
-            raise DatasetError(msg)
+    if not (table.split == "test").any():
+        msg = f"{path}: split 'test' has no image; scores are of those, so move some there"
+        raise DatasetError(msg)
     if "position" in table:
         table["position"] = [_number(path, *row) for row in zip(table.id, table.position, strict=True)]
     return table.set_index("id")
@@ -384,7 +386,7 @@ def _check_scorable(raw: RawDataset) -> None:
     """Check that the best score that any image allows can be given to pairs of both splits that are scored."""
     table, images = raw.folder / "images.csv", raw.images
     there = {part: images[part].ne("") for part in PRIMARY if part in images and images[part].ne("").any()}
-    for split in ("val", "test"):
+    for split in [split for split in ("val", "test") if (images.split == split).any()]:
         if not any(given[images.split == split].any() for given in there.values()):
             msg = f"{table}: split '{split}' could not be scored; give its images one of {', '.join(SCORED)}"
             raise DatasetError(msg)
@@ -425,6 +427,6 @@ def _check_rule(raw: RawDataset) -> None:
         if (images.split == split).sum() == 1:
             msg = f"{raw.folder / 'images.csv'}: split '{split}' has one image; a pair needs two, add another"
             raise DatasetError(msg)
-        if not len(_candidates(raw, split)):
+        if (images.split == split).any() and not len(_candidates(raw, split)):
             msg = f"{path}: key 'pairs' gives no pair in split '{split}'; loosen the rule or list pairs in pairs.csv"
             raise DatasetError(msg)

@@ -68,13 +68,13 @@ def limits(name: str) -> dict[str, Any]:
 
 
 def describe(name: str) -> dict[str, Any]:
-    """Tell ``spatial_dims``, ``parts`` and ``partly`` of a built-in dataset, for parsing, as ``layout.capabilities``.
+    """Tell what a built-in dataset offers, for parsing, as ``layout.capabilities``.
 
     Raises:
         KeyError: if there is no such dataset.
     """
     dims, parts = _CONTENT[checked(name)]
-    return {"spatial_dims": dims, "parts": [*parts, "labels"], "partly": []}
+    return {"spatial_dims": dims, "parts": [*parts, "labels"], "partly": [], "splits": list(_SUBJECTS)}
 
 
 def size(name: str, options: dict[str, Any]) -> Size:

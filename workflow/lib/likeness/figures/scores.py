@@ -40,9 +40,10 @@ is better. *†*: the extractor of the loss was still learning when its training
 its task, by what one loses that does not look at the image. *‡*: the smoothest λ was chosen; a smoother one might score
 better. *§*: not converged, since a training ended too early, the search of some pair at its cap, or a second round
 changed the scores of validation pairs. *¶*: there are fields of some test pairs alone, which is what the line shows.
-*n/a*: the study leaves it out, or the loss does not apply to the dataset; ``make check`` says which. *not attained*: no λ was found that makes fields as rough as any level
-asks for. *diverged*: no run of the loss left fields. *+n ∞*: n pairs lie outside, because a structure vanished and its
-surface distance is infinite.
+*n/a*: the study leaves it out, or the loss does not apply to the dataset; ``make check`` says which. *not attained*: no
+λ was found that makes fields as rough as any level asks for. *not chosen*: without validation pairs no λ is;
+``smoothness_vs_dice`` shows them all. *diverged*: no run of the loss left fields. *+n ∞*: n pairs lie outside, because
+a structure vanished and its surface distance is infinite.
 """,
 }
 
@@ -73,7 +74,7 @@ def draw(
         methods: of the study.
     """
     final = metrics[(metrics.split == "test") & metrics.chosen]
-    shown, lines = style.panels(final, datasets, methods), style.lines(style.entries(final, methods))
+    shown, lines = style.panels(final, datasets, methods), style.lines(style.entries(metrics, methods))
     scores = observations(overall(final))
     overalls = summary[summary.label.isin({"mean", "all"})]
     figure, grid = style.pairs(len(shown), (2.6, style.line_height(lines)), extra=0.35)
@@ -131,7 +132,8 @@ def _panel(
     for y, what in lines:
         if isinstance(what, Entry):
             ended = what.rows(runs)
-            absent = "not attained" if len(ended) and not ended.attained.any() else "n/a"
+            absent = "not chosen" if len(ended) else "n/a"
+            absent = "not attained" if len(ended) and not ended.attained.any() else absent
             _line(axes, y, what, what.rows(rows).value.to_numpy(), what.rows(means), absent)
     style.separate(axes, lines)
     unit = rows.unit.iloc[0] if len(rows) else "1"

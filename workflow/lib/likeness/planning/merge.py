@@ -94,7 +94,7 @@ def jobs(study: Study) -> list[Job]:
         *(job for stage in zip(*searched, strict=True) for job in stage),
         *(job for stage in zip(*classical, strict=True) for job in stage),
         *(job for run in study.givens() for job in _given(study, run)),
-        *(_audit(run, search) for run, (search, _) in zip(runs, searched, strict=True) if _audited(study, run)),
+        *(_audit(study, run, search) for run, (search, _) in zip(runs, searched, strict=True) if _audited(study, run)),
     ]
 
 
@@ -108,8 +108,10 @@ def _audited(study: Study, run: Run) -> bool:
     return study.audited(run.dataset, run.method) > 0 and "field" in study.capabilities[run.dataset]["parts"]
 
 
-def _audit(run: Run, search: Job) -> Job:
-    return Job("audit", run.place, (run.path(results.AUDIT), run.path(results.TRACE)), search.modules, search)
+def _audit(study: Study, run: Run, search: Job) -> Job:
+    made = (run.path(results.AUDIT), run.path(results.TRACE))
+    said = (results.record("audit", run.place), {"pairs": study.audited(run.dataset, run.method)})
+    return Job("audit", run.place, made, search.modules, search, said)
 
 
 def _chain(
