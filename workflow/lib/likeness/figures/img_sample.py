@@ -203,7 +203,9 @@ def _result(pair: tuple[Axes, Axes], scene: Scene, entry: Entry, rows: pd.DataFr
     # a method may lack the pair
     rows = rows[[pair == (scene.moving.name, scene.fixed.name) for pair in rows.pair]]
     if not len(rows) or not len(scores):
-        pair[0].text(0.5, 0.5, "n/a", transform=pair[0].transAxes, ha="center", va="center", color=style.MUTED)
+        # there are fields, but no λ was chosen, of which one could be shown
+        said = "not chosen" if len(rows) else "n/a"
+        pair[0].text(0.5, 0.5, said, transform=pair[0].transAxes, ha="center", va="center", color=style.MUTED)
         return
     score = scores.iloc[0]
     field = _displacement(rows.path.iloc[0], score.lam)

@@ -93,7 +93,7 @@ def draw(
 
 def _marks(runs: pd.DataFrame, selection: pd.DataFrame, verdicts: pd.DataFrame, summary: pd.DataFrame) -> str:
     """Give the marks that the rows of one loss on one dataset earn."""
-    at_chosen = runs.merge(selection[["method", "loss", "variant", "seed", "lam"]])
+    at_chosen = runs[runs.lam.isin(selection.lam)]
     earned = {
         "†": (runs.extractor_learning.eq(True) | runs.extractor_weak.eq(True)).any(),
         "‡": selection.end.eq(ENDS[0]).any(),
