@@ -58,7 +58,8 @@ def test_a_complete_dataset_passes(tmp_path, dims):
     raw = contents.check(make_dataset(tmp_path, dims=dims, size=20, **parts))
     assert raw.meta["background"] == 0
     assert raw.meta["intensity"] == {"rule": "quantile", "low": 0.001, "high": 0.999}
-    assert layout.capabilities(tmp_path) == {"spatial_dims": dims, "parts": [*layout.FILES, "labels"], "partly": []}
+    able = {"spatial_dims": dims, "parts": [*layout.FILES, "labels"], "partly": [], "splits": ["train", "val", "test"]}
+    assert layout.capabilities(tmp_path) == able
 
 
 def test_unknown_columns_are_kept(folder):

@@ -57,7 +57,7 @@ astray, and at the last one alone it would end at higher objectives."""
 SMALLEST = 64
 """Voxels along an axis that a coarse image keeps, where there are as many: windows reach far enough there, and fewer of
 them end at higher objectives."""
-COARSER = 2
+COARSER = 1.5
 """A coarse image has so many times fewer voxels than the whole one at least, or it is not made."""
 
 

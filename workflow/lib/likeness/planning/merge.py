@@ -259,8 +259,11 @@ def _check_origin(job: Job, folder: Path, study: str) -> None:
     path, wanted = folder / job.said[0], json.loads(json.dumps(job.said[1]))
     said = _json(path)
     for block, entries in wanted.items():
-        for key in {**entries, **said.get(block, {})}:
-            here, there = entries.get(key), said.get(block, {}).get(key)
+        found = said.get(block, {})
+        if not isinstance(entries, dict):
+            entries, found = {block: entries}, {block: said.get(block)}
+        for key in {**entries, **found}:
+            here, there = entries.get(key), found.get(key)
             if here != there:
                 msg = f"{path}: was made with {key} {there!r}, but {study} says {here!r}; merge with one configuration"
                 raise Refusal(msg)
