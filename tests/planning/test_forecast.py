@@ -317,8 +317,9 @@ def test_steps_of_every_kind_of_job_are_measured(tmp_path: Path, dims: int) -> N
         assert (price.gpu, price.source) == (None, "measured")
         assert price.peak_mb is not None
         assert price.peak_mb > 100
-        expected = (0, 0) if kind.job == "score" else (1e-4, 1)
-        assert expected[0] <= (price.file_mb or 0) <= expected[1]
+        expected = dict.fromkeys(("train", "pretrain", "register"), (1e-3, 1)) | {"score": (0, 0)}
+        expected |= {"optimise": (1e-4, 1), "audit": (1e-4, 1)}
+        assert expected[kind.job][0] <= (price.file_mb or 0) <= expected[kind.job][1]
 
 
 def test_large_images_are_measured_at_a_fraction_of_their_size() -> None:

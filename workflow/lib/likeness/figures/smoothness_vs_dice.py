@@ -52,10 +52,10 @@ def draw(metrics: pd.DataFrame, datasets: Mapping[str, Mapping[str, Any]], metho
     for panel, axes in zip(shown, grid, strict=True):
         metric = "dice" if "dice" in set(panel.rows(test).metric) else primary_metric(test, panel.dataset)
         _panel(axes, panel, metric, units[panel.dataset, metric], points, entries)
-    keys = [Line2D([], [], color=style.MUTED, linewidth=0.9, linestyle=(0, (4, 2)), label="unregistered")]
-    if (points.chosen & points.lam.notna()).any():
-        keys.insert(0, Line2D([], [], marker="o", markersize=6.5, label="λ chosen on validation", **style.RING))
-    style.legend(figure, entries, *keys)
+    chosen = Line2D([], [], marker="o", markersize=6.5, label="λ chosen on validation", **style.RING)
+    unregistered = Line2D([], [], color=style.MUTED, linewidth=0.9, linestyle=(0, (4, 2)), label="unregistered")
+    picked = (points.chosen & points.lam.notna()).any()
+    style.legend(figure, entries, *([chosen] if picked else []), unregistered)
     return figure
 
 

@@ -353,9 +353,9 @@ def evaluations(recipe: Mapping[str, Any], extent: Size) -> float:
     lams = len(recipe["lambda"]["grid"])
     probed = PROBED if recipe["lambda"]["scale"] == "roughness" else 1.0
     each = min(EVALUATIONS, recipe["evaluations"])
+    validation, test = extent.pairs["val"], extent.pairs["test"]
     # without validation pairs test pairs tell what is rough
-    probing, others = (extent.pairs["val"] or extent.pairs["test"]), extent.pairs["val"] and extent.pairs["test"]
-    return lams * each * (probed * probing + others)
+    return lams * each * (probed * validation + test if validation else probed * test)
 
 
 def _pretrainings(study: Study, dataset: str, extent: Size, scene: Mapping[str, Any]) -> Iterable[Kind]:
