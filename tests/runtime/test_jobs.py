@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import warnings
@@ -16,7 +17,7 @@ import pytest
 from project import ROOT
 
 from likeness.runtime import locks
-from likeness.runtime.jobs import Stopwatch, logged
+from likeness.runtime.jobs import Stopwatch, logged, told_to_stop
 from likeness.userinput.refusals import Refusal
 
 
@@ -110,7 +111,7 @@ with logged(sys.argv[1]):
     with told_to_stop() as stop:
         print("begun", flush=True)
         assert stop.wait(60)
-    print("saved", flush=True)
+        print("saved", flush=True)
 """
 
 
@@ -134,6 +135,12 @@ def test_a_job_whose_workflow_was_killed_ends_and_the_next_run_of_it_waits_for_t
             assert later.stdout.readline() == "begun\n"
             later.terminate()
             assert later.communicate(timeout=20)[0] == "saved\n"
+
+
+def test_a_job_that_is_told_to_stop_when_it_no_longer_looks_ends_before_it_removes_what_it_kept() -> None:
+    with pytest.raises(SystemExit, match="told to stop"), told_to_stop() as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.wait(60)
 
 
 def test_a_file_lock_ends_with_its_owner(tmp_path: Path) -> None:

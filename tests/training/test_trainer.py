@@ -1,6 +1,8 @@
 """Training: a function of (seed, step), resumable, honest about divergence."""
 
+import os
 import pickle
+import signal
 from collections import Counter
 from pathlib import Path
 
@@ -39,7 +41,9 @@ class Cut(Exception):
     """Stands for a killed job."""
 
 
-def fit(checkpoint: Path, steps: int = 20, cut: int | None = None, blow_up: int | None = None):
+def fit(
+    checkpoint: Path, steps: int = 20, cut: int | None = None, blow_up: int | None = None, told: int | None = None
+):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Dropout(0.5), nn.Linear(8, 1))
     trainer = Trainer(make_device(), Schedule(steps, 0.01, 5, checkpoint_every=4, patience=1), checkpoint, "test")
@@ -47,6 +51,8 @@ def fit(checkpoint: Path, steps: int = 20, cut: int | None = None, blow_up: int 
     def step(index: int):
         if index == cut:
             raise Cut
+        if index == told:
+            os.kill(os.getpid(), signal.SIGTERM)
         x = torch.rand(4, 3, generator=generator("cpu", 7, index))
         loss = (model(x) - x.sum(1, keepdim=True)).square().mean()
         return {"loss": loss * float("nan") if index == blow_up else loss}
@@ -66,6 +72,16 @@ def test_a_resumed_training_ends_like_an_undisturbed_one(tmp_path: Path, cut: in
     resumed = fit(tmp_path / "cut")
     assert resumed.curve == whole.curve
     assert resumed.best_step == whole.best_step
+    assert all(torch.equal(resumed.weights[k], v) for k, v in whole.weights.items())
+
+
+@pytest.mark.parametrize("told", [1, 4, 19])
+def test_a_training_that_is_told_to_stop_ends_after_the_step_and_goes_on_from_there(tmp_path: Path, told: int) -> None:
+    whole = fit(tmp_path / "whole")
+    with pytest.raises(SystemExit, match=f"told to stop; step {told + 1} is saved"):
+        fit(tmp_path / "told", told=told)
+    resumed = fit(tmp_path / "told")
+    assert resumed.curve == whole.curve
     assert all(torch.equal(resumed.weights[k], v) for k, v in whole.weights.items())
 
 

@@ -131,7 +131,12 @@ def _keep_memory() -> None:
 
 @contextmanager
 def told_to_stop() -> Iterator[threading.Event]:
-    """Turn a request to stop (SIGTERM: preemption, time limit) into an event, so that a job can save its state."""
+    """Turn a request to stop (SIGTERM: preemption, time limit) into an event, so that a job can save its state.
+
+    Raises:
+        SystemExit: at the end, if the request came after the job last looked. The workflow was told as well and drops
+            what the job gives it from then on, while the job would remove the state that the next run needs.
+    """
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield event
@@ -141,6 +146,9 @@ def told_to_stop() -> Iterator[threading.Event]:
         yield event
     finally:
         signal.signal(signal.SIGTERM, before)
+    if event.is_set():
+        msg = "told to stop; what was done is saved, the next run goes on from there"
+        raise SystemExit(msg)
 
 
 def consumed() -> tuple[float, float]:

@@ -159,7 +159,9 @@ class Trainer:
                         outcome.weights = copy.deepcopy(model.state_dict())
                     if self.schedule.patience and stale >= self.schedule.patience:
                         stale, rate = 0, rate * 0.1
-                if (stop.is_set() or done % self.schedule.checkpoint_every == 0) and done < self.schedule.steps:
+                due = done % self.schedule.checkpoint_every == 0 and done < self.schedule.steps
+                # also after the last step: the workflow was told too, and drops what a job gives it from now on
+                if stop.is_set() or due:
                     self._save(model, optimiser, outcome, done, best, stale, rate)
                     if stop.is_set():
                         msg = f"{self.label}: told to stop; step {done} is saved, the next run goes on from there"
