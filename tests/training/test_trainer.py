@@ -41,9 +41,7 @@ class Cut(Exception):
     """Stands for a killed job."""
 
 
-def fit(
-    checkpoint: Path, steps: int = 20, cut: int | None = None, blow_up: int | None = None, told: int | None = None
-):
+def fit(checkpoint: Path, steps: int = 20, cut: int | None = None, blow_up: int | None = None, told: int | None = None):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Dropout(0.5), nn.Linear(8, 1))
     trainer = Trainer(make_device(), Schedule(steps, 0.01, 5, checkpoint_every=4, patience=1), checkpoint, "test")
