@@ -41,12 +41,12 @@ def size(task: dict[str, Any]) -> dict[str, Any]:
         ``seconds_per_evaluation``, the median of whole steps of the search: transformation, warp, loss, gradient, step;
         ``peak_mb`` of the whole process, ``peak_mb_over_start`` without what it held before, images and libraries.
     """
-    from ours import recipe
+    from ours import Entry, recipe
 
     device = make_device(task["threads"])
     shape = tuple(task["shape"])
     moving, fixed = images((1, 1, *shape), str(device))
-    chosen = Recipe.of(recipe("", task["loss"], task["threads"]))
+    chosen = Recipe.of(recipe("", Entry(task["loss"], {}), task["threads"]))
     optimiser = Optimiser(losses.build(task["loss"]).to(device), shape, (1.0,) * len(shape), chosen, device)
     still = torch.zeros(1, len(shape), *shape, device=device)
     pair = Registration(moving, fixed, still, spacing=(1.0,) * len(shape))
@@ -125,10 +125,10 @@ def profile(task: dict[str, Any]) -> list[dict[str, Any]]:
         ``part``, ``calls``, ``seconds`` and ``percent`` of the seconds of the pair: first the sections, timed by hand,
         then, from a second run under PyTorch's profiler, the operations inside them.
     """
-    from ours import Optimisation
+    from ours import Entry, Optimisation
     from registering import opened
 
-    ours = Optimisation(opened(task["dataset"], task["evaluate"]), task["loss"], task["threads"])
+    ours = Optimisation(opened(task["dataset"], task["evaluate"]), Entry.of(task["contestant"]), task["threads"])
     pair, sections = tuple(task["pair"]), Sections()
     weights = [MULTIPLE * ours.objective.balance(ours.recipe.batch)]
     ours.along(pair, weights)

@@ -30,7 +30,7 @@ sys.path.insert(0, str(ROOT / "workflow" / "lib"))
 
 import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402
-from ours import recipe  # noqa: E402
+from ours import Entry, recipe  # noqa: E402
 from peers import PEERS  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
@@ -231,7 +231,7 @@ class Contestant:
     """One way to register the pairs of one dataset: its measurements and its choice.
 
     Args:
-        name: a peer of :data:`peers.PEERS`, or ``optimisation-<loss>``.
+        name: a peer of :data:`peers.PEERS`, or one of ours, see :meth:`ours.Entry.of`.
         dataset: the prepared dataset.
         folder: of it.
         course: which pairs.
@@ -242,6 +242,7 @@ class Contestant:
         self.name = name
         self.dataset = dataset
         self.peer = PEERS.get(name)
+        self.entry = Entry.of(name) if self.peer is None else Entry(self.peer.loss, {})
         self.validation = chosen_pairs(dataset, course)[0]
         self.place = WORK / dataset.name
         self.worker = Worker(
@@ -255,13 +256,13 @@ class Contestant:
         )
         self.settings: list[Row] = [] if self.peer is None else list(self.peer.settings(dataset.spatial_dims))
         conditions: Row = {"threads": threads, "evaluate": course.evaluate, "validation": self.validation}
-        conditions["settings"] = self.settings or recipe(dataset.name, self.loss, threads)
+        conditions["settings"] = self.settings or recipe(dataset.name, self.entry, threads)
         conditions["code"] = "" if self.peer else code()
         self.log = Log(self.place / f"{name}.jsonl", conditions)
         # fields of the search for levels are as good as the conditions under which they were found
         self.work = self.place / f"{name}-{hashlib.sha256(self.log.conditions.encode()).hexdigest()[:8]}"
         self.refused = "" if self.peer is None else self.peer.refuses(dataset.shape)
-        if self.peer is None and dataset.spatial_dims not in losses.card(self.loss)["dimensions"]:
+        if self.peer is None and dataset.spatial_dims not in losses.card(self.entry.loss)["dimensions"]:
             self.refused = f"the loss has no form in {dataset.spatial_dims}D"
 
     @property
@@ -272,7 +273,7 @@ class Contestant:
     @property
     def loss(self) -> str:
         """Its measure, as the table calls it."""
-        return self.name.split("-", 1)[1] if self.peer is None else self.peer.loss
+        return str(self.entry)
 
     def trial(self, pair: Pair) -> None:
         """Register a validation pair at every setting; ours fixes its levels on all of these pairs at once."""
@@ -349,7 +350,7 @@ def matched(ours: Contestant, peers: Iterable[Contestant], choices: Mapping[str,
     """Choose the level of ours that is no rougher than each peer with the same measure, on validation pairs."""
     found = {}
     for one in peers:
-        if one.peer is not None and one.peer.alike == ours.loss and one.name in choices:
+        if one.peer is not None and one.peer.alike == ours.entry.loss and one.name in choices:
             limit = _mean(row["std_log_j"] for row in one.trials[choices[one.name]])
             found[one.name] = no_rougher(ours.trials, limit)
     return found
@@ -424,10 +425,11 @@ def rows(contestants: Sequence[Contestant], test: Sequence[Pair]) -> list[Row]:
         measured = [row for pair in test for row in one.log.of(split="test", pair=list(pair))]
         failed = [row["failed"] for row in measured if "failed" in row]
         measured = [row for row in measured if "failed" not in row]
-        wanted = {"validation": choices[one.name], **further.get(one.name, {})}
-        for by, number in wanted.items():
-            chosen_by = by if by in ("validation", ITS_DEFAULTS) else f"no rougher than {by}"
-            row = {**plain, "chosen_by": chosen_by}
+        wanted: dict[int | None, list[str]] = {choices[one.name]: ["validation"]}
+        for by, number in further.get(one.name, {}).items():
+            wanted.setdefault(number, []).append(by if by == ITS_DEFAULTS else f"no rougher than {by}")
+        for number, reasons in wanted.items():
+            row = {**plain, "chosen_by": "; ".join(reasons)}
             if number is None:
                 found.append({**row, "note": "every level is rougher on validation pairs"})
                 continue
@@ -505,7 +507,8 @@ def entered(
     return contestants, chosen_pairs(dataset, course, most)[1]
 
 
-ALL = [*(f"optimisation-{loss}" for loss in LOSSES), *PEERS]
+ALL = [*(f"optimisation-{loss}" for loss in LOSSES), "optimisation-ncc-window=17", *PEERS]
+"""Of CC both windows of 9 and of 17 voxels are tried, ours and by peers."""
 
 
 def show(table: pd.DataFrame) -> None:
@@ -538,7 +541,7 @@ def profiled(data: Path, name: str, names: Sequence[str], threads: int) -> pd.Da
     environment = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
     found = []
     for one in contestants:
-        task = json.dumps({**one.worker.task, "pair": one.validation[0], "loss": one.loss})
+        task = json.dumps({**one.worker.task, "pair": one.validation[0]})
         call = [sys.executable, str(Path(__file__).with_name("inside.py")), "profile", task]
         done = subprocess.run(call, env=environment, stdout=subprocess.PIPE, text=True, check=True)
         found += [{"dataset": name, "loss": one.loss, **row} for row in json.loads(done.stdout.splitlines()[-1])]
@@ -631,7 +634,7 @@ def checked(arguments: argparse.Namespace) -> tuple[list[str], list[str]]:
         ours = [f"optimisation-{loss}" for loss in arguments.losses]
         names = [*ours, *(name for name in names if not name.startswith("optimisation-"))]
     known = {*PEERS, *(f"optimisation-{loss}" for loss in losses.names() if not losses.card(loss)["extractor"])}
-    for unknown in [name for name in names if name not in known]:
+    for unknown in [name for name in names if "-".join(name.split("-")[:2]) not in known and name not in known]:
         sys.exit(f"--contestants: there is no '{unknown}'; there are {', '.join(sorted(known))}")
     return datasets, names
 

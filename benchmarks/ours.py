@@ -30,6 +30,25 @@ from likeness.training.device import make_device
 CONFIG = Path(__file__).parents[1] / "config" / "real.yaml"
 """Where the kernel of each real dataset stands, and all else that a study of them says of an optimisation."""
 SEED = 1
+LEVELS = [0.1, 0.2, 0.3, 0.4, 0.6]
+"""Roughness of the path: peers end between .4 and .7 on two of the datasets, and no row is rougher than its peer."""
+
+
+class Entry(NamedTuple):
+    """What registers: a loss and its options."""
+
+    loss: str
+    options: dict[str, Any]
+
+    @classmethod
+    def of(cls, contestant: str) -> Entry:
+        """Read the name of a contestant: ``optimisation-<loss>``, then ``-<option>=<value>`` for others."""
+        loss, *options = contestant.removeprefix("optimisation-").split("-")
+        stated = dict(option.split("=", 1) for option in options)
+        return cls(loss, {key: yaml.safe_load(value) for key, value in stated.items()})
+
+    def __str__(self) -> str:
+        return " ".join([self.loss, *(f"{key}={value}" for key, value in self.options.items())])
 
 
 class Step(NamedTuple):
@@ -48,24 +67,25 @@ class Made(NamedTuple):
     evaluations: int
 
 
-def recipe(dataset: str, loss: str, threads: int) -> dict[str, Any]:
-    """Give everything that decides an optimisation, as the study of the real datasets has it.
+def recipe(dataset: str, entry: Entry, threads: int) -> dict[str, Any]:
+    """Give everything that decides an optimisation, as the study of the real datasets has it, but for the levels.
 
     A dataset that this study does not know is optimised by its defaults for all of them.
     """
     stated = yaml.safe_load(CONFIG.read_text())
     own = (stated["datasets"].get(dataset) or {}).get("optimisation", {})
+    common = {**stated["optimisation"], "lambda": {"grid": LEVELS}}
     # the name of a built-in dataset, since the folders of a study have to be there
     study = {
         "title": "The race",
         "results": "results",
         "threads": threads,
         "datasets": {"cells": {"optimisation": own}},
-        "losses": {loss: None},
+        "losses": {entry.loss: {"options": entry.options} if entry.options else None},
         "methods": {"optimisation": None},
-        "optimisation": stated["optimisation"],
+        "optimisation": common,
     }
-    return Study.load(study, str(CONFIG)).optimisation("cells", "optimisation", loss)
+    return Study.load(study, str(CONFIG)).optimisation("cells", "optimisation", entry.loss)
 
 
 class Optimisation:
@@ -73,20 +93,21 @@ class Optimisation:
 
     Args:
         dataset: the prepared dataset.
-        loss: its name.
+        entry: the loss.
         threads: of the processor.
     """
 
-    def __init__(self, dataset: Dataset, loss: str, threads: int) -> None:
+    def __init__(self, dataset: Dataset, entry: Entry, threads: int) -> None:
         self.dataset = dataset
-        self.loss = loss
-        self.recipe = Recipe.of(recipe(dataset.name, loss, threads))
+        self.entry = entry
+        self.recipe = Recipe.of(recipe(dataset.name, entry, threads))
         self.device = make_device(threads)
         self.objective = self._objective(dataset)
         self.optimiser = Optimiser(self.objective.loss, dataset.shape, dataset.spacing, self.recipe, self.device)
 
     def _objective(self, dataset: Dataset) -> Objective:
-        return Objective(dataset, self.loss, {}, None, self.device, SEED, REGULARISERS[self.recipe.regulariser])
+        regulariser = REGULARISERS[self.recipe.regulariser]
+        return Objective(dataset, self.entry.loss, self.entry.options, None, self.device, SEED, regulariser)
 
     def levels(self, pairs: Sequence[tuple[str, str]], work: Path) -> tuple[list[Step], Fields]:
         """Fix the levels of the path on validation pairs.
@@ -102,9 +123,8 @@ class Optimisation:
         folder = work / "fields"
         if not (folder / "fields.json").exists():
             folder.mkdir(parents=True, exist_ok=True)
-            RegularisationPath(self._objective(alone), self.recipe, work, f"{self.dataset.name} {self.loss}").register(
-                folder
-            )
+            label = f"{self.dataset.name} {self.entry}"
+            RegularisationPath(self._objective(alone), self.recipe, work, label).register(folder)
         found = Fields.open(folder)
         return [Step(s.lam or 0.0, s.weight or 0.0, s.attained and not s.diverged) for s in found.searches], found
 

@@ -83,14 +83,24 @@ def itk_image(image: np.ndarray, spacing: Sequence[float]) -> Any:
     return made
 
 
-def syn(metric: str, moving: np.ndarray, fixed: np.ndarray, spacing: Sequence[float], setting: Setting) -> Ready:
-    """Get ANTs' symmetric normalisation ready, without an affine part; it writes its field to a file by itself."""
+def syn(
+    metric: str,
+    moving: np.ndarray,
+    fixed: np.ndarray,
+    spacing: Sequence[float],
+    setting: Setting,
+    radius: int = 4,
+) -> Ready:
+    """Get ANTs' symmetric normalisation ready, without an affine part; it writes its field to a file by itself.
+
+    The radius is that of the window of CC.
+    """
     import ants
 
     from likeness.methods.syn import picture
 
     images = [picture(image, spacing) for image in (fixed, moving)]
-    more = {"syn_metric": "CC", "syn_sampling": 4} if metric == "cc" else {}
+    more = {"syn_metric": "CC", "syn_sampling": radius} if metric == "cc" else {}
 
     def register() -> Path:
         folder = tempfile.mkdtemp(prefix="likeness-")
@@ -203,8 +213,15 @@ def convexadam(moving: np.ndarray, fixed: np.ndarray, spacing: Sequence[float], 
     return Ready(register, lambda found: np.ascontiguousarray(found, np.float32))
 
 
-def fireants(measure: str, moving: np.ndarray, fixed: np.ndarray, spacing: Sequence[float], setting: Setting) -> Ready:
-    """Get FireANTs' greedy registration ready on the CPU."""
+def fireants(
+    measure: str,
+    moving: np.ndarray,
+    fixed: np.ndarray,
+    spacing: Sequence[float],
+    setting: Setting,
+    window: int = 7,
+) -> Ready:
+    """Get FireANTs' greedy registration ready on the CPU; the window is that of CC, in voxels of every level."""
     from fireants.io.image import BatchedImages, Image
     from fireants.registration.greedy import GreedyRegistration
 
@@ -212,7 +229,14 @@ def fireants(measure: str, moving: np.ndarray, fixed: np.ndarray, spacing: Seque
 
     def register() -> Any:
         engine = GreedyRegistration(
-            [8, 4, 2, 1], [60, 60, 40, 10], *images, loss_type=measure, optimizer="Adam", progress_bar=False, **setting
+            [8, 4, 2, 1],
+            [60, 60, 40, 10],
+            *images,
+            loss_type=measure,
+            cc_kernel_size=window,
+            optimizer="Adam",
+            progress_bar=False,
+            **setting,
         )
         engine.optimize()
         return engine
@@ -228,6 +252,10 @@ def fireants(measure: str, moving: np.ndarray, fixed: np.ndarray, spacing: Seque
 
 def _only_3d(shape: Sequence[int]) -> str:
     return "" if len(shape) == 3 else "registers 3D images only"
+
+
+def _not_for_long(shape: Sequence[int]) -> str:
+    return "not tried: with half that radius it takes minutes a pair" if len(shape) == 3 else ""
 
 
 def _not_thin(shape: Sequence[int]) -> str:
@@ -264,11 +292,15 @@ FIREANTS: list[Setting] = [
 PEERS: dict[str, Peer] = {
     "syn-mi": Peer("syn", "mi", "nmi", partial(syn, "mi"), SYN, as_it_comes=True),
     "syn-cc": Peer("syn", "cc", "ncc", partial(syn, "cc"), SYN, grid_3d=SYN_CC_3D, as_it_comes=True),
+    "syn-cc-wide": Peer("syn", "cc window=17", "ncc", partial(syn, "cc", radius=8), SYN, _not_for_long),
     "demons": Peer("demons", "mse", "mse", demons, DEMONS),
     "bspline-mse": Peer("bspline", "mse", "mse", partial(bspline, "mse"), BSPLINE),
     "bspline-mi": Peer("bspline", "mi", "nmi", partial(bspline, "mi"), BSPLINE),
     "convexadam": Peer("convexadam", "mind", "mind", convexadam, CONVEXADAM, _only_3d),
     "fireants-mse": Peer("fireants", "mse", "mse", partial(fireants, "mse"), FIREANTS, _not_thin),
     "fireants-cc": Peer("fireants", "cc", "ncc", partial(fireants, "cc"), FIREANTS, _not_thin),
+    "fireants-cc-wide": Peer(
+        "fireants", "cc window=17", "ncc", partial(fireants, "cc", window=17), FIREANTS, _not_thin
+    ),
 }
 """Contestants that are not ours, by the name that the command line calls them."""

@@ -75,11 +75,11 @@ class Theirs:
 class Ours:
     """Answers for the optimisation with one loss."""
 
-    def __init__(self, dataset: Dataset, loss: str, threads: int) -> None:
-        from ours import Optimisation
+    def __init__(self, dataset: Dataset, contestant: str, threads: int) -> None:
+        from ours import Entry, Optimisation
 
         self.dataset = dataset
-        self.optimisation = Optimisation(dataset, loss, threads)
+        self.optimisation = Optimisation(dataset, Entry.of(contestant), threads)
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         """Fix the levels on ``pairs`` and score them there, or register ``pair`` along the path of ``weights``.
@@ -124,11 +124,7 @@ def main() -> None:
         try:
             if of is None:
                 name = task["contestant"]
-                of = (
-                    Theirs(dataset, name, task["threads"])
-                    if name in PEERS
-                    else Ours(dataset, name.split("-", 1)[1], task["threads"])
-                )
+                of = Theirs(dataset, name, task["threads"]) if name in PEERS else Ours(dataset, name, task["threads"])
             found = of.answer(json.loads(line))
         except (ImportError, RuntimeError, ValueError, ArithmeticError, StopIteration) as error:
             found = {"failed": f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]}

@@ -107,12 +107,20 @@ def test_convexadam_gives_voxels_of_our_axes() -> None:
 
 
 def test_peers_have_as_many_settings_as_our_path_has_levels() -> None:
-    from ours import recipe
+    from ours import Entry, recipe
 
     for dataset in [*bench.COURSES, "another"]:
-        levels = len(recipe(dataset, "mse", 1)["lambda"]["grid"])
+        levels = len(recipe(dataset, Entry.of("optimisation-mse"), 1)["lambda"]["grid"])
         assert {len(peer.settings(dims)) for peer in peers.PEERS.values() for dims in (2, 3)} == {levels}
     assert {peer.alike for peer in peers.PEERS.values()} <= set(losses.names())
+
+
+def test_a_contestant_names_its_loss_and_options() -> None:
+    from ours import Entry
+
+    assert Entry.of("optimisation-ncc-window=17") == Entry("ncc", {"window": 17})
+    assert str(Entry.of("optimisation-ncc-window=17")) == "ncc window=17"
+    assert str(Entry.of("optimisation-mse")) == "mse"
 
 
 def scored(dice: float, ndv: float = 0.0, rough: float = 0.2) -> dict[str, float]:
