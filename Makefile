@@ -1,6 +1,9 @@
 # Sets itself up on first use: a virtual environment in .venv from requirements.lock and requirements.itk.lock. Needs git,
 # make, a C compiler and Python 3.11 or later.
 PYTHON ?= python3
+# Where torch alone is installed from; empty: from where everything else is. For the build without CUDA:
+# https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
 CORES ?= all
 WORKERS ?= 2
 CONFIG ?= config/config.yaml
@@ -10,6 +13,10 @@ READY := $(VENV)/.ready
 # packages that only the benchmark compares with, beside the environment and not in it
 PEERS := .peers
 METHODS := .peers-methods
+PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# the sizes of the wheels that pip chose on Linux x86-64 for Python 3.11 and torch 2.13.0; installed, 2.2 GB without CUDA
+SIZE_CPU := 0.55 GB
+SIZE_CUDA := 3.1 GB
 SNAKEMAKE = $(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG)
 ONLY = $(if $(LOSSES)$(DATASETS),--config $(if $(LOSSES),only_losses="$(LOSSES)") $(if $(DATASETS),only_datasets="$(DATASETS)"))
 # a program, and the packages of Debian's that have it
@@ -19,20 +26,35 @@ define needs
     { echo "make $@ needs the packages $(2): install them, or run it as root or with sudo"; exit 1; }
 endef
 
-.PHONY: help setup figures check test test-slow test-slurm test-kubernetes test-conda lint format loss losses upgrade-dataset envs lock docs clean merge bench bench-methods bench-scale
+.PHONY: help setup try figures check test test-slow test-slurm test-kubernetes test-conda lint format loss losses upgrade-dataset envs lock docs clean merge bench bench-methods bench-scale
 .DEFAULT_GOAL := help
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
 
-setup: $(READY) ## the virtual environment, pinned by requirements.lock
+setup: $(READY) ## install everything into .venv; TORCH_INDEX=https://download.pytorch.org/whl/cpu for torch without CUDA
 
 $(READY): requirements.lock requirements.itk.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed: make PYTHON=python3.12"; exit 1; }
+# Snakemake calls the interpreter by its path, which it does not quote; venv takes no colon
+	@case "$$(pwd -P)" in *[][[:space:]\'\"\`\\\$$\&\;\|\<\>\(\)\{\}\*\?\:]*) \
+	    printf '%s: Snakemake cannot work in a path with a space, a quote or another character that a shell interprets; %s\n' \
+	    "$$(pwd -P)" "move the project to a path without one"; exit 1;; esac
+	@echo "Installing into $(VENV): pip downloads about $(if $(TORCH_INDEX),$(SIZE_CPU) if $(TORCH_INDEX) has a build of torch \
+	without CUDA,$(SIZE_CUDA) on Linux, most of it CUDA for torch. Without an NVIDIA GPU interrupt now and add \
+	TORCH_INDEX=https://download.pytorch.org/whl/cpu to the command: then it is $(SIZE_CPU))."
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.itk.lock
+	$(if $(TORCH_INDEX),$(PIP) --no-deps --index-url $(TORCH_INDEX) $(shell grep '^torch==' requirements.lock))
+	$(PIP) -r requirements.lock
+	$(PIP) --no-deps -r requirements.itk.lock
 	@touch $@
+
+try: $(READY) ## a first figure in two minutes: three losses register twelve simulated pairs
+	@$(BIN)/python workflow/tools/preflight.py config/try.yaml
+	$(BIN)/snakemake results/try/figures/img_sample.png results/try/figures/scores.png --cores $(CORES) --quiet rules host \
+	    --configfile config/try.yaml
+	@echo "Look at results/try/figures/img_sample.png: one pair, as every loss registers it."
+	@echo "Then at results/try/figures/scores.png: the scores of all twelve. README says how to read both."
 
 figures: $(READY) ## run the study and draw every figure; LOSSES="ncc mind" DATASETS=cells CONFIG=… CORES=…
 	@$(BIN)/python workflow/tools/preflight.py $(CONFIG)
