@@ -49,10 +49,10 @@ $(READY): requirements.lock requirements.itk.lock
 	$(PIP) --no-deps -r requirements.itk.lock
 	@touch $@
 
-try: $(READY) ## a first figure in two minutes: three losses register twelve simulated pairs
+try: $(READY) ## a first figure in two minutes: three losses register twelve simulated pairs; LOSSES="mse my_loss"
 	@$(BIN)/python workflow/tools/preflight.py config/try.yaml
 	$(BIN)/snakemake results/try/figures/img_sample.png results/try/figures/scores.png --cores $(CORES) --quiet rules host \
-	    --configfile config/try.yaml
+	    --configfile config/try.yaml $(ONLY)
 	@echo "Look at results/try/figures/img_sample.png: one pair, as every loss registers it."
 	@echo "Then at results/try/figures/scores.png: the scores of all twelve. README says how to read both."
 

@@ -58,6 +58,8 @@ def test_the_examples_of_contributing_work_as_they_stand(tmp_path: Path) -> None
     project = copy_project(tmp_path / "project")
     for language, text in blocks("CONTRIBUTING.md"):
         follow(project, language, text)
+    first = pd.read_csv(project / "results" / "try" / "tables" / "summary.csv")
+    assert set(first.loss.dropna()) == {"mse", "charbonnier"}
     results = project / "results" / "mine"
     table = pd.read_csv(results / "tables" / "summary.csv")
     assert "charbonnier" in set(table.loss)
