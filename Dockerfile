@@ -1,4 +1,4 @@
-# The project with its environment; README, "In a container", says how to run it.
+# The project with its environment; docs/containers.md says how to run it.
 FROM python:3.11-slim
 
 # git because jobs note their commit, rsync because pods fetch their inputs with it; the folder is safe because whoever
@@ -17,8 +17,8 @@ ENV HOME=/tmp USER=likeness
 
 # a layer of its own, which other changes than of these files leave alone
 COPY --chown=1000 Makefile requirements.lock requirements.itk.lock ./
-ARG PIP_EXTRA_INDEX_URL
-RUN PIP_NO_CACHE_DIR=1 make setup
+ARG TORCH_INDEX
+RUN PIP_NO_CACHE_DIR=1 make setup TORCH_INDEX="$TORCH_INDEX"
 
 COPY --chown=1000 . .
 # the same lock with a later time is no reason to set up again

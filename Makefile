@@ -1,6 +1,9 @@
 # Sets itself up on first use: a virtual environment in .venv from requirements.lock and requirements.itk.lock. Needs git,
 # make, a C compiler and Python 3.11 or later.
 PYTHON ?= python3
+# Where torch alone is installed from; empty: from where everything else is. For the build without CUDA:
+# https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
 CORES ?= all
 WORKERS ?= 2
 CONFIG ?= config/config.yaml
@@ -10,6 +13,10 @@ READY := $(VENV)/.ready
 # packages that only the benchmark compares with, beside the environment and not in it
 PEERS := .peers
 METHODS := .peers-methods
+PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# the sizes of the wheels that pip chose on Linux x86-64 for Python 3.11 and torch 2.13.0; installed, 2.2 GB without CUDA
+SIZE_CPU := 0.55 GB
+SIZE_CUDA := 3.1 GB
 SNAKEMAKE = $(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG)
 ONLY = $(if $(LOSSES)$(DATASETS),--config $(if $(LOSSES),only_losses="$(LOSSES)") $(if $(DATASETS),only_datasets="$(DATASETS)"))
 # a program, and the packages of Debian's that have it
@@ -19,20 +26,35 @@ define needs
     { echo "make $@ needs the packages $(2): install them, or run it as root or with sudo"; exit 1; }
 endef
 
-.PHONY: help setup figures check test test-slow test-slurm test-kubernetes test-conda lint format loss losses upgrade-dataset envs lock docs clean merge bench bench-methods bench-scale
+.PHONY: help setup try figures check test test-slow test-slurm test-kubernetes test-conda lint format loss losses upgrade-dataset envs lock docs clean merge bench bench-methods bench-scale
 .DEFAULT_GOAL := help
 
-help: ## this list
+help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
 
-setup: $(READY) ## the virtual environment, pinned by requirements.lock
+setup: $(READY) ## install everything into .venv; TORCH_INDEX=https://download.pytorch.org/whl/cpu for torch without CUDA
 
 $(READY): requirements.lock requirements.itk.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed: make PYTHON=python3.12"; exit 1; }
+# Snakemake calls the interpreter by its path, which it does not quote; venv takes no colon
+	@case "$$(pwd -P)" in *[][[:space:]\'\"\`\\\$$\&\;\|\<\>\(\)\{\}\*\?\:]*) \
+	    printf '%s: Snakemake cannot work in a path with a space, a quote or another character that a shell interprets; %s\n' \
+	    "$$(pwd -P)" "move the project to a path without one"; exit 1;; esac
+	@echo "Installing into $(VENV): pip downloads about $(if $(TORCH_INDEX),$(SIZE_CPU) if $(TORCH_INDEX) has a build of torch \
+	without CUDA,$(SIZE_CUDA) on Linux, most of it CUDA for torch. Without an NVIDIA GPU interrupt now and add \
+	TORCH_INDEX=https://download.pytorch.org/whl/cpu to the command: then it is $(SIZE_CPU))."
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.itk.lock
+	$(if $(TORCH_INDEX),$(PIP) --no-deps --index-url $(TORCH_INDEX) $(shell grep '^torch==' requirements.lock))
+	$(PIP) -r requirements.lock
+	$(PIP) --no-deps -r requirements.itk.lock
 	@touch $@
+
+try: $(READY) ## a first figure in two minutes: three losses register twelve simulated pairs; LOSSES="mse my_loss"
+	@$(BIN)/python workflow/tools/preflight.py config/try.yaml
+	$(BIN)/snakemake results/try/figures/img_sample.png results/try/figures/scores.png --cores $(CORES) --quiet rules host \
+	    --configfile config/try.yaml $(ONLY)
+	@echo "Look at results/try/figures/img_sample.png: one pair, as every loss registers it."
+	@echo "Then at results/try/figures/scores.png: the scores of all twelve. README says how to read both."
 
 figures: $(READY) ## run the study and draw every figure; LOSSES="ncc mind" DATASETS=cells CONFIG=… CORES=…
 	@$(BIN)/python workflow/tools/preflight.py $(CONFIG)
@@ -41,27 +63,27 @@ figures: $(READY) ## run the study and draw every figure; LOSSES="ncc mind" DATA
 check: $(READY) ## validate configuration and images; print jobs, time, disk and memory to expect; QUICK=1 measures nothing
 	@$(BIN)/python workflow/tools/check.py $(if $(QUICK),--quick) --configfile $(CONFIG) $(ONLY)
 
-merge: $(READY) ## into the results of CONFIG those of parts that ran elsewhere: make merge FROM="results-a results-b"
+merge: $(READY) ## add results of parts that ran elsewhere to those of CONFIG: make merge FROM="results-a results-b"
 	@$(BIN)/python workflow/tools/merge.py --configfile $(CONFIG) $(FROM)
 
-test: $(READY) ## every test that needs no more than the virtual environment, but the long ones; WORKERS=4
+test: $(READY) ## run the tests, but the long ones and those below; WORKERS=4 runs four at once
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-test-slow: $(READY) ## the long tests: a study killed at ten moments, the benchmark of large studies, a new loss typed
+test-slow: $(READY) ## run the long tests: a study killed at ten moments, a study of ten thousand jobs, make try
 	$(BIN)/python -m pytest -m campaign -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-test-slurm: $(READY) ## the smoke study on a Slurm of one node; what was submitted stays in .pytest_cache/d/slurm
+test-slurm: $(READY) ## run the smoke study on a Slurm of one node; what was submitted stays in .pytest_cache/d/slurm
 	$(call needs,/usr/sbin/slurmctld,slurm-wlm munge)
 	$(BIN)/python -m pytest -m slurm tests/clusters/test_slurm.py
 
-test-kubernetes: $(READY) ## jobs on a stand-in for a cluster with Kubernetes
+test-kubernetes: $(READY) ## run jobs on a stand-in for a Kubernetes cluster
 	$(call needs,rsync,rsync)
 	$(BIN)/python -m pytest -m kubernetes tests/clusters/test_kubernetes.py
 
-test-conda: $(READY) ## the smoke study with an environment for every rule, made by a stand-in for conda
+test-conda: $(READY) ## run the smoke study with an environment per rule, made by a stand-in for conda
 	$(BIN)/python -m pytest -m conda tests/project/test_conda.py
 
-bench: $(READY) $(PEERS)/.ready ## speed and memory of every loss beside other libraries'; LOSSES="ncc mind" OPTIONS="--rounds 1"
+bench: $(READY) $(PEERS)/.ready ## measure time and memory of every loss beside other libraries'; LOSSES="ncc mind" OPTIONS="--rounds 1"
 	$(BIN)/python benchmarks/losses.py $(if $(LOSSES),--losses $(LOSSES)) $(OPTIONS)
 
 $(PEERS)/.ready: benchmarks/requirements.txt $(READY)
@@ -69,7 +91,7 @@ $(PEERS)/.ready: benchmarks/requirements.txt $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(PEERS) -r $<
 	@touch $@
 
-bench-methods: $(READY) $(METHODS)/.ready ## our optimisation beside SyN, demons and others on real pairs; OPTIONS="--data folder --pairs 4"
+bench-methods: $(READY) $(METHODS)/.ready ## measure the optimisation beside SyN, demons and others on real pairs; OPTIONS="--data folder --pairs 4"
 	$(BIN)/python benchmarks/methods.py $(if $(LOSSES),--losses $(LOSSES)) $(if $(DATASETS),--datasets $(DATASETS)) $(OPTIONS)
 
 $(METHODS)/.ready: benchmarks/requirements.methods.txt $(READY)
@@ -80,35 +102,35 @@ $(METHODS)/.ready: benchmarks/requirements.methods.txt $(READY)
 bench-scale: $(READY) ## time the dry run of a study of ten thousand jobs, before and after it ran
 	$(BIN)/python benchmarks/dry_run.py
 
-lint: $(READY) ## ruff, mypy, snakefmt and snakemake --lint
+lint: $(READY) ## check the code with ruff, mypy, snakefmt and snakemake --lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 
-format: $(READY) ## let ruff and snakefmt format the code
+format: $(READY) ## format the code with ruff and snakefmt
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow
 
-losses: $(READY) ## every loss, what it compares and needs, and its options
+losses: $(READY) ## list every loss with what it compares, what it needs, and its options
 	@$(BIN)/python workflow/tools/losses.py
 
-loss: $(READY) ## the two files of a new loss: make loss NAME=my_loss
+loss: $(READY) ## write the two files of a new loss: make loss NAME=my_loss
 	@$(BIN)/python workflow/tools/new_loss.py "$(NAME)"
 
-upgrade-dataset: $(READY) ## rename a dataset folder of the layout with subjects.csv: make upgrade-dataset FOLDER=data/mine
+upgrade-dataset: $(READY) ## bring a dataset folder with subjects.csv to today's layout: make upgrade-dataset FOLDER=data/mine
 	@$(BIN)/python workflow/tools/upgrade_dataset.py "$(FOLDER)"
 
-docs: $(READY) ## the tables in README.md and docs/, from the schemas and the losses' cards
+docs: $(READY) ## write the tables in docs/, from the schemas and the cards of the losses
 	$(BIN)/python workflow/tools/docs.py
 
-envs: $(READY) ## the versions in envs/, from requirements.lock
+envs: $(READY) ## update the versions in envs/ from requirements.lock
 	$(BIN)/python workflow/tools/environments.py
 
-lock: ## requirements.lock anew from pyproject.toml, and the versions in envs/
+lock: ## resolve requirements.lock from pyproject.toml again, and update envs/
 	bash workflow/tools/lock.sh "$(PYTHON)"
 
-clean: ## remove results, keep the environment
+clean: ## delete results, keep the environment
 	find results -mindepth 1 -not -name README.md -delete; rm -rf .snakemake

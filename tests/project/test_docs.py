@@ -17,7 +17,25 @@ from likeness import losses
 from likeness.datasets import recipes
 
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-PAGES = ["README.md", "CONTRIBUTING.md", "docs/configuration.md", "docs/dataset.md"]
+PAGES = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")),
+]
+PAGES.sort()
+LONGEST = 200
+"""Lines of the README, which is to be read at once; what it leaves out has pages of its own."""
+
+
+def generator():
+    path = ROOT / "workflow" / "tools" / "docs.py"
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def blocks(page: str) -> list[tuple[str, str]]:
@@ -35,21 +53,13 @@ def follow(folder: Path, language: str, text: str) -> None:
     file.write_text(text.partition("\n")[2])
 
 
-def generator():
-    path = ROOT / "workflow" / "tools" / "docs.py"
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.slow
 def test_the_examples_of_contributing_work_as_they_stand(tmp_path: Path) -> None:
     project = copy_project(tmp_path / "project")
     for language, text in blocks("CONTRIBUTING.md"):
         follow(project, language, text)
+    first = pd.read_csv(project / "results" / "try" / "tables" / "summary.csv")
+    assert set(first.loss.dropna()) == {"mse", "charbonnier"}
     results = project / "results" / "mine"
     table = pd.read_csv(results / "tables" / "summary.csv")
     assert "charbonnier" in set(table.loss)
@@ -57,32 +67,53 @@ def test_the_examples_of_contributing_work_as_they_stand(tmp_path: Path) -> None
     # what was given is on all pairs, and better than nothing
     assert scores.n_missing["demons"] == 0
     assert scores["mean"]["demons"] > scores["mean"]["unregistered"]
-    assert (results / "figures" / "img_sample.png").is_file()
+    # the network registers with every loss of the study
+    assert set(table[table.method == "dilated"].loss) == {"mse", "charbonnier"}
+    assert scores["mean"]["dilated"].notna().all()
+    for figure in ("img_sample", "before_after"):
+        assert (results / "figures" / f"{figure}.png").is_file()
     assert (results / "datasets" / "discs.md").is_file()
-    assert "| `charbonnier` | Charbonnier |" in (project / "README.md").read_text()
+    assert "| `charbonnier` | Charbonnier |" in (project / "docs" / "losses.md").read_text()
 
 
 def test_what_an_example_writes_is_formatted(tmp_path: Path) -> None:
     for language, text in blocks("CONTRIBUTING.md"):
         if language != "bash":
             follow(tmp_path, language, text)
+    run(tmp_path, f"ruff check --ignore I001 --config {ROOT / 'pyproject.toml'} workflow")
     run(tmp_path, f"ruff format --check --config {ROOT / 'pyproject.toml'} .")
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page != "CONTRIBUTING.md"])
+def test_contributing_has_an_example_of_everything_that_is_added() -> None:
+    written = {text.partition("\n")[0].removeprefix("# ") for _, text in blocks("CONTRIBUTING.md")}
+    for folder in ("losses", "networks", "figures"):
+        assert any(name.startswith(f"workflow/lib/likeness/{folder}/") for name in written), folder
+    assert {"data/discs/dataset.yaml", "config/mine.yaml", "data/register.py"} <= written
+
+
+@pytest.mark.parametrize("page", generator().PAGES)
 def test_generated_tables_are_up_to_date(page: str) -> None:
     text = (ROOT / page).read_text()
     assert "<!-- generated: " in text
     assert generator().page(ROOT / page) == text, f"{page} is out of date: run `make docs`"
 
 
-def test_the_readme_lists_every_loss_and_no_other() -> None:
-    table = (ROOT / "README.md").read_text().partition("<!-- generated: losses -->")[2].partition("<!-- end -->")[0]
+def test_every_page_with_a_generated_table_is_written_by_make_docs() -> None:
+    assert {page for page in PAGES if "<!-- generated: " in (ROOT / page).read_text()} == set(generator().PAGES)
+
+
+def test_the_losses_page_lists_every_loss_and_no_other() -> None:
+    table = (
+        (ROOT / "docs" / "losses.md")
+        .read_text()
+        .partition("<!-- generated: losses -->")[2]
+        .partition("<!-- end -->")[0]
+    )
     assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == losses.names()
 
 
-def test_the_readme_lists_every_builtin_dataset_and_marks_stress_tests() -> None:
-    rows = re.findall(r"^\| `([\w-]+)` \| [23]D \|(.*)$", (ROOT / "README.md").read_text(), re.MULTILINE)
+def test_the_datasets_page_lists_every_builtin_dataset_and_marks_stress_tests() -> None:
+    rows = re.findall(r"^\| `([\w-]+)` \| [23]D \|(.*)$", (ROOT / "docs" / "dataset.md").read_text(), re.MULTILINE)
     assert [name for name, _ in rows] == list(recipes.RECIPES)
     assert {name for name, text in rows if "*Stress test*" in text} == {
         name for name in recipes.RECIPES if "mni" in name
@@ -91,8 +122,14 @@ def test_the_readme_lists_every_builtin_dataset_and_marks_stress_tests() -> None
 
 def test_the_first_screen_says_what_it_is_shows_a_figure_and_the_two_commands() -> None:
     screen = "\n".join((ROOT / "README.md").read_text().splitlines()[:20])
-    for wanted in ("make figures", "make test", "![", "simulated"):
+    for wanted in ("make try", "make figures", "make test", "![", "simulated"):
         assert wanted in screen
+
+
+def test_the_readme_is_short_and_leads_to_every_other_page() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert len(text.splitlines()) <= LONGEST
+    assert {page for page in PAGES if f"]({page}" in text} == {page for page in PAGES if page != "README.md"}
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -119,11 +156,12 @@ def code(page: str) -> list[str]:
     return [match for _, match in FENCE.findall(text)] + re.findall(r"`[^`\n]+`", text)
 
 
-def test_the_example_of_a_configuration_is_one() -> None:
+@pytest.mark.parametrize("page", ["README.md", "docs/configuration.md"])
+def test_the_example_of_a_configuration_is_one(page: str) -> None:
     from likeness.config.study import Study
     from likeness.userinput.refusals import ConfigurationError
 
-    (example,) = [text for language, text in blocks("docs/configuration.md") if language == "yaml"]
+    (example,) = [text for language, text in blocks(page) if language == "yaml" and text.startswith("title:")]
     with pytest.raises(ConfigurationError, match="data/mine: no such folder"):
         Study.load(yaml.safe_load(example))
 

@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PARTS = ("workflow", "config", "envs", "profiles", "tests", "docs")
 LOCKS = ("requirements.lock", "requirements.itk.lock")
-FILES = ("Snakefile", "Makefile", "pyproject.toml", *LOCKS, "README.md", "CONTRIBUTING.md")
+FILES = ("Snakefile", "Makefile", "pyproject.toml", *LOCKS, "README.md", "CONTRIBUTING.md", "CHANGELOG.md")
 
 
 @dataclass(frozen=True)

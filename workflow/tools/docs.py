@@ -19,7 +19,7 @@ from likeness import losses  # noqa: E402
 from likeness.extractors import sources  # noqa: E402
 from likeness.runtime.download import megabytes  # noqa: E402
 
-PAGES = ("README.md", "docs/configuration.md", "docs/dataset.md")
+PAGES = ("docs/configuration.md", "docs/dataset.md", "docs/losses.md", "docs/weights.md")
 BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(\n<!-- end -->)", re.DOTALL)
 SUPERVISION = {
     "none": "none",
