@@ -6,6 +6,8 @@ WORKERS ?= 2
 CONFIG ?= config/config.yaml
 VENV := .venv
 BIN := $(VENV)/bin
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+TOO_OLD = Python 3.11 or later is needed: make $@ PYTHON=python3.12
 READY := $(VENV)/.ready
 # packages that only the benchmark compares with, beside the environment and not in it
 PEERS := .peers
@@ -28,7 +30,7 @@ help: ## this list
 setup: $(READY) ## the virtual environment, pinned by requirements.lock
 
 $(READY): requirements.lock requirements.itk.lock
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c '$(NEW_ENOUGH)' || { echo "$(TOO_OLD)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.itk.lock
@@ -95,8 +97,9 @@ format: $(READY) ## let ruff and snakefmt format the code
 losses: $(READY) ## every loss, what it compares and needs, and its options
 	@$(BIN)/python workflow/tools/losses.py
 
-loss: $(READY) ## the two files of a new loss: make loss NAME=my_loss
-	@$(BIN)/python workflow/tools/new_loss.py "$(NAME)"
+loss: ## the two files of a new loss, before or after set-up: make loss NAME=my_loss
+	@$(PYTHON) -c '$(NEW_ENOUGH)' || { echo "$(TOO_OLD)"; exit 1; }
+	@$(PYTHON) workflow/tools/new_loss.py "$(NAME)"
 
 upgrade-dataset: $(READY) ## rename a dataset folder of the layout with subjects.csv: make upgrade-dataset FOLDER=data/mine
 	@$(BIN)/python workflow/tools/upgrade_dataset.py "$(FOLDER)"

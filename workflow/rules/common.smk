@@ -12,6 +12,7 @@ if LIB not in sys.path:
 
 from likeness.runtime import jobs, locks
 from likeness import figures, results
+from likeness.figures.looks import look
 from likeness import losses as cards
 from likeness.data import layout
 from likeness.methods import given
@@ -195,6 +196,11 @@ def compared(wildcards):
     return [] if found is None else [f"likeness.extractors.{cards.card(found[0])['extractor']}"]
 
 
+def options(wildcards):
+    """Every option of a loss and variant, because the defaults that stand on its card are no code."""
+    return cards.completed(wildcards.loss, STUDY.options(wildcards.loss, wildcards.variant))
+
+
 def growing(mem_mb):
     """Memory in MB that grows with every retry, which profiles for clusters ask for: large images need more of it."""
     return lambda wildcards, attempt: mem_mb * attempt
@@ -293,7 +299,7 @@ def probes(loss):
             {
                 "dataset": dataset,
                 "variant": variant,
-                "options": STUDY.options(loss, variant),
+                "options": cards.completed(loss, STUDY.options(loss, variant)),
                 "sampling": STUDY.landscape(dataset),
                 "weights": weights.index(needed) if needed else None,
             }

@@ -43,7 +43,7 @@ rule plot:
         gpu=None,
     params:
         demonstration=STUDY.config["demonstration"],
-        looks={loss: figures.look(loss) for loss in STUDY.losses},
+        looks={loss: look(loss) for loss in STUDY.losses},
         methods=lambda wc: methods(*METHOD_LOOKS) if "methods" in reads(wc) else None,
         caption=lambda wc: figures.card(wc.figure)["caption"],
         dpi=lambda wc: figures.card(wc.figure)["dpi"],

@@ -22,7 +22,7 @@ rule optimise:
         runtime=1440,
     params:
         recipe=lambda wc: STUDY.optimisation(wc.dataset, wc.method, wc.loss),
-        options=lambda wc: STUDY.options(wc.loss, wc.variant),
+        options=options,
         work=f"{WORK}/optimise.{RUN.replace(os.sep, '.')}",
         code=lambda wc: code("optimise", *cards.modules(wc.loss)),
     script:
@@ -52,7 +52,7 @@ rule audit:
     params:
         recipe=lambda wc: STUDY.optimisation(wc.dataset, wc.method, wc.loss),
         pairs=lambda wc: STUDY.audited(wc.dataset, wc.method),
-        options=lambda wc: STUDY.options(wc.loss, wc.variant),
+        options=options,
         work=f"{WORK}/audit.{RUN.replace(os.sep, '.')}",
         code=lambda wc: code("audit", *cards.modules(wc.loss)),
     script:

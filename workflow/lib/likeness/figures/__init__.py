@@ -15,13 +15,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from likeness import losses
 from likeness.userinput import cards
 
 FOLDER = Path(__file__).parent
 KEYS = ("order", "reads", "caption")
-LOOK = ("order", "title", "colour", "marker", "supervision")
-"""What figures use of the card of a loss; another look draws them anew."""
 
 
 def names() -> list[str]:
@@ -35,9 +32,4 @@ def card(name: str) -> dict[str, Any]:
     Raises:
         Refusal: if it is incomplete.
     """
-    return {"dpi": 200, **cards.card(FOLDER / f"{name}.py", KEYS)}
-
-
-def look(loss: str) -> dict[str, Any]:
-    """Give what figures use of the card of a loss, see :data:`LOOK`."""
-    return {key: losses.card(loss)[key] for key in LOOK}
+    return cards.card(FOLDER / f"{name}.py", KEYS, {"dpi": 200})

@@ -20,7 +20,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.text import Annotation, Text
 
-from likeness import figures
+from likeness.figures.looks import look as look_of
 from likeness.methods.kinds import UNREGISTERED, Methods, is_oracle
 from likeness.runtime.atomic import whole
 
@@ -192,8 +192,8 @@ def entries(table: pd.DataFrame, methods: Methods | None = None) -> list[Entry]:
 
 def _losses(table: pd.DataFrame) -> list[Entry]:
     found = []
-    for loss in sorted(table.loss.unique(), key=lambda loss: (figures.look(loss)["order"], loss)):
-        card = figures.look(loss)
+    cards = {loss: look_of(loss) for loss in table.loss.unique()}
+    for loss, card in sorted(cards.items(), key=lambda item: (item[1]["order"], item[0])):
         look = (card["title"], card["colour"], card["marker"], SUPERVISION[card["supervision"]])
         for place, variant in enumerate(_variants(table[table.loss == loss])):
             found.append(_entry("loss", loss, variant, place, look))

@@ -125,7 +125,10 @@ def _chain(
     run = Run(*training)
     extractor = _extractor(study, run, trained, published)
     net = f"likeness.networks.{study.methods[method].kind}"
-    said = {"options": study.options(loss, variant), "recipe": study.training(dataset, method, loss)}
+    said = {
+        "options": losses.completed(loss, study.options(loss, variant)),
+        "recipe": study.training(dataset, method, loss),
+    }
     models, modules = run.path(results.MODELS), (net, *losses.modules(loss))
     train = Job("train", run.place, (models,), modules, extractor, (f"{models}/provenance.json", said))
     fields = (run.path(results.FIELDS),) if study.config["keep_fields"] is True else ()
@@ -148,7 +151,8 @@ def _optimisation(
     assert run.variant is not None
     recipe = study.optimisation(run.dataset, run.method, run.loss)
     fields = run.path(results.FIELDS)
-    said = (f"{fields}/provenance.json", {"options": study.options(run.loss, run.variant), "recipe": recipe})
+    options = losses.completed(run.loss, study.options(run.loss, run.variant))
+    said = (f"{fields}/provenance.json", {"options": options, "recipe": recipe})
     extractor = _extractor(study, run, trained, published)
     search = Job("optimise", run.place, (fields,), tuple(losses.modules(run.loss)), extractor, said)
     return search, _scoring(run, _scored(study), search)
