@@ -11,7 +11,7 @@ if LIB not in sys.path:
     sys.path.insert(0, LIB)
 
 from likeness.runtime import jobs, locks
-from likeness import figures, results
+from likeness import figures, metrics, results
 from likeness.figures.looks import look
 from likeness import losses as cards
 from likeness.data import layout
@@ -337,6 +337,21 @@ def methods(*keys):
 def stated(key):
     """What the card of every loss says under a key, for the jobs that use it."""
     return {loss: cards.card(loss)[key] for loss in STUDY.losses}
+
+
+def scored(*keys):
+    """What the card of every metric says under some keys, for the jobs that use it."""
+    return {name: {key: metrics.card(name)[key] for key in keys} for name in metrics.names()}
+
+
+def primary(wildcards):
+    """The metric that a dataset is judged by."""
+    return metrics.primary(STUDY.capabilities[wildcards.dataset]["parts"])
+
+
+def scored_code(script, wildcards, *modules):
+    """Digest of what a job runs that judges by the primary metric, beside the modules that it imports by a name."""
+    return code(script, *metrics.modules(primary(wildcards)), *modules)
 
 
 def check_rules():

@@ -8,12 +8,15 @@ FIGURE_INPUTS = {
     "verdicts": f"{RESULTS}/tables/verdicts.csv",
     "measures": f"{RESULTS}/tables/landscape.csv",
     "audit": f"{RESULTS}/tables/audit.csv",
+    "searches": f"{RESULTS}/tables/searches.csv",
+    "comparisons": f"{RESULTS}/tables/comparisons.csv",
     "traces": f"{RESULTS}/traces.parquet",
     "runtime": f"{RESULTS}/tables/runtime.csv",
     "datasets": expand(f"{RESULTS}/data/{{dataset}}", dataset=STUDY.datasets),
     "prepared": expand(f"{RESULTS}/data/{{dataset}}", dataset=STUDY.datasets),
     "samples": runs(results.SAMPLE),
 }
+METRIC_LOOKS = ("title", "short", "better", "per", "needs", "rank", "primary")
 METHOD_LOOKS = ("title", "order", "colour", "marker", "uses_loss", "has_lam", "optimised", "scale")
 
 
@@ -44,6 +47,7 @@ rule plot:
     params:
         demonstration=STUDY.config["demonstration"],
         looks={loss: look(loss) for loss in STUDY.losses},
+        metrics=lambda wc: scored(*METRIC_LOOKS) if "metrics" in reads(wc) else None,
         methods=lambda wc: methods(*METHOD_LOOKS) if "methods" in reads(wc) else None,
         caption=lambda wc: figures.card(wc.figure)["caption"],
         dpi=lambda wc: figures.card(wc.figure)["dpi"],

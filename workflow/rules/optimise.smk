@@ -24,7 +24,8 @@ rule optimise:
         recipe=lambda wc: STUDY.optimisation(wc.dataset, wc.method, wc.loss),
         options=options,
         work=f"{WORK}/optimise.{RUN.replace(os.sep, '.')}",
-        code=lambda wc: code("optimise", *cards.modules(wc.loss)),
+        better=lambda wc: metrics.card(primary(wc))["better"],
+        code=lambda wc: scored_code("optimise", wc, *cards.modules(wc.loss)),
     script:
         script_path("optimise")
 
@@ -54,6 +55,7 @@ rule audit:
         pairs=lambda wc: STUDY.audited(wc.dataset, wc.method),
         options=options,
         work=f"{WORK}/audit.{RUN.replace(os.sep, '.')}",
-        code=lambda wc: code("audit", *cards.modules(wc.loss)),
+        better=lambda wc: metrics.card(primary(wc))["better"],
+        code=lambda wc: scored_code("audit", wc, *cards.modules(wc.loss)),
     script:
         script_path("audit")
