@@ -7,17 +7,18 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pandas as pd
 import pytest
 import yaml
 from project import ROOT, copy_project, run
 
-from likeness import losses
+from likeness import figures, losses, metrics
 from likeness.datasets import recipes
 
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-PAGES = ["README.md", "CONTRIBUTING.md", "docs/configuration.md", "docs/dataset.md"]
+PAGES = ["README.md", "CONTRIBUTING.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
 
 
 def blocks(page: str) -> list[tuple[str, str]]:
@@ -69,16 +70,16 @@ def test_what_an_example_writes_is_formatted(tmp_path: Path) -> None:
     run(tmp_path, f"ruff format --check --config {ROOT / 'pyproject.toml'} .")
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page != "CONTRIBUTING.md"])
+@pytest.mark.parametrize("page", PAGES)
 def test_generated_tables_are_up_to_date(page: str) -> None:
-    text = (ROOT / page).read_text()
-    assert "<!-- generated: " in text
-    assert generator().page(ROOT / page) == text, f"{page} is out of date: run `make docs`"
+    assert generator().page(ROOT / page) == (ROOT / page).read_text(), f"{page} is out of date: run `make docs`"
 
 
-def test_the_readme_lists_every_loss_and_no_other() -> None:
-    table = (ROOT / "README.md").read_text().partition("<!-- generated: losses -->")[2].partition("<!-- end -->")[0]
-    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == losses.names()
+@pytest.mark.parametrize("room", [losses, metrics, figures], ids=["losses", "metrics", "figures"])
+def test_some_page_lists_everything_in_a_room_and_nothing_else(room: ModuleType) -> None:
+    text = "".join((ROOT / page).read_text() for page in PAGES)
+    table = text.partition(f"<!-- generated: {room.__name__.split('.')[-1]} -->")[2].partition("<!-- end -->")[0]
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == room.names()
 
 
 def test_the_readme_lists_every_builtin_dataset_and_marks_stress_tests() -> None:
