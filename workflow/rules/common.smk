@@ -21,7 +21,7 @@ from likeness.results import Run
 from likeness.datasets import recipes
 from likeness.config.study import Study, check_results, read
 from likeness.runtime.provenance import code_digest
-from likeness.userinput.refusals import Refusal
+from likeness.userinput.refusals import Refusal, suggest
 
 CONFIGFILES = [str(path).removeprefix(f"{Path.cwd()}/") for path in workflow.configfiles]
 CONFIGFILE = CONFIGFILES[0]
@@ -30,6 +30,7 @@ try:
         # Snakemake has read it, but of two keys of one name it takes the last
         read(file)
     STUDY = Study.load(config, CONFIGFILE)
+    FIGURES, METRICS = figures.names(), metrics.names()
 except Refusal as error:
     # an exit, because Snakemake would wrap the sentence of an exception in places in its own code
     sys.exit(str(error))
@@ -45,7 +46,6 @@ RESULTS = STUDY.results
 WORK = f"{RESULTS}/work"
 # with the defaults filled in, because scripts that fetch or read published weights ask it where these lie
 config["checkpoints"] = STUDY.config["checkpoints"]
-FIGURES = figures.names()
 TABLES = ("summary", "comparisons", "runs", "searches", "verdicts", "audit", "landscape")
 RUN = results.RUN
 RUNS = list(STUDY.runs())
@@ -341,7 +341,7 @@ def stated(key):
 
 def scored(*keys):
     """What the card of every metric says under some keys, for the jobs that use it."""
-    return {name: {key: metrics.card(name)[key] for key in keys} for name in metrics.names()}
+    return {name: {key: metrics.card(name)[key] for key in keys} for name in METRICS}
 
 
 def primary(wildcards):

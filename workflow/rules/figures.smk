@@ -16,6 +16,12 @@ FIGURE_INPUTS = {
     "prepared": expand(f"{RESULTS}/data/{{dataset}}", dataset=STUDY.datasets),
     "samples": runs(results.SAMPLE),
 }
+# what a card asks for in vain would fail in a job, when all else is done
+for name in FIGURES:
+    for what in figures.card(name)["reads"]:
+        if what not in {*FIGURE_INPUTS, "methods"}:
+            said = suggest(what, [*FIGURE_INPUTS, "methods"])
+            sys.exit(f"{figures.FOLDER / name}.py: the CARD reads '{what}', which there is not; {said}")
 METRIC_LOOKS = ("title", "short", "better", "per", "needs", "rank", "primary")
 METHOD_LOOKS = ("title", "order", "colour", "marker", "uses_loss", "has_lam", "optimised", "scale")
 

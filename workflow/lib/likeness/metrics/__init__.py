@@ -85,9 +85,13 @@ def primary(parts: Collection[str]) -> str:
         parts: what images of a dataset have beside intensities, such as ``label``.
 
     Raises:
-        StopIteration: if nothing can be scored, which the checks of a dataset rule out.
+        ValueError: if nothing can be scored, which the checks of a dataset rule out.
     """
-    return next(name for name in primaries() if set(card(name)["needs"]) <= set(parts))
+    found = next((name for name in primaries() if set(card(name)["needs"]) <= set(parts)), None)
+    if found is None:
+        msg = f"metrics: images with {', '.join(sorted(parts))} alone cannot be scored; add {', '.join(scored_parts())}"
+        raise ValueError(msg)
+    return found
 
 
 @lru_cache
