@@ -6,8 +6,10 @@ WORKERS ?= 2
 CONFIG ?= config/config.yaml
 VENV := .venv
 BIN := $(VENV)/bin
+# for what needs no package: that of the environment where there is one
+ANY_PYTHON = $(or $(wildcard $(BIN)/python),$(PYTHON))
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
-TOO_OLD = Python 3.11 or later is needed: make $@ PYTHON=python3.12
+TOO_OLD := Python 3.11 or later is needed: add PYTHON=python3.12, or where it is, to the call
 READY := $(VENV)/.ready
 # packages that only the benchmark compares with, beside the environment and not in it
 PEERS := .peers
@@ -98,8 +100,8 @@ losses: $(READY) ## every loss, what it compares and needs, and its options
 	@$(BIN)/python workflow/tools/losses.py
 
 loss: ## the two files of a new loss, before or after set-up: make loss NAME=my_loss
-	@$(PYTHON) -c '$(NEW_ENOUGH)' || { echo "$(TOO_OLD)"; exit 1; }
-	@$(PYTHON) workflow/tools/new_loss.py "$(NAME)"
+	@$(ANY_PYTHON) -c '$(NEW_ENOUGH)' || { echo "$(TOO_OLD)"; exit 1; }
+	@$(ANY_PYTHON) workflow/tools/new_loss.py "$(NAME)"
 
 upgrade-dataset: $(READY) ## rename a dataset folder of the layout with subjects.csv: make upgrade-dataset FOLDER=data/mine
 	@$(BIN)/python workflow/tools/upgrade_dataset.py "$(FOLDER)"
