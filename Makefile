@@ -9,6 +9,10 @@ WORKERS ?= 2
 CONFIG ?= config/config.yaml
 VENV := .venv
 BIN := $(VENV)/bin
+# for what needs no package: that of the environment where there is one
+ANY_PYTHON = $(or $(wildcard $(BIN)/python),$(PYTHON))
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+TOO_OLD := Python 3.11 or later is needed: add PYTHON=python3.12, or where it is, to the call
 READY := $(VENV)/.ready
 # packages that only the benchmark compares with, beside the environment and not in it
 PEERS := .peers
@@ -35,7 +39,7 @@ help: ## print this list
 setup: $(READY) ## install everything into .venv; TORCH_INDEX=https://download.pytorch.org/whl/cpu for torch without CUDA
 
 $(READY): requirements.lock requirements.itk.lock
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c '$(NEW_ENOUGH)' || { echo "$(TOO_OLD)"; exit 1; }
 # Snakemake calls the interpreter by its path, which it does not quote; venv takes no colon
 	@case "$$(pwd -P)" in *[][[:space:]\'\"\`\\\$$\&\;\|\<\>\(\)\{\}\*\?\:]*) \
 	    printf '%s: Snakemake cannot work in a path with a space, a quote or another character that a shell interprets; %s\n' \
@@ -117,8 +121,9 @@ format: $(READY) ## format the code with ruff and snakefmt
 losses: $(READY) ## list every loss with what it compares, what it needs, and its options
 	@$(BIN)/python workflow/tools/losses.py
 
-loss: $(READY) ## write the two files of a new loss: make loss NAME=my_loss
-	@$(BIN)/python workflow/tools/new_loss.py "$(NAME)"
+loss: ## write the two files of a new loss, before or after set-up: make loss NAME=my_loss
+	@$(ANY_PYTHON) -c '$(NEW_ENOUGH)' || { echo "$(TOO_OLD)"; exit 1; }
+	@$(ANY_PYTHON) workflow/tools/new_loss.py "$(NAME)"
 
 upgrade-dataset: $(READY) ## bring a dataset folder with subjects.csv to today's layout: make upgrade-dataset FOLDER=data/mine
 	@$(BIN)/python workflow/tools/upgrade_dataset.py "$(FOLDER)"

@@ -37,7 +37,7 @@ def opened(folder: str, evaluate: list[int] | None) -> Dataset:
 
 def scores(dataset: Dataset, moving: Sample, fixed: Sample, field: np.ndarray) -> dict[str, float]:
     """Score a field ``(*spatial, dims)`` in our convention, whoever made it, by the project's own metrics."""
-    rows = PairScorer(dataset, moving, fixed).score(field, hd95=False)
+    rows = PairScorer(dataset, moving, fixed).score(field, costly=False)
     one = {row["metric"]: row["value"] for row in rows if row["label"] == "all"}
     dice = np.array([row["value"] for row in rows if row["metric"] == "dice"])
     return {

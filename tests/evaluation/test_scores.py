@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from likeness import fields
+from likeness import fields, metrics
 from likeness.data.store import PARTS, Dataset, Sample
 from likeness.datasets.simulate.fields import random_warp
 from likeness.evaluation import table as tables
@@ -18,7 +18,6 @@ from likeness.fields import Fields, Search
 from likeness.geometry import warp_labels
 from likeness.metrics import overlap
 from likeness.results import KEYS, Run
-from likeness.statistics import aggregate
 from likeness.userinput.refusals import Refusal
 
 SHAPE = (40, 48)
@@ -85,7 +84,7 @@ def test_every_score_has_its_unit_and_label(simulated):
         simulated[0].labels[i] for i in simulated[0].evaluate
     }
     assert set(rows.label[rows.metric == "dice_untaught"]) == {simulated[0].labels[i] for i in simulated[0].untaught}
-    assert set(rows.label[~rows.metric.isin(aggregate.PER_LABEL)]) == {"all", "mean"}
+    assert set(rows.label[~rows.metric.isin(metrics.per_label())]) == {"all", "mean"}
 
 
 def test_the_truth_scores_best(simulated):
@@ -116,7 +115,7 @@ def test_a_scorer_gives_the_same_for_the_same_displacement(simulated):
     pd.testing.assert_frame_equal(pd.DataFrame(scorer.score(displacement)), pd.DataFrame(first))
     pd.testing.assert_frame_equal(pd.DataFrame(score_pair(*simulated, displacement)), pd.DataFrame(first))
     without = [row for row in first if row["metric"] != "hd95"]
-    pd.testing.assert_frame_equal(pd.DataFrame(scorer.score(displacement, hd95=False)), pd.DataFrame(without))
+    pd.testing.assert_frame_equal(pd.DataFrame(scorer.score(displacement, costly=False)), pd.DataFrame(without))
 
 
 def test_unregistered_is_the_displacement_zero(simulated):

@@ -265,7 +265,7 @@ def test_the_published_networks_have_their_size() -> None:
 
 def test_cards_name_the_levels_and_taps_that_the_published_networks_have() -> None:
     def entries(loss: str, option: str) -> dict[str, Any]:
-        return losses.card(loss)["limits"][option]["items"]
+        return losses.limits(loss)[option]["items"]
 
     assert entries("diffusion_adm", "taps")["enum"] == list(adm.PLACES)
     assert entries("deepsim_vgg", "levels")["maximum"] == len(vgg.CONVOLUTIONS) - 1

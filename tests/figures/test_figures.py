@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from importlib import import_module
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -30,20 +31,18 @@ from matplotlib.colors import same_color
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from likeness import losses
+from likeness import figures, losses
 from likeness.data.store import Dataset
 from likeness.figures import (
     convergence,
     effort,
     img_sample,
     landscape,
-    scores,
     search,
-    smoothness_vs_dice,
     style,
-    tuning,
 )
 from likeness.results import KEYS
+from likeness.statistics.comparisons import compare
 from likeness.statistics.landscape import measure
 from likeness.statistics.selection import candidates, choose
 from likeness.statistics.summary import summarise
@@ -56,7 +55,8 @@ MANY = Study(
     variants={"mind": ("dilation-3", "radius-1"), "deepsim_seg": ("stage-1", "stage-2"), "ncc": ("window-5",)},
     seeds=(0, 1),
 )
-NAMES = ("scores", "search", "smoothness_vs_dice", "effort", "tuning", "convergence", "landscape")
+NAMES = [name for name in figures.names() if not {"prepared", "samples"} & {*figures.card(name)["reads"]}]
+"""Every figure that needs no images."""
 
 
 @pytest.fixture(autouse=True)
@@ -80,22 +80,29 @@ def drawn(name: str, study: Study) -> Figure:
 
 
 def draw(name: str, study: Study, metrics: pd.DataFrame) -> Figure:
-    calls: dict[str, Any] = {
-        "scores": lambda: scores.draw(
-            *(metrics, summarise(metrics, METHODS, 200), learners(study)),
-            *(choose(candidates(metrics, METHODS), METHODS), verdicts(study)),
-            *(study.metas(), study.methods),
-        ),
-        "smoothness_vs_dice": lambda: smoothness_vs_dice.draw(metrics, study.metas(), study.methods),
-        "tuning": lambda: tuning.draw(metrics, study.metas(), study.methods),
-        "convergence": lambda: convergence.draw(study.curves(), metrics, study.metas(), study.methods),
-        "search": lambda: search.draw(audits(study), metrics, study.metas(), study.methods),
-        "effort": lambda: effort.draw(*traces(study), metrics, study.metas(), study.methods),
-        "landscape": lambda: landscape.draw(profiles(study), measure(profiles(study)), study.metas()),
-    }
-    figure = calls[name]()
+    reads = figures.card(name)["reads"]
+    figure = import_module(f"likeness.figures.{name}").draw(**{key: READERS[key](study, metrics) for key in reads})
     style.stamp(figure)
     return figure
+
+
+READERS: dict[str, Callable[[Study, pd.DataFrame], Any]] = {
+    "metrics": lambda _, metrics: metrics,
+    "summary": lambda _, metrics: summarise(metrics, METHODS, 200),
+    "comparisons": lambda _, metrics: compare(metrics, METHODS, 200),
+    "selection": lambda _, metrics: choose(candidates(metrics, METHODS), METHODS),
+    "runs": lambda study, _: learners(study),
+    "verdicts": lambda study, _: verdicts(study),
+    "audit": lambda study, _: audits(study),
+    "curves": lambda study, _: study.curves(),
+    "traces": lambda study, _: traces(study)[0],
+    "runtime": lambda study, _: traces(study)[1],
+    "profiles": lambda study, _: profiles(study),
+    "measures": lambda study, _: measure(profiles(study)),
+    "datasets": lambda study, _: study.metas(),
+    "methods": lambda study, _: study.methods,
+}
+"""What figures read, made up; see ``workflow/scripts/plot.py``."""
 
 
 def verdicts(study: Study) -> pd.DataFrame:
@@ -415,7 +422,7 @@ def test_a_volume_is_seen_with_its_last_axis_upwards(sampled, shape):
 
 def test_statistics_and_figures_do_not_load_torch():
     rooms = ["statistics.selection", "statistics.summary", "statistics.comparisons"]
-    rooms += [f"figures.{name}" for name in (*NAMES, "img_sample")]
+    rooms += [f"figures.{name}" for name in figures.names()]
     code = f"import sys; [__import__('likeness.' + r) for r in {rooms}]; assert 'torch' not in sys.modules"
     library = Path(losses.__file__).parents[2]
     subprocess.run([sys.executable, "-c", code], check=True, cwd=library)

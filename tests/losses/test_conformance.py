@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from likeness import extractors, losses
+from likeness.figures.looks import look
 from likeness.geometry import diffusion_energy, integrate, jacobian_determinant, warp
 from likeness.interpolation import pitch
 from likeness.losses.base import Registration, SimilarityLoss
@@ -390,14 +391,14 @@ def test_says_what_it_lacks_and_needs_nothing_else(name: str, dims: int) -> None
 @every_card
 def test_card_is_complete(name: str) -> None:
     card = losses.card(name)
-    assert set(card) - {"limits", "noise", "window", "coarse", "oracle", "only_trained"} == set(losses.KEYS)
+    assert {*losses.KEYS, *losses.DEFAULTS, "title", "order"} <= set(card)
     assert not card.get("only_trained", "").endswith(".")
     assert card["title"]
     assert card["formula"]
     assert "$" not in card["formula"]
     MathTextParser("path").parse(f"${card['formula']}$")
-    assert re.fullmatch(r"#[0-9A-F]{6}", card["colour"])
-    MarkerStyle(card["marker"])
+    assert re.fullmatch(r"#[0-9A-F]{6}", look(name)["colour"])
+    MarkerStyle(look(name)["marker"])
     assert card["doi"] is None or re.fullmatch(r"10\.\d{4,}/\S+", card["doi"])
     assert set(card["dimensions"]) <= {2, 3}
     wide = {"window", "sigma", "radius", "dilation"} & set(losses.options(name))
@@ -406,7 +407,7 @@ def test_card_is_complete(name: str) -> None:
     assert set(noise) <= set(card["dimensions"])
     assert set(noise.values()) <= set(losses.options(name)), "noise: names no option of the loss"
     for dims, key in noise.items():
-        usual, most = losses.options(name)[key], card["limits"][key]["maximum"]
+        usual, most = losses.options(name)[key], losses.limits(name)[key]["maximum"]
         assert losses.with_more_draws(name, dims, {}, 4) == {key: 4 * usual}
         assert losses.with_more_draws(name, dims, {key: most, "x": 1}, 4) == {key: most, "x": 1}
     assert set(card["requires"]) <= {"mask", "label", "labels"}
@@ -431,20 +432,18 @@ def test_rule_and_module_have_one_name(name: str) -> None:
 
 
 @every_card
-def test_options_are_keywords_with_literal_defaults(name: str) -> None:
-    """The workflow reads them from the source; they must be those of the constructor."""
+def test_the_options_of_the_card_are_the_keywords_of_the_constructor(name: str) -> None:
+    """Which has no defaults of its own: they would be said twice."""
     module = build(name, losses.card(name)["dimensions"][0])
     parameters = inspect.signature(type(module).__init__).parameters.values()
-    keywords = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "extractor"}
-    assert losses.options(name) == keywords
-    with_default = {p.name for p in parameters if p.default is not p.empty}
-    assert with_default <= set(keywords)
+    assert set(losses.options(name)) == {p.name for p in parameters if p.kind is p.KEYWORD_ONLY} - {"extractor"}
+    assert all(p.default is p.empty for p in parameters)
 
 
 @every_card
 def test_the_card_limits_every_option(name: str) -> None:
     """So that a value that the loss would not take is refused before any job."""
-    limits, options = losses.card(name).get("limits", {}), losses.options(name)
+    limits, options = losses.limits(name), losses.options(name)
     assert set(limits) <= set(options)
     for option, default in options.items():
         assert option in limits or isinstance(default, bool), f"{option}: say on the card what it may be"
@@ -454,7 +453,7 @@ def test_the_card_limits_every_option(name: str) -> None:
 @every_loss
 def test_works_at_the_limits_of_its_options(name: str, dims: int) -> None:
     pair = different(dims)
-    limits = losses.card(name).get("limits", {})
+    limits = losses.limits(name)
     extremes = [{o: v} for o, rule in limits.items() for k in ("minimum", "maximum") if (v := rule.get(k)) is not None]
     extremes += [{o: v} for o, rule in limits.items() for v in rule.get("enum", [])]
     for options in extremes:
@@ -481,14 +480,17 @@ def silhouette(marker: str | tuple[int, int, float]) -> np.ndarray:
 
 
 def test_no_two_losses_look_alike() -> None:
-    cards = [losses.card(name) for name in losses.names()]
-    for key in ("title", "order", "colour", "marker"):
-        values = [card[key] for card in cards]
+    looks = [look(name) for name in losses.names()]
+    for key in ("title", "colour", "marker"):
+        values = [one[key] for one in looks]
         assert len(set(values)) == len(values), f"two losses share a {key}"
-    shapes = [silhouette(card["marker"]) for card in cards]
-    alike = [(a, b) for b in range(len(cards)) for a in range(b) if np.mean(shapes[a] ^ shapes[b]) < 0.02]
-    assert not alike, [(cards[a]["title"], cards[b]["title"]) for a, b in alike]
-    assert all(card["grid"] == cards[0]["grid"] for card in cards), "every loss gets as many trials as any other"
+    shapes = [silhouette(one["marker"]) for one in looks]
+    alike = [(a, b) for b in range(len(looks)) for a in range(b) if np.mean(shapes[a] ^ shapes[b]) < 0.02]
+    assert not alike, [(looks[a]["title"], looks[b]["title"]) for a, b in alike]
+
+
+def test_every_loss_gets_as_many_trials_as_any_other() -> None:
+    assert all(losses.card(name)["grid"] == losses.DEFAULTS["grid"] for name in losses.names())
 
 
 def test_every_rule_has_a_module() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from likeness.geometry import warp_labels
-from likeness.metrics import endpoint, landmarks, overlap, regularity, surface
+from likeness.metrics import endpoint, overlap, regularity, surface, tre
 
 ORACLE = np.load(Path(__file__).parents[1] / "oracles" / "metrics.npz")
 FIELDS = ["identity", "smooth", "folding", "reflection", "rotation60", "spike"]
@@ -52,7 +52,7 @@ class TestOracle:
 
     def test_tre(self, name):
         fixed, moving, spacing = ORACLE["landmarks_fixed"], ORACLE["landmarks_moving"], ORACLE["spacing_moving"]
-        error = landmarks.target_registration_error(ORACLE[f"{name}.displacement"], fixed, moving, spacing)
+        error = tre.target_registration_error(ORACLE[f"{name}.displacement"], fixed, moving, spacing)
         np.testing.assert_allclose(error, ORACLE[f"{name}.l2r_tre"], atol=1e-6)
 
     def test_jacobian(self, name):
@@ -235,8 +235,8 @@ def test_tre_is_physical_and_zero_for_the_right_displacement():
     shift = np.array([1.0, -2.0, 0.5])
     still, right = np.zeros((16, 16, 16, 3)), np.broadcast_to(shift, (16, 16, 16, 3))
     spacing = (1, 2, 3)
-    before = landmarks.target_registration_error(still, points, points + shift, spacing)
-    after = landmarks.target_registration_error(right, points, points + shift, spacing)
+    before = tre.target_registration_error(still, points, points + shift, spacing)
+    after = tre.target_registration_error(right, points, points + shift, spacing)
     np.testing.assert_allclose(before, np.linalg.norm(shift * spacing))
     np.testing.assert_allclose(after, 0, atol=1e-9)
 
@@ -244,14 +244,14 @@ def test_tre_is_physical_and_zero_for_the_right_displacement():
 def test_tre_of_unknown_and_border_points():
     points = np.array([[np.nan, 3.0], [-0.4, 9.3], [4.0, 4.0]])
     shift = np.broadcast_to([1.0, 0.0], (10, 10, 2))
-    error = landmarks.target_registration_error(shift, points, points + shift[0, 0], (1, 1))
+    error = tre.target_registration_error(shift, points, points + shift[0, 0], (1, 1))
     assert np.isnan(error[0])
     np.testing.assert_allclose(error[1:], 0, atol=1e-9)
 
 
 def test_tre_refuses_points_without_partner():
     with pytest.raises(ValueError, match="2 fixed but 3 moving"):
-        landmarks.target_registration_error(np.zeros((4, 4, 2)), np.zeros((2, 2)), np.zeros((3, 2)), (1, 1))
+        tre.target_registration_error(np.zeros((4, 4, 2)), np.zeros((2, 2)), np.zeros((3, 2)), (1, 1))
 
 
 # --- end points -------------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ import pytest
 import yaml
 from builders import make_dataset
 
+from likeness import losses
 from likeness.config.study import Study
 from likeness.datasets import catalogue
 from likeness.extractors import autoencoder, sources
@@ -182,7 +183,10 @@ def train_records(study: Study, recipe: Mapping[str, Any] | None = None, **recor
     write(results / "data/mni-brain/dataset.yaml", yaml.safe_dump({"shape": list(extent.shape)}))
     write(results / "data/mni-brain/pairs.csv", "\n".join(["split,moving,fixed", *rows]))
     for run in study.runs():
-        said = {"options": {}, "recipe": study.training(run.dataset, run.method, run.loss) | (recipe or {})}
+        said = {
+            "options": losses.options(run.loss),
+            "recipe": study.training(run.dataset, run.method, run.loss) | (recipe or {}),
+        }
         write(results / run.path(MODELS) / "provenance.json", json.dumps(said))
         measures = {"seconds": 1e6, "cpu_seconds": 1e6, "peak_mb": 700.0, "gpu": ""} | record
         write(results / "runtimes/train" / f"{run.place}.json", json.dumps(measures))

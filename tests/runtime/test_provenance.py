@@ -10,6 +10,7 @@ import pytest
 from edits import change, change_manners, edited, library_at, restored
 from project import ROOT
 
+from likeness import metrics
 from likeness.runtime import provenance
 from likeness.runtime.atomic import work_folder
 from likeness.runtime.provenance import LIBRARY, STATED, code_digest, digest, folder_digest, modules
@@ -229,16 +230,17 @@ JOBS = {
     "data_sheet": ("data_sheet",),
     "pretrain": ("pretrain", "likeness.extractors.autoencoder"),
     "convert": ("convert", "likeness.extractors.vgg"),
-    "train mse": ("train", "likeness.networks.voxelmorph", "likeness.losses.mse"),
+    "train mse": ("train", "likeness.metrics.epe", "likeness.networks.voxelmorph", "likeness.losses.mse"),
     "train deepsim": (
         "train",
+        "likeness.metrics.epe",
         "likeness.networks.voxelmorph",
         "likeness.losses.deepsim_ae",
         "likeness.extractors.autoencoder",
     ),
-    "optimise mse": ("optimise", "likeness.losses.mse"),
+    "optimise mse": ("optimise", "likeness.metrics.epe", "likeness.losses.mse"),
     "register": ("register", "likeness.networks.voxelmorph"),
-    "score": ("score",),
+    "score": ("score", *metrics.modules()),
     "probe mse": ("probe", "likeness.losses.mse"),
     "probe deepsim": ("probe", "likeness.losses.deepsim_ae", "likeness.extractors.autoencoder"),
     "profiles": ("profiles",),
@@ -301,6 +303,9 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("training/trainer.py", {*TRAININGS, "pretrain"}),
         ("methods/objective.py", {*TRAININGS, "optimise mse"}),
         ("metrics/surface.py", {"score"}),
+        ("metrics/hd95.py", {"score"}),
+        ("metrics/dice.py", {"score"}),
+        ("metrics/epe.py", {*TRAININGS, "optimise mse", "score"}),
         ("evaluation/landscape.py", {"probe mse", "probe deepsim"}),
         ("statistics/landscape.py", {"profiles"}),
         ("statistics/selection.py", {"score", "collect", "scores", "tuning"}),

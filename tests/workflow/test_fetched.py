@@ -68,10 +68,8 @@ CARD = {
     "dimensions": [2],
     "supervision": "external",
     "extractor": "borrowed",
-    "requires": {},
-    "invariances": [],
+    "shares": ["_features"],
     "grid": [1.0],
-    "raw_grid": [1.0],
 }
 
 

@@ -17,7 +17,8 @@ from builders import make_dataset
 from edits import change, change_manners, library, todo, write_config
 from project import command, copy_project, environment, files, run, same_everywhere, snakemake
 
-FIGURES = ("scores", "smoothness_vs_dice", "convergence", "tuning", "img_sample", "landscape")
+from likeness import figures
+
 OWN: dict[str, object] = {
     "title": "Two folders of one's own",
     "results": "results/own",
@@ -87,7 +88,7 @@ def test_of_test_pairs_alone_the_whole_path_is_shown_and_nothing_chosen(project:
     assert set(metrics.lam) == {0.05, 0.1}
     assert not metrics.chosen.any()
     assert not len(pd.read_csv(results / "tables" / "selection.csv"))
-    for figure in FIGURES:
+    for figure in figures.names():
         assert (results / "figures" / f"{figure}.png").is_file()
     study |= {"methods": {"voxelmorph": None}}
     write_config(project, "alone", study)
@@ -122,7 +123,7 @@ def test_a_diverged_training_is_a_result(own: Path) -> None:
     assert notes["mse", "mse_masked"] == "not compared: b diverged"
     selection = pd.read_csv(own / "tables" / "selection.csv").set_index(["dataset", "loss"])
     assert not selection.feasible["flat", "mse_masked"]
-    for figure in FIGURES:
+    for figure in figures.names():
         assert (own / "figures" / f"{figure}.png").is_file()
 
 

@@ -405,6 +405,37 @@ def test_snakemake_does_not_take_the_last_of_two_keys(project: Path) -> None:
     assert done.stderr.splitlines()[-1] == said
 
 
+@pytest.mark.parametrize(
+    ("module", "card", "message"),
+    [
+        (
+            "figures/mine.py",
+            {"reads": ["metric"], "caption": ""},
+            "the CARD reads 'metric', which there is not; did you",
+        ),
+        (
+            "figures/mine.py",
+            {"reads": [], "title": "", "caption": ""},
+            "the CARD has 'title', which no such card has; ",
+        ),
+        (
+            "metrics/mine.py",
+            {"title": "", "unit": "1", "doi": None},
+            "the CARD has no 'range'; add it as metrics/base.py",
+        ),
+    ],
+)
+def test_a_wrong_card_is_refused_before_any_job(project: Path, module: str, card: dict[str, Any], message: str) -> None:
+    path = project / "workflow" / "lib" / "likeness" / module
+    path.write_text(f"CARD = {card}\n")
+    (project / "config" / "card.yaml").write_text(yaml.safe_dump(BASE | {"results": "results/card"}))
+    command = [sys.executable, "-m", "snakemake", "--dry-run", "--configfile", "config/card.yaml"]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    path.unlink()
+    assert done.returncode == 1
+    assert f"likeness/{module}: {message}" in done.stderr.splitlines()[-1]
+
+
 def test_make_says_what_snakemake_would_say_with_a_traceback(project: Path) -> None:
     (project / "config" / "folder.yaml").mkdir()
     (project / "config" / "binary.yaml").write_bytes(bytes(range(256)))

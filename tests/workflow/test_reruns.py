@@ -15,13 +15,17 @@ AFTER_ALL = {**AFTER_SCORES, "profiles": 1, "plot": 8}
 UNUSED = (
     ('"range": [0, 1]', '"range": [0, 2]'),
     ('"invariances": ["offset", "scale", "inversion"]', '"invariances": ["offset"]'),
-    ('"limits": {"window": {"odd": True, "minimum": 3,', '"limits": {"window": {"odd": True, "minimum": 5,'),
+    ('{"default": 9, "odd": True, "minimum": 3,', '{"default": 9, "odd": True, "minimum": 5,'),
     # this study states a grid of its own
-    ('"grid": [0.1, 0.3, 1.0]', '"grid": [0.1]'),
+    ('"supervision": "none"', '"supervision": "none", "grid": [0.1]'),
 )
 """Edits of a card that no job of the study uses."""
 TRAININGS = {"train_mse": 2, "train_ncc": 2, "train_deepsim_ae": 2, "register": 6}
 OPTIMISATIONS = {"optimise_mse": 2, "optimise_ncc": 2, "optimise_deepsim_ae": 2, "audit": 6, "verdicts": 1}
+OF_NCC = {"train_ncc": 2, "optimise_ncc": 2, "audit": 2, "verdicts": 1, "register": 2, "score": 4, "export": 4}
+OF_NCC["probe"] = 1
+# fields of networks and given ones are temporary, so that they are made anew to be scored; what was searched for stays
+SCORINGS = {"register": 6, "given": 4, "score": 18, "export": 18, "score_unregistered": 2, "data_sheet": 2}
 RUNS = {**TRAININGS, **OPTIMISATIONS, "syn": 2, "given": 4, "score": 18, "export": 18}
 
 
@@ -38,14 +42,14 @@ def test_words_progress_and_tries_rerun_nothing(smoke: Path) -> None:
         change(scripts / "train.py", ("def main", "# a remark\ndef main"))
         change(scripts / "summary.py", ('"""', '"""Reworded: '))
         change(lib / "losses" / "ncc.py", *UNUSED)
+        change(lib / "metrics" / "hd95.py", remark, ('"range": [0, None]', '"range": [0, 1000]'))
         assert todo(smoke) == {}
 
 
 @pytest.mark.slow
 def test_an_edited_loss_reruns_what_depends_on_it(smoke: Path) -> None:
     with edited(library(smoke) / "losses" / "ncc.py"):
-        jobs = {"train_ncc": 2, "optimise_ncc": 2, "audit": 2, "verdicts": 1, "register": 2, "score": 4, "export": 4}
-        assert todo(smoke) == {**jobs, "probe": 1, **AFTER_ALL}
+        assert todo(smoke) == {**OF_NCC, **AFTER_ALL}
 
 
 @pytest.mark.slow
@@ -77,12 +81,29 @@ def test_an_edited_search_optimises_anew_and_trains_nothing(smoke: Path) -> None
 
 
 @pytest.mark.slow
-def test_an_edited_metric_scores_anew_and_trains_nothing(smoke: Path) -> None:
-    with edited(library(smoke) / "metrics" / "surface.py"):
-        # those of networks and given ones are temporary, so that they are made anew to be scored; what was searched for
-        # stays
-        jobs = {"register": 6, "given": 4, "score": 18, "export": 18, "score_unregistered": 2, "data_sheet": 2}
-        assert todo(smoke) == {**jobs, **AFTER_SCORES}
+@pytest.mark.parametrize("module", ["surface", "dice"])
+def test_an_edited_metric_scores_anew_and_trains_nothing(module: str, smoke: Path) -> None:
+    with edited(library(smoke) / "metrics" / f"{module}.py"):
+        assert todo(smoke) == {**SCORINGS, **AFTER_SCORES}
+
+
+@pytest.mark.slow
+def test_a_further_metric_scores_anew_and_trains_nothing(smoke: Path) -> None:
+    folder = library(smoke) / "metrics"
+    folder.joinpath("further.py").write_text(folder.joinpath("folding.py").read_text())
+    try:
+        # verdicts know the smallest difference that matters of every metric
+        assert todo(smoke) == {**SCORINGS, **AFTER_SCORES, "verdicts": 1}
+    finally:
+        folder.joinpath("further.py").unlink()
+
+
+@pytest.mark.slow
+def test_an_edit_of_the_metric_that_judges_trains_anew(smoke: Path) -> None:
+    with edited(library(smoke) / "metrics" / "epe.py"):
+        left = todo(smoke)
+    assert {**TRAININGS, **OPTIMISATIONS}.items() <= left.items()
+    assert "pretrain" not in left
 
 
 @pytest.mark.slow
@@ -138,12 +159,14 @@ def test_another_sampling_of_a_dataset_trains_nothing(smoke: Path) -> None:
         ("losses/ncc", '"order": 110', '"order": 999', {"plot": 8, "summary": 1, "comparisons": 1}),
         (
             "losses/ncc",
-            '"requires": {}',
-            '"requires": {"mask": ""}',
+            '"supervision": "none"',
+            '"supervision": "none", "requires": {"mask": ""}',
             {"probe": 1, "runtime": 1, "profiles": 1, "plot": 2},
         ),
+        ("losses/ncc", '"default": 9', '"default": 7', {**OF_NCC, **AFTER_ALL}),
         ("networks/voxelmorph", '"marker": "o"', '"marker": "v"', {"plot": 7}),
         ("networks/voxelmorph", '"order": 100', '"order": 99', {"plot": 7, "summary": 1, "comparisons": 1}),
+        ("metrics/sdlogj", '"title": "std(log J)"', '"title": "Roughness"', {"plot": 7, "data_sheet": 2}),
         ("figures/img_sample", '"dpi": 300', '"dpi": 200', {"plot": 1}),
     ],
 )

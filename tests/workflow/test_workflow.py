@@ -19,9 +19,9 @@ import yaml
 from edits import todo, write_config
 from project import Smoke, files, snakemake
 
+from likeness import figures
 from likeness.results import KEYS
 
-FIGURES = ("scores", "smoothness_vs_dice", "convergence", "tuning", "img_sample", "landscape")
 SUMMARY = (
     "dataset,method,loss,variant,supervision,metric,label,unit,n_pairs,n_subjects,n_seeds,n_missing"
     ",mean,sd,median,ci_low,ci_high"
@@ -56,7 +56,7 @@ def cost(project: Path) -> pd.DataFrame:
 def test_the_smoke_study_gives_every_result(smoke_study: Smoke, capsys: pytest.CaptureFixture[str]) -> None:
     smoke = smoke_study.project
     results = smoke / "results" / "smoke"
-    for figure in FIGURES:
+    for figure in figures.names():
         assert (results / "figures" / f"{figure}.png").read_bytes().startswith(b"\x89PNG")
         assert (results / "figures" / f"{figure}.pdf").read_bytes().startswith(b"%PDF")
     for dataset in ("mni-brain", "mni-brain-3d"):

@@ -11,7 +11,8 @@ if LIB not in sys.path:
     sys.path.insert(0, LIB)
 
 from likeness.runtime import jobs, locks
-from likeness import figures, results
+from likeness import figures, metrics, results
+from likeness.figures.looks import look
 from likeness import losses as cards
 from likeness.data import layout
 from likeness.methods import given
@@ -20,7 +21,7 @@ from likeness.results import Run
 from likeness.datasets import recipes
 from likeness.config.study import Study, check_results, read
 from likeness.runtime.provenance import code_digest
-from likeness.userinput.refusals import Refusal
+from likeness.userinput.refusals import Refusal, suggest
 
 CONFIGFILES = [str(path).removeprefix(f"{Path.cwd()}/") for path in workflow.configfiles]
 CONFIGFILE = CONFIGFILES[0]
@@ -29,6 +30,7 @@ try:
         # Snakemake has read it, but of two keys of one name it takes the last
         read(file)
     STUDY = Study.load(config, CONFIGFILE)
+    FIGURES, METRICS = figures.names(), metrics.names()
 except Refusal as error:
     # an exit, because Snakemake would wrap the sentence of an exception in places in its own code
     sys.exit(str(error))
@@ -44,7 +46,6 @@ RESULTS = STUDY.results
 WORK = f"{RESULTS}/work"
 # with the defaults filled in, because scripts that fetch or read published weights ask it where these lie
 config["checkpoints"] = STUDY.config["checkpoints"]
-FIGURES = figures.names()
 TABLES = ("summary", "comparisons", "runs", "searches", "verdicts", "audit", "landscape")
 RUN = results.RUN
 RUNS = list(STUDY.runs())
@@ -195,6 +196,11 @@ def compared(wildcards):
     return [] if found is None else [f"likeness.extractors.{cards.card(found[0])['extractor']}"]
 
 
+def options(wildcards):
+    """Every option of a loss and variant, because the defaults that stand on its card are no code."""
+    return cards.completed(wildcards.loss, STUDY.options(wildcards.loss, wildcards.variant))
+
+
 def growing(mem_mb):
     """Memory in MB that grows with every retry, which profiles for clusters ask for: large images need more of it."""
     return lambda wildcards, attempt: mem_mb * attempt
@@ -293,7 +299,7 @@ def probes(loss):
             {
                 "dataset": dataset,
                 "variant": variant,
-                "options": STUDY.options(loss, variant),
+                "options": cards.completed(loss, STUDY.options(loss, variant)),
                 "sampling": STUDY.landscape(dataset),
                 "weights": weights.index(needed) if needed else None,
             }
@@ -331,6 +337,21 @@ def methods(*keys):
 def stated(key):
     """What the card of every loss says under a key, for the jobs that use it."""
     return {loss: cards.card(loss)[key] for loss in STUDY.losses}
+
+
+def scored(*keys):
+    """What the card of every metric says under some keys, for the jobs that use it."""
+    return {name: {key: metrics.card(name)[key] for key in keys} for name in METRICS}
+
+
+def primary(wildcards):
+    """The metric that a dataset is judged by."""
+    return metrics.primary(STUDY.capabilities[wildcards.dataset]["parts"])
+
+
+def scored_code(script, wildcards, *modules):
+    """Digest of what a job runs that judges by the primary metric, beside the modules that it imports by a name."""
+    return code(script, *metrics.modules(primary(wildcards)), *modules)
 
 
 def check_rules():

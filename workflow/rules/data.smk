@@ -66,6 +66,7 @@ rule data_sheet:
         runtime=30,
         gpu=None,
     params:
+        metrics=scored("order", "title", "needs", "rank", "primary"),
         code=code("data_sheet"),
     script:
         script_path("data_sheet")

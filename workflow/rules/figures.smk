@@ -8,12 +8,21 @@ FIGURE_INPUTS = {
     "verdicts": f"{RESULTS}/tables/verdicts.csv",
     "measures": f"{RESULTS}/tables/landscape.csv",
     "audit": f"{RESULTS}/tables/audit.csv",
+    "searches": f"{RESULTS}/tables/searches.csv",
+    "comparisons": f"{RESULTS}/tables/comparisons.csv",
     "traces": f"{RESULTS}/traces.parquet",
     "runtime": f"{RESULTS}/tables/runtime.csv",
     "datasets": expand(f"{RESULTS}/data/{{dataset}}", dataset=STUDY.datasets),
     "prepared": expand(f"{RESULTS}/data/{{dataset}}", dataset=STUDY.datasets),
     "samples": runs(results.SAMPLE),
 }
+# what a card asks for in vain would fail in a job, when all else is done
+for name in FIGURES:
+    for what in figures.card(name)["reads"]:
+        if what not in {*FIGURE_INPUTS, "methods"}:
+            said = suggest(what, [*FIGURE_INPUTS, "methods"])
+            sys.exit(f"{figures.FOLDER / name}.py: the CARD reads '{what}', which there is not; {said}")
+METRIC_LOOKS = ("title", "short", "better", "per", "needs", "rank", "primary")
 METHOD_LOOKS = ("title", "order", "colour", "marker", "uses_loss", "has_lam", "optimised", "scale")
 
 
@@ -43,7 +52,8 @@ rule plot:
         gpu=None,
     params:
         demonstration=STUDY.config["demonstration"],
-        looks={loss: figures.look(loss) for loss in STUDY.losses},
+        looks={loss: look(loss) for loss in STUDY.losses},
+        metrics=lambda wc: scored(*METRIC_LOOKS) if "metrics" in reads(wc) else None,
         methods=lambda wc: methods(*METHOD_LOOKS) if "methods" in reads(wc) else None,
         caption=lambda wc: figures.card(wc.figure)["caption"],
         dpi=lambda wc: figures.card(wc.figure)["dpi"],

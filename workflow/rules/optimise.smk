@@ -22,9 +22,10 @@ rule optimise:
         runtime=1440,
     params:
         recipe=lambda wc: STUDY.optimisation(wc.dataset, wc.method, wc.loss),
-        options=lambda wc: STUDY.options(wc.loss, wc.variant),
+        options=options,
         work=f"{WORK}/optimise.{RUN.replace(os.sep, '.')}",
-        code=lambda wc: code("optimise", *cards.modules(wc.loss)),
+        better=lambda wc: metrics.card(primary(wc))["better"],
+        code=lambda wc: scored_code("optimise", wc, *cards.modules(wc.loss)),
     script:
         script_path("optimise")
 
@@ -52,8 +53,9 @@ rule audit:
     params:
         recipe=lambda wc: STUDY.optimisation(wc.dataset, wc.method, wc.loss),
         pairs=lambda wc: STUDY.audited(wc.dataset, wc.method),
-        options=lambda wc: STUDY.options(wc.loss, wc.variant),
+        options=options,
         work=f"{WORK}/audit.{RUN.replace(os.sep, '.')}",
-        code=lambda wc: code("audit", *cards.modules(wc.loss)),
+        better=lambda wc: metrics.card(primary(wc))["better"],
+        code=lambda wc: scored_code("audit", wc, *cards.modules(wc.loss)),
     script:
         script_path("audit")

@@ -1,3 +1,7 @@
+SCORED = ("order", "unit", "per", "dimensions", "needs", "costly", "rank", "primary", "better")
+"""What scores, and the choice of λ from them, use of the cards of metrics."""
+
+
 # The fields of any method. Where they are temporary, an edited metric has the rule that made them run again, which for
 # a network costs a pass over the pairs; a method that searches for its fields keeps what it found.
 rule score:
@@ -19,7 +23,8 @@ rule score:
         gpu=None,
     params:
         methods=lambda wc: {wc.method: STUDY.methods[wc.method].plain("has_lam", "scale")},
-        code=code("score"),
+        metrics=scored(*SCORED),
+        code=code("score", *metrics.modules()),
     script:
         script_path("score")
 
@@ -40,6 +45,7 @@ rule score_unregistered:
         gpu=None,
     params:
         method=UNREGISTERED,
-        code=code("score"),
+        metrics=scored(*SCORED),
+        code=code("score", *metrics.modules()),
     script:
         script_path("score")

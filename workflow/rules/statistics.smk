@@ -22,6 +22,7 @@ rule collect:
         gpu=None,
     params:
         methods=methods("has_lam", "scale"),
+        metrics=scored("needs", "per", "rank", "primary", "better"),
         learnt={run.place: path for run in RUNS if (path := learnt_curve(run))},
         code=code("collect"),
     script:
@@ -48,6 +49,7 @@ rule verdicts:
         runtime=60,
         gpu=None,
     params:
+        metrics=scored("needs", "rank", "primary", "better", "smallest"),
         code=code("verdicts"),
     script:
         script_path("verdicts")
@@ -104,6 +106,7 @@ rule summary:
         order=stated("order"),
         supervision=stated("supervision"),
         methods=methods("order", "uses_loss", "optimised"),
+        metrics=scored("per"),
         code=code("summary"),
     script:
         script_path("summary")
@@ -128,6 +131,7 @@ rule comparisons:
         statistics=STUDY.config["statistics"],
         order=stated("order"),
         methods=methods("order", "uses_loss", "optimised"),
+        metrics=scored("per"),
         code=code("comparisons"),
     script:
         script_path("comparisons")

@@ -21,8 +21,10 @@ rule train:
         runtime=1440,
     params:
         recipe=lambda wc: STUDY.training(wc.dataset, wc.method, wc.loss),
-        options=lambda wc: STUDY.options(wc.loss, wc.variant),
+        options=options,
         work=f"{WORK}/train.{RUN.replace(os.sep, '.')}",
-        code=lambda wc: code("train", f"likeness.networks.{STUDY.methods[wc.method].kind}", *cards.modules(wc.loss)),
+        code=lambda wc: scored_code(
+            "train", wc, f"likeness.networks.{STUDY.methods[wc.method].kind}", *cards.modules(wc.loss)
+        ),
     script:
         script_path("train")

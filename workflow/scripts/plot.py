@@ -28,6 +28,8 @@ READERS = {
     "verdicts": lambda snakemake: read_csv(snakemake.input.verdicts),
     "measures": lambda snakemake: read_csv(snakemake.input.measures),
     "audit": lambda snakemake: read_csv(snakemake.input.audit),
+    "searches": lambda snakemake: read_csv(snakemake.input.searches),
+    "comparisons": lambda snakemake: read_csv(snakemake.input.comparisons),
     "traces": lambda snakemake: pd.read_parquet(snakemake.input.traces),
     "runtime": lambda snakemake: read_csv(snakemake.input.runtime),
     "datasets": lambda snakemake: {d.name: d.meta for d in map(Dataset.open, snakemake.input.datasets)},

@@ -1,4 +1,4 @@
-"""Write what documentation repeats: tables of keys from the schemas, of losses from their cards, of published weights.
+"""Write what documentation repeats: tables of keys from the schemas, of losses, metrics and figures, of weights.
 
 Each stands between two comments in a page that is otherwise written by hand. Called by `make docs`.
 """
@@ -15,11 +15,10 @@ import yaml
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "workflow" / "lib"))
 
-from likeness import losses  # noqa: E402
+from likeness import figures, losses, metrics  # noqa: E402
 from likeness.extractors import sources  # noqa: E402
 from likeness.runtime.download import megabytes  # noqa: E402
 
-PAGES = ("docs/configuration.md", "docs/dataset.md", "docs/losses.md", "docs/weights.md")
 BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(\n<!-- end -->)", re.DOTALL)
 SUPERVISION = {
     "none": "none",
@@ -109,16 +108,47 @@ def tables(name: str) -> Iterator[str]:
         yield "\n".join(([f"### `{path}`", "", meaning(node), ""] if path else []) + HEADER + rows)
 
 
+def purpose(module: Path, title: str = "") -> str:
+    """Give the first line of a module's docstring, as Markdown and without the title that it may begin with."""
+    docstring = ast.get_docstring(ast.parse(module.read_text())) or ""
+    what = docstring.partition("\n")[0].removeprefix(f"{title}: ").rstrip(".").replace("``", "`").replace("|", "\\|")
+    return what[:1].upper() + what[1:]
+
+
+def paper(doi: str | None) -> str:
+    """Link a paper by its DOI."""
+    return f"[{doi}](https://doi.org/{doi})" if doi else ""
+
+
 def table_of_losses() -> str:
     """List every loss with the first line of its module's docstring."""
     rows = ["| name | in figures | what it compares | supervision | paper |", "|---|---|---|---|---|"]
     for name in losses.names():
         card = losses.card(name)
-        docstring = ast.get_docstring(ast.parse((losses.FOLDER / f"{name}.py").read_text())) or ""
-        what = docstring.partition("\n")[0].removeprefix(f"{card['title']}: ").rstrip(".")
-        cells = [f"`{name}`", card["title"], what[:1].upper() + what[1:], SUPERVISION[card["supervision"]]]
-        cells.append(f"[{card['doi']}](https://doi.org/{card['doi']})" if card["doi"] else "")
+        what = purpose(losses.FOLDER / f"{name}.py", card["title"])
+        cells = [f"`{name}`", card["title"], what, SUPERVISION[card["supervision"]], paper(card["doi"])]
         rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def table_of_metrics() -> str:
+    """List every metric with what its card says."""
+    rows = ["| name | in figures | what it is | unit | better | range | paper |", "|---|---|---|---|---|---|---|"]
+    for name in metrics.names():
+        card = metrics.card(name)
+        low, high = ("" if bound is None else f"{bound:g}" for bound in card["range"])
+        what = purpose(metrics.FOLDER / f"{name}.py", card["title"])
+        measured = "the dataset's" if card["unit"] == "distance" else card["unit"]
+        title = card["title"].replace("|", "\\|")
+        cells = [f"`{name}`", title, what, measured, card["better"] or "", f"{low} … {high}", paper(card["doi"])]
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def table_of_figures() -> str:
+    """List every figure with what it shows."""
+    rows = ["| figure | what it shows |", "|---|---|"]
+    rows += [f"| `{name}` | {purpose(figures.FOLDER / f'{name}.py')} |" for name in figures.names()]
     return "\n".join(rows)
 
 
@@ -138,7 +168,12 @@ def table_of_weights() -> str:
 
 def generated(what: str) -> str:
     """Give what stands between the two comments."""
-    written = {"losses": table_of_losses, "weights": table_of_weights}
+    written = {
+        "losses": table_of_losses,
+        "metrics": table_of_metrics,
+        "figures": table_of_figures,
+        "weights": table_of_weights,
+    }
     return written[what]() if what in written else "\n\n".join(tables(what))
 
 
@@ -147,10 +182,17 @@ def page(path: Path) -> str:
     return BLOCK.sub(lambda block: f"{block[1]}{generated(block[2])}{block[3]}", path.read_text())
 
 
+def pages() -> list[Path]:
+    """List the pages that hold something generated."""
+    return [
+        path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))) if BLOCK.search(path.read_text())
+    ]
+
+
 def main() -> int:
     """Write every page."""
-    for name in PAGES:
-        (ROOT / name).write_text(page(ROOT / name))
+    for path in pages():
+        path.write_text(page(path))
     return 0
 
 

@@ -157,7 +157,7 @@ def _check_losses(study: Study) -> None:
             refuse(study, f"losses.{name}.variants.default", "the name is taken by the variant without `variants`")
         for key, options in {"options": entry["options"], **entry["variants"]}.items():
             place = f"losses.{name}.{key if key == 'options' else f'variants.{key}'}"
-            own, limits = losses.options(name), losses.card(name).get("limits", {})
+            own, limits = losses.options(name), losses.limits(name)
             if key != "options" and study.trains_extractor(name):
                 own, limits = {**own, TRAINED_ON: None}, {**limits, TRAINED_ON: {"type": ["string", "null"]}}
             _check_options(study, place, f"loss '{name}'", options, own, limits)
@@ -181,7 +181,7 @@ def _check_options(
 
 def _check_effects(study: Study, loss: str) -> None:
     """Refuse an option that changes nothing beside the others: what it is to be compared with would be the same."""
-    own, limits, entry = losses.options(loss), losses.card(loss).get("limits", {}), study.config["losses"][loss]
+    own, limits, entry = losses.options(loss), losses.limits(loss), study.config["losses"][loss]
     for stated_in in ["options", *entry["variants"]]:
         stated = entry["options"] if stated_in == "options" else entry["variants"][stated_in]
         for option in (key for key, value in stated.items() if key in limits and value != own[key]):

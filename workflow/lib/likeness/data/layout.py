@@ -26,9 +26,9 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from likeness import metrics
 from likeness.data import pairs as pairing
 from likeness.data.pairs import SPLITS
-from likeness.data.store import PRIMARY
 from likeness.userinput import documents, schemas
 from likeness.userinput.refusals import DatasetError, plain, refuse_path, shown, suggest
 
@@ -385,7 +385,9 @@ def _check_subjects(raw: RawDataset) -> None:
 def _check_scorable(raw: RawDataset) -> None:
     """Check that the best score that any image allows can be given to pairs of both splits that are scored."""
     table, images = raw.folder / "images.csv", raw.images
-    there = {part: images[part].ne("") for part in PRIMARY if part in images and images[part].ne("").any()}
+    there = {
+        part: images[part].ne("") for part in metrics.scored_parts() if part in images and images[part].ne("").any()
+    }
     for split in [split for split in ("val", "test") if (images.split == split).any()]:
         if not any(given[images.split == split].any() for given in there.values()):
             msg = f"{table}: split '{split}' could not be scored; give its images one of {', '.join(SCORED)}"

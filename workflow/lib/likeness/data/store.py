@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from likeness import metrics
 from likeness.imageio.placement import Placement
 from likeness.userinput.refusals import made_anew
 
@@ -34,10 +35,6 @@ PARTS = {
 
 PLACEMENT = ("stored", "affine")
 """What says where the voxels lie, no content."""
-
-PRIMARY = {"field": "epe", "label": "dice", "landmarks": "tre", "instances": "dice_instance"}
-"""The score of each part, best first."""
-LOWER_IS_BETTER = ("epe", "tre")
 
 TOLD = ("split", "group", "subject", "modality")
 """The columns that ``images.csv`` always has beside ``id``, empty where the raw dataset does not tell."""
@@ -153,7 +150,7 @@ class Dataset:
     @property
     def primary(self) -> str:
         """The score that λ is chosen by and figures show first: the best that the parts of the dataset allow."""
-        return next(score for part, score in PRIMARY.items() if part in self.has)
+        return metrics.primary(self.has)
 
     def load(self, id: str) -> Sample:
         """Read one image with what belongs to it.

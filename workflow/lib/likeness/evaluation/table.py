@@ -21,8 +21,7 @@ COLUMNS = (
 TYPES = {"loss": "str", "variant": "str", "seed": "Int64", "lam": "float64"}
 """Of the columns that may be null throughout."""
 SPLITS = ("val", "test")
-"""The surface distance, the costliest score, is left out on validation, where nothing is chosen by it, and at every λ
-but the chosen one."""
+"""Costly metrics are left out on validation, where nothing is chosen by them, and at every λ but the chosen one."""
 
 
 def score_unregistered(dataset: Dataset, run: Run) -> pd.DataFrame:
@@ -107,7 +106,7 @@ def _rows(
     run: Run,
     chosen: float | None,
 ) -> Iterable[dict[str, Any]]:
-    """Score all displacements of one pair, so that what they share is computed once; HD95 at the chosen λ alone."""
+    """Score all displacements of one pair, what they share once; costly metrics at the chosen λ alone."""
     scorer = PairScorer(dataset, dataset.load(moving), dataset.load(fixed))
     pair = {
         "moving": moving,
@@ -116,8 +115,8 @@ def _rows(
         "fixed_subject": dataset.subject(fixed),
     }
     for lam, displacement in displacements.items():
-        hd95 = chosen is not None and np.array_equal(lam, chosen, equal_nan=True)
-        for score in scorer.score(displacement, hd95):
+        costly = chosen is not None and np.array_equal(lam, chosen, equal_nan=True)
+        for score in scorer.score(displacement, costly):
             yield {**run._asdict(), "split": split, "lam": lam, **pair, **score}
 
 

@@ -106,4 +106,4 @@ def _label(axes: Axes, panel: Panel, metrics: pd.DataFrame) -> None:
         level = before.groupby(["moving", "fixed"])["value"].mean().mean()
         axes.axhline(level, color=style.MUTED, linewidth=0.9, linestyle=UNTRAINED, zorder=1)
     axes.set_xlabel("Training step")
-    axes.set_ylabel(f"Validation {style.metric(metric).label(units.iloc[0] if len(units) else '1', short=True)}")
+    axes.set_ylabel(f"Validation {style.metric_label(metric, units.iloc[0] if len(units) else '1', short=True)}")

@@ -59,7 +59,7 @@ def draw(
         for axes, spent, scale in zip(both, ("Evaluations", "Seconds"), (None, took), strict=True):
             _lines(axes, panel.rows(traces), entries, scale)
             axes.set_xlabel(f"{spent} a pair")
-            axes.set_ylabel(f"Validation {style.metric(metric).label(unit, short=True)}")
+            axes.set_ylabel(f"Validation {style.metric_label(metric, unit, short=True)}")
     style.legend(figure, entries)
     return figure
 

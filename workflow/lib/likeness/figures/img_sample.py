@@ -25,6 +25,7 @@ from likeness.figures import style
 from likeness.figures.slices import FIXED, MOVING, as_picture, pixel, shown_axes
 from likeness.figures.style import Entry, Panel
 from likeness.methods.kinds import Methods
+from likeness.metrics import card as metric_card
 from likeness.results import Run
 from likeness.statistics.aggregate import overall
 from likeness.statistics.selection import primary_metric
@@ -217,7 +218,7 @@ def _result(pair: tuple[Axes, Axes], scene: Scene, entry: Entry, rows: pd.DataFr
     _moved(pair[0], scene, points)
     _grid(pair[1], scene, points, entry.colour)
     unit = "" if score.unit == "1" else " " + score.unit.replace("um", "µm")
-    text = f"{style.metric(score.metric).abbreviation} {score.value:.2f}{unit}"
+    text = f"{metric_card(score.metric)['short']} {score.value:.2f}{unit}"
     pair[1].set_xlabel(text, fontsize=style.SMALL, labelpad=2)
 
 

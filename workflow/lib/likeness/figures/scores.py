@@ -17,6 +17,7 @@ from matplotlib.patches import Patch
 from likeness.figures import style
 from likeness.figures.style import Entry, Panel
 from likeness.methods.kinds import UNREGISTERED, Methods
+from likeness.metrics import ranked
 from likeness.statistics.aggregate import observations, overall
 from likeness.statistics.selection import ENDS, primary_metric
 
@@ -49,7 +50,6 @@ a structure vanished and its surface distance is infinite.
 
 FEW = 6
 """Below this many observations single points are shown instead of a box."""
-SECOND = ("dice", "dice_instance", "tre", "hd95")
 
 
 @style.paper()
@@ -104,9 +104,10 @@ def _marks(runs: pd.DataFrame, selection: pd.DataFrame, verdicts: pd.DataFrame, 
 
 
 def _metrics_of(rows: pd.DataFrame, dataset: str) -> tuple[str, str]:
+    """Name the score that decides, and the next in rank of the others that the dataset has."""
     primary = primary_metric(rows, dataset)
-    known = set(rows.metric)
-    return primary, next((m for m in SECOND if m in known and m != primary), "sdlogj")
+    known = set(rows.metric) - {primary}
+    return primary, next(metric for metric in ranked() if metric in known)
 
 
 def _size(rows: pd.DataFrame) -> str:
@@ -137,7 +138,7 @@ def _panel(
             _line(axes, y, what, what.rows(rows).value.to_numpy(), what.rows(means), absent)
     style.separate(axes, lines)
     unit = rows.unit.iloc[0] if len(rows) else "1"
-    axes.set_xlabel(style.metric(metric).label(unit))
+    axes.set_xlabel(style.metric_label(metric, unit))
 
 
 def _unregistered(axes: Axes, values: np.ndarray) -> None:

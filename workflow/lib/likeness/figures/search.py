@@ -63,7 +63,7 @@ def draw(
             style.separate(axes, lines)
         _ends(upper, found, lines)
         metric, unit = primary_unit(metrics, panel.dataset)
-        upper.set_xlabel(style.metric(metric).label(unit))
+        upper.set_xlabel(style.metric_label(metric, unit))
         _shares(lower, found, lines)
     figure.legend(handles=_keys(audit), loc="outside lower center", ncols=4 if len(shown) > 2 else 2)
     return figure

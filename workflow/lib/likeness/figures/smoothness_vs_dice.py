@@ -103,4 +103,4 @@ def _panel(axes: Axes, panel: Panel, metric: str, unit: str, points: pd.DataFram
     roughest = rows.sdlogj.max()
     axes.set_xlim(0, 1.05 * roughest if roughest > 0 else None)
     axes.set_xlabel("std(log J)   (rougher →)")
-    axes.set_ylabel(style.metric(metric).label(unit))
+    axes.set_ylabel(style.metric_label(metric, unit))

@@ -20,7 +20,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.text import Annotation, Text
 
-from likeness import figures
+from likeness import metrics
+from likeness.figures.looks import look as look_of
 from likeness.methods.kinds import UNREGISTERED, Methods, is_oracle
 from likeness.runtime.atomic import whole
 
@@ -96,43 +97,16 @@ def paper() -> Iterator[None]:
         yield
 
 
-@dataclass(frozen=True)
-class Metric:
-    """How a metric is written, in full and in short; ``better`` is ``"higher"``, ``"lower"`` or empty."""
-
-    title: str
-    better: str = ""
-    short: str = ""
-
-    @property
-    def abbreviation(self) -> str:
-        """The short name, or the full one where there is none."""
-        return self.short or self.title
-
-    def label(self, unit: str = "1", short: bool = False) -> str:
-        """Write the metric with its unit and an arrow, up where higher is better."""
-        name = self.abbreviation if short else self.title
-        measured = name if unit in {"1", ""} else f"{name} ({unit.replace('um', 'µm')})"
-        return measured + {"higher": " ↑", "lower": " ↓", "": ""}[self.better]
+ARROWS = {"higher": " ↑", "lower": " ↓", None: ""}
+"""Beside a metric, by which way is better."""
 
 
-METRICS = {
-    "dice": Metric("Dice", "higher"),
-    "dice_untaught": Metric("Dice of labels untaught", "higher", "untaught Dice"),
-    "dice_instance": Metric("Dice of the same instance", "higher", "instance Dice"),
-    "hd95": Metric("HD95", "lower"),
-    "epe": Metric("End-point error", "lower", "EPE"),
-    "tre": Metric("Landmark error", "lower", "TRE"),
-    "sdlogj": Metric("std(log J)"),
-    "ndv": Metric("Non-diffeomorphic volume", "lower", "NDV"),
-    "nda": Metric("Non-diffeomorphic area", "lower", "NDA"),
-    "folding": Metric("Folding", "lower"),
-}
-
-
-def metric(name: str) -> Metric:
-    """Say how a metric is written; one without an entry is written by its name."""
-    return METRICS.get(name, Metric(name))
+def metric_label(name: str, unit: str = "1", short: bool = False) -> str:
+    """Write a metric with its unit and an arrow, up where higher is better."""
+    card = metrics.card(name)
+    title = card["short" if short else "title"]
+    measured = title if unit in {"1", ""} else f"{title} ({unit.replace('um', 'µm')})"
+    return measured + ARROWS[card["better"]]
 
 
 @dataclass(frozen=True)
@@ -192,8 +166,8 @@ def entries(table: pd.DataFrame, methods: Methods | None = None) -> list[Entry]:
 
 def _losses(table: pd.DataFrame) -> list[Entry]:
     found = []
-    for loss in sorted(table.loss.unique(), key=lambda loss: (figures.look(loss)["order"], loss)):
-        card = figures.look(loss)
+    cards = {loss: look_of(loss) for loss in table.loss.unique()}
+    for loss, card in sorted(cards.items(), key=lambda item: (item[1]["order"], item[0])):
         look = (card["title"], card["colour"], card["marker"], SUPERVISION[card["supervision"]])
         for place, variant in enumerate(_variants(table[table.loss == loss])):
             found.append(_entry("loss", loss, variant, place, look))

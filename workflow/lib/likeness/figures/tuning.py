@@ -121,7 +121,7 @@ def _panel(axes: Axes, panel: Panel, points: pd.DataFrame, entries: list[Entry],
         axes.set_xticks([], minor=True)
     axes.set_xlabel(AXES[scale])
     metric, unit = points.iloc[0][["metric", "unit"]]
-    axes.set_ylabel(f"Validation {style.metric(metric).label(unit, short=True)}")
+    axes.set_ylabel(f"Validation {style.metric_label(metric, unit, short=True)}")
 
 
 def _line(axes: Axes, entry: Entry, line: pd.DataFrame) -> None:

@@ -15,17 +15,21 @@ from likeness.losses._features import Comparator, Level, Order
 from likeness.losses._pictures import PictureLoss
 from likeness.losses.base import Registration
 
-LIMITS = {
-    "timestep": {"type": ["integer", "null"], "minimum": 0, "maximum": 999},
+OPTIONS = {
+    "levels": None,
     "taps": {
+        "default": None,
         "type": ["array", "null"],
         "items": {"type": "string"},
         "minItems": 1,
         "uniqueItems": True,
     },
-    "draws": {"minimum": 1, "maximum": 64},
-    "sigma": {"type": ["number", "null"], "minimum": 0.5, "maximum": 64, "with": {"comparator": "lncc"}},
+    "timestep": {"default": None, "type": ["integer", "null"], "minimum": 0, "maximum": 999},
+    "draws": {"default": 1, "minimum": 1, "maximum": 64},
+    "comparator": {"default": "lncc"},
+    "sigma": {"default": None, "type": ["number", "null"]},
 }
+"""What losses share that compare features of a diffusion model, see ``shares`` in :mod:`.base`."""
 PUBLISHED_TIMESTEP = {2: 60, 3: 50}
 PUBLISHED_SIGMA = {2: 4.0, 3: 5.0}
 NOISE = 2
@@ -58,16 +62,24 @@ class DiffusionLoss(PictureLoss):
         self,
         extractor: DiffusionExtractor,
         *,
-        taps: Sequence[str] | None = None,
-        timestep: int | None = None,
-        draws: int = 1,
-        comparator: Comparator = "lncc",
-        zero_mean: bool = False,
-        sigma: float | None = None,
-        extract: Order = "after",
-        slices: int = 4,
+        taps: Sequence[str] | None,
+        timestep: int | None,
+        draws: int,
+        comparator: Comparator,
+        zero_mean: bool,
+        sigma: float | None,
+        extract: Order,
+        slices: int,
     ) -> None:
-        super().__init__(extractor, comparator=comparator, zero_mean=zero_mean, extract=extract, slices=slices)
+        super().__init__(
+            extractor,
+            levels=None,
+            comparator=comparator,
+            zero_mean=zero_mean,
+            sigma=PUBLISHED_SIGMA[2],
+            extract=extract,
+            slices=slices,
+        )
         self.taps = taps
         self.timestep = timestep
         self.draws = draws

@@ -29,18 +29,20 @@ SMALLEST_VARIANCE = 1e-6
 Comparator = Literal["cosine", "lncc"]
 Order = Literal["after", "before"]
 
-LIMITS = {
+OPTIONS = {
     "levels": {
+        "default": None,
         "type": ["array", "null"],
         "items": {"type": "integer", "minimum": 0},
         "minItems": 1,
         "uniqueItems": True,
     },
-    "comparator": {"enum": ["cosine", "lncc"]},
-    "zero_mean": {"with": {"comparator": "cosine"}},
-    "sigma": {"minimum": 0.5, "maximum": 64, "with": {"comparator": "lncc"}},
-    "extract": {"enum": ["after", "before"]},
+    "comparator": {"default": "cosine", "enum": ["cosine", "lncc"]},
+    "zero_mean": {"default": False, "with": {"comparator": "cosine"}},
+    "sigma": {"default": 4.0, "minimum": 0.5, "maximum": 64, "with": {"comparator": "lncc"}},
+    "extract": {"default": "after", "enum": ["after", "before"]},
 }
+"""What losses share that compare features, see ``shares`` in :mod:`.base`."""
 """What the options that these losses share may be; see ``limits`` of a card."""
 
 
@@ -267,11 +269,11 @@ class FeatureLoss(SimilarityLoss):
         self,
         extractor: Extractor,
         *,
-        levels: Sequence[int] | None = None,
-        comparator: Comparator = "cosine",
-        zero_mean: bool = False,
-        sigma: float = 4.0,
-        extract: Order = "after",
+        levels: Sequence[int] | None,
+        comparator: Comparator,
+        zero_mean: bool,
+        sigma: float,
+        extract: Order,
     ) -> None:
         super().__init__()
         if levels is not None and not levels:

@@ -12,7 +12,8 @@ from likeness.geometry import warp
 from likeness.losses._features import Comparator, FeatureLoss, Level, Order, resampled
 from likeness.losses.base import Registration
 
-LIMITS = {"slices": {"minimum": 1, "maximum": 512}}
+OPTIONS = {"slices": {"default": 4, "minimum": 1, "maximum": 512}}
+"""What losses share whose networks know pictures only, see ``shares`` in :mod:`.base`."""
 SECTIONS = 1
 """Key of the randomness that the sections are drawn with."""
 
@@ -38,12 +39,12 @@ class PictureLoss(FeatureLoss):
         self,
         extractor: Extractor,
         *,
-        levels: Sequence[int] | None = None,
-        comparator: Comparator = "cosine",
-        zero_mean: bool = False,
-        sigma: float = 4.0,
-        extract: Order = "after",
-        slices: int = 4,
+        levels: Sequence[int] | None,
+        comparator: Comparator,
+        zero_mean: bool,
+        sigma: float,
+        extract: Order,
+        slices: int,
     ) -> None:
         super().__init__(
             extractor, levels=levels, comparator=comparator, zero_mean=zero_mean, sigma=sigma, extract=extract

@@ -23,10 +23,9 @@ CARD = {
     "dimensions": [3],
     "supervision": "external",
     "extractor": "anatomix",
-    "requires": {},
     "invariances": ["offset", "scale"],
-    "grid": [0.1, 0.3, 1.0],
-    "raw_grid": [0.125, 0.25, 0.5, 1.0, 2.0],
+    "shares": ["_features"],
+    "options": {"levels": None, "extract": {"default": "before"}},
 }
 
 
@@ -45,9 +44,11 @@ class Loss(FeatureLoss):
         self,
         extractor: Anatomix,
         *,
-        comparator: Comparator = "cosine",
-        zero_mean: bool = False,
-        sigma: float = 4.0,
-        extract: Order = "before",
+        comparator: Comparator,
+        zero_mean: bool,
+        sigma: float,
+        extract: Order,
     ) -> None:
-        super().__init__(extractor, comparator=comparator, zero_mean=zero_mean, sigma=sigma, extract=extract)
+        super().__init__(
+            extractor, levels=None, comparator=comparator, zero_mean=zero_mean, sigma=sigma, extract=extract
+        )

@@ -1,31 +1,38 @@
 """The contract of a similarity loss.
 
-The card, a literal dictionary ``CARD`` at the top of the module:
+The card, a literal dictionary ``CARD`` at the top of the module, says what is the loss's own. These it must have:
 
 =============  ========================================================================================================
-title          display name, as figures and tables show it
-order          place in figures and tables; 100 steps between groups
-colour         hex colour, the same in every figure
-marker         matplotlib marker, a string or a tuple, so that colour is never the only cue
 formula        LaTeX, without dollar signs
 range          ``[lowest, highest]`` value, ``None`` where unbounded
 doi            of the paper the definition comes from, ``None`` for an unpublished one
-dimensions     spatial dimensions it works in, of ``[2, 3]``
 supervision    ``none``, ``external``, ``in-domain`` (unlabelled images of the dataset) or ``labels``
-extractor      name of the feature extractor it needs, or ``None``
+=============  ========================================================================================================
+
+These may be left out; most have a default, in ``DEFAULTS`` of :mod:`likeness.losses`:
+
+=============  ========================================================================================================
+title          display name, as figures and tables show it; by default the module's name
+order          place in figures and tables, 100 steps a group of supervision; by default the last of its group
+colour         hex colour, the same in every figure; by default one that no other loss has
+marker         matplotlib marker, a string or a tuple, so that colour is never the only cue; by default one that no
+               other loss has
+dimensions     spatial dimensions it works in, by default both
+extractor      name of the feature extractor it needs
 requires       what a dataset must have, ``{"mask": "the reason, as a sentence"}``, of ``mask``, ``label`` and
                ``labels``, two scored ones at least
 invariances    intensity changes of one image that leave the value unchanged, of ``offset``, ``scale``, ``inversion``,
                ``monotone``
-grid           default multipliers s of the balanced regularisation weight
+grid           multipliers s of the balanced regularisation weight that are tried
 raw_grid       regularisation weights λ of the papers' protocols, for ``lambda: {scale: raw}``
-limits         what each option may be beside of the kind of its default, as keywords of JSON Schema and ``odd``, for
-               example ``{"window": {"odd": True, "minimum": 3}}``: what the loss would not take is then refused before
-               any job; ``with`` names what another option has to be for this one to have an effect. May be left out
-               where there are no options but those that are true or false
+options        the keywords of the constructor, each with its ``default`` and, as keywords of JSON Schema and ``odd``,
+               what it may be beside of the default's kind, for example ``{"window": {"default": 9, "odd": True,
+               "minimum": 3}}``: what the loss would not take is then refused before any job. ``with`` names what
+               another option has to be for this one to have an effect
+shares         private modules beside the loss whose literal ``OPTIONS`` it has too, such as ``["_features"]``; under
+               ``options`` it may state some of their keys anew, or take an option away by ``None``
 noise          of ``dimensions``, those in which the loss draws from :meth:`Registration.randomness`, so that its value
-               is another one for another seed, each with the option that says how much is drawn. Left out where it
-               draws nothing
+               is another one for another seed, each with the option that says how much is drawn
 window         of a loss that compares neighbourhoods, what they are in voxels, with its options in backquotes. They are
                so many voxels of coarse images too, where an optimisation goes from coarse to fine; the finest level,
                which decides, is at full resolution. Left out where every voxel stands alone, or a network looks
@@ -207,7 +214,7 @@ class SimilarityLoss(nn.Module, ABC):
     better, finite for constant images, with a local minimum at identity under spatial perturbation. A pair's value, and
     with it the pair's gradient, does not depend on what else is in its batch; a mean over the batch is its caller's. A
     loss whose card names an extractor takes the network as ``extractor`` in its constructor; its options are the
-    constructor's keywords, with literal defaults.
+    constructor's keywords, whose defaults stand on the card alone: :func:`likeness.losses.build` fills them in.
     """
 
     @abstractmethod

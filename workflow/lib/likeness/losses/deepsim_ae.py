@@ -19,13 +19,9 @@ CARD = {
     ),
     "range": [0, 2],
     "doi": "10.1016/j.media.2023.102830",
-    "dimensions": [2, 3],
     "supervision": "in-domain",
     "extractor": "autoencoder",
-    "requires": {},
-    "invariances": [],
-    "grid": [0.1, 0.3, 1.0],
-    "raw_grid": [0.125, 0.25, 0.5, 1.0, 2.0],
+    "shares": ["_features"],
 }
 
 

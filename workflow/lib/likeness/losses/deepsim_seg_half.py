@@ -19,16 +19,13 @@ CARD = {
     ),
     "range": [0, 2],
     "doi": "10.1016/j.media.2023.102830",
-    "dimensions": [2, 3],
     "supervision": "labels",
     "extractor": "segmentation_half",
     "requires": {
         "label": "its feature extractor learns to segment the labels of the training subjects",
         "labels": "its feature extractor learns half of the scored labels, and there is only one",
     },
-    "invariances": [],
-    "grid": [0.1, 0.3, 1.0],
-    "raw_grid": [0.125, 0.25, 0.5, 1.0, 2.0],
+    "shares": ["_features"],
 }
 
 

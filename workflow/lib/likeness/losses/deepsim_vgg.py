@@ -23,22 +23,11 @@ CARD = {
     ),
     "range": [0, 2],
     "doi": "10.1016/j.media.2023.102830",
-    "dimensions": [2, 3],
     "supervision": "external",
     "extractor": "vgg",
-    "requires": {},
-    "invariances": [],
-    "grid": [0.1, 0.3, 1.0],
-    "raw_grid": [0.125, 0.25, 0.5, 1.0, 2.0],
     "noise": {3: "slices"},
-    "limits": {
-        "levels": {
-            "type": ["array", "null"],
-            "items": {"type": "integer", "minimum": 0, "maximum": 2},
-            "minItems": 1,
-            "uniqueItems": True,
-        }
-    },
+    "shares": ["_features", "_pictures"],
+    "options": {"levels": {"items": {"type": "integer", "minimum": 0, "maximum": 2}}, "imagenet": {"default": False}},
 }
 
 
@@ -60,13 +49,13 @@ class Loss(PictureLoss):
         self,
         extractor: VGG,
         *,
-        levels: Sequence[int] | None = None,
-        comparator: Comparator = "cosine",
-        zero_mean: bool = False,
-        sigma: float = 4.0,
-        extract: Order = "after",
-        slices: int = 4,
-        imagenet: bool = False,
+        levels: Sequence[int] | None,
+        comparator: Comparator,
+        zero_mean: bool,
+        sigma: float,
+        extract: Order,
+        slices: int,
+        imagenet: bool,
     ) -> None:
         super().__init__(
             extractor,

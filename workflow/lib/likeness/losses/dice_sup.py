@@ -18,13 +18,9 @@ CARD = {
     "formula": r"1-\frac{1}{|L|}\sum_{l}\frac{2\sum_x m_l(x)f_l(x)}{\sum_x m_l(x)^2+f_l(x)^2}",
     "range": [0, 1],
     "doi": "10.1109/3DV.2016.79",
-    "dimensions": [2, 3],
     "supervision": "labels",
-    "extractor": None,
     "requires": {"label": "it compares the labels of the training images while training"},
     "invariances": ["offset", "scale", "inversion", "monotone"],
-    "grid": [0.1, 0.3, 1.0],
-    "raw_grid": [0.125, 0.25, 0.5, 1.0, 2.0],
     "oracle": True,
 }
 

@@ -21,22 +21,12 @@ CARD = {
     ),
     "range": [0, 2],
     "doi": "10.48550/arXiv.2506.02419",
-    "dimensions": [2, 3],
     "supervision": "external",
     "extractor": "adm",
-    "requires": {},
-    "invariances": [],
-    "grid": [0.1, 0.3, 1.0],
     "raw_grid": [0.5, 1.0, 1.5, 2.0, 4.0],
     "noise": {2: "draws", 3: "slices"},
-    "limits": {
-        "taps": {
-            "type": ["array", "null"],
-            "items": {"enum": ["down", "up"]},
-            "minItems": 1,
-            "uniqueItems": True,
-        }
-    },
+    "shares": ["_features", "_pictures", "_diffusion"],
+    "options": {"taps": {"items": {"enum": ["down", "up"]}}},
 }
 
 

@@ -20,14 +20,10 @@ CARD = {
     ),
     "range": [0, 2],
     "doi": None,
-    "dimensions": [2, 3],
     "supervision": "in-domain",
     "extractor": "denoiser",
-    "requires": {},
-    "invariances": [],
-    "grid": [0.1, 0.3, 1.0],
-    "raw_grid": [0.125, 0.25, 0.5, 1.0, 2.0],
     "noise": {2: "draws", 3: "slices"},
+    "shares": ["_features", "_pictures", "_diffusion"],
 }
 
 

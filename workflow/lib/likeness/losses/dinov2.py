@@ -22,21 +22,20 @@ CARD = {
     ),
     "range": [0, 2],
     "doi": "10.48550/arXiv.2304.07193",
-    "dimensions": [2, 3],
     "supervision": "external",
     "extractor": "dinov2",
-    "requires": {},
-    "invariances": [],
-    "grid": [0.1, 0.3, 1.0],
-    "raw_grid": [0.125, 0.25, 0.5, 1.0, 2.0],
     "noise": {3: "slices"},
-    "limits": {
+    "shares": ["_features", "_pictures"],
+    "options": {
+        "levels": None,
         "taps": {
+            "default": None,
             "type": ["array", "null"],
             "items": {"type": "integer", "minimum": 0, "maximum": 11},
             "minItems": 1,
             "uniqueItems": True,
-        }
+        },
+        "sigma": {"default": 1.0},
     },
 }
 
@@ -58,14 +57,20 @@ class Loss(PictureLoss):
         self,
         extractor: DINOv2,
         *,
-        taps: Sequence[int] | None = None,
-        comparator: Comparator = "cosine",
-        zero_mean: bool = False,
-        sigma: float = 1.0,
-        extract: Order = "after",
-        slices: int = 4,
+        taps: Sequence[int] | None,
+        comparator: Comparator,
+        zero_mean: bool,
+        sigma: float,
+        extract: Order,
+        slices: int,
     ) -> None:
         super().__init__(
-            extractor, comparator=comparator, zero_mean=zero_mean, sigma=sigma, extract=extract, slices=slices
+            extractor,
+            levels=None,
+            comparator=comparator,
+            zero_mean=zero_mean,
+            sigma=sigma,
+            extract=extract,
+            slices=slices,
         )
         extractor.cut(taps)

@@ -24,10 +24,8 @@ CARD = {
     "dimensions": [3],
     "supervision": "external",
     "extractor": "impact",
-    "requires": {},
     "invariances": ["offset", "scale"],
-    "grid": [0.1, 0.3, 1.0],
-    "raw_grid": [0.125, 0.25, 0.5, 1.0, 2.0],
+    "shares": ["_features"],
 }
 RECOMMENDED = (1,)
 """The layers that the authors compare on images of like contrast; the deepest, their choice for MR and CT, is 6."""
@@ -50,11 +48,11 @@ class Loss(FeatureLoss):
         self,
         extractor: Impact,
         *,
-        levels: Sequence[int] | None = None,
-        comparator: Comparator = "cosine",
-        zero_mean: bool = False,
-        sigma: float = 4.0,
-        extract: Order = "after",
+        levels: Sequence[int] | None,
+        comparator: Comparator,
+        zero_mean: bool,
+        sigma: float,
+        extract: Order,
     ) -> None:
         levels = RECOMMENDED if levels is None else levels
         super().__init__(

@@ -23,15 +23,10 @@ CARD = {
     ),
     "range": [0, 2],
     "doi": "10.1016/S1077-3142(03)00002-X",
-    "dimensions": [2, 3],
     "supervision": "none",
-    "extractor": None,
     "window": "a Gaussian, of `sigma` voxels",
-    "requires": {},
     "invariances": ["offset", "scale"],
-    "grid": [0.1, 0.3, 1.0],
-    "raw_grid": [0.125, 0.25, 0.5, 1.0, 2.0],
-    "limits": {"sigma": {"minimum": 0.5, "maximum": 64}},
+    "options": {"sigma": {"default": 3.0, "minimum": 0.5, "maximum": 64}},
 }
 
 
@@ -42,7 +37,7 @@ class Loss(SimilarityLoss):
         sigma: standard deviation of the Gaussian in voxels.
     """
 
-    def __init__(self, *, sigma: float = 3.0) -> None:
+    def __init__(self, *, sigma: float) -> None:
         super().__init__()
         self.sigma = sigma
 

@@ -21,15 +21,15 @@ CARD = {
     "formula": r"\frac{\sum_{x,c}w(x)\left(\mathrm{MIND}_c(m,x)-\mathrm{MIND}_c(f,x)\right)^2}{|C|\sum_x w(x)}",
     "range": [0, 1],
     "doi": "10.1007/978-3-642-40811-3_24",
-    "dimensions": [2, 3],
     "supervision": "none",
-    "extractor": None,
     "window": "patches of 2 · `radius` + 1 voxels a side, `dilation` voxels apart",
     "requires": {"mask": "it compares the images only where the masks say that both have content"},
     "invariances": ["offset", "scale", "inversion"],
-    "grid": [0.1, 0.3, 1.0],
     "raw_grid": [0.015625, 0.03125, 0.0625, 0.125, 0.25, 0.5, 1.0, 2.0],
-    "limits": {"radius": {"minimum": 0, "maximum": 16}, "dilation": {"minimum": 1, "maximum": 16}},
+    "options": {
+        "radius": {"default": 2, "minimum": 0, "maximum": 16},
+        "dilation": {"default": 2, "minimum": 1, "maximum": 16},
+    },
 }
 
 
@@ -41,7 +41,7 @@ class Loss(SimilarityLoss):
         dilation: distance of the compared patches' centres from the voxel.
     """
 
-    def __init__(self, *, radius: int = 2, dilation: int = 2) -> None:
+    def __init__(self, *, radius: int, dilation: int) -> None:
         super().__init__()
         self.radius, self.dilation = radius, dilation
 

@@ -20,12 +20,7 @@ CARD = {
     "formula": r"\frac{1}{|\Omega|}\sum_{x\in\Omega}\left(m(x)-f(x)\right)^2",
     "range": [0, 1],
     "doi": "10.1109/TMI.2019.2897538",
-    "dimensions": [2, 3],
     "supervision": "none",
-    "extractor": None,
-    "requires": {},
-    "invariances": [],
-    "grid": [0.1, 0.3, 1.0],
     "raw_grid": [0.005, 0.01, 0.02, 0.04, 0.08],
 }
 

@@ -20,12 +20,8 @@ CARD = {
     "formula": r"\frac{\sum_x w(x)\left(m(x)-f(x)\right)^2}{\sum_x w(x)}",
     "range": [0, 1],
     "doi": "10.1006/nimg.2001.0845",
-    "dimensions": [2, 3],
     "supervision": "none",
-    "extractor": None,
     "requires": {"mask": "it compares the images only where the masks say that both have content"},
-    "invariances": [],
-    "grid": [0.1, 0.3, 1.0],
     "raw_grid": [0.005, 0.01, 0.02, 0.04, 0.08],
 }
 

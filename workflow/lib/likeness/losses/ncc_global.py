@@ -18,13 +18,8 @@ CARD = {
     "formula": r"1-\frac{\mathrm{cov}(m,f)}{\sqrt{\mathrm{var}(m)\,\mathrm{var}(f)}}",
     "range": [0, 2],
     "doi": None,
-    "dimensions": [2, 3],
     "supervision": "none",
-    "extractor": None,
-    "requires": {},
     "invariances": ["offset", "scale"],
-    "grid": [0.1, 0.3, 1.0],
-    "raw_grid": [0.125, 0.25, 0.5, 1.0, 2.0],
 }
 
 

@@ -23,15 +23,11 @@ CARD = {
     ),
     "range": [0, 1],
     "doi": "10.1109/TIP.2011.2181402",
-    "dimensions": [2, 3],
     "supervision": "none",
-    "extractor": None,
     "window": "a cube, `window` voxels a side",
     "requires": {"mask": "it correlates the images only where the masks say that both have content"},
     "invariances": ["offset", "scale", "inversion"],
-    "grid": [0.1, 0.3, 1.0],
-    "raw_grid": [0.125, 0.25, 0.5, 1.0, 2.0],
-    "limits": {"window": {"odd": True, "minimum": 3, "maximum": 127}},
+    "options": {"window": {"default": 9, "odd": True, "minimum": 3, "maximum": 127}},
 }
 
 
@@ -62,7 +58,7 @@ class Loss(WindowedLoss):
         window: edge length in voxels, odd.
     """
 
-    def __init__(self, *, window: int = 9) -> None:
+    def __init__(self, *, window: int) -> None:
         super().__init__(window)
 
     def forward(self, pair: Registration) -> Tensor:

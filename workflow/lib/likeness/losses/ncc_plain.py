@@ -19,15 +19,10 @@ CARD = {
     "formula": r"1-\frac{1}{|\Omega|}\sum_{x}\frac{\mathrm{cov}_x(m,f)}{\sqrt{\mathrm{var}_x(m)\,\mathrm{var}_x(f)}}",
     "range": [0, 2],
     "doi": "10.1016/j.media.2023.102830",
-    "dimensions": [2, 3],
     "supervision": "none",
-    "extractor": None,
     "window": "a cube, `window` voxels a side",
-    "requires": {},
     "invariances": ["offset", "scale"],
-    "grid": [0.1, 0.3, 1.0],
-    "raw_grid": [0.125, 0.25, 0.5, 1.0, 2.0],
-    "limits": {"window": {"odd": True, "minimum": 3, "maximum": 127}},
+    "options": {"window": {"default": 9, "odd": True, "minimum": 3, "maximum": 127}},
 }
 
 
@@ -38,7 +33,7 @@ class Loss(WindowedLoss):
         window: edge length in voxels, odd.
     """
 
-    def __init__(self, *, window: int = 9) -> None:
+    def __init__(self, *, window: int) -> None:
         super().__init__(window)
 
     def forward(self, pair: Registration) -> Tensor:

@@ -20,17 +20,13 @@ CARD = {
     "formula": r"\mathcal{L}_{\mathrm{NCC}^2}(m,f)+\frac{1}{|L||\Omega|}\sum_{l,x}\left(m_l(x)-f_l(x)\right)^2",
     "range": [0, 2],
     "doi": "10.1016/j.media.2023.102830",
-    "dimensions": [2, 3],
     "supervision": "labels",
-    "extractor": None,
     "window": "a cube, `window` voxels a side",
     "requires": {"label": "it compares the labels of the training images while training"},
     "invariances": ["offset", "scale", "inversion"],
-    "grid": [0.1, 0.3, 1.0],
-    "raw_grid": [0.125, 0.25, 0.5, 1.0, 2.0],
     "oracle": True,
     "only_trained": "it reads the labels of the pair, which nobody has when a pair is to be registered",
-    "limits": {"window": {"odd": True, "minimum": 3, "maximum": 127}},
+    "options": {"window": {"default": 9, "odd": True, "minimum": 3, "maximum": 127}},
 }
 
 
@@ -41,7 +37,7 @@ class Loss(WindowedLoss):
         window: edge length in voxels, odd.
     """
 
-    def __init__(self, *, window: int = 9) -> None:
+    def __init__(self, *, window: int) -> None:
         super().__init__(window)
 
     def forward(self, pair: Registration) -> Tensor:

@@ -25,14 +25,9 @@ CARD = {
     ),
     "range": [0, 1],
     "doi": "10.1160/ME9046",
-    "dimensions": [2, 3],
     "supervision": "none",
-    "extractor": None,
-    "requires": {},
     "invariances": ["offset", "scale", "inversion"],
-    "grid": [0.1, 0.3, 1.0],
-    "raw_grid": [0.125, 0.25, 0.5, 1.0, 2.0],
-    "limits": {"eta": {"exclusiveMinimum": 0, "maximum": 1000}},
+    "options": {"eta": {"default": 1.0, "exclusiveMinimum": 0, "maximum": 1000}},
 }
 
 SMALLEST_EDGE = 1e-4
@@ -104,7 +99,7 @@ class Loss(SimilarityLoss):
         eta: edge parameter, as a multiple of the mean gradient length of each image before registration.
     """
 
-    def __init__(self, *, eta: float = 1.0) -> None:
+    def __init__(self, *, eta: float) -> None:
         super().__init__()
         self.eta = eta
 

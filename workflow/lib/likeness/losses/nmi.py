@@ -28,15 +28,10 @@ CARD = {
     "formula": r"-\frac{H(m)+H(f)}{H(m,f)}",
     "range": [-2, -1],
     "doi": "10.1016/S0031-3203(98)00091-0",
-    "dimensions": [2, 3],
     "supervision": "none",
-    "extractor": None,
-    "requires": {},
     "invariances": ["inversion"],
-    "grid": [0.1, 0.3, 1.0],
-    "raw_grid": [0.125, 0.25, 0.5, 1.0, 2.0],
     # the windows of two bins overlap so far that constant images leave the range
-    "limits": {"bins": {"minimum": 3, "maximum": 1024}},
+    "options": {"bins": {"default": 64, "minimum": 3, "maximum": 1024}},
 }
 
 REACH = 2
@@ -209,7 +204,7 @@ class Loss(SimilarityLoss):
         bins: number of bins per image.
     """
 
-    def __init__(self, *, bins: int = 64) -> None:
+    def __init__(self, *, bins: int) -> None:
         super().__init__()
         self.bins = bins
 

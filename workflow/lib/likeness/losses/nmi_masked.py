@@ -19,15 +19,11 @@ CARD = {
     "formula": r"-\frac{H_w(m)+H_w(f)}{H_w(m,f)}",
     "range": [-2, 0],
     "doi": "10.1016/S0031-3203(98)00091-0",
-    "dimensions": [2, 3],
     "supervision": "none",
-    "extractor": None,
     "requires": {"mask": "it counts voxels only where the masks say that both images have content"},
     "invariances": ["inversion"],
-    "grid": [0.1, 0.3, 1.0],
-    "raw_grid": [0.125, 0.25, 0.5, 1.0, 2.0],
     # the windows of two bins overlap so far that constant images leave the range
-    "limits": {"bins": {"minimum": 3, "maximum": 1024}},
+    "options": {"bins": {"default": 64, "minimum": 3, "maximum": 1024}},
 }
 
 
@@ -38,7 +34,7 @@ class Loss(SimilarityLoss):
         bins: number of bins per image.
     """
 
-    def __init__(self, *, bins: int = 64) -> None:
+    def __init__(self, *, bins: int) -> None:
         super().__init__()
         self.bins = bins
 

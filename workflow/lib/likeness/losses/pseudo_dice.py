@@ -22,13 +22,9 @@ CARD = {
     "formula": r"1-\frac{1}{|L|}\sum_{l}\frac{2\sum_x P_l(m)(x)P_l(f)(x)}{\sum_x P_l(m)(x)^2+P_l(f)(x)^2}",
     "range": [0, 1],
     "doi": "10.1109/3DV.2016.79",
-    "dimensions": [2, 3],
     "supervision": "labels",
     "extractor": "segmentation",
     "requires": {"label": "its feature extractor learns to segment the labels of the training subjects"},
-    "invariances": [],
-    "grid": [0.1, 0.3, 1.0],
-    "raw_grid": [0.125, 0.25, 0.5, 1.0, 2.0],
 }
 
 

@@ -31,9 +31,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from likeness import metrics
 from likeness.data.loading import chunks
 from likeness.data.pairs import spread
-from likeness.data.store import LOWER_IS_BETTER, Dataset
+from likeness.data.store import Dataset
 from likeness.evaluation.pair import PairJudge
 from likeness.fields import Fields, Given, Search
 from likeness.geometry import to_array, to_tensor
@@ -55,7 +56,7 @@ def best(fields: Fields, dataset: Dataset) -> Search | None:
 def cost(search: Search, dataset: Dataset) -> float:
     """Give the score of a search that was judged, with the sign that makes lower better."""
     assert search.score is not None
-    return search.score if dataset.primary in LOWER_IS_BETTER else -search.score
+    return search.score if dataset.primary in metrics.lower_is_better() else -search.score
 
 
 DRAWS = 4

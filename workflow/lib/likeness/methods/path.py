@@ -21,9 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from likeness import fields
+from likeness import fields, metrics
 from likeness.data.loading import chunks
-from likeness.data.store import LOWER_IS_BETTER
 from likeness.evaluation.pair import PairJudge
 from likeness.fields import Given, PairSearch, Search
 from likeness.geometry import to_tensor
@@ -94,7 +93,7 @@ class RegularisationPath:
         self.saved = saved
         self.given = given
         self.origins: dict[Pairs, Tensor] = {}
-        self.sign = -1 if self.dataset.primary in LOWER_IS_BETTER else 1
+        self.sign = -1 if self.dataset.primary in metrics.lower_is_better() else 1
         """Makes higher scores better."""
 
     def register(self, folder: Path) -> None:

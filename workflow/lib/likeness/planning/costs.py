@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from likeness import losses, results
+from likeness import losses, metrics, results
 from likeness.datasets.catalogue import Size
 from likeness.planning.forecast import START, Kind, Plan, Price, Seconds, deciding, model
 from likeness.runtime import gpus
@@ -163,6 +163,7 @@ def _modules(task: Mapping[str, Any]) -> list[str]:
     network = task.get("recipe", {}).get("network")
     found = [f"likeness.networks.{network}"] if network else []
     found += losses.modules(task["loss"]) if "loss" in task else []
+    found += metrics.modules()
     return [*found, f"likeness.extractors.{task['name']}"] if "name" in task else found
 
 

@@ -339,7 +339,7 @@ def _scoring(scene: Mapping[str, Any], test: float, lams: int) -> dict[str, Any]
 def _needs(study: Study, who: tuple[str, ...]) -> dict[str, Any]:
     """Say what a job with a loss needs to be measured: the loss, its options, its extractor."""
     dataset, _, loss, variant = who
-    needs: dict[str, Any] = {"loss": loss, "options": study.options(loss, variant)}
+    needs: dict[str, Any] = {"loss": loss, "options": losses.completed(loss, study.options(loss, variant))}
     if source := study.trained_extractor(dataset, loss, variant):
         needs["extractor"] = {"name": source[1], "recipe": deciding(study.pretraining(source[0]))}
     elif name := losses.card(loss)["extractor"]:

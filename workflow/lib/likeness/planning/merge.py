@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from likeness import losses, results
+from likeness import losses, metrics, results
 from likeness.config.study import Study
 from likeness.methods.kinds import UNREGISTERED
 from likeness.results import TRUTH, Run
@@ -125,12 +125,20 @@ def _chain(
     run = Run(*training)
     extractor = _extractor(study, run, trained, published)
     net = f"likeness.networks.{study.methods[method].kind}"
-    said = {"options": study.options(loss, variant), "recipe": study.training(dataset, method, loss)}
-    models, modules = run.path(results.MODELS), (net, *losses.modules(loss))
+    said = {
+        "options": losses.completed(loss, study.options(loss, variant)),
+        "recipe": study.training(dataset, method, loss),
+    }
+    models, modules = run.path(results.MODELS), (net, *_scored_by(study, dataset), *losses.modules(loss))
     train = Job("train", run.place, (models,), modules, extractor, (f"{models}/provenance.json", said))
     fields = (run.path(results.FIELDS),) if study.config["keep_fields"] is True else ()
     register = Job("register", run.place, fields, (net,), train)
     return train, register, _scoring(run, _scored(study), register)
+
+
+def _scored_by(study: Study, dataset: str) -> list[str]:
+    """Name the module of the metric that a dataset is judged by."""
+    return metrics.modules(metrics.primary(study.capabilities[dataset]["parts"]))
 
 
 def _given(study: Study, run: Run) -> tuple[Job, Job]:
@@ -148,9 +156,12 @@ def _optimisation(
     assert run.variant is not None
     recipe = study.optimisation(run.dataset, run.method, run.loss)
     fields = run.path(results.FIELDS)
-    said = (f"{fields}/provenance.json", {"options": study.options(run.loss, run.variant), "recipe": recipe})
+    options = losses.completed(run.loss, study.options(run.loss, run.variant))
+    said = (f"{fields}/provenance.json", {"options": options, "recipe": recipe})
     extractor = _extractor(study, run, trained, published)
-    search = Job("optimise", run.place, (fields,), tuple(losses.modules(run.loss)), extractor, said)
+    search = Job(
+        "optimise", run.place, (fields,), (*_scored_by(study, run.dataset), *losses.modules(run.loss)), extractor, said
+    )
     return search, _scoring(run, _scored(study), search)
 
 
@@ -185,7 +196,7 @@ def _scored(study: Study) -> tuple[str, ...]:
 
 
 def _scoring(run: Run, patterns: tuple[str, ...], after: Job | None = None) -> Job:
-    return Job("score", run.place, tuple(run.path(pattern) for pattern in patterns), (), after)
+    return Job("score", run.place, tuple(run.path(pattern) for pattern in patterns), tuple(metrics.modules()), after)
 
 
 def _pretraining(study: Study, dataset: str, extractor: str, seed: int) -> Job:

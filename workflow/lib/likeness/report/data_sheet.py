@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from likeness import metrics
 from likeness.data.layout import RESERVED
 from likeness.data.pairs import SPLITS
 from likeness.data.store import PARTS, Dataset, Sample
@@ -17,16 +18,6 @@ BINS = 64
 """Bins over [0, 1] of the histogram that tells how much of the labels intensity explains."""
 LISTED = 10
 """Up to how many labels the text lists the scores of each."""
-METRICS = {
-    "dice": "Dice",
-    "dice_instance": "Dice of the same instance",
-    "hd95": "95 % Hausdorff distance",
-    "epe": "end-point error",
-    "epe_near_unmatched": "end-point error near content without counterpart",
-    "tre": "landmark error",
-}
-"""What is scored before registration, and how it is written; metrics of a displacement alone say nothing then."""
-
 Numbers = dict[str, Any]
 
 
@@ -188,9 +179,11 @@ def _truth(dataset: Dataset) -> Iterator[float]:
 def _unregistered(scores: pd.DataFrame) -> list[Numbers]:
     """Mean and standard deviation over test pairs per metric and label; what is undefined (NaN) is left out.
 
-    Where a metric has several labels, ``mean`` is first taken over those defined in a pair.
+    Where a metric has several labels, ``mean`` is first taken over those defined in a pair. Metrics of a displacement
+    alone, which need nothing of the images, say nothing before there is one.
     """
-    test = scores[(scores.split == "test") & scores.value.notna() & scores.metric.isin(list(METRICS))]
+    telling = [name for name in metrics.names() if metrics.card(name)["needs"]]
+    test = scores[(scores.split == "test") & scores.value.notna() & scores.metric.isin(telling)]
     rows = []
     for (metric, unit), group in test.groupby(["metric", "unit"], sort=False):
         labels = {str(label): rows_of.value for label, rows_of in group.groupby("label", sort=False)}
@@ -236,7 +229,7 @@ def _head(measured: Mapping[str, Any], picture: str) -> str:
     lines.append(f"![Example test pairs]({picture})")
     facts = [
         f"- {measured['spatial_dims']}D, {size} voxels of {spacing} {unit}" + _clause(measured["modality"]),
-        f"- Primary score: {METRICS[measured['primary']]}",
+        f"- Primary score: {metrics.card(measured['primary'])['title']}",
         "- Parts: " + ", ".join(f"{part} ({n} images)" for part, n in measured["parts"].items()),
     ]
     explained, truth = measured["label_entropy_explained"], measured["truth_sdlogj"]
@@ -286,7 +279,8 @@ def _scores(measured: Mapping[str, Any]) -> str:
     few = len(measured["labels"]) <= LISTED
     shown = [e for e in measured["unregistered"] if few or e["label"] in RESERVED]
     rows = [
-        [METRICS[e["metric"]], e["label"], _unit(e["unit"]), str(e["pairs"]), _pm(e["mean"], e["sd"])] for e in shown
+        [metrics.card(e["metric"])["title"], e["label"], _unit(e["unit"]), str(e["pairs"]), _pm(e["mean"], e["sd"])]
+        for e in shown
     ]
     header = ["score", "label", "unit", "pairs", "mean ± sd over pairs"]
     after = "" if few else "Single labels: see the numbers beside this sheet."

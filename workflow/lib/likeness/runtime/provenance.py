@@ -22,7 +22,7 @@ SPEAKING = ("runtime", "userinput", "results.py")
 lie, which Snakemake sees for itself."""
 READERS = ("userinput/documents.py",)
 """Modules of theirs that count all the same, because values come through them."""
-STATED = frozenset({"CARD", "LIMITS", "SOURCE"})
+STATED = frozenset({"CARD", "OPTIONS", "SOURCE"})
 """Literals of a module that others read from its source: what a job uses of them is among its params."""
 MESSAGE = "msg"
 """What a function calls a text for a person. In a module that does anything else with the name, it counts."""

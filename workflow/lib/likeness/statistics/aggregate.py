@@ -1,7 +1,7 @@
 """From single scores to independent observations: labels, mirrored pairs and seeds, in this order.
 
-1. ``dice``, ``dice_untaught`` and ``hd95`` of one pair are averaged over labels into a row with the label ``mean``; a
-   label that is absent (NaN) does not count, an infinite distance makes the mean infinite.
+1. Metrics that are scored per label are averaged over the labels of a pair into a row with the label ``mean``; a label
+   that is absent (NaN) does not count, an infinite distance makes the mean infinite.
 2. Mirrored pairs say the same thing twice: registrations between the same two subjects, or, within one subject, between
    the same two images, are averaged into one *observation*, whatever the direction.
 3. Seeds are averaged; a seed whose run diverged does not count, and ``n_seeds`` says how many did.
@@ -18,13 +18,11 @@ import numpy as np
 import pandas as pd
 
 from likeness import losses
+from likeness.metrics import per_label
 from likeness.runtime.atomic import whole
 
 if TYPE_CHECKING:
     from likeness.methods.kinds import Method
-
-PER_LABEL = ("dice", "dice_untaught", "hd95")
-"""Metrics that are scored per label and summed up by a mean over labels."""
 
 COMPARED = ["dataset", "method", "loss", "variant"]
 """The columns that name what is compared; null where they do not apply."""
@@ -35,7 +33,7 @@ SERIES = [*COMPARED, "metric", "label", "unit"]
 
 def label_means(metrics: pd.DataFrame) -> pd.DataFrame:
     """Give the mean over labels of every pair, as rows of the metrics table with the label ``mean``."""
-    rows = metrics[metrics.metric.isin(PER_LABEL)]
+    rows = metrics[metrics.metric.isin(per_label())]
     keys = [c for c in metrics.columns if c not in {"label", "value"}]
     means = rows.groupby(keys, sort=False, dropna=False, observed=True)["value"].mean().reset_index()
     return means.assign(label="mean")[list(metrics.columns)]
@@ -43,7 +41,7 @@ def label_means(metrics: pd.DataFrame) -> pd.DataFrame:
 
 def overall(metrics: pd.DataFrame) -> pd.DataFrame:
     """Keep one row per pair and metric: the mean over labels, or the score of the whole image."""
-    return pd.concat([label_means(metrics), metrics[~metrics.metric.isin(PER_LABEL)]], ignore_index=True)
+    return pd.concat([label_means(metrics), metrics[~metrics.metric.isin(per_label())]], ignore_index=True)
 
 
 def observations(metrics: pd.DataFrame, extra: tuple[str, ...] = ()) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from likeness.data.store import LOWER_IS_BETTER
+from likeness import metrics as cards
 from likeness.methods.kinds import Methods
 from likeness.results import KEYS
 from likeness.statistics.aggregate import overall
@@ -14,15 +14,16 @@ COLUMNS = [*KEYS, "lam", "score", "metric", "ndv", "feasible"]
 CHOSEN = [*COLUMNS, "end"]
 ENDS = ("smoothest", "roughest")
 """Of a grid: a chosen λ at the smooth one may not be smooth enough."""
-PRIMARY = ("epe", "dice", "tre", "dice_instance")
+FOLDING = ("ndv", "nda")
+"""What tells how much a field folds, of volumes and of pictures."""
 MAX_FOLDING = 0.1
 """Highest non-diffeomorphic volume (area in 2D), in percent, that a chosen λ may cause."""
 
 
 def primary_metric(metrics: pd.DataFrame, dataset: str) -> str:
-    """Name the score that decides on a dataset: the first of :data:`PRIMARY` that it has."""
+    """Name the score that decides on a dataset: the first that λ may be chosen by of those that it has."""
     known = set(metrics.metric[metrics.dataset == dataset])
-    return next((name for name in PRIMARY if name in known), PRIMARY[0])
+    return next((name for name in cards.primaries() if name in known), cards.primaries()[0])
 
 
 def primary_unit(metrics: pd.DataFrame, dataset: str) -> tuple[str, str]:
@@ -47,8 +48,8 @@ def candidates(metrics: pd.DataFrame, methods: Methods, max_folding: float = MAX
     found = metrics[(metrics.split == "val") & with_lam(metrics, methods)]
     primary = {name: primary_metric(found, name) for name in found.dataset.unique()}
     keys = [*KEYS, "lam"]
-    rows = overall(found[found.metric.isin(["ndv", "nda"]) | (found.metric == found.dataset.map(primary))])
-    folding = _mean(rows[rows.metric.isin({"ndv", "nda"})], keys, skipna=False).rename("ndv")
+    rows = overall(found[found.metric.isin(FOLDING) | (found.metric == found.dataset.map(primary))])
+    folding = _mean(rows[rows.metric.isin(FOLDING)], keys, skipna=False).rename("ndv")
     score = _mean(rows[rows.metric == rows.dataset.map(primary)], keys, skipna=True).rename("score")
     table = pd.concat([score, folding], axis=1).reset_index().sort_values(keys, ignore_index=True)
     table["score"] = table.score.where(table.ndv.notna())
@@ -88,7 +89,7 @@ def choose(judged: pd.DataFrame, methods: Methods) -> pd.DataFrame:
         One row per run, the columns :data:`CHOSEN`: ``end`` tells which end of several λ that left scores the chosen
         one is, of :data:`ENDS`, and is empty between them.
     """
-    cost = judged.score.where(judged.metric.isin(LOWER_IS_BETTER), -judged.score)
+    cost = judged.score.where(judged.metric.isin(cards.lower_is_better()), -judged.score)
     ranked = judged.assign(
         _diverged=judged.score.isna(),
         _infeasible=~judged.feasible,

@@ -10,7 +10,7 @@ Of every pair:
 - ``sound``: neither.
 
 An objective is lower if it is so by more than :data:`MARGIN` of its fall from the identity to where the run's search
-ended, and a score is another one if it differs by more than :data:`SMALLEST`.
+ended, and a score is another one if it differs by more than :func:`smallest`.
 """
 
 from __future__ import annotations
@@ -20,14 +20,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from likeness.data.store import LOWER_IS_BETTER
+from likeness import metrics as cards
 from likeness.results import KEYS
 
 MARGIN = 0.01
 """Share of an objective's fall that counts as a difference."""
-SMALLEST = {"dice": 0.003, "dice_instance": 0.003}
-"""Smallest difference of a score that matters; of an error :data:`SMALLEST_SHARE` of it."""
 SMALLEST_SHARE = 0.02
+"""Share of a score that is its smallest difference that matters, where the card of the metric states none."""
 REFERENCES = ("truth", "other")
 OTHERS = ("identity", *REFERENCES)
 """The starts whose ends are compared with the run's own."""
@@ -40,7 +39,8 @@ COLUMNS += ["settled", "path_worse", "draws", "search_failed", "loss_wrong", "di
 
 def smallest(metric: str, score: float) -> float:
     """Give the smallest difference from a score that matters."""
-    return SMALLEST.get(metric, SMALLEST_SHARE * abs(score))
+    stated = cards.card(metric)["smallest"]
+    return SMALLEST_SHARE * abs(score) if stated is None else stated
 
 
 def judge(audits: pd.DataFrame, metrics: dict[str, str]) -> pd.DataFrame:
@@ -65,7 +65,7 @@ def _verdict(starts: pd.DataFrame, metric: str) -> str:
     least = smallest(metric, path.score)
     if ((others.objective < path.objective - margin) & ((others.score - path.score).abs() > least)).any():
         return "search failed"
-    sign = 1 if metric in LOWER_IS_BETTER else -1
+    sign = 1 if metric in cards.lower_is_better() else -1
     for name in REFERENCES:
         if name in starts.index:
             there: Any = starts.loc[name]
@@ -90,7 +90,7 @@ def summarise(judged: pd.DataFrame, metrics: dict[str, str]) -> pd.DataFrame:
         metric = metrics[who["dataset"]]
         scores = run.pivot_table(index=PAIR, columns="start", values="score", dropna=False)
         changes = scores.sub(scores["path"], axis=0)
-        change, sign = changes.mean(), -1 if metric in LOWER_IS_BETTER else 1
+        change, sign = changes.mean(), -1 if metric in cards.lower_is_better() else 1
         reference = next((name for name in REFERENCES if name in scores), None)
         verdict, score = run[run.start == "path"].verdict, scores["path"].mean()
         numbers = {

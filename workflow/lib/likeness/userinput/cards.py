@@ -6,13 +6,13 @@ The workflow needs them before any job and without torch.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from likeness.userinput.refusals import Refusal
+from likeness.userinput.refusals import Refusal, suggest
 
 
 @lru_cache
@@ -49,25 +49,33 @@ def literal(path: Path, name: str) -> Any:
     return None
 
 
-def card(path: Path, keys: Iterable[str]) -> dict[str, Any]:
+def card(path: Path, keys: Iterable[str], optional: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Give the card of a module, the literal dictionary ``CARD``.
 
     Args:
         path: the module.
         keys: what every card of its kind has.
+        optional: what it may have beside these, each with its default, which a card without it is given; ``...`` where
+            there is none. Any other key is refused then, as a slip of the pen would go unnoticed otherwise.
 
     Raises:
-        Refusal: if there is no literal, or a key is missing.
+        Refusal: if there is no literal, a key is missing, or there is one that no card of its kind has.
     """
-    found = literal(path, "CARD")
-    if found is None:
+    found, known = literal(path, "CARD"), list(keys)
+    if not isinstance(found, dict):
         msg = f"{path}: no literal CARD; write `CARD = {{...}}` with constants only"
         raise Refusal(msg)
-    missing = next((key for key in keys if not isinstance(found, dict) or key not in found), None)
+    missing = next((key for key in known if key not in found), None)
     if missing is not None:
         msg = f"{path}: the CARD has no '{missing}'; add it as {path.parent.name}/{_explained(path.parent)} says"
         raise Refusal(msg)
-    return found
+    if optional is None:
+        return found
+    odd = next((key for key in found if key not in known and key not in optional), None)
+    if odd is not None:
+        msg = f"{path}: the CARD has '{odd}', which no such card has; {suggest(odd, [*known, *optional])}"
+        raise Refusal(msg)
+    return {**{key: value for key, value in optional.items() if value is not ...}, **found}
 
 
 def _explained(folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""Target registration error at corresponding points."""
+"""Target registration error: how far landmarks are taken from where they are."""
 
 from __future__ import annotations
 
@@ -6,6 +6,29 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy import ndimage
+
+from likeness.metrics.base import Registered, given, mean
+
+CARD = {
+    "title": "Landmark error",
+    "short": "TRE",
+    "order": 80,
+    "unit": "distance",
+    "range": [0, None],
+    "doi": "10.48550/arXiv.2112.04489",
+    "better": "lower",
+    "needs": ["landmarks"],
+    "rank": 30,
+    "primary": True,
+}
+
+
+def score(registered: Registered) -> float:
+    """Give the mean over the landmarks that are known in both images, NaN where there is none."""
+    moving, fixed = registered.pair.moving, registered.pair.fixed
+    points = given(fixed.landmarks), given(moving.landmarks)
+    error = target_registration_error(registered.displacement, *points, registered.pair.spacing)
+    return mean(error[np.isfinite(error)])
 
 
 def target_registration_error(

@@ -1,0 +1,24 @@
+"""Dice coefficient of each label that the extractor of ``deepsim_seg_half`` is not taught."""
+
+from __future__ import annotations
+
+from likeness.metrics import dice
+from likeness.metrics.base import Registered
+
+CARD = {
+    "title": "Dice of labels untaught",
+    "short": "untaught Dice",
+    "order": 20,
+    "unit": "1",
+    "range": [0, 1],
+    "doi": "10.2307/1932409",
+    "better": "higher",
+    "per": "label",
+    "needs": ["label"],
+}
+
+
+def score(registered: Registered) -> dict[int, float]:
+    """Give the Dice of every label that is not taught; there is none where a single label is scored."""
+    found = dice.score(registered)
+    return {label: found[label] for label in registered.pair.untaught}

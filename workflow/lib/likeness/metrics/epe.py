@@ -1,0 +1,24 @@
+"""End-point error against the true displacement, where content has a counterpart."""
+
+from __future__ import annotations
+
+from likeness.metrics.base import Registered, mean
+
+CARD = {
+    "title": "End-point error",
+    "short": "EPE",
+    "order": 50,
+    "unit": "distance",
+    "range": [0, None],
+    "doi": None,
+    "better": "lower",
+    "needs": ["field"],
+    "rank": 10,
+    "primary": True,
+}
+
+
+def score(registered: Registered) -> float | None:
+    """Give the mean error; ``None`` where the fields of the images lead into different spaces."""
+    truth = registered.pair.truth
+    return None if truth is None else mean(registered.error[truth.counterpart])

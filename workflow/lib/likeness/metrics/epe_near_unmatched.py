@@ -1,0 +1,38 @@
+"""End-point error within 10 mm of content without counterpart (10 voxels where the unit is not mm)."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+
+from likeness.metrics.base import Pair, Registered, given, mean
+
+CARD = {
+    "title": "End-point error near content without counterpart",
+    "short": "EPE near unmatched",
+    "order": 60,
+    "unit": "distance",
+    "range": [0, None],
+    "doi": None,
+    "better": "lower",
+    "needs": ["field"],
+}
+NEAR_MM = 10.0
+NEAR_VOXELS = 10.0
+
+
+def score(registered: Registered) -> float | None:
+    """Give the mean error of voxels that have a counterpart; ``None`` without a truth or marks of such content."""
+    pair = registered.pair
+    if pair.truth is None or pair.unmatched is None:
+        return None
+    return mean(registered.error[pair.kept("near", lambda: _near(pair))])
+
+
+def _near(pair: Pair) -> np.ndarray:
+    """Find the voxels with a counterpart near content without one, ``(*spatial)``, bool."""
+    unmatched = given(pair.unmatched)
+    if not unmatched.any():
+        return np.zeros_like(unmatched)
+    sampling, limit = (pair.spacing, NEAR_MM) if pair.unit == "mm" else (None, NEAR_VOXELS)
+    return given(pair.truth).counterpart & (ndimage.distance_transform_edt(~unmatched, sampling) <= limit)

@@ -1,0 +1,20 @@
+"""Folding: the share of voxels whose Jacobian determinant is not positive, inside the fixed image's mask."""
+
+from __future__ import annotations
+
+from likeness.metrics import regularity
+from likeness.metrics.base import Registered
+
+CARD = {
+    "title": "Folding",
+    "order": 90,
+    "unit": "%",
+    "range": [0, 100],
+    "doi": None,
+    "better": "lower",
+}
+
+
+def score(registered: Registered) -> float:
+    """Give the share in percent, over the whole image where it has no mask."""
+    return regularity.folding(registered.determinants, registered.pair.fixed.mask)

@@ -1,0 +1,51 @@
+"""95th percentile of the Hausdorff distance between the surfaces of each label.
+
+The percentile is one of area, see :mod:`likeness.metrics.surface`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+
+from likeness.metrics.base import Pair, Registered, given
+from likeness.metrics.surface import Surface, hausdorff, surface
+
+CARD = {
+    "title": "HD95",
+    "order": 30,
+    "unit": "distance",
+    "range": [0, None],
+    "doi": "10.2196/26151",
+    "better": "lower",
+    "per": "label",
+    "needs": ["label"],
+    "rank": 50,
+    "costly": True,
+}
+
+
+def score(registered: Registered) -> dict[int, float]:
+    """Give the distance of every scored label; infinite where warping lost the label, NaN as for Dice."""
+    pair = registered.pair
+    fixed = pair.kept("surfaces", lambda: surfaces(pair, given(pair.fixed.label)))
+    both = zip(fixed, surfaces(pair, registered.moved_label), strict=True)
+    distances = [np.nan if a is None or b is None else hausdorff(a, b) for a, b in both]
+    return dict(zip(pair.labels, distances, strict=True))
+
+
+def surfaces(pair: Pair, labels: np.ndarray) -> list[Surface | None]:
+    """Give the surface of every scored label that both images have, ``None`` for the others.
+
+    Args:
+        pair: of images that have labels.
+        labels: a label map on the fixed grid, ``(*spatial)``.
+    """
+    boxes = ndimage.find_objects(labels.astype(np.int32) + 1, max(pair.labels) + 1)  # counts labels from 1
+    nowhere = (slice(0, 0),) * labels.ndim
+    found: list[Surface | None] = []
+    for label, scored in zip(pair.labels, pair.common, strict=True):
+        box = boxes[label] or nowhere
+        region = labels[box] == label
+        found.append(surface(region, pair.spacing, [s.start for s in box]) if scored else None)
+    return found

@@ -1,0 +1,24 @@
+"""Smoothness of a volume's displacement as Learn2Reg publishes it, for comparison with values there.
+
+See :func:`likeness.metrics.regularity.l2r_sdlogj`.
+"""
+
+from __future__ import annotations
+
+from likeness.metrics import regularity
+from likeness.metrics.base import Registered
+
+CARD = {
+    "title": "std(log(J + 3)) of Learn2Reg",
+    "short": "L2R std(log J)",
+    "order": 120,
+    "unit": "1",
+    "range": [0, None],
+    "doi": "10.48550/arXiv.2112.04489",
+    "dimensions": [3],
+}
+
+
+def score(registered: Registered) -> float:
+    """Give the standard deviation over the whole image; NaN where an axis has fewer than 5 voxels."""
+    return regularity.l2r_sdlogj(registered.determinants)
