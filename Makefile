@@ -101,7 +101,7 @@ loss: $(READY) ## the two files of a new loss: make loss NAME=my_loss
 upgrade-dataset: $(READY) ## rename a dataset folder of the layout with subjects.csv: make upgrade-dataset FOLDER=data/mine
 	@$(BIN)/python workflow/tools/upgrade_dataset.py "$(FOLDER)"
 
-docs: $(READY) ## the tables in README.md and docs/, from the schemas and the losses' cards
+docs: $(READY) ## the tables in README.md and docs/ and the schemas for editors, from the models and cards
 	$(BIN)/python workflow/tools/docs.py
 
 envs: $(READY) ## the versions in envs/, from requirements.lock

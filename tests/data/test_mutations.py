@@ -27,6 +27,7 @@ from hypothesis import strategies as st
 from project import copy_project
 from snakemake.common.configfile import load_configfile
 
+from likeness.config import dataset_file
 from likeness.config.study import Study, read
 from likeness.data import contents, layout
 from likeness.data.preparation import prepare
@@ -186,6 +187,7 @@ def test_a_configuration_with_other_characters_runs_or_is_refused(content: bytes
 def prepared(folder: Path) -> bool:
     """Check and prepare a dataset and score its unregistered pairs; false if it is refused."""
     try:
+        dataset_file.check(folder)
         contents.check(folder)
     except DatasetError as error:
         holds(str(error), str(folder))

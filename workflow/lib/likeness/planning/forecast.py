@@ -251,7 +251,7 @@ def sizes(study: Study) -> dict[str, Size]:
     for name in study.prepared:
         entry = study.config["datasets"][name]
         if "folder" not in entry:
-            made = size(entry.get("recipe", name), entry["options"])
+            made = size(entry["recipe"], entry["options"])
             found[name] = made._replace(pairs={k: min(n, entry["pairs"].get(k, n)) for k, n in made.pairs.items()})
             continue
         raw = layout.check_tables(entry["folder"])
