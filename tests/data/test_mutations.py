@@ -131,9 +131,10 @@ def complete(folder: Path) -> None:
 
 
 def holds(message: str, file: str) -> None:
-    """A refusal is one line that begins with the file."""
-    assert message.startswith(file), message
-    assert len(message.splitlines()) == 1, message
+    """A refusal has a line for everything that is wrong, which begins with the file."""
+    for line in message.splitlines():
+        assert line.startswith(file), message
+    assert message
     message.encode()
 
 

@@ -146,7 +146,7 @@ def _check_folders(study: Study) -> Found:
             dataset_file.check(entry["folder"])
             study.capabilities[name] = layout.capabilities(Path(entry["folder"]))
         except DatasetError as error:
-            yield f"datasets.{name}.folder", str(error)
+            yield from ((f"datasets.{name}.folder", said) for said in str(error).splitlines())
 
 
 def _transfers(study: Study) -> Iterator[tuple[str, str, str, str]]:
