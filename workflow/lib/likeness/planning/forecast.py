@@ -392,7 +392,8 @@ def model(task: Mapping[str, Any]) -> Price:
         # a control point stands for 2 voxels along every axis
         field_mb = COMPRESSED * 4.0 * dims * voxels / 2**dims / 1e6
         return Price(Seconds(START["optimise"], EVALUATION[dims] * voxels), None, peak_mb, field_mb)
-    channels = recipe.get("architecture", recipe)["channels"]
+    # a network of another kind is taken for a small one
+    channels = recipe.get("architecture", recipe).get("channels") or [WIDTH[dims]]
     wider = max(1.0, channels[0] / WIDTH[dims]) ** 1.5
     peak_mb = BASE_MB + (VOXEL_BYTES + CHANNEL_BYTES * channels[0]) * voxels * recipe["batch"] / 1e6
     if task["job"] == "register":
