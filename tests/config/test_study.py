@@ -116,8 +116,8 @@ def test_a_loss_that_the_study_does_not_list_stays_out_unless_asked_for() -> Non
         ),
         (
             {"methods": {"voxelmorph": {"optimisation": {"levels": 2}}}},
-            "c.yaml: key 'methods.voxelmorph.optimisation' is unknown; use one of kind, channels_2d, channels_3d, "
-            "norm, dropout, diffeomorphic",
+            "c.yaml: key 'methods.voxelmorph.optimisation' is unknown to 'voxelmorph'; use one of kind, "
+            "channels_2d, channels_3d, norm, dropout, diffeomorphic",
         ),
         (
             {"methods": {"optimisation": None}, "losses": {"ncc_sup": None}},

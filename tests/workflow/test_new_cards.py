@@ -135,7 +135,8 @@ def test_what_their_cards_do_not_allow_is_refused_and_the_rest_is_planned(projec
     assert check(project, **wrong).stderr.splitlines() == [
         "config/other.yaml: key 'datasets.some-bars.options.side': 8 is too small; give at least 16, the default is 32",
         "config/other.yaml: key 'methods.convolution.kernel': 4 is even; give an odd number (width of the kernel)",
-        "config/other.yaml: key 'methods.convolution.width' is unknown; use one of kind, kernel, scale_2d, scale_3d",
+        "config/other.yaml: key 'methods.convolution.width' is unknown to 'convolution'; use one of kind, kernel, "
+        "scale_2d, scale_3d",
     ]
     planned = check(project, results="results/other")
     assert planned.returncode == 0, planned.stderr

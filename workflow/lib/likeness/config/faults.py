@@ -164,7 +164,8 @@ class Fault:
             return "cannot stand beside `folder`; give one of them"
         if not self.place.known:
             return "is unknown; there is nothing to choose here"
-        return f"is unknown; {suggest(self.keys[-1], self.place.known)}"
+        owner = f" to '{self.place.owner}'" if self.place.owner else ""
+        return f"is unknown{owner}; {suggest(self.keys[-1], self.place.known)}"
 
     def _said(self) -> str:
         value = f"the name {shown(self.value)}" if self.named else shown(self.value)
@@ -215,6 +216,7 @@ class Place:
         discriminator: the key that says of which alternative an entry is.
         field: the field nearest above.
         option: whether that is an option, whose default helps.
+        owner: the alternative that the block is, where there are several.
     """
 
     known: tuple[str, ...]
@@ -222,6 +224,7 @@ class Place:
     discriminator: str
     field: FieldInfo | None
     option: bool
+    owner: str
 
     @property
     def noun(self) -> str:
@@ -231,11 +234,11 @@ class Place:
     @classmethod
     def of(cls, model: type[BaseModel], steps: Sequence[int | str]) -> Place:
         """Find it by the steps that lead there."""
-        here, field, known, option = model, None, (), False
+        here, field, known, option, owner = model, None, (), False, ""
         for step in steps:
             here = _bare(here)
             if isinstance(step, str) and step.startswith(TAG):
-                here = _alternative(here, step)
+                here, owner = _alternative(here, step), step.removeprefix(TAG)
             elif _is_model(here):
                 known, option = (
                     tuple(f.alias or name for name, f in here.model_fields.items()),
@@ -244,7 +247,7 @@ class Place:
                 found = next((f for name, f in here.model_fields.items() if (f.alias or name) == step), None)
                 if found is None:
                     break
-                here, field = found.annotation, found
+                here, field, owner = found.annotation, found, ""
             elif step != KEY and get_origin(here) in (dict, list):
                 here = get_args(here)[-1]
         here = _bare(here)
@@ -254,7 +257,7 @@ class Place:
             discriminator = "recipe" if any("recipe" in kind.model_fields for kind in kinds) else "kind"
             fields = [kind.model_fields.get(discriminator) for kind in kinds]
             choices = tuple(get_args(f.annotation)[0] for f in fields if f)
-        return cls(known, choices, discriminator, field, option)
+        return cls(known, choices, discriminator, field, option, owner)
 
     def besides(self, said: str) -> str:
         """Say what the key means, by the first clause of its description; of an option the default."""
