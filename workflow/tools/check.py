@@ -104,10 +104,12 @@ def summary(expected: Forecast, todo: dict[str, int]) -> str:
     lacking = f" and what is fetched: the size of {', '.join(expected.unsized)} is not known" * bool(expected.unsized)
     where = f"the {cores} cores of this machine" + (f" and its {devices} GPUs" if devices else " without a GPU")
     memory = "memory unknown" if expected.peak_mb is None else f"up to {expected.peak_mb / 1e3:.1f} GB of memory a job"
+    room = f"{expected.kept_gb:.2g} GB on disk and {expected.peak_gb(cores):.2g} GB while it runs{lacking}; {memory}"
+    if not left.core_seconds:
+        return "\n".join([f"Left to do: time unknown; {room}.", *uncounted(expected, todo)])
     said = [
         f"Left to do: about {span(left.core_seconds, 'core-')}, {span(max(wall, min(wall * cores, expected.longest)))} "
-        f"on {where}; {expected.kept_gb:.2g} GB on disk and {expected.peak_gb(cores):.2g} GB while it runs"
-        f"{lacking}; {memory}.",
+        f"on {where}; {room}.",
         f"The whole study from nothing: about {span(expected.core_seconds, 'core-')}.",
     ]
     if left.gpu_seconds is None:
@@ -122,7 +124,7 @@ def uncounted(expected: Forecast, todo: dict[str, int]) -> list[str]:
     unknown = [rule for rule, count in todo.items() if expected.left({rule: count}).unknown]
     said = []
     if unknown:
-        said.append(f"Not counted, because nobody recorded or measured such jobs: {', '.join(unknown)}.")
+        said.append(f"Not counted, since such jobs are neither recorded nor measured: {', '.join(unknown)}.")
     if expected.unpriced:
         said.append(f"Of these, {', '.join(expected.unpriced)} can be measured once the weights are converted.")
     names = {"recorded": "recorded in this study", "measured": "measured here", "unknown": "unknown"}

@@ -79,7 +79,8 @@ def loss(name: str) -> type[Loss]:
     rules = cards.rules(losses.options(name), losses.card(name).get("limits", {}))
     another = {TRAINED_ON: {"type": ["string", "null"], "default": None}} if trains_extractor(name) else {}
     options = cards.model(f"options of {name}", rules, AsStated, "Options of the loss.")
-    variant = cards.model(f"variant of {name}", another, options, "Options in which a variant differs.")
+    doc = "Options in which a variant differs."
+    variant = cards.model(f"variant of {name}", another, options, doc) if another else options
     free = _free({"default": "the variant without `variants`"})
     return cards.made(
         name,

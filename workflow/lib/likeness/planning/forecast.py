@@ -159,7 +159,7 @@ class Expected:
     gpu_seconds: float | None = None
     unknown: float = 0
 
-    def with_(self, jobs: int, price: Price | None, work: Work) -> Expected:
+    def plus(self, jobs: int, price: Price | None, work: Work) -> Expected:
         """Give the sum with some more jobs of one kind."""
         if price is None:
             return replace(self, jobs=self.jobs + jobs, unknown=self.unknown + jobs)
@@ -401,7 +401,7 @@ def _rules(planned: Plan, priced: Iterable[tuple[Kind, Price | None]]) -> dict[s
     more = (len(probed), len(study.givens()), exported)
     rules = {name: Expected(count, unknown=count) for name, count in zip(UNCOUNTED, counts + more, strict=True)}
     for kind, price in priced:
-        rules[kind.rule] = rules.get(kind.rule, Expected(0)).with_(kind.jobs, price, kind.work)
+        rules[kind.rule] = rules.get(kind.rule, Expected(0)).plus(kind.jobs, price, kind.work)
     drawn = len(figures.names())
     return rules | dict.fromkeys(LAST, Expected(1, unknown=1)) | {"plot": Expected(drawn, unknown=drawn)}
 
