@@ -240,23 +240,15 @@ class Place:
             if isinstance(step, str) and step.startswith(TAG):
                 here, owner = _alternative(here, step), step.removeprefix(TAG)
             elif _is_model(here):
-                known, option = (
-                    tuple(f.alias or name for name, f in here.model_fields.items()),
-                    issubclass(here, AsStated),
-                )
-                found = next((f for name, f in here.model_fields.items() if (f.alias or name) == step), None)
-                if found is None:
+                fields = {found.alias or name: found for name, found in here.model_fields.items()}
+                known, option = tuple(fields), issubclass(here, AsStated)
+                if step not in fields:
                     break
-                here, field, owner = found.annotation, found, ""
+                field, owner = fields[str(step)], ""
+                here = field.annotation
             elif step != KEY and get_origin(here) in (dict, list):
                 here = get_args(here)[-1]
-        here = _bare(here)
-        choices, discriminator = get_args(here), ""
-        if choices and get_origin(here) is Union:
-            kinds = [_bare(choice) for choice in choices]
-            discriminator = "recipe" if any("recipe" in kind.model_fields for kind in kinds) else "kind"
-            fields = [kind.model_fields.get(discriminator) for kind in kinds]
-            choices = tuple(get_args(f.annotation)[0] for f in fields if f)
+        choices, discriminator = _choices(_bare(here))
         return cls(known, choices, discriminator, field, option, owner)
 
     def besides(self, said: str) -> str:
@@ -283,6 +275,16 @@ def _bare(annotation: Any) -> Any:
         return _bare(get_args(annotation)[0])
     args = [arg for arg in get_args(annotation) if arg is not type(None)]
     return _bare(args[0]) if len(args) == 1 and type(None) in get_args(annotation) else annotation
+
+
+def _choices(annotation: Any) -> tuple[tuple[Any, ...], str]:
+    """Give the values that may stand somewhere, or those of the key that says which one of several blocks does."""
+    choices = get_args(annotation)
+    kinds = [_bare(choice) for choice in choices] if get_origin(annotation) is Union else []
+    if not kinds or not all(map(_is_model, kinds)):
+        return choices, ""
+    key = "recipe" if any("recipe" in kind.model_fields for kind in kinds) else "kind"
+    return tuple(get_args(kind.model_fields[key].annotation)[0] for kind in kinds if key in kind.model_fields), key
 
 
 def _alternative(union: Any, tag: str) -> Any:

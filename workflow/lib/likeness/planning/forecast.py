@@ -8,9 +8,9 @@ the study, nothing is guessed: the forecast says how many there are.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from math import ceil, prod
 from pathlib import Path
 from types import MappingProxyType
@@ -249,61 +249,89 @@ def plan(study: Study) -> Plan:
     return Plan(study, extents, kinds(study, extents))
 
 
+@dataclass(frozen=True)
+class _Scene:
+    """A dataset of a study, as far as the cost of jobs depends on it."""
+
+    study: Study
+    dataset: str
+    extent: Size
+
+    @property
+    def parts(self) -> list[str]:
+        return sorted(self.study.capabilities[self.dataset]["parts"])
+
+    @property
+    def fields(self) -> int:
+        """How many pairs are registered and scored."""
+        return sum(self.extent.pairs.values())
+
+    def task(self, job: str, parts: Sequence[str], **more: Any) -> dict[str, Any]:
+        """Say what a unit of a job is measured by, see :attr:`Kind.task`."""
+        return {"job": job, "shape": list(self.extent.shape), "labels": self.extent.labels, "parts": [*parts], **more}
+
+    def learning(self, job: str, **more: Any) -> dict[str, Any]:
+        """Say it of a job that sees what losses may learn from."""
+        return self.task(job, [part for part in self.parts if part != "unmatched"], **more)
+
+    def scoring(self, who: tuple[str | None, ...], jobs: int, lams: int = 1, rule: str = "score") -> Kind:
+        """Give the kind of jobs that score fields; of the tested pairs, those of one λ are the chosen one's."""
+        tested = round(self.extent.pairs["test"] / self.fields / lams, 2)
+        work = Work(lams * self.fields, self.fields)
+        return Kind(rule, "score", who, jobs, work, self.task("score", self.parts, tested=tested))
+
+
 def kinds(study: Study, extents: Mapping[str, Size]) -> list[Kind]:
     """List the kinds of jobs whose cost depends on the study, in the order of the workflow."""
     found: list[Kind] = []
-    seeds = len(study.seeds)
     for dataset, extent in extents.items():
-        parts = study.capabilities[dataset]["parts"]
-        scene = {"shape": list(extent.shape), "labels": extent.labels}
-        learnt = {**scene, "parts": sorted({*parts} - {"unmatched"})}
-        trainings = dict.fromkeys(training[:4] for training in study.trainings() if training[0] == dataset)
-        found += _pretrainings(study, dataset, extent, learnt)
-        if dataset not in study.datasets:
-            continue
-        fields = sum(extent.pairs.values())
-        scored = partial(_scoring, {**scene, "parts": sorted(parts)}, extent.pairs["test"] / fields)
-        for who in trainings:
-            _, method, loss, _ = who
-            recipe = study.training(dataset, method, loss)
-            lams = len(recipe["lambda"]["grid"])
-            judges = min(JUDGES["train"], extent.pairs["val"])
-            task = {"job": "train", **learnt, "recipe": deciding(recipe), **_needs(study, who)}
-            work = Work(lams * recipe["steps"], lams * judges * _checks(recipe))
-            found.append(Kind(f"train_{loss}", "train", who, seeds, work, task))
-            task = {"job": "register", **scene, "parts": ["image"], "recipe": deciding(recipe)}
-            found.append(Kind("register", "register", who, seeds, Work(lams * fields, fields), task))
-            found.append(Kind("score", "score", who, seeds, Work(lams * fields, fields), scored(lams)))
-        searched = Counter((run.dataset, run.method, str(run.loss), str(run.variant)) for run in study.optimisations())
-        for who, jobs in searched.items():
-            if who[0] == dataset:
-                recipe = study.optimisation(*who[:3])
-                task = {"job": "optimise", **learnt, "recipe": recipe, **_needs(study, who)}
-                lams = len(recipe["lambda"]["grid"])
-                work = Work(evaluations(recipe, extent), fields)
-                found.append(Kind(f"optimise_{who[2]}", "optimise", who, jobs, work, task))
-                found.append(Kind("score", "score", who, jobs, Work(lams * fields, fields), scored(lams)))
-                if audited := min(study.audited(*who[:2]), extent.pairs["val"]):
-                    again = AUDITED * min(EVALUATIONS, recipe["evaluations"]) * audited
-                    found.append(Kind("audit", "audit", who, jobs, Work(again, fields), task))
-        classical = Counter((run.dataset, run.method, run.loss, run.variant) for run in study.classical())
-        for form, jobs in classical.items():
-            if form[0] == dataset:
-                recipe = study.syn(form[1], str(form[3]))
-                lams = len(recipe["smoothing"])
-                task = {"job": "syn", **scene, "parts": ["image"], "recipe": recipe}
-                found.append(Kind("syn", "syn", form, jobs, Work(lams * fields, fields), task))
-                found.append(Kind("score", "score", form, jobs, Work(lams * fields, fields), scored(lams)))
-        for run in study.givens():
-            if run.dataset == dataset:
-                found.append(Kind("score", "score", (dataset, run.method), 1, Work(fields, fields), scored(1)))
-        found.append(Kind("score_unregistered", "score", (dataset, UNREGISTERED), 1, Work(fields, fields), scored(1)))
+        scene = _Scene(study, dataset, extent)
+        found += _pretrainings(scene)
+        if dataset in study.datasets:
+            found += [*_trainings(scene), *_optimisations(scene), *_classical(scene)]
+            given = [run.method for run in study.givens() if run.dataset == dataset]
+            found += [scene.scoring((dataset, method), 1) for method in given]
+            found.append(scene.scoring((dataset, UNREGISTERED), 1, rule="score_unregistered"))
     return found
 
 
-def _scoring(scene: Mapping[str, Any], test: float, lams: int) -> dict[str, Any]:
-    """Say what scoring is measured by; of ``test``, the share of pairs, one λ is the chosen one."""
-    return {"job": "score", **scene, "tested": round(test / lams, 2)}
+def _trainings(scene: _Scene) -> Iterator[Kind]:
+    study, fields, seeds = scene.study, scene.fields, len(scene.study.seeds)
+    for who in dict.fromkeys(training[:4] for training in study.trainings() if training[0] == scene.dataset):
+        dataset, method, loss, _ = who
+        recipe = study.training(dataset, method, loss)
+        lams, kept = len(recipe["lambda"]["grid"]), deciding(recipe)
+        judges = min(JUDGES["train"], scene.extent.pairs["val"])
+        work = Work(lams * recipe["steps"], lams * judges * _checks(recipe))
+        task = scene.learning("train", recipe=kept, **_needs(study, who))
+        yield Kind(f"train_{loss}", "train", who, seeds, work, task)
+        task = scene.task("register", ["image"], recipe=kept)
+        yield Kind("register", "register", who, seeds, Work(lams * fields, fields), task)
+        yield scene.scoring(who, seeds, lams)
+
+
+def _optimisations(scene: _Scene) -> Iterator[Kind]:
+    study, runs = scene.study, [run for run in scene.study.optimisations() if run.dataset == scene.dataset]
+    for who, jobs in Counter((run.dataset, run.method, str(run.loss), str(run.variant)) for run in runs).items():
+        recipe = study.optimisation(*who[:3])
+        task = scene.learning("optimise", recipe=recipe, **_needs(study, who))
+        work = Work(evaluations(recipe, scene.extent), scene.fields)
+        yield Kind(f"optimise_{who[2]}", "optimise", who, jobs, work, task)
+        yield scene.scoring(who, jobs, len(recipe["lambda"]["grid"]))
+        if audited := min(study.audited(*who[:2]), scene.extent.pairs["val"]):
+            again = AUDITED * min(EVALUATIONS, recipe["evaluations"]) * audited
+            yield Kind("audit", "audit", who, jobs, Work(again, scene.fields), task)
+
+
+def _classical(scene: _Scene) -> Iterator[Kind]:
+    study, fields = scene.study, scene.fields
+    runs = [run for run in study.classical() if run.dataset == scene.dataset]
+    for who, jobs in Counter((run.dataset, run.method, run.loss, run.variant) for run in runs).items():
+        recipe = study.syn(who[1], str(who[3]))
+        lams = len(recipe["smoothing"])
+        task = scene.task("syn", ["image"], recipe=recipe)
+        yield Kind("syn", "syn", who, jobs, Work(lams * fields, fields), task)
+        yield scene.scoring(who, jobs, lams)
 
 
 def _needs(study: Study, who: tuple[str, ...]) -> dict[str, Any]:
@@ -328,11 +356,12 @@ def evaluations(recipe: Mapping[str, Any], extent: Size) -> float:
     return lams * each * (probed * validation + test if validation else probed * test)
 
 
-def _pretrainings(study: Study, dataset: str, extent: Size, scene: Mapping[str, Any]) -> Iterable[Kind]:
+def _pretrainings(scene: _Scene) -> Iterator[Kind]:
+    study, dataset = scene.study, scene.dataset
     recipe = study.pretraining(dataset)
-    judges = min(JUDGES["pretrain"], extent.images["val"])
+    judges = min(JUDGES["pretrain"], scene.extent.images["val"])
     for name in dict.fromkeys(name for where, name, _ in study.pretrainings() if where == dataset):
-        task = {"job": "pretrain", **scene, "recipe": deciding(recipe), "name": name}
+        task = scene.learning("pretrain", recipe=deciding(recipe), name=name)
         work = Work(recipe["steps"], judges * _checks(recipe))
         yield Kind("pretrain", "pretrain", (dataset, name), len(study.seeds), work, task)
 
