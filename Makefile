@@ -128,7 +128,7 @@ loss: ## write the two files of a new loss, before or after set-up: make loss NA
 upgrade-dataset: $(READY) ## bring a dataset folder with subjects.csv to today's layout: make upgrade-dataset FOLDER=data/mine
 	@$(BIN)/python workflow/tools/upgrade_dataset.py "$(FOLDER)"
 
-docs: $(READY) ## write the tables in docs/, from the schemas and the cards of the losses
+docs: $(READY) ## write the tables in README.md and docs/, and the schemas for editors, from the models and cards
 	$(BIN)/python workflow/tools/docs.py
 
 envs: $(READY) ## update the versions in envs/ from requirements.lock

@@ -44,12 +44,12 @@ class Cost(NamedTuple):
 def study(jobs: int) -> dict:
     """Configure every loss on every built-in dataset, with as many seeds as it takes to reach a number of jobs."""
     # three jobs a training, and one each for two of the nine losses' extractors
-    each = len(recipes.RECIPES) * len(losses.names()) * 3
+    each = len(recipes.names()) * len(losses.names()) * 3
     return {
         "title": "A large study",
         "results": "results",
         "seeds": list(range(1, 2 + jobs // each)),
-        "datasets": dict.fromkeys(recipes.RECIPES),
+        "datasets": dict.fromkeys(recipes.names()),
         "losses": dict.fromkeys(losses.names()),
     }
 

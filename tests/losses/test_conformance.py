@@ -20,18 +20,19 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.markers import MarkerStyle
 from matplotlib.mathtext import MathTextParser
+from pydantic import TypeAdapter
 from short_search import RECIPE
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from likeness import extractors, losses
+from likeness.config import cards
 from likeness.figures.looks import look
 from likeness.geometry import diffusion_energy, integrate, jacobian_determinant, warp
 from likeness.interpolation import pitch
 from likeness.losses.base import Registration, SimilarityLoss
 from likeness.methods.optimisation import Optimiser
 from likeness.transformations import refine
-from likeness.userinput import schemas
 
 RULES = Path(__file__).parents[2] / "workflow" / "rules" / "losses"
 CASES = [(name, dims) for name in losses.names() for dims in losses.card(name)["dimensions"]]
@@ -447,7 +448,8 @@ def test_the_card_limits_every_option(name: str) -> None:
     assert set(limits) <= set(options)
     for option, default in options.items():
         assert option in limits or isinstance(default, bool), f"{option}: say on the card what it may be"
-        assert schemas.fault(default, schemas.same_kind(default) | limits.get(option, {})) is None
+        [rule] = cards.rules({option: default}, limits).values()
+        TypeAdapter(cards.annotation(rule)).validate_python(default, strict=True)
 
 
 @every_loss

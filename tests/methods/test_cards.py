@@ -8,6 +8,8 @@ import pytest
 from matplotlib.colors import is_color_like
 
 from likeness import networks
+from likeness.config import study
+from likeness.config.entries import configuration
 from likeness.config.study import Study
 from likeness.methods import kinds
 from likeness.methods.kinds import UNREGISTERED
@@ -45,14 +47,16 @@ def test_two_settings_of_one_kind_are_two_methods() -> None:
 
 
 LOOK = {"title": "x", "order": 1, "colour": "#000000", "marker": "o", "trained": False, "optimised": False}
-CARD = {**LOOK, "settings": []}
+CARD = {**LOOK, "settings": {}}
 
 
 def make_up(monkeypatch: pytest.MonkeyPatch, said: dict[str, Any]) -> None:
     """Let there be a kind of method with a card of its own."""
-    known = kinds.card
+    known, names = kinds.card, kinds.names()
     monkeypatch.setattr(kinds, "card", lambda kind: {**CARD, **said} if kind == "made_up" else known(kind))
-    monkeypatch.setattr(kinds, "names", lambda: ["made_up"])
+    monkeypatch.setattr(kinds, "names", lambda: [*names, "made_up"])
+    # the model of all configurations is made anew for this test alone
+    monkeypatch.setattr(study, "configuration", configuration.__wrapped__)
 
 
 @pytest.mark.parametrize(

@@ -80,20 +80,32 @@ NONE = r"key 'methods\.mine\.fields': \S+"
             f"{NONE}: the study has several datasets, and none has a subfolder of its name; put the fields of each "
             "into one, mni-brain, mni-brain-3d$",
         ),
-        ({"fields": ""}, {}, r"key 'methods\.mine\.convention': it is missing, .*: itk, learn2reg, voxels$"),
+        ({"fields": ""}, {}, r"key 'methods\.mine\.convention' is missing; add it \(how the fields are kept\)$"),
         (
             {"fields": "", "convention": "fsl"},
             {},
             r"key 'methods\.mine\.convention': there is no 'fsl'; use one of itk, ",
         ),
-        ({"kind": "given", "convention": "itk"}, {}, r"key 'methods\.mine\.fields': it is missing, .* name the folder"),
         (
-            {"kind": "voxelmorph", "fields": "", "convention": "itk"},
+            {"kind": "given", "convention": "itk"},
             {},
-            r"key 'methods\.mine\.fields': .*'voxelmorph' ",
+            r"key 'methods\.mine\.fields' is missing; add it \(folder with fields",
         ),
-        ({"kind": "voxelmorph", "marker": "o"}, {}, r"key 'methods\.mine\.marker': .*'voxelmorph' "),
-        ({"fields": "", "convention": "itk", "folder": "x"}, {}, r"key 'methods\.mine\.folder' is unknown; "),
+        (
+            {"kind": "voxelmorph", "fields": ""},
+            {},
+            r"key 'methods\.mine\.fields' is unknown to 'voxelmorph'; use one of",
+        ),
+        (
+            {"kind": "voxelmorph", "marker": "o"},
+            {},
+            r"key 'methods\.mine\.marker' is unknown to 'voxelmorph'; use one of",
+        ),
+        (
+            {"fields": "", "convention": "itk", "folder": "x"},
+            {},
+            r"key 'methods\.mine\.folder' is unknown to 'given'; ",
+        ),
         (
             {"fields": "", "convention": "itk", "colour": "red"},
             {},

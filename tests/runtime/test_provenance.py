@@ -287,7 +287,7 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("methods/prediction.py", {"register"}),
         ("datasets/catalogue.py", set()),
         ("userinput/refusals.py", set()),
-        ("userinput/schemas.py", set()),
+        ("config/faults.py", set()),
         ("userinput/cards.py", set()),
         ("userinput/documents.py", {"prepare", "data_sheet"}),
         ("imageio/images.py", {"prepare"}),

@@ -20,7 +20,7 @@ WORDS = re.compile(r'(\bmsg \+?= \(?\s*|\braise \w+\((?:msg \+|path,) |^ *print\
 """Where a message begins."""
 MANNERS = {
     "userinput/refusals.py": (("did you mean", "do you mean"), ("is a folder", "is just a folder")),
-    "userinput/schemas.py": (("is too small", "is far too small"),),
+    "config/faults.py": (("is too small", "is far too small"),),
     "runtime/download.py": (("TRIES = 5", "TRIES = 6"), ("PROGRESS_SECONDS = 30.0", "PROGRESS_SECONDS = 31.0")),
     "runtime/progress.py": (("disable=None", "disable=None, mininterval=1.0"),),
     "runtime/jobs.py": (("ORPHAN_POLL_SECONDS = 1.0", "ORPHAN_POLL_SECONDS = 1.1"),),

@@ -146,7 +146,7 @@ def check_files():
 
 
 def recipe(wildcards):
-    return STUDY.config["datasets"][wildcards.dataset].get("recipe", wildcards.dataset)
+    return STUDY.config["datasets"][wildcards.dataset]["recipe"]
 
 
 def maybe_temp(path):

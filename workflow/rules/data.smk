@@ -13,7 +13,7 @@ rule simulate:
         recipe=recipe,
         options=lambda wc: STUDY.config["datasets"][wc.dataset]["options"],
         seed=lambda wc: STUDY.config["datasets"][wc.dataset]["seed"],
-        code=lambda wc: code("simulate", recipes.RECIPES[recipe(wc)]),
+        code=lambda wc: code("simulate", recipes.module(recipe(wc))),
     script:
         script_path("simulate")
 
@@ -37,8 +37,7 @@ rule prepare:
         most=lambda wc: STUDY.config["datasets"][wc.dataset]["pairs"],
         presmoothing=lambda wc: STUDY.config["datasets"][wc.dataset]["presmoothing"],
         images=image_states,
-        # the schema says them, which is no code
-        defaults=layout.defaults(),
+        defaults=layout.DEFAULTS,
         code=code("prepare"),
     script:
         script_path("prepare")

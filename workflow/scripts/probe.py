@@ -24,7 +24,7 @@ def main(snakemake) -> None:
         weights = case["weights"]
         features = {} if weights is None else {"extractor": extractors.load(snakemake.input.extractors[weights])}
         loss = losses.build(name, **case["options"], **features).to(device)
-        dataset, sampling = Dataset.open(datasets[case["dataset"]]), Sampling.of(case["sampling"])
+        dataset, sampling = Dataset.open(datasets[case["dataset"]]), Sampling(**case["sampling"])
         who = {"dataset": case["dataset"], "loss": name, "variant": case["variant"]}
         rows += [{**who, **row} for row in probe(dataset, loss, sampling, params.seed, params.needs, device)]
     with whole(snakemake.output.profiles) as path:

@@ -17,12 +17,12 @@ from tqdm import tqdm  # noqa: E402
 from likeness.config import study as configuration  # noqa: E402
 from likeness.config.study import Study  # noqa: E402
 from likeness.planning.costs import measured, recorded  # noqa: E402
-from likeness.planning.forecast import Forecast, Plan, forecast, plan  # noqa: E402
+from likeness.planning.forecast import Expected, Forecast, Plan, forecast, plan  # noqa: E402
 from likeness.runtime import gpus  # noqa: E402
 from likeness.userinput.refusals import ConfigurationError, Refusal  # noqa: E402
 
 MEASURE_SECONDS = 60.0
-"""What `make check` takes at most to measure; the model stands in for what is left."""
+"""What `make check` takes at most to measure; the cost of what is left stays unknown."""
 
 
 def arguments() -> argparse.Namespace:
@@ -30,7 +30,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--configfile", default="config/config.yaml", type=Path)
     parser.add_argument("--config", nargs="*", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--quick", action="store_true", help="guess instead of measuring what nobody recorded")
+    parser.add_argument("--quick", action="store_true", help="do not measure what nobody recorded")
     return parser.parse_args()
 
 
@@ -82,9 +82,14 @@ def span(seconds: float, unit: str = "") -> str:
     return f"{minutes} {unit}minute{'s' * (minutes > 1)}" if minutes < 120 else f"{seconds / 3600:.3g} {unit}hours"
 
 
+def minutes(jobs: Expected) -> str:
+    """Say the core-minutes of jobs, or that nobody knows those of any."""
+    return "–" if jobs.unknown >= jobs.jobs else f"{jobs.core_seconds / 60:.1f}"
+
+
 def table(expected: Forecast, todo: dict[str, int]) -> str:
     """List the jobs left to do by rule, with what they take."""
-    rows = [(rule, str(count), f"{expected.left({rule: count}).core_seconds / 60:.1f}") for rule, count in todo.items()]
+    rows = [(rule, str(count), minutes(expected.left({rule: count}))) for rule, count in todo.items()]
     head = ("rule", "jobs", "core-minutes")
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     return "\n".join(
@@ -96,29 +101,35 @@ def summary(expected: Forecast, todo: dict[str, int]) -> str:
     """Say what is left to do takes, the whole study, and how well that is known."""
     left, cores, devices = expected.left(todo), os.cpu_count() or 1, len(gpus.present())
     wall = max(left.core_seconds / cores, (left.gpu_seconds or 0.0) / max(1, devices))
-    unsized = ", ".join(expected.unsized)
-    lacking = f" and what is fetched: the size of {unsized} is not known" if unsized else ""
+    lacking = f" and what is fetched: the size of {', '.join(expected.unsized)} is not known" * bool(expected.unsized)
     where = f"the {cores} cores of this machine" + (f" and its {devices} GPUs" if devices else " without a GPU")
+    memory = "memory unknown" if expected.peak_mb is None else f"up to {expected.peak_mb / 1e3:.1f} GB of memory a job"
+    room = f"{expected.kept_gb:.2g} GB on disk and {expected.peak_gb(cores):.2g} GB while it runs{lacking}; {memory}"
+    if not left.core_seconds:
+        return "\n".join([f"Left to do: time unknown; {room}.", *uncounted(expected, todo)])
     said = [
         f"Left to do: about {span(left.core_seconds, 'core-')}, {span(max(wall, min(wall * cores, expected.longest)))} "
-        f"on {where}; {expected.kept_gb:.2g} GB on disk and {expected.peak_gb(cores):.2g} GB while it runs"
-        f"{lacking}; up to {expected.peak_mb / 1e3:.1f} GB of memory a job.",
+        f"on {where}; {room}.",
         f"The whole study from nothing: about {span(expected.core_seconds, 'core-')}.",
     ]
     if left.gpu_seconds is None:
         said.append("GPU-hours: unknown until jobs ran on a GPU, or `make check` where there is one.")
     else:
         said.append(f"Of a GPU: about {span(left.gpu_seconds, 'GPU-')}.")
+    return "\n".join([*said, *uncounted(expected, todo)])
+
+
+def uncounted(expected: Forecast, todo: dict[str, int]) -> list[str]:
+    """Say what is not known, and how the rest is."""
+    unknown = [rule for rule, count in todo.items() if expected.left({rule: count}).unknown]
+    said = []
+    if unknown:
+        said.append(f"Not counted, since such jobs are neither recorded nor measured: {', '.join(unknown)}.")
     if expected.unpriced:
-        networks = ", ".join(expected.unpriced)
-        said.append(f"Not counted, in time and memory: {networks}. They are measured once their weights are converted.")
-    names = {
-        "recorded": "recorded in this study",
-        "measured": "measured here",
-        "modelled": "guessed",
-    }
+        said.append(f"Of these, {', '.join(expected.unpriced)} can be measured once the weights are converted.")
+    names = {"recorded": "recorded in this study", "measured": "measured here", "unknown": "unknown"}
     known = [f"{expected.sources[source]} {name}" for source, name in names.items() if expected.sources[source]]
-    return "\n".join([*said, f"Kinds of jobs: {', '.join(known)}."])
+    return [*said, f"Kinds of jobs: {', '.join(known)}."]
 
 
 def check() -> None:

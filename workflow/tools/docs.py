@@ -1,21 +1,25 @@
-"""Write what documentation repeats: tables of keys from the schemas, of losses, metrics and figures, of weights.
+"""Write what repeats what stands elsewhere: schemas for editors, tables of keys, losses, metrics, figures and weights.
 
-Each stands between two comments in a page that is otherwise written by hand. Called by `make docs`.
+A table stands between two comments in a page that is otherwise written by hand. Called by `make docs`.
 """
 
 import ast
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import BaseModel
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "workflow" / "lib"))
 
 from likeness import figures, losses, metrics  # noqa: E402
+from likeness.config import editor  # noqa: E402
+from likeness.config.dataset_file import DatasetFile  # noqa: E402
+from likeness.config.entries import configuration  # noqa: E402
 from likeness.extractors import sources  # noqa: E402
 from likeness.runtime.download import megabytes  # noqa: E402
 
@@ -27,6 +31,13 @@ SUPERVISION = {
     "labels": "labels of the dataset",
 }
 HEADER = ["| key | type | default | meaning |", "|---|---|---|---|"]
+HEADER_OF = ["| key | of | type | default | meaning |", "|---|---|---|---|---|"]
+SCHEMAS: dict[str, tuple[Callable[[], type[BaseModel]], str]] = {
+    "config": (configuration, "Configuration of a study"),
+    "dataset": (lambda: DatasetFile, "dataset.yaml"),
+}
+"""Of every schema what makes its model, and its title."""
+WRITTEN = "# Written by `make docs` from workflow/lib/likeness/config/, for editors."
 
 
 def resolve(schema: dict, entry: dict) -> dict:
@@ -35,7 +46,7 @@ def resolve(schema: dict, entry: dict) -> dict:
 
 
 def limits(entry: dict) -> str:
-    """Say the range of a number or the length of a list."""
+    """Say the range of a number."""
     low, above = entry.get("minimum"), entry.get("exclusiveMinimum")
     high, below = entry.get("maximum"), entry.get("exclusiveMaximum")
     said = [f" ≥ {low}"] * (low is not None) + [f" > {above}"] * (above is not None)
@@ -43,19 +54,18 @@ def limits(entry: dict) -> str:
     return ",".join(said)
 
 
-def kind(schema: dict, entry: dict, link: str) -> str:
-    """Say what a key takes; ``link`` stands for a table of its own."""
-    if "enum" in entry:
-        return " or ".join(f"`{value}`" for value in entry["enum"])
-    if link:
-        return f"[keys](#{link})" if "properties" in entry else f"names, each with [keys](#{link})"
+def kind(entry: dict) -> str:
+    """Say what a key takes that has no table of its own."""
+    if "anyOf" in entry:
+        return " or ".join(kind(choice) for choice in entry["anyOf"])
+    if "const" in entry or "enum" in entry:
+        return " or ".join(f"`{value}`" for value in entry.get("enum", [entry.get("const")]))
     types = entry.get("type", "any")
     if types == "array":
-        return f"list of {kind(schema, resolve(schema, entry.get('items', {})), '')}"
+        return f"list of {kind(entry.get('items', {}))}"
     if types == "object":
         return "keys and values"
-    names = [types] if isinstance(types, str) else types
-    return " or ".join(name + limits(entry) * (name in ("integer", "number")) for name in names)
+    return types + limits(entry)
 
 
 def default(parent: dict, key: str, entry: dict) -> str:
@@ -68,8 +78,8 @@ def default(parent: dict, key: str, entry: dict) -> str:
 
 
 def meaning(entry: dict) -> str:
-    """Give the description on one line."""
-    return " ".join(entry.get("description", "").split()).replace("|", "\\|")
+    """Give the description, so that it can stand in a table."""
+    return entry.get("description", "").replace("|", "\\|")
 
 
 def gist(entry: dict) -> str:
@@ -83,29 +93,82 @@ def anchor(path: str) -> str:
     return re.sub(r"[^\w-]", "", path.lower())
 
 
-def tables(name: str) -> Iterator[str]:
-    """Give a table for a schema, then one for every object in it; an object that recurs is described once."""
-    schema = yaml.safe_load((ROOT / "workflow" / "schemas" / f"{name}.schema.yaml").read_text())
-    waiting: list[tuple[str, dict[str, Any]]] = [("", schema)]
-    seen: dict[str, str] = {}
-    while waiting:
-        path, node = waiting.pop(0)
+def choices(schema: dict, entry: dict) -> dict[str, dict]:
+    """Give the blocks of which an entry may be one, by what tells them apart; nothing where there is no choice."""
+    found = resolve(schema, entry)
+    for named in found.get("patternProperties", {}).values():
+        refs = [choice["$ref"] for choice in named.get("anyOf", []) if "$ref" in choice]
+        return {ref.rsplit("/", 1)[1]: resolve(schema, {"$ref": ref}) for ref in refs}
+    inner = {name: resolve(schema, part) for name, part in found.get("properties", {}).items()}
+    # blocks that all have the same keys, which no budget's have
+    alike = len(inner) > 1 and len({tuple(part.get("properties", [])) for part in inner.values()}) == 1
+    return inner if alike and "properties" in next(iter(inner.values())) else {}
+
+
+class Tables:
+    """The tables of a schema: one for the document, then one for every block in it, described once."""
+
+    def __init__(self, schema: dict[str, Any]) -> None:
+        self.schema = schema
+        self.waiting: list[tuple[str, dict[str, Any]]] = [("", schema)]
+        self.seen: dict[str, str] = {}
+
+    def __iter__(self) -> Iterator[str]:
+        while self.waiting:
+            path, node = self.waiting.pop(0)
+            alternatives = choices(self.schema, node)
+            rows = self.several(path, alternatives) if alternatives else self.rows(path, node)
+            head = HEADER if not alternatives else HEADER_OF
+            heading = [f"### `{path}`", "", meaning(node), ""] if path else []
+            yield "\n".join(heading + head + [f"| {' | '.join(row)} |" for row in rows])
+
+    def rows(self, path: str, node: dict) -> list[list[str]]:
+        """Give the cells of every key of a block."""
         rows = []
         for key, raw in node["properties"].items():
-            entry, place = resolve(schema, raw), f"{path}.{key}".lstrip(".")
-            inner = raw
-            if "properties" not in entry and isinstance(entry.get("additionalProperties"), dict):
-                inner, place = entry["additionalProperties"], f"{place}.<name>"
-            link = ""
-            if "properties" in resolve(schema, inner):
-                identity = inner.get("$ref", place)
-                if identity not in seen:
-                    seen[identity] = place
-                    waiting.append((place, resolve(schema, inner)))
-                link = anchor(seen[identity])
+            entry, place = resolve(self.schema, raw), f"{path}.{key}".lstrip(".")
+            link = self.link(place, raw, entry)
             said = gist(entry) if link else meaning(entry)
-            rows.append(f"| `{key}` | {kind(schema, entry, link)} | {default(node, key, entry)} | {said} |")
-        yield "\n".join(([f"### `{path}`", "", meaning(node), ""] if path else []) + HEADER + rows)
+            rows.append([f"`{key}`", link or kind(entry), default(node, key, entry), said])
+        return rows
+
+    def link(self, place: str, raw: dict, entry: dict) -> str:
+        """Give a link to the table of a block, which waits to be written; nothing where a key takes no block."""
+        several = bool(choices(self.schema, raw))
+        if not several and not entry.get("properties"):
+            return ""
+        place = f"{place}.<name>" if several else place
+        identity = raw.get("$ref", place)
+        if identity not in self.seen:
+            self.seen[identity] = place
+            self.waiting.append((place, entry))
+        return f"{'names, each with ' * several}[keys](#{anchor(self.seen[identity])})"
+
+    def several(self, path: str, alternatives: dict[str, dict]) -> list[list[str]]:
+        """Give the cells of every key that one of several blocks has, and which of them have it."""
+        owners: dict[tuple[str, ...], list[str]] = {}
+        for name, node in alternatives.items():
+            for row in self.expanded(path, node):
+                owners.setdefault(tuple(row), []).append(name.lower())
+        everywhere = len(alternatives)
+        return [
+            [key, "" if len(names) == everywhere else ", ".join(names), *more] for (key, *more), names in owners.items()
+        ]
+
+    def expanded(self, path: str, node: dict) -> Iterator[list[str]]:
+        """Give the cells of the keys of a block, and of its options."""
+        for key, raw in node["properties"].items():
+            entry = resolve(self.schema, raw)
+            if key == "options":
+                yield from (
+                    [f"`options.{row[0][1:]}", *row[1:]] for row in self.rows(path, {"properties": {}, **entry})
+                )
+            elif "patternProperties" in entry:
+                yield [f"`{key}`", "names, each with options", "", meaning(entry)]
+            elif "const" in entry:
+                yield [f"`{key}`", "one of those beside the other keys", "its name", meaning(entry)]
+            else:
+                yield from self.rows(path, {**node, "properties": {key: raw}})
 
 
 def purpose(module: Path, title: str = "") -> str:
@@ -174,7 +237,24 @@ def generated(what: str) -> str:
         "figures": table_of_figures,
         "weights": table_of_weights,
     }
-    return written[what]() if what in written else "\n\n".join(tables(what))
+    return written[what]() if what in written else "\n\n".join(Tables(schema_of(what)))
+
+
+def schema_of(name: str) -> dict[str, Any]:
+    """Give the schema of a document."""
+    make, title = SCHEMAS[name]
+    return editor.schema(make(), title)
+
+
+def schema_file(name: str) -> Path:
+    """Give the file of the schema of a document, for editors."""
+    return ROOT / "workflow" / "schemas" / f"{name}.schema.yaml"
+
+
+def schema_text(name: str) -> str:
+    """Give the content of that file."""
+    text = yaml.safe_dump(schema_of(name), sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
+    return f"{WRITTEN}\n{text}"
 
 
 def page(path: Path) -> str:
@@ -190,7 +270,9 @@ def pages() -> list[Path]:
 
 
 def main() -> int:
-    """Write every page."""
+    """Write every schema and page."""
+    for name in SCHEMAS:
+        schema_file(name).write_text(schema_text(name))
     for path in pages():
         path.write_text(page(path))
     return 0

@@ -17,7 +17,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as scratch:
             try:
                 price = asdict(measure(task, Path(scratch)))
-            except Exception as error:  # whatever it is, the training will say it better; here the model stands in
+            except Exception as error:  # whatever it is, the training will say it better; here the cost stays unknown
                 logging.debug("task %d: %s", number, error)
                 price = None
         print(json.dumps(price), flush=True)

@@ -9,14 +9,15 @@ import errno
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from likeness import losses
-from likeness.config import checks
+from likeness.config import checks, faults
+from likeness.config.budgets import overlaid
+from likeness.config.entries import configuration, trains_extractor
+from likeness.config.entries import loss as loss_model
 from likeness.data import contents, layout
 from likeness.data.pairs import complete
 from likeness.data.store import of_split
@@ -27,20 +28,21 @@ from likeness.methods.kinds import Method
 from likeness.results import Run
 from likeness.runtime.atomic import probe
 from likeness.runtime.published import Source, missing
-from likeness.userinput import documents, schemas
+from likeness.userinput import documents
 from likeness.userinput.refusals import ConfigurationError, DatasetError, Refusal, plain, sentence
 
-OVERLAID = ("training", "optimisation", "pretraining", "landscape")
-"""The blocks of a study in which a dataset may differ."""
+RENAMED = {
+    "networks": "methods",
+    "weights": "checkpoints",
+    "training.weights": "training.lambda.scale",
+    "training.grid": "training.lambda.grid",
+    "datasets.*.training.weights": "datasets.*.training.lambda.scale",
+    "datasets.*.training.grid": "datasets.*.training.lambda.grid",
+    "losses.*.grid": "losses.*.lambda.grid",
+}
+"""Keys that former versions had, ``*`` for any name, and what they are called now."""
 ROUGHNESS = [0.05, 0.1, 0.2, 0.3, 0.4]
 """Default levels of a path of regularisation."""
-SCHEMA = Path(__file__).parents[3] / "schemas" / "config.schema.yaml"
-
-
-@lru_cache
-def schema() -> dict[str, Any]:
-    """Read the JSON Schema of a configuration."""
-    return yaml.safe_load(SCHEMA.read_text())
 
 
 def read(path: str | Path) -> dict[Any, Any]:
@@ -76,45 +78,6 @@ def check_results(results: str, file: str) -> None:
         raise ConfigurationError(msg) from None
 
 
-def _rule(rule: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Follow a reference; what stands beside it wins."""
-    return {**schema()["$defs"][rule["$ref"].rsplit("/", 1)[1]], **rule} if "$ref" in rule else rule
-
-
-def _rule_of(key: Any, rule: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Give the rule of a key in the rule of its block; nothing where the key is unknown."""
-    other = rule.get("additionalProperties")
-    return _rule(rule.get("properties", {}).get(key, other if isinstance(other, Mapping) else {}))
-
-
-def _opened(value: Any, rule: Mapping[str, Any]) -> Any:
-    """Take a key without a value for a block without entries, where a block belongs there."""
-    if value is None and rule.get("type") == "object":
-        return {}
-    if not isinstance(value, Mapping):
-        return value
-    return {key: _opened(item, _rule_of(key, rule)) for key, item in value.items()}
-
-
-def _complete(value: Any, rule: Mapping[str, Any]) -> Any:
-    """Fill in the defaults of the schema, recursively."""
-    if not isinstance(value, Mapping):
-        return value
-    known = {key: _rule(entry) for key, entry in rule.get("properties", {}).items()}
-    full = {key: entry["default"] for key, entry in known.items() if "default" in entry}
-    full.update(value)
-    return {key: _complete(item, _rule_of(key, rule)) for key, item in full.items()}
-
-
-def _overlay(base: Mapping[str, Any], over: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    """Complete a dataset's budget: its own entries over the study's over the defaults.
-
-    Of ``lambda`` scale and grid are two entries, while another augmentation stands in place of the study's.
-    """
-    both = {key: {**base[key], **over[key]} for key in ("lambda",) if key in base and key in over}
-    return _complete({**base, **over, **both}, schema()["$defs"][kind])
-
-
 @dataclass(frozen=True)
 class Study:
     """A configuration that was checked. Make one with :meth:`load`."""
@@ -126,35 +89,23 @@ class Study:
 
     @classmethod
     def load(cls, config: Mapping[str, Any], file: str = "the configuration") -> Study:
-        """Check a configuration against its schema, the losses, the recipes and the tables of datasets.
+        """Check a configuration against its model, the losses, the recipes and the tables of datasets.
 
         Args:
             config: as read from YAML.
             file: its name, for messages.
 
         Raises:
-            ConfigurationError: in one sentence that names file, key and mend.
+            ConfigurationError: a line for everything that is wrong, with file, key and mend.
         """
-        raw = _opened(config, schema())
-        checks.check_renamed(raw, file)
-        schemas.check(raw, schema(), file, ConfigurationError)
-        full = _complete(raw, schema())
+        model = faults.checked(configuration(), config, file, ConfigurationError, RENAMED)
+        full = model.model_dump(by_alias=True)
         # Snakemake warns of './' and '//' in paths
         full["results"] = str(Path(full["results"]))
-        for name, entry in full["datasets"].items():
-            # what a dataset changes is laid over the study's budget; defaults filled in here would hide that budget
-            entry.update({kind: raw["datasets"][name].get(kind, {}) for kind in OVERLAID})
-        for name, entry in full["methods"].items():
-            stated = raw.get("methods", {}).get(name, {})
-            if "fields" in entry:
-                entry.setdefault("kind", given.KIND)
-            entry["optimisation"] = stated.get("optimisation", {})
-            # defaults are of the kinds that have such a setting; what another kind is told is refused
-            foreign = entry.keys() - {"kind", *kinds.settings(entry.get("kind", name)), *stated}
-            full["methods"][name] = {key: value for key, value in entry.items() if key not in foreign}
         for name in full["only_losses"].split():
             # a new loss is tried on a study that does not know it, with the loss's defaults
-            full["losses"].setdefault(name, _complete({}, schema()["$defs"]["loss"]))
+            if name in losses.names():
+                full["losses"].setdefault(name, loss_model(name)().model_dump(by_alias=True))
         study = cls(full, file)
         checks.check(study)
         return study
@@ -170,13 +121,8 @@ class Study:
                 try:
                     contents.check_images(folder, Path(self.results) / "work" / "checked.json")
                 except DatasetError as error:
-                    checks.refuse(self, f"datasets.{name}.folder", str(error))
-
-    @staticmethod
-    def trains_extractor(loss: str) -> bool:
-        """Tell whether the workflow trains the extractor of a loss."""
-        name = losses.card(loss)["extractor"]
-        return name is not None and sources.source(name) is None
+                    msg = checks.line(self, f"datasets.{name}.folder", str(error))
+                    raise ConfigurationError(msg) from None
 
     @property
     def results(self) -> str:
@@ -188,13 +134,14 @@ class Study:
         """Methods of the study by name, in the order of the configuration, the unregistered pairs last."""
         named = {}
         for name, entry in self.config["methods"].items():
-            method = kinds.method(name, entry.get("kind"))
+            method = kinds.method(name, entry["kind"])
             scale = "smoothing"
             if method.trained:
                 scale = self.config["training"]["lambda"]["scale"]
             elif method.optimised:
-                scale = _overlay(self.config["optimisation"], entry["optimisation"], "optimisation")["lambda"]["scale"]
-            named[name] = kinds.method(name, entry.get("kind"), scale)
+                base = self.config["optimisation"]
+                scale = overlaid("optimisation", base, entry["optimisation"])["lambda"]["scale"]
+            named[name] = kinds.method(name, entry["kind"], scale)
         named |= given.dressed(named, self.config["methods"])
         return {**named, kinds.UNREGISTERED: kinds.method(kinds.UNREGISTERED)}
 
@@ -320,7 +267,8 @@ class Study:
             try:
                 _, missing = given.find(folder, method["convention"], pairs, raw.images.index)
             except Refusal as error:
-                checks.refuse(self, f"methods.{run.method}.fields", str(error))
+                msg = checks.line(self, f"methods.{run.method}.fields", str(error))
+                raise ConfigurationError(msg) from None
             said.append(given.shortfall(folder, pairs["test"], missing))
         return [one for one in said if one]
 
@@ -371,7 +319,7 @@ class Study:
 
     def trained_extractor(self, dataset: str, loss: str, variant: str) -> tuple[str, str] | None:
         """Give the dataset and the name of the extractor that a loss needs there, if the workflow trains it."""
-        if not self.trains_extractor(loss):
+        if not trains_extractor(loss):
             return None
         return self.options(loss, variant).get(TRAINED_ON) or dataset, losses.card(loss)["extractor"]
 
@@ -413,19 +361,21 @@ class Study:
         return [said for name in unmade if (said := missing(self.source(name), self.checkpoints_folder))]
 
     def _architecture(self, entry: Mapping[str, Any], dataset: str) -> dict[str, Any]:
+        """Keep of settings that there are for 2D and 3D images those for the dataset's, without that in their names."""
         dims = self.capabilities[dataset]["spatial_dims"]
-        chosen = {k: v for k, v in entry.items() if not k.startswith("channels_")}
-        return {**chosen, "channels": entry[f"channels_{dims}d"]}
+        chosen = {key: value for key, value in entry.items() if not key.endswith(("_2d", "_3d"))}
+        own = {key: value for key, value in entry.items() if key.endswith(f"_{dims}d")}
+        return {**chosen, **{key.removesuffix(f"_{dims}d"): value for key, value in own.items()}}
 
     def training(self, dataset: str, method: str, loss: str) -> dict[str, Any]:
         """Everything that decides a training but the data, the loss's options and the seed, as plain types."""
         entry = self.config["datasets"][dataset]
-        budget = _overlay(self.config["training"], entry["training"], "training")
+        budget = overlaid("training", self.config["training"], entry["training"])
         card, scale = losses.card(loss), budget["lambda"]["scale"]
-        grid = self.config["losses"][loss].get("lambda", {}).get("grid") or budget["lambda"].get("grid")
+        grid = self.config["losses"][loss]["lambda"]["grid"] or budget["lambda"]["grid"]
         budget["lambda"] = {"scale": scale, "grid": grid or card["grid" if scale == "balanced" else "raw_grid"]}
         entry = self.config["methods"][method]
-        stated = {key: value for key, value in entry.items() if key in kinds.settings(self.methods[method].kind)}
+        stated = {key: value for key, value in entry.items() if key != "kind"}
         budget["network"] = self.methods[method].kind
         budget["architecture"] = self._architecture(stated, dataset)
         budget["threads"] = self.config["threads"]
@@ -439,10 +389,10 @@ class Study:
         """Everything that decides an optimisation but the data, the loss's options and the seed, as plain types."""
         budget = self._searching(dataset, method)
         del budget["audit"]
-        grid, scale = budget["lambda"].get("grid"), budget["lambda"]["scale"]
+        grid, scale = budget["lambda"]["grid"], budget["lambda"]["scale"]
         if scale != "roughness":
             card = losses.card(loss)["grid" if scale == "balanced" else "raw_grid"]
-            grid = self.config["losses"][loss].get("lambda", {}).get("grid") or grid or card
+            grid = self.config["losses"][loss]["lambda"]["grid"] or grid or card
         budget["lambda"] = {"scale": scale, "grid": grid or ROUGHNESS}
         return {**budget, "separate": loss in budget["separate"], "threads": self.config["threads"]}
 
@@ -454,15 +404,15 @@ class Study:
         """Put together what a study says of the optimisation of each pair, for all losses."""
         budget = dict(self.config["optimisation"])
         for over in (self.config["datasets"][dataset], self.config["methods"][method]):
-            budget = _overlay(budget, over["optimisation"], "optimisation")
+            budget = overlaid("optimisation", budget, over["optimisation"])
         return budget
 
     def pretraining(self, dataset: str) -> dict[str, Any]:
         """Everything that decides the pretraining of an extractor but the data and the seed, as plain types."""
         entry = self.config["datasets"][dataset]
-        budget = self._architecture(_overlay(self.config["pretraining"], entry["pretraining"], "pretraining"), dataset)
+        budget = self._architecture(overlaid("pretraining", self.config["pretraining"], entry["pretraining"]), dataset)
         return {**budget, "threads": self.config["threads"]}
 
     def landscape(self, dataset: str) -> dict[str, Any]:
         """Give how densely losses are sampled around the truth of a dataset."""
-        return _overlay(self.config["landscape"], self.config["datasets"][dataset]["landscape"], "landscape")
+        return overlaid("landscape", self.config["landscape"], self.config["datasets"][dataset]["landscape"])

@@ -1,6 +1,6 @@
 """The layout of a raw dataset folder, and its refusal in one sentence where something does not fit.
 
-A folder holds ``dataset.yaml`` (keys: ``workflow/schemas/dataset.schema.yaml``), ``images.csv`` (one image a row),
+A folder holds ``dataset.yaml`` (keys: :mod:`likeness.config.dataset_file`), ``images.csv`` (one image a row),
 optionally ``pairs.csv``, and the files that ``images.csv`` names relative to the folder. :func:`check_tables` reads
 no image and imports nothing heavy, so that it can run while the workflow is parsed;
 :func:`likeness.data.contents.check_images` reads them all and remembers the verdict.
@@ -18,18 +18,16 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from likeness import metrics
 from likeness.data import pairs as pairing
 from likeness.data.pairs import SPLITS
-from likeness.userinput import documents, schemas
+from likeness.userinput import documents
 from likeness.userinput.refusals import DatasetError, plain, refuse_path, shown, suggest
 
 FILES = ("image", "label", "instances", "mask", "unmatched", "field", "landmarks")
@@ -45,8 +43,24 @@ SUFFIXES = {
 }
 RESERVED = ("all", "mean")
 """Names that the tables of results give to sums over labels."""
+DEFAULTS: dict[str, Any] = {
+    "description": "",
+    "labels": {},
+    "evaluate": [],
+    "kinds": {},
+    "background": 0,
+    "modality": "",
+    "intensity": {"rule": "quantile"},
+    "pairs": {},
+    "stress_test": False,
+    "within_subject": False,
+    "licence": "",
+    "source": "",
+    "citation": "",
+    "note": "",
+}
+"""The keys of ``dataset.yaml`` that may be left out, each with what then stands for it."""
 
-_SCHEMA = Path(__file__).parents[3] / "schemas" / "dataset.schema.yaml"
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
 _LONGEST_NAME = 64
 _UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")
@@ -74,17 +88,13 @@ class RawDataset:
 def check_tables(folder: str | Path) -> RawDataset:
     """Check all of a raw dataset folder that can be told without reading an image.
 
+    That ``dataset.yaml`` has the keys that it should, and values of the right types, is checked before, by
+    :mod:`likeness.config.dataset_file`, while the workflow is parsed.
+
     Raises:
         DatasetError: at the first thing that does not fit.
     """
     folder = Path(folder)
-    try:
-        there = folder.is_dir()
-    except OSError as error:
-        refuse_path(folder, error, DatasetError)
-    if not there:
-        msg = f"{plain(folder)}: no such folder; name a folder that holds dataset.yaml and images.csv"
-        raise DatasetError(msg)
     meta = _read_meta(folder / "dataset.yaml")
     images = _read_images(folder / "images.csv")
     raw = RawDataset(folder, meta, images, _read_pairs(folder / "pairs.csv", images))
@@ -156,23 +166,27 @@ def digest_of(raw: RawDataset) -> str:
     return total.hexdigest()
 
 
-@lru_cache(maxsize=1)
-def _schema() -> dict[str, Any]:
-    return yaml.safe_load(_SCHEMA.read_text())
+def read_document(path: Path) -> dict[Any, Any]:
+    """Read ``dataset.yaml`` as it is written.
 
-
-def defaults() -> dict[str, Any]:
-    """Give the keys of ``dataset.yaml`` that may be left out, each with what then stands for it."""
-    return {key: entry["default"] for key, entry in _schema()["properties"].items() if "default" in entry}
+    Raises:
+        DatasetError: if there is no such folder or file, or it is no YAML.
+    """
+    try:
+        there = path.parent.is_dir()
+    except OSError as error:
+        refuse_path(path.parent, error, DatasetError)
+    if not there:
+        msg = f"{plain(path.parent)}: no such folder; name a folder that holds dataset.yaml and images.csv"
+        raise DatasetError(msg)
+    if not documents.is_file(path, DatasetError):
+        msg = f"{plain(path)}: missing; write it with at least name, spatial_dims, spacing, spacing_unit"
+        raise DatasetError(msg)
+    return documents.read(path, DatasetError, "name: …")
 
 
 def _read_meta(path: Path) -> dict[str, Any]:
-    if not documents.is_file(path, DatasetError):
-        msg = f"{plain(path)}: missing; write it with at least {', '.join(_schema()['required'])}"
-        raise DatasetError(msg)
-    meta = documents.read(path, DatasetError, "name: …")
-    schemas.check(meta, _schema(), str(path), DatasetError)
-    meta = {**defaults(), **meta}
+    meta = {**DEFAULTS, **read_document(path)}
     if meta["intensity"]["rule"] == "quantile":
         meta["intensity"] = {"low": 0.001, "high": 0.999, **meta["intensity"]}
     _check_meta(path, meta)
@@ -369,8 +383,8 @@ def _check_files(raw: RawDataset) -> None:
     if "label" in raw.images and raw.images.label.ne("").any():
         for key in ("labels", "evaluate"):
             if not raw.meta[key]:
-                msg = f"{raw.folder / 'dataset.yaml'}: key '{key}' is missing or empty; it is: "
-                raise DatasetError(msg + _schema()["properties"][key]["description"])
+                msg = f"{raw.folder / 'dataset.yaml'}: key '{key}' is missing or empty, but is "
+                raise DatasetError(msg + "needed where images have label maps")
 
 
 def _check_subjects(raw: RawDataset) -> None:

@@ -1,6 +1,6 @@
 """Which images are registered to which: pairs that a dataset lists, and pairs drawn by its rule.
 
-The rule is the key ``pairs`` of ``dataset.yaml``; ``workflow/schemas/dataset.schema.yaml`` says what its keys mean.
+The rule is the key ``pairs`` of ``dataset.yaml``; :mod:`likeness.config.dataset_file` says what its keys mean.
 """
 
 from __future__ import annotations

@@ -27,6 +27,24 @@ from likeness.datasets.simulate.fields import block_mean, random_warp, smooth_no
 from likeness.datasets.writing import write_sample, write_tables
 from likeness.runtime.atomic import whole
 
+CARD = {
+    "parts": ["image", "label", "field"],
+    "labels": 5,
+    "extent": ["size", "size"],
+    "step": "binning",
+    "multiple": 1,
+    "images_per_subject": 2,
+    "pairs_per_subject": 2,
+    "limits": {
+        "train": {"minimum": 1, "maximum": 100_000},
+        "val": {"minimum": 1, "maximum": 100_000},
+        "test": {"minimum": 1, "maximum": 100_000},
+        "size": {"minimum": 64, "maximum": 8192, "multipleOf": 8},
+        "binning": {"enum": [1, 2, 4]},
+        "sections": {"minimum": 2, "maximum": 100_000},
+    },
+}
+
 LABELS = {0: "membrane", 1: "intracellular", 2: "mitochondria", 3: "synapse", 4: "glia"}
 MEMBRANE, INTRACELLULAR, MITOCHONDRIA, SYNAPSE, GLIA = LABELS
 SPACING = 4.6

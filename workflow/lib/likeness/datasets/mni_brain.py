@@ -13,6 +13,22 @@ from likeness.datasets.simulate.cohort import Subject, rings, spread, stream
 from likeness.datasets.writing import write_sample, write_tables
 from likeness.runtime.atomic import whole
 
+CARD = {
+    "parts": ["image", "label", "mask", "field"],
+    "labels": 28,
+    "extent": [224, 192],
+    "step": "spacing",
+    "multiple": 8,
+    "images_per_subject": 1,
+    "pairs_per_subject": 1,
+    "limits": {
+        "train": {"minimum": 3, "maximum": 100_000},
+        "val": {"minimum": 3, "maximum": 100_000},
+        "test": {"minimum": 3, "maximum": 100_000},
+        "spacing": {"enum": [2, 3, 4]},
+    },
+}
+
 HEIGHTS = {"train": (-27, -9, 3, 21, 39, 51), "val": (-15, 9, 27, 45), "test": (-21, -3, 15, 33)}
 """Millimetres above the anterior commissure: the slices of each split."""
 

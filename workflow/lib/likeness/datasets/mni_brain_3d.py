@@ -11,6 +11,22 @@ from likeness.datasets.simulate.views import VOLUME, shape
 from likeness.datasets.writing import write_tables
 from likeness.runtime.atomic import whole
 
+CARD = {
+    "parts": ["image", "label", "mask", "field"],
+    "labels": 28,
+    "extent": [160, 192, 160],
+    "step": "spacing",
+    "multiple": 8,
+    "images_per_subject": 1,
+    "pairs_per_subject": 1,
+    "limits": {
+        "train": {"minimum": 3, "maximum": 100_000},
+        "val": {"minimum": 3, "maximum": 100_000},
+        "test": {"minimum": 3, "maximum": 100_000},
+        "spacing": {"enum": [2, 3, 4, 5]},
+    },
+}
+
 GREY, WHITE = 10, 3
 """Parcels of grey and of white matter on each side."""
 

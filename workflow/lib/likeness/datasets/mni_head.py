@@ -18,6 +18,23 @@ from likeness.datasets.simulate.cohort import Subject, rings, spread, stream
 from likeness.datasets.writing import write_sample, write_tables
 from likeness.runtime.atomic import whole
 
+CARD = {
+    "parts": ["image", "label", "mask", "unmatched", "field"],
+    "labels": 28,
+    "extent": [224, 192],
+    "step": "spacing",
+    "multiple": 8,
+    "images_per_subject": 2,
+    "pairs_per_subject": 1,
+    "limits": {
+        "train": {"minimum": 3, "maximum": 100_000},
+        "val": {"minimum": 3, "maximum": 100_000},
+        "test": {"minimum": 3, "maximum": 100_000},
+        "spacing": {"enum": [2, 3, 4]},
+        "dose": {"minimum": 0, "maximum": 100},
+    },
+}
+
 NOTE = (
     "Stress test, not evidence: all brains come from one template, and skull and scalp are drawn, not measured. Outer "
     "layers deform independently of the brain, and brain extraction errs by 1 to 2 mm and leaves remnants. mask marks "

@@ -16,8 +16,8 @@ What the measures make of the values is in :mod:`likeness.statistics.landscape`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -54,7 +54,7 @@ Line = Callable[[float], Tensor]
 
 @dataclass(frozen=True)
 class Sampling:
-    """How densely the surroundings of the truth are sampled.
+    """How densely the surroundings of the truth are sampled, as the block ``landscape`` of a study says.
 
     Attributes:
         pairs: of the test split, at most.
@@ -67,11 +67,6 @@ class Sampling:
     lines: int
     steps: int
     extent: float
-
-    @classmethod
-    def of(cls, plain: Mapping[str, Any]) -> Sampling:
-        """Make one of the block ``landscape`` of a study; what else stands there is ignored."""
-        return cls(**{entry.name: plain[entry.name] for entry in fields(cls)})
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""Ways from a pair of images to a displacement field; :mod:`likeness.methods.kinds` says what each has."""
+"""Ways from a pair to a field: one module a kind, with a card as :mod:`likeness.methods.kinds` says."""

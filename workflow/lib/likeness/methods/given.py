@@ -27,7 +27,33 @@ CARD = {
     "seeded": False,
     "trained": False,
     "optimised": False,
-    "settings": ["fields", "convention", "colour", "marker"],
+    "settings": {
+        "fields": {
+            "description": "Folder with fields that somebody made elsewhere, relative to the project; with a subfolder "
+            "for every dataset that it has fields of, by the dataset's name, or none where the study has one dataset.",
+            "type": "string",
+            "minLength": 1,
+            "required": True,
+        },
+        "convention": {
+            "description": "How the fields are kept: itk, in mm, `<moving>+<fixed>.nii.gz`, `.mha` or `.nrrd`; "
+            "learn2reg, `disp_<fixed>_<moving>.nii.gz` or `.npz`; voxels, `<moving>+<fixed>.npz` with the array "
+            "`displacement`, as a dataset's `field`. Images are named by their ids, for learn2reg also by the four "
+            "digits in them.",
+            "enum": ["itk", "learn2reg", "voxels"],
+            "required": True,
+        },
+        "colour": {
+            "description": 'Colour in figures, as "#1b6e5a"; by default the next of a few.',
+            "type": ["string", "null"],
+            "pattern": "^#[0-9a-fA-F]{6}$",
+        },
+        "marker": {
+            "description": "Marker in figures, as Matplotlib calls it; by default the next of a few.",
+            "type": ["string", "null"],
+            "enum": ["*", "X", "P", "d", "p", "h", "H", "o", "s", "D", "^", "v", "<", ">", "8"],
+        },
+    },
 }
 KIND = "given"
 """The kind of a method that has ``fields``."""
@@ -51,8 +77,8 @@ def dressed(methods: Mapping[str, Method], entries: Mapping[str, Mapping[str, An
     return {
         method.name: replace(
             method,
-            colour=entries[method.name].get("colour", colour),
-            marker=entries[method.name].get("marker", marker),
+            colour=entries[method.name]["colour"] or colour,
+            marker=entries[method.name]["marker"] or marker,
         )
         for method, (colour, marker) in zip(mine, looks, strict=True)
     }

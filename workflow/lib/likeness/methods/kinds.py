@@ -14,7 +14,11 @@ seeded       whether every run draws and so has a seed; where not, a run has one
              extractor is trained here, and one run stands for all otherwise
 trained      whether it is a network that learns, and so has learning curves; it uses losses, has λ and is seeded
 optimised    whether the fields of each pair are searched for with a loss, along a path of λ
-settings     what a study may say of a method of the kind: keys of an entry of its ``methods``
+settings     what a study may say of a method of the kind: the keys of an entry of its ``methods``, each with what
+             :mod:`likeness.config.cards` explains, its default and a description among it; or with ``block``, the
+             block of a study that it lays its own entries over. Of a network they are the keywords of ``build``, all of
+             them with a default; of a key that ends in ``_2d`` or ``_3d``, the one for the images' dimensions without
+             that ending
 ===========  =========================================================================================================
 
 A kind that uses no loss may have several forms all the same: its card then has ``variants``, what each of its own is by
@@ -89,11 +93,6 @@ def card(kind: str) -> dict[str, Any]:
             return _checked(path, cards.card(path, KEYS))
     msg = f"there is no method of the kind '{kind}'; there are {', '.join(names())}"
     raise Refusal(msg)
-
-
-def settings(kind: str) -> list[str]:
-    """List what a study may say of a method of a kind; all there is of a kind that does not exist, which is refused."""
-    return card(kind)["settings"] if kind in names() else []
 
 
 def _checked(path: Path, found: dict[str, Any]) -> dict[str, Any]:

@@ -43,7 +43,12 @@ CARD = {
     "seeded": False,
     "trained": False,
     "optimised": True,
-    "settings": ["optimisation"],
+    "settings": {
+        "optimisation": {
+            "block": "optimisation",
+            "description": "What differs from the study's `optimisation`, and from that of a dataset, for this method.",
+        },
+    },
 }
 
 REGULARISERS = {"diffusion": diffusion_energy, "bending": bending_energy}

@@ -45,7 +45,29 @@ CARD = {
     "seeded": False,
     "trained": False,
     "optimised": False,
-    "settings": ["variants", "smoothing"],
+    "settings": {
+        "variants": {
+            "description": "The forms of it that are run: mi (mutual information) and cc (cross-correlation) with the "
+            "settings of ANTs, or the name of a loss that compares features, whose extractor's are further channels of "
+            "the images.",
+            "type": "array",
+            "items": {"type": "string"},
+            "minItems": 1,
+            "uniqueItems": True,
+            "default": ["mi", "cc"],
+        },
+        "smoothing": {
+            "description": "How much the whole field is smoothed after every step, the variance of a Gaussian in "
+            "voxels: its path from smooth to rough fields. ANTs itself does not smooth it, 0.",
+            "type": "array",
+            "items": {"type": "number", "minimum": 0, "maximum": 10000},
+            "minItems": 1,
+            "maxItems": 100,
+            "uniqueItems": True,
+            "digits": 6,
+            "default": [10, 3, 1, 0.3, 0],
+        },
+    },
     "variants": {
         "mi": "mutual information of 32 bins by 32, as ANTs has it by default",
         "cc": "the square of local cross-correlation in windows of 9 voxels a side",

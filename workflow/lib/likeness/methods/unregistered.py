@@ -13,5 +13,5 @@ CARD = {
     "seeded": False,
     "trained": False,
     "optimised": False,
-    "settings": [],
+    "settings": {},
 }

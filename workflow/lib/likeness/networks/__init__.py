@@ -1,7 +1,7 @@
 """Registration networks, found by name.
 
 A module ``networks/<name>.py`` states a literal ``CARD``, the card of a method, see :mod:`likeness.methods.kinds`, and
-has ``build(shape, **options)``.
+has ``build(shape, **settings)``.
 """
 
 from __future__ import annotations

@@ -24,7 +24,37 @@ CARD = {
     "seeded": True,
     "trained": True,
     "optimised": False,
-    "settings": ["channels_2d", "channels_3d", "norm", "dropout", "diffeomorphic"],
+    "settings": {
+        "channels_2d": {
+            "description": "Channels of each stage on 2D images, finest first.",
+            "type": "array",
+            "items": {"type": "integer", "minimum": 1, "maximum": 4096},
+            "minItems": 1,
+            "maxItems": 6,
+            "default": [64, 128, 256],
+        },
+        "channels_3d": {
+            "description": "Channels of each stage on 3D images, finest first.",
+            "type": "array",
+            "items": {"type": "integer", "minimum": 1, "maximum": 4096},
+            "minItems": 1,
+            "maxItems": 6,
+            "default": [32, 64, 128],
+        },
+        "norm": {"description": "Normalisation layers.", "enum": ["batch", "none"], "default": "batch"},
+        "dropout": {
+            "description": "Probability of dropping a channel.",
+            "type": "number",
+            "minimum": 0,
+            "exclusiveMaximum": 1,
+            "default": 0,
+        },
+        "diffeomorphic": {
+            "description": "Whether the network predicts a velocity that is integrated; the protocol does not.",
+            "type": "boolean",
+            "default": False,
+        },
+    },
 }
 
 

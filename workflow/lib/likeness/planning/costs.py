@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from math import prod
 from pathlib import Path
 from statistics import mean
 from threading import Timer
@@ -18,7 +19,7 @@ import yaml
 
 from likeness import losses, metrics, results
 from likeness.datasets.catalogue import Size
-from likeness.planning.forecast import START, Kind, Plan, Price, Seconds, deciding, model
+from likeness.planning.forecast import Kind, Plan, Price, Seconds, deciding
 from likeness.runtime import gpus
 from likeness.runtime.atomic import write_json
 from likeness.runtime.jobs import processor
@@ -63,13 +64,8 @@ def _record(folder: Path, kind: Kind, seed: int | None) -> Price | None:
     if done is None:
         return None
     more = kind.work.units / done
-    core = _longer(record["cpu_seconds"], START[kind.job], more)
-    gpu = Seconds(_longer(record["seconds"], START[kind.job], more)) if record["gpu"] else None
-    return Price(Seconds(core), gpu, record["peak_mb"], weight, "recorded")
-
-
-def _longer(seconds: float, start: float, factor: float) -> float:
-    return seconds if factor == 1 else start + max(0.0, seconds - start) * factor
+    gpu = Seconds(more * record["seconds"]) if record["gpu"] else None
+    return Price(Seconds(more * record["cpu_seconds"]), gpu, record["peak_mb"], weight, "recorded")
 
 
 def _done(folder: Path, kind: Kind, place: str) -> tuple[float | None, float | None]:
@@ -146,7 +142,9 @@ def measured(
     weight = Counter[str]()
     tasks = {}
     for kind in wanted:
-        weight[kind.key] += round(1e3 * kind.jobs * model(kind.task).core.of(kind.work))
+        # a step of a training sees a batch, a unit of other work a pair
+        batch = kind.task["recipe"]["batch"] if kind.job in ("train", "pretrain") else 1
+        weight[kind.key] += round(kind.jobs * kind.work.units * batch * prod(kind.task["shape"]))
         tasks[kind.key] = kind.task
     names = {key: digest(task, machine, code_digest(script, *_modules(task))) for key, task in tasks.items()}
     missing = [key for key, _ in weight.most_common() if names[key] not in known]

@@ -1,19 +1,18 @@
 """What a study will take, before it runs: core- and GPU-hours, disk and memory.
 
-Jobs of one kind cost the same. What a kind costs is known, best first, from records of such jobs of this study or from
-steps that were measured on this machine (both: :mod:`likeness.planning.costs`), or from a rough model, which the
-measured kinds correct.
+Jobs of one kind cost the same. What a kind costs is known from records of such jobs of this study or from steps that
+were measured on this machine (both: :mod:`likeness.planning.costs`). Of others, and of those that take seconds whatever
+the study, nothing is guessed: the forecast says how many there are.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from math import ceil, prod
 from pathlib import Path
-from statistics import median
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -28,70 +27,23 @@ from likeness.results import PRETRAINED, Run
 from likeness.runtime.provenance import digest
 from likeness.runtime.published import File
 
-SUBMIT = 0.6
-"""Core-seconds that Snakemake itself needs for a job."""
-START = {
-    "train": 4.5,
-    "optimise": 3.5,
-    "audit": 3.5,
-    "syn": 5.0,
-    "pretrain": 3.5,
-    "register": 1.5,
-    "score": 1.9,
-    "probe": 2.3,
-}
-"""Core-seconds that a job takes before and after its work, mostly to import libraries."""
-OTHERS = {"simulate": 6.0, "prepare": 1.0, "data_sheet": 2.5}
-"""Core-seconds of a job for each dataset that nobody measures."""
-LAST = {
-    "collect": 0.5,
-    "runtime": 0.3,
-    "summary": 0.7,
-    "comparisons": 1.7,
-    "verdicts": 1.5,
-    "profiles": 1.2,
-}
-"""Core-seconds of the jobs that come last, of a small study."""
-PLOT = 1.9
-"""Core-seconds of a figure of a small study."""
+UNCOUNTED = ("simulate", "prepare", "data_sheet", "fetch", "convert", "probe", "given", "export")
+"""Rules whose jobs nobody records or measures for a forecast, with as many jobs as there is of something."""
+LAST = ("collect", "runtime", "summary", "comparisons", "verdicts", "profiles")
+"""Rules of a job each, that come last."""
 
-STEP = {2: 1.0e-6, 3: 1.2e-6}
-"""Core-seconds per voxel, pair and step of a network with 16 (2D) or 8 (3D) channels in its first stage."""
-WIDTH = {2: 16, 3: 8}
-EVALUATION = {2: 2.0e-7, 3: 4.0e-7}
-"""Core-seconds per voxel of a pair whose objective is evaluated once, with its gradient, by an optimisation."""
 EVALUATIONS = 110.0
-"""Evaluations of the objective that a pair takes to converge at one λ."""
+"""Evaluations of the objective that a pair takes to converge at one λ, in the median of the studies of this project."""
 PROBED = 1.7
 """How many λ are tried on validation pairs for every one that has the wanted roughness."""
 AUDITED = 4.0
 """Searches of a pair that is audited, each as long as one at one λ."""
-SYN = {2: 1.5e-5, 3: 2.5e-5}
-"""Core-seconds per voxel of a pair that SyN registers by mutual information; others take about twice that."""
-FIELD = {2: 3e-7, 3: 3e-7}
-"""Core-seconds per voxel of a field that is predicted and written by such a network."""
-CARRIED = {2: 3e-7, 3: 3e-7}
-"""Core-seconds per voxel of a field that is read from, or written in, another convention."""
-CARRIER = 2.5
-"""Core-seconds that such a job takes before and after its work."""
-SCORE = {2: 1.2e-6, 3: 0.9e-6}
-"""Core-seconds per voxel of a field that is scored."""
-PROBE = 1.6e-7
-"""Core-seconds per voxel of a loss that is evaluated once; of an extractor as wide as that of such a network."""
-BASE_MB, VOXEL_BYTES, CHANNEL_BYTES = 500.0, 1500.0, 30.0
-"""Memory of a training: at rest, per voxel and pair, and for each of its channels of the first stage besides."""
 COMPRESSED = 0.92
 """What compression leaves of a displacement field."""
 RAW = 0.8
 """Size of a simulated raw dataset beside its prepared form, which is not compressed."""
-PUBLISHED = {"fetch": 0.2, "convert": 1.7}
-"""Core-seconds of the jobs that bring published weights of a few MB; how long they wait for the network is unknown."""
 RECORDS_MB = 0.1
 """Scores, logs and records of one training."""
-KINDS = 4
-"""Kinds of lines along which a loss is probed: translations, rotations, scalings and deformations."""
-SHIFTS = 13
-"""Shifts along an axis, by whole and half voxels."""
 PART_BYTES = {"image": 4, "label": 2, "instances": 4, "mask": 1, "unmatched": 1}
 
 SCHEDULE = frozenset(
@@ -130,14 +82,14 @@ class Price:
         gpu: during which it has a GPU; ``None`` where it was not seen on one.
         peak_mb: memory; ``None`` where unknown.
         file_mb: of the weights that it keeps, or of a field that it writes; ``None`` where unknown.
-        source: ``"recorded"``, ``"measured"`` or ``"modelled"``.
+        source: ``"recorded"`` or ``"measured"``.
     """
 
     core: Seconds
-    gpu: Seconds | None = None
-    peak_mb: float | None = None
-    file_mb: float | None = None
-    source: str = "modelled"
+    gpu: Seconds | None
+    peak_mb: float | None
+    file_mb: float | None
+    source: str
 
     @classmethod
     def of(cls, plain: Mapping[str, Any]) -> Price:
@@ -193,11 +145,28 @@ class Kind:
 
 @dataclass(frozen=True)
 class Expected:
-    """What the jobs of one rule take together; ``gpu_seconds`` is ``None`` where no job was seen on a GPU."""
+    """What the jobs of one rule take together.
+
+    Attributes:
+        jobs: how many there are.
+        core_seconds: of those whose cost is known.
+        gpu_seconds: likewise; ``None`` where no job was seen on a GPU.
+        unknown: how many of them have a cost that nobody knows.
+    """
 
     jobs: int
-    core_seconds: float
+    core_seconds: float = 0.0
     gpu_seconds: float | None = None
+    unknown: float = 0
+
+    def plus(self, jobs: int, price: Price | None, work: Work) -> Expected:
+        """Give the sum with some more jobs of one kind."""
+        if price is None:
+            return replace(self, jobs=self.jobs + jobs, unknown=self.unknown + jobs)
+        gpu = self.gpu_seconds
+        if price.gpu is not None:
+            gpu = (gpu or 0.0) + jobs * price.gpu.of(work)
+        return Expected(self.jobs + jobs, self.core_seconds + jobs * price.core.of(work), gpu, self.unknown)
 
 
 @dataclass(frozen=True)
@@ -207,10 +176,10 @@ class Forecast:
     Attributes:
         rules: by name, in the order of the workflow.
         longest: seconds of the longest chain of jobs that wait for one another, on one core for each.
-        kept_gb: on disk at the end.
+        kept_gb: on disk at the end, without weights and fields of unknown size.
         fields_gb: of the fields of one training, which lie on disk until they are scored, beside what is kept.
-        peak_mb: memory of the largest job.
-        sources: how many kinds of jobs are recorded, measured or modelled.
+        peak_mb: memory of the largest job; ``None`` where it is known of none.
+        sources: how many kinds of jobs are recorded, measured or unknown.
         unsized: published files whose size nobody knows, which ``kept_gb`` therefore lacks.
         unpriced: published networks that nobody ran yet, which times and ``peak_mb`` therefore lack.
     """
@@ -219,7 +188,7 @@ class Forecast:
     longest: float
     kept_gb: float
     fields_gb: float
-    peak_mb: float
+    peak_mb: float | None
     sources: Counter[str]
     unsized: tuple[str, ...] = ()
     unpriced: tuple[str, ...] = ()
@@ -231,14 +200,15 @@ class Forecast:
 
     def left(self, jobs: Mapping[str, int]) -> Expected:
         """Give what so many jobs of each rule take."""
-        core, gpu = 0.0, None
+        core, gpu, unknown = 0.0, None, 0.0
         for name, count in jobs.items():
             rule = self.rules.get(name)
             if rule is not None and rule.jobs:
-                core += rule.core_seconds * count / rule.jobs
+                share = count / rule.jobs
+                core, unknown = core + rule.core_seconds * share, unknown + rule.unknown * share
                 if rule.gpu_seconds is not None:
-                    gpu = (gpu or 0.0) + rule.gpu_seconds * count / rule.jobs
-        return Expected(sum(jobs.values()), core, gpu)
+                    gpu = (gpu or 0.0) + rule.gpu_seconds * share
+        return Expected(sum(jobs.values()), core, gpu, unknown)
 
     def peak_gb(self, jobs: int) -> float:
         """Give the disk at most, where so many jobs run at once: each may hold the fields of one training."""
@@ -251,7 +221,7 @@ def sizes(study: Study) -> dict[str, Size]:
     for name in study.prepared:
         entry = study.config["datasets"][name]
         if "folder" not in entry:
-            made = size(entry.get("recipe", name), entry["options"])
+            made = size(entry["recipe"], entry["options"])
             found[name] = made._replace(pairs={k: min(n, entry["pairs"].get(k, n)) for k, n in made.pairs.items()})
             continue
         raw = layout.check_tables(entry["folder"])
@@ -279,61 +249,89 @@ def plan(study: Study) -> Plan:
     return Plan(study, extents, kinds(study, extents))
 
 
+@dataclass(frozen=True)
+class _Scene:
+    """A dataset of a study, as far as the cost of jobs depends on it."""
+
+    study: Study
+    dataset: str
+    extent: Size
+
+    @property
+    def parts(self) -> list[str]:
+        return sorted(self.study.capabilities[self.dataset]["parts"])
+
+    @property
+    def fields(self) -> int:
+        """How many pairs are registered and scored."""
+        return sum(self.extent.pairs.values())
+
+    def task(self, job: str, parts: Sequence[str], **more: Any) -> dict[str, Any]:
+        """Say what a unit of a job is measured by, see :attr:`Kind.task`."""
+        return {"job": job, "shape": list(self.extent.shape), "labels": self.extent.labels, "parts": [*parts], **more}
+
+    def learning(self, job: str, **more: Any) -> dict[str, Any]:
+        """Say it of a job that sees what losses may learn from."""
+        return self.task(job, [part for part in self.parts if part != "unmatched"], **more)
+
+    def scoring(self, who: tuple[str | None, ...], jobs: int, lams: int = 1, rule: str = "score") -> Kind:
+        """Give the kind of jobs that score fields; of the tested pairs, those of one λ are the chosen one's."""
+        tested = round(self.extent.pairs["test"] / self.fields / lams, 2)
+        work = Work(lams * self.fields, self.fields)
+        return Kind(rule, "score", who, jobs, work, self.task("score", self.parts, tested=tested))
+
+
 def kinds(study: Study, extents: Mapping[str, Size]) -> list[Kind]:
     """List the kinds of jobs whose cost depends on the study, in the order of the workflow."""
     found: list[Kind] = []
-    seeds = len(study.seeds)
     for dataset, extent in extents.items():
-        parts = study.capabilities[dataset]["parts"]
-        scene = {"shape": list(extent.shape), "labels": extent.labels}
-        learnt = {**scene, "parts": sorted({*parts} - {"unmatched"})}
-        trainings = dict.fromkeys(training[:4] for training in study.trainings() if training[0] == dataset)
-        found += _pretrainings(study, dataset, extent, learnt)
-        if dataset not in study.datasets:
-            continue
-        fields = sum(extent.pairs.values())
-        scored = partial(_scoring, {**scene, "parts": sorted(parts)}, extent.pairs["test"] / fields)
-        for who in trainings:
-            _, method, loss, _ = who
-            recipe = study.training(dataset, method, loss)
-            lams = len(recipe["lambda"]["grid"])
-            judges = min(JUDGES["train"], extent.pairs["val"])
-            task = {"job": "train", **learnt, "recipe": deciding(recipe), **_needs(study, who)}
-            work = Work(lams * recipe["steps"], lams * judges * _checks(recipe))
-            found.append(Kind(f"train_{loss}", "train", who, seeds, work, task))
-            task = {"job": "register", **scene, "parts": ["image"], "recipe": deciding(recipe)}
-            found.append(Kind("register", "register", who, seeds, Work(lams * fields, fields), task))
-            found.append(Kind("score", "score", who, seeds, Work(lams * fields, fields), scored(lams)))
-        searched = Counter((run.dataset, run.method, str(run.loss), str(run.variant)) for run in study.optimisations())
-        for who, jobs in searched.items():
-            if who[0] == dataset:
-                recipe = study.optimisation(*who[:3])
-                task = {"job": "optimise", **learnt, "recipe": recipe, **_needs(study, who)}
-                lams = len(recipe["lambda"]["grid"])
-                work = Work(evaluations(recipe, extent), fields)
-                found.append(Kind(f"optimise_{who[2]}", "optimise", who, jobs, work, task))
-                found.append(Kind("score", "score", who, jobs, Work(lams * fields, fields), scored(lams)))
-                if audited := min(study.audited(*who[:2]), extent.pairs["val"]):
-                    again = AUDITED * min(EVALUATIONS, recipe["evaluations"]) * audited
-                    found.append(Kind("audit", "audit", who, jobs, Work(again, fields), task))
-        classical = Counter((run.dataset, run.method, run.loss, run.variant) for run in study.classical())
-        for form, jobs in classical.items():
-            if form[0] == dataset:
-                recipe = study.syn(form[1], str(form[3]))
-                lams = len(recipe["smoothing"])
-                task = {"job": "syn", **scene, "parts": ["image"], "recipe": recipe}
-                found.append(Kind("syn", "syn", form, jobs, Work(lams * fields, fields), task))
-                found.append(Kind("score", "score", form, jobs, Work(lams * fields, fields), scored(lams)))
-        for run in study.givens():
-            if run.dataset == dataset:
-                found.append(Kind("score", "score", (dataset, run.method), 1, Work(fields, fields), scored(1)))
-        found.append(Kind("score_unregistered", "score", (dataset, UNREGISTERED), 1, Work(fields, fields), scored(1)))
+        scene = _Scene(study, dataset, extent)
+        found += _pretrainings(scene)
+        if dataset in study.datasets:
+            found += [*_trainings(scene), *_optimisations(scene), *_classical(scene)]
+            given = [run.method for run in study.givens() if run.dataset == dataset]
+            found += [scene.scoring((dataset, method), 1) for method in given]
+            found.append(scene.scoring((dataset, UNREGISTERED), 1, rule="score_unregistered"))
     return found
 
 
-def _scoring(scene: Mapping[str, Any], test: float, lams: int) -> dict[str, Any]:
-    """Say what scoring is measured by; of ``test``, the share of pairs, one λ is the chosen one."""
-    return {"job": "score", **scene, "tested": round(test / lams, 2)}
+def _trainings(scene: _Scene) -> Iterator[Kind]:
+    study, fields, seeds = scene.study, scene.fields, len(scene.study.seeds)
+    for who in dict.fromkeys(training[:4] for training in study.trainings() if training[0] == scene.dataset):
+        dataset, method, loss, _ = who
+        recipe = study.training(dataset, method, loss)
+        lams, kept = len(recipe["lambda"]["grid"]), deciding(recipe)
+        judges = min(JUDGES["train"], scene.extent.pairs["val"])
+        work = Work(lams * recipe["steps"], lams * judges * _checks(recipe))
+        task = scene.learning("train", recipe=kept, **_needs(study, who))
+        yield Kind(f"train_{loss}", "train", who, seeds, work, task)
+        task = scene.task("register", ["image"], recipe=kept)
+        yield Kind("register", "register", who, seeds, Work(lams * fields, fields), task)
+        yield scene.scoring(who, seeds, lams)
+
+
+def _optimisations(scene: _Scene) -> Iterator[Kind]:
+    study, runs = scene.study, [run for run in scene.study.optimisations() if run.dataset == scene.dataset]
+    for who, jobs in Counter((run.dataset, run.method, str(run.loss), str(run.variant)) for run in runs).items():
+        recipe = study.optimisation(*who[:3])
+        task = scene.learning("optimise", recipe=recipe, **_needs(study, who))
+        work = Work(evaluations(recipe, scene.extent), scene.fields)
+        yield Kind(f"optimise_{who[2]}", "optimise", who, jobs, work, task)
+        yield scene.scoring(who, jobs, len(recipe["lambda"]["grid"]))
+        if audited := min(study.audited(*who[:2]), scene.extent.pairs["val"]):
+            again = AUDITED * min(EVALUATIONS, recipe["evaluations"]) * audited
+            yield Kind("audit", "audit", who, jobs, Work(again, scene.fields), task)
+
+
+def _classical(scene: _Scene) -> Iterator[Kind]:
+    study, fields = scene.study, scene.fields
+    runs = [run for run in study.classical() if run.dataset == scene.dataset]
+    for who, jobs in Counter((run.dataset, run.method, run.loss, run.variant) for run in runs).items():
+        recipe = study.syn(who[1], str(who[3]))
+        lams = len(recipe["smoothing"])
+        task = scene.task("syn", ["image"], recipe=recipe)
+        yield Kind("syn", "syn", who, jobs, Work(lams * fields, fields), task)
+        yield scene.scoring(who, jobs, lams)
 
 
 def _needs(study: Study, who: tuple[str, ...]) -> dict[str, Any]:
@@ -358,11 +356,12 @@ def evaluations(recipe: Mapping[str, Any], extent: Size) -> float:
     return lams * each * (probed * validation + test if validation else probed * test)
 
 
-def _pretrainings(study: Study, dataset: str, extent: Size, scene: Mapping[str, Any]) -> Iterable[Kind]:
+def _pretrainings(scene: _Scene) -> Iterator[Kind]:
+    study, dataset = scene.study, scene.dataset
     recipe = study.pretraining(dataset)
-    judges = min(JUDGES["pretrain"], extent.images["val"])
+    judges = min(JUDGES["pretrain"], scene.extent.images["val"])
     for name in dict.fromkeys(name for where, name, _ in study.pretrainings() if where == dataset):
-        task = {"job": "pretrain", **scene, "recipe": deciding(recipe), "name": name}
+        task = scene.learning("pretrain", recipe=deciding(recipe), name=name)
         work = Work(recipe["steps"], judges * _checks(recipe))
         yield Kind("pretrain", "pretrain", (dataset, name), len(study.seeds), work, task)
 
@@ -375,34 +374,6 @@ def deciding(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """Keep of a recipe what decides the cost of a step, and whether λ₀ is measured before it."""
     kept = {key: value for key, value in recipe.items() if key not in SCHEDULE}
     return {**kept, "scale": recipe["lambda"]["scale"]} if "lambda" in recipe else kept
-
-
-def model(task: Mapping[str, Any]) -> Price:
-    """Guess what a job takes from the number of voxels and the width of the network alone."""
-    dims, voxels = len(task["shape"]), prod(task["shape"])
-    if task["job"] == "score":
-        seconds = Seconds(START["score"], SCORE[dims] * voxels)
-        return Price(seconds, peak_mb=BASE_MB)
-    recipe = task["recipe"]
-    if task["job"] == "syn":
-        seconds = SYN[dims] * voxels * (1 if recipe["variant"] == "mi" else 2)
-        return Price(Seconds(START["syn"], seconds), None, BASE_MB, COMPRESSED * 4.0 * dims * voxels / 1e6)
-    if task["job"] == "optimise":
-        peak_mb = BASE_MB + VOXEL_BYTES * voxels * recipe["batch"] / 1e6
-        # a control point stands for 2 voxels along every axis
-        field_mb = COMPRESSED * 4.0 * dims * voxels / 2**dims / 1e6
-        return Price(Seconds(START["optimise"], EVALUATION[dims] * voxels), None, peak_mb, field_mb)
-    channels = recipe.get("architecture", recipe)["channels"]
-    wider = max(1.0, channels[0] / WIDTH[dims]) ** 1.5
-    peak_mb = BASE_MB + (VOXEL_BYTES + CHANNEL_BYTES * channels[0]) * voxels * recipe["batch"] / 1e6
-    if task["job"] == "register":
-        field_mb = COMPRESSED * 4.0 * dims * voxels / 1e6
-        return Price(Seconds(START["register"], FIELD[dims] * voxels * wider), None, peak_mb, field_mb)
-    step = STEP[dims] * voxels * wider
-    weights = (
-        4.0 * 3**dims * sum(2 * a * a + 4 * a * b for a, b in zip(channels, channels[1:] or channels, strict=False))
-    )
-    return Price(Seconds(START[task["job"]], step * recipe["batch"], step / 3), None, peak_mb, weights / 1e6)
 
 
 NONE: Mapping[Any, Price] = MappingProxyType({})
@@ -418,83 +389,50 @@ def forecast(
         records: what :func:`recorded` found.
         measured: prices by :attr:`Kind.key`.
     """
-    guess = _corrected(planned.kinds, measured)
-    priced = [
-        (kind, records.get((kind.job, *kind.who)) or measured.get(kind.key) or guess(kind)) for kind in planned.kinds
-    ]
+    priced = [(kind, records.get((kind.job, *kind.who)) or measured.get(kind.key)) for kind in planned.kinds]
     study = planned.study
-    fields = [kind.work.units * (price.file_mb or 0.0) for kind, price in priced if kind.job == "register"]
+    known = [(kind, price) for kind, price in priced if price is not None]
+    fields = [kind.work.units * (price.file_mb or 0.0) for kind, price in known if kind.job == "register"]
     chain = {kind.job: 0.0 for kind in planned.kinds}
-    for kind, price in priced:
+    for kind, price in known:
         chain[kind.job] = max(chain[kind.job], (price.gpu or price.core).of(kind.work))
-    kept, held = _kept_mb(planned, priced), max(fields, default=0.0)
+    kept, held = _kept_mb(planned, known), max(fields, default=0.0)
     if study.exports:
         kept += _exported_mb(planned)
     elif study.config["keep_fields"]:
         kept, held = kept + len(study.seeds) * sum(fields), 0.0
     return Forecast(
         _rules(planned, priced),
-        sum(chain.values()) + sum(OTHERS.values()) + sum(LAST.values()) + PLOT,
+        sum(chain.values()),
         kept / 1e3,
         held / 1e3,
-        max(price.peak_mb or 0.0 for _, price in priced),
-        Counter(price.source for _, price in priced),
+        max((price.peak_mb for _, price in known if price.peak_mb is not None), default=None),
+        Counter(price.source if price else "unknown" for _, price in priced),
         tuple(file.name for file in _published(study) if file.size is None),
-        tuple(dict.fromkeys(name for kind, price in priced if price.source == "modelled" and (name := _network(kind)))),
+        tuple(dict.fromkeys(name for kind, price in priced if price is None and (name := _network(kind)))),
     )
 
 
 def _network(kind: Kind) -> str | None:
-    """Name the published network that a kind of job runs, which the model knows nothing of."""
+    """Name the published network that a kind of job runs, which can be measured once its weights are converted."""
     extractor = kind.task.get("extractor") or {}
     return extractor["name"] if "weights" in extractor else None
 
 
-def _corrected(found: Iterable[Kind], measured: Mapping[str, Price]) -> Callable[[Kind], Price]:
-    """Give the model, times what it was found to be wrong by where kinds of the same job were measured."""
-    wrong: dict[str, list[float]] = {}
-    for kind in found:
-        if kind.key in measured:
-            wrong.setdefault(kind.job, []).append(measured[kind.key].core.unit / model(kind.task).core.unit)
-
-    def guess(kind: Kind) -> Price:
-        price = model(kind.task)
-        factor = median(wrong[kind.job]) if kind.job in wrong else 1.0
-        return replace(price, core=Seconds(price.core.start, price.core.unit * factor, price.core.check * factor))
-
-    return guess
-
-
-def _rules(planned: Plan, priced: Iterable[tuple[Kind, Price]]) -> dict[str, Expected]:
+def _rules(planned: Plan, priced: Iterable[tuple[Kind, Price | None]]) -> dict[str, Expected]:
     """Sum up the kinds of every rule."""
     study = planned.study
-    prepared = len(study.prepared)
+    prepared, converted = len(study.prepared), len(study.published)
     own = sum("folder" in study.config["datasets"][name] for name in study.prepared)
-    counts = {"simulate": prepared - own, "prepare": prepared, "data_sheet": len(study.datasets)}
-    counts |= dict.fromkeys(PUBLISHED, len(study.published))
-    each = OTHERS | PUBLISHED
-    rules = {name: Expected(counts[name], counts[name] * (each[name] + SUBMIT)) for name in each}
+    probed = {loss for dataset in study.datasets for loss, _ in study.combinations(dataset)}
+    exported = sum(len(study.exports) for _ in study.runs())
+    counts = (prepared - own, prepared, len(study.datasets), converted, converted)
+    more = (len(probed), len(study.givens()), exported)
+    rules = {name: Expected(count, unknown=count) for name, count in zip(UNCOUNTED, counts + more, strict=True)}
     for kind, price in priced:
-        before = rules.get(kind.rule, Expected(0, 0.0))
-        core = kind.jobs * (price.core.of(kind.work) + SUBMIT)
-        gpu = before.gpu_seconds
-        if price.gpu is not None:
-            gpu = (gpu or 0.0) + kind.jobs * price.gpu.of(kind.work)
-        rules[kind.rule] = Expected(before.jobs + kind.jobs, before.core_seconds + core, gpu)
-    rules["probe"] = _probes(study, planned.sizes)
-    rules["given"] = _carried(planned, [run.dataset for run in study.givens()])
-    rules["export"] = _carried(planned, [run.dataset for run in study.runs() for _ in study.exports])
+        rules[kind.rule] = rules.get(kind.rule, Expected(0)).plus(kind.jobs, price, kind.work)
     drawn = len(figures.names())
-    rules |= {name: Expected(1, seconds + SUBMIT) for name, seconds in LAST.items()}
-    return rules | {"plot": Expected(drawn, drawn * (PLOT + SUBMIT))}
-
-
-def _carried(planned: Plan, datasets: Sequence[str]) -> Expected:
-    """Reckon the jobs that read or write the fields of a run in another convention, one for each entry of a list."""
-    seconds = 0.0
-    for extent in map(planned.sizes.__getitem__, datasets):
-        seconds += CARRIER + SUBMIT + CARRIED[len(extent.shape)] * prod(extent.shape) * sum(extent.pairs.values())
-    return Expected(len(datasets), seconds)
+    return rules | dict.fromkeys(LAST, Expected(1, unknown=1)) | {"plot": Expected(drawn, unknown=drawn)}
 
 
 def _exported_mb(planned: Plan) -> float:
@@ -504,22 +442,6 @@ def _exported_mb(planned: Plan) -> float:
         for name, extent in planned.sizes.items()
     }
     return len(planned.study.exports) * sum(each[run.dataset] for run in planned.study.runs())
-
-
-def _probes(study: Study, extents: Mapping[str, Size]) -> Expected:
-    """Reckon the probing of every loss around the truth, one job for each loss; nobody measures it beforehand."""
-    probed = [(dataset, *pair) for dataset in study.datasets for pair in study.combinations(dataset)]
-    seconds = {loss: START["probe"] + SUBMIT for _, loss, _ in probed}
-    for dataset, loss, _ in probed:
-        sampling, extent = study.landscape(dataset), extents[dataset]
-        pairs = min(sampling["pairs"], extent.pairs["test"])
-        shifts = len(extent.shape) * SHIFTS
-        values = pairs * (KINDS * sampling["lines"] * 2 * sampling["steps"] + 1 + shifts)
-        wider = 1.0
-        if losses.card(loss)["extractor"]:
-            wider = max(1.0, study.pretraining(dataset)["channels"][0] / WIDTH[len(extent.shape)]) ** 1.5
-        seconds[loss] += PROBE * values * prod(extent.shape) * wider
-    return Expected(len(seconds), sum(seconds.values()))
 
 
 def _published(study: Study) -> list[File]:

@@ -34,17 +34,19 @@ from likeness.methods.optimisation import Recipe as OptimisationRecipe
 from likeness.methods.prediction import displacements
 from likeness.methods.syn import channels
 from likeness.methods.syn import register as syn
-from likeness.planning.forecast import START, Price, Seconds, model
+from likeness.planning.forecast import Price, Seconds
 from likeness.runtime.atomic import write_json
 from likeness.runtime.jobs import consumed
 from likeness.training.checkpoint import save_weights
 from likeness.training.device import make_device
 from likeness.training.trainer import Schedule
 
-LONGEST = 0.6
-"""Core-seconds that the model may expect of a step; larger images are made smaller until it does."""
-FASTER = 50.0
+MOST_VOXELS = 2**18
+"""Of a batch of images that steps are measured on; larger images are made smaller."""
+FASTER = 50
 """About so many times as fast as a core is a GPU; images too small for it would tell nothing."""
+BOOT = time.process_time()
+"""Core-seconds that it took to start Python and to import what jobs import: what one takes before its work."""
 SMALLEST = 16
 """Voxels along an axis that is made smaller."""
 PATIENCE = 0.3
@@ -64,13 +66,12 @@ def measure(task: Mapping[str, Any], scratch: Path) -> Price:
     larger = math.prod(task["shape"]) / math.prod(shape)
     dataset = imitate(task, shape, scratch / "data")
     took = _MEASURES[task["job"]](task, dataset, scratch)
-    boot = START[task["job"]]
     core, wall = (
-        Seconds(boot + start, unit, check)
+        Seconds(BOOT + start, unit, check)
         for start, unit, check in (larger * np.stack([took.start, took.unit, took.check], 1)).tolist()
     )
     on_gpu = torch.cuda.is_available() and task["job"] not in ("score", "syn")
-    peak_mb = consumed()[1] if larger == 1 else max(consumed()[1], model(task).peak_mb or 0.0)
+    peak_mb = consumed()[1] if larger == 1 else None
     of_images = task["job"] in ("register", "optimise", "syn")
     file_mb = took.file_mb * larger if of_images and took.file_mb else took.file_mb
     return Price(core, wall if on_gpu else None, peak_mb, file_mb, "measured")
@@ -87,13 +88,11 @@ class _Took(NamedTuple):
 
 def reduced(task: Mapping[str, Any]) -> tuple[int, ...]:
     """Give the size of images, the dataset's or a fraction of it, on which a step does not take long."""
-    shape = tuple(task["shape"])
-    longest = LONGEST * (FASTER if torch.cuda.is_available() and task["job"] != "score" else 1)
+    shape, batch = tuple(task["shape"]), task.get("recipe", {}).get("batch", 1)
+    most = MOST_VOXELS * (FASTER if torch.cuda.is_available() and task["job"] != "score" else 1)
     for divisor in range(1, max(shape)):
         smaller = tuple(max(min(n, SMALLEST), n // divisor) for n in shape)
-        price = model({**task, "shape": smaller}).core
-        steps = price.unit if task["job"] != "train" else price.unit + price.check
-        if steps <= longest or smaller == tuple(min(n, SMALLEST) for n in shape):
+        if batch * math.prod(smaller) <= most or smaller == tuple(min(n, SMALLEST) for n in shape):
             return smaller
     return shape
 
@@ -195,7 +194,7 @@ def _published(name: str, scratch: Path) -> Path:
     """Write random weights for an extractor of the published size.
 
     Raises:
-        AttributeError: if its module does not state that as ``FULL``; then the training's cost is guessed.
+        AttributeError: if its module does not state that as ``FULL``; then the training's cost stays unknown.
     """
     module = import_module(f"likeness.extractors.{name}")
     weights = scratch / f"{name}.safetensors"

@@ -5,7 +5,6 @@ What is wrong becomes one line, which names the file, the place and the mend, as
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,6 @@ from likeness.userinput.refusals import Refusal, explain_mark, plain, refuse_pat
 
 MOST_CHARACTERS = 10_000_000
 """Longer files are none that a person wrote."""
-MOST_VALUES = 100_000
-"""So many values a YAML file may stand for, each alias counted with everything that it repeats."""
-MOST_DIGITS = 1000
-"""So many digits a number may have; Python converts few more."""
-DEEPEST = 30
-"""So deep the blocks of a YAML file may be nested."""
 
 
 def read_text(path: Path, refusal: type[Refusal]) -> str:
@@ -68,22 +61,12 @@ def read(path: Path, refusal: type[Refusal], start: str) -> dict[Any, Any]:
     """
     text = read_text(path, refusal)
     try:
-        # not the loader in C, which brackets nested a hundred thousand times crash; both drop one byte order mark, and
-        # that of the file is gone already
-        loader = yaml.SafeLoader(f"\ufeff{text}")
-        node = loader.get_single_node()
-        _check_nodes(loader, node)
-        document = None if node is None else loader.construct_document(node)
+        # not the loader in C, which brackets nested a hundred thousand times crash
+        document = yaml.load(text, _Loader)
     except yaml.MarkedYAMLError as error:
         msg = f"{plain(path)}: {explain_mark(error)}"
         raise refusal(msg) from None
-    except RecursionError:
-        msg = f"{plain(path)}: its blocks are nested too deeply; keep to the keys that the documentation lists"
-        raise refusal(msg) from None
-    except _Twisted as error:
-        msg = f"{plain(path)}: {error}"
-        raise refusal(msg) from None
-    except (yaml.YAMLError, ValueError, OverflowError, TypeError) as error:
+    except (yaml.YAMLError, ValueError, OverflowError, TypeError, RecursionError) as error:
         msg = f"{plain(path)}: {plain(' '.join(str(error).split()))}; mend the YAML there"
         raise refusal(msg) from None
     if not isinstance(document, dict):
@@ -92,61 +75,18 @@ def read(path: Path, refusal: type[Refusal], start: str) -> dict[Any, Any]:
     return document
 
 
-class _Twisted(Exception):
-    """Well-formed YAML that would not be taken as it was meant."""
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that is given twice in a block, of which YAML's own loader takes the last."""
 
-
-def _check_nodes(loader: yaml.SafeLoader, root: yaml.Node | None) -> None:
-    """Walk through the file as it is written, since aliases and merged keys are no longer told apart afterwards."""
-    sizes: dict[yaml.Node, int] = {}
-
-    def size(node: yaml.Node, above: tuple[yaml.Node, ...]) -> int:
-        if node in above:
-            msg = f"the block on line {node.start_mark.line + 1} has an alias of itself; write out what you mean"
-            raise _Twisted(msg)
-        if len(above) > DEEPEST:
-            msg = f"line {node.start_mark.line + 1} is nested more than {DEEPEST} blocks deep; correct the brackets"
-            raise _Twisted(msg)
-        if node not in sizes:
-            parts: list[yaml.Node] = []
-            if isinstance(node, yaml.MappingNode):
-                _check_keys(loader, node)
-                parts = [part for entry in node.value for part in entry]
-            elif isinstance(node, yaml.SequenceNode):
-                parts = node.value
-            else:
-                _check_scalar(node)
-            sizes[node] = 1 + sum(size(part, (*above, node)) for part in parts)
-            if sizes[node] > MOST_VALUES:
-                msg = f"stands for more than {MOST_VALUES} values; use fewer aliases"
-                raise _Twisted(msg)
-        return sizes[node]
-
-    if root is not None:
-        size(root, ())
-
-
-def _check_scalar(node: yaml.Node) -> None:
-    line = node.start_mark.line + 1
-    if any("\ud800" <= c <= "\udfff" for c in node.value):
-        msg = f"line {line} has half a character; write the character itself"
-        raise _Twisted(msg)
-    if node.tag == "tag:yaml.org,2002:int" and len(node.value) > MOST_DIGITS:
-        msg = f"line {line} has a number of {len(node.value)} digits; give a shorter one"
-        raise _Twisted(msg)
-
-
-def _check_keys(loader: yaml.SafeLoader, node: yaml.MappingNode) -> None:
-    seen: set[Hashable] = set()
-    line = node.start_mark.line + 1
-    for key, _ in node.value:
-        if not isinstance(key, yaml.ScalarNode):
-            msg = f"the block that starts on line {line} has a key that is a block itself; give a name"
-            raise _Twisted(msg)
-        merged = key.tag == "tag:yaml.org,2002:merge"
-        # 1, 01 and '1' are one key where names are written
-        name = str(key.value if merged else loader.construct_object(key))
-        if name in seen:
-            msg = f"key '{plain(name)}' is given twice in the block that starts on line {line}; keep one of them"
-            raise _Twisted(msg)
-        seen.add(name)
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen: set[str] = set()
+        for key, _ in node.value:
+            # 1, 01 and '1' are one key where names are written; keys that are merged are not yet
+            scalar = isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge"
+            name = str(self.construct_object(key) if scalar else key.value)
+            if name in seen:
+                msg = f"key '{plain(name)}' is given twice in the block that starts on line {node.start_mark.line + 1}"
+                raise yaml.MarkedYAMLError(problem=msg, problem_mark=key.start_mark, note="keep one of them")
+            seen.add(name)
+        return node

@@ -93,7 +93,7 @@ def explain_mark(error: yaml.MarkedYAMLError) -> str:
     mark = error.problem_mark or error.context_mark
     where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
     said = plain(error.problem or error.context or "this is no YAML")
-    mend = "indent with spaces instead of tabs" if r"'\t'" in said else "mend the YAML there"
+    mend = error.note or ("indent with spaces instead of tabs" if r"'\t'" in said else "mend the YAML there")
     return f"{where}{said}; {mend}"
 
 

@@ -1,0 +1,139 @@
+"""``dataset.yaml``, what a dataset says about itself: its keys, types, limits and descriptions.
+
+Jobs read the file without this model, so that its values are taken as they are written, and the defaults are those of
+:data:`likeness.data.layout.DEFAULTS`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, GetJsonSchemaHandler, StringConstraints, model_validator
+from pydantic.json_schema import JsonSchemaValue
+
+from likeness.config import faults
+from likeness.config.values import LINE, Block, distinct, tagged
+from likeness.data import layout
+from likeness.data.layout import DEFAULTS
+from likeness.userinput.refusals import DatasetError
+
+Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)]
+Unit = Annotated[str, StringConstraints(pattern=r"^[^$\s\x00-\x1f\x7f-\x9f]+$", max_length=16)]
+LabelName = Annotated[str, StringConstraints(pattern=LINE, min_length=1, max_length=100)]
+LabelValue = Annotated[int, Field(ge=0, le=32767)]
+Value = Annotated[int, Field(ge=0)]
+Length = Annotated[float, Field(ge=1e-9, le=1_000_000_000)]
+Intensity = Annotated[float, Field(ge=-1e30, le=1e30)]
+Entry = tagged({"text": str, "number": float}, lambda value: "text" if isinstance(value, str) else "number")
+
+
+ABSENT: Any = None
+"""Stands for a key that is left out, where null may not be given."""
+
+
+class Written(Block):
+    """A block that jobs read as it is written, so that a key without a value is none."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _open(cls, value: Any) -> Any:
+        return value
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return handler(core_schema)
+
+
+class Intensities(Written):
+    """How intensities become the range 0 to 1 (linear, clipped). With the default, each image's quantiles .001 and .999
+    over all its voxels become 0 and 1. A brain-extracted image and its whole head then share one scale wherever the
+    brain holds the brightest voxels; where something outside it is brighter (scalp fat), name the column subject in
+    shared_by or give a fixed range."""
+
+    rule: Literal["quantile", "range"]
+    """quantile, where low and high are shares of an image's voxels, or range, where they are intensities."""
+    low: Intensity = ABSENT
+    """Quantile (default .001) or intensity that becomes 0."""
+    high: Intensity = ABSENT
+    """Quantile (default .999) or intensity that becomes 1."""
+    shared_by: str = ABSENT
+    """A column of images.csv, for the rule quantile. Images with the same entry share one scale, from the lowest of
+    their low quantiles to the highest of their high ones; an image without an entry keeps its own."""
+
+
+class PairRule(Written):
+    """How pairs are drawn in every split that pairs.csv does not list; all ordered pairs of two different images of the
+    split that satisfy every key given."""
+
+    moving: dict[str, Entry] = {}  # type: ignore[valid-type]
+    """Column and value that the moving image has, for example modality and brain."""
+    fixed: dict[str, Entry] = {}  # type: ignore[valid-type]
+    """Column and value that the fixed image has."""
+    within: str = ABSENT
+    """A column in which both images have the same entry; an image without an entry is in no pair."""
+    different: str = ABSENT
+    """A column in which the images differ, for example subject; an image without an entry differs from all others."""
+    max_gap: Annotated[float, Field(gt=0)] = ABSENT
+    """The positions of both images differ, by at most this much."""
+    max_pairs: Annotated[int, Field(ge=1)] = ABSENT
+    """At most so many pairs in each split, drawn at random from the study's seed; all of them if absent."""
+
+
+class DatasetFile(Written):
+    """What a dataset says about itself, beside its images.csv and, where pairs are listed, pairs.csv."""
+
+    name: Identifier
+    """Name of the dataset in tables, figures and file names; letters, digits, '.', '_' and '-'."""
+    description: str = DEFAULTS["description"]
+    """What the images show and what is registered to what, in a sentence or two."""
+    spatial_dims: Literal[2, 3]
+    """Number of spatial axes of every image, 2 or 3."""
+    spacing: Annotated[list[Length], Field(min_length=2, max_length=3)]
+    """Distance between neighbouring voxels along each axis, in spacing_unit; for pictures (PNG, TIFF) in the order row,
+    column, for a TIFF stack slice, row, column, for NIfTI x, y, z of the canonical orientation (right, anterior,
+    superior), whatever the order of the axes in the file."""
+    spacing_unit: Unit
+    """Unit of spacing, in which distances are reported, for example mm, um, nm or px."""
+    labels: dict[LabelValue, LabelName] = DEFAULTS["labels"]
+    """Name of every value, from 0 to 32767, that occurs in the label maps; needed where images have label maps."""
+    evaluate: Annotated[list[Value], Field(json_schema_extra={"uniqueItems": True}), AfterValidator(distinct)] = (
+        DEFAULTS["evaluate"]
+    )
+    """The label values to score; needed where images have label maps."""
+    kinds: dict[str, Annotated[list[Value], Field(min_length=1)]] = DEFAULTS["kinds"]
+    """Label values of one kind that differ by place only, under the kind's name, for example all parcels of grey
+    matter; the data sheet's share of label entropy that intensity explains is that of the kinds. A value not listed is
+    a kind of its own."""
+    background: Value | None = DEFAULTS["background"]
+    """The label value that stands for "nothing", which is never scored; null where every value is a structure (in
+    electron microscopy 0 may be membrane)."""
+    modality: str = DEFAULTS["modality"]
+    """How the images were made, for the data sheet."""
+    intensity: Intensities = Field(default=DEFAULTS["intensity"], validate_default=True)
+    pairs: PairRule = Field(default=DEFAULTS["pairs"], validate_default=True)
+    stress_test: bool = DEFAULTS["stress_test"]
+    """true where all subjects derive from one template, so that results show where a method breaks rather than which is
+    better; said wherever results on the dataset are shown."""
+    within_subject: bool = DEFAULTS["within_subject"]
+    """true where all images are of one specimen, so that train, validation and test are not independent; said on the
+    data sheet."""
+    licence: str = DEFAULTS["licence"]
+    """Licence of the data."""
+    source: str = DEFAULTS["source"]
+    """Where the data come from."""
+    citation: str = DEFAULTS["citation"]
+    """What to cite wherever a result on the data is shown."""
+    note: str = DEFAULTS["note"]
+    """What a reader of the results should know about the data."""
+
+
+def check(folder: str | Path) -> None:
+    """Check what a dataset folder's ``dataset.yaml`` says, as far as it can be told from it alone.
+
+    Raises:
+        DatasetError: a line for everything that does not fit, with file, key and mend.
+    """
+    path = Path(folder) / "dataset.yaml"
+    document: dict[Any, Any] = layout.read_document(path)
+    faults.checked(DatasetFile, document, str(path), DatasetError)

@@ -1,0 +1,176 @@
+"""The model of a configuration: with the losses, built-in datasets and kinds of methods that there are, by their cards.
+
+Each of them takes keys of its own, so that an entry is one of several models: a loss by its name, a dataset by its
+recipe and a method by its kind, for which the entry's name stands where it does not say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from likeness import losses
+from likeness.config import cards
+from likeness.config.model import Configuration, Dataset, Loss, Losses, Own
+from likeness.config.values import AsStated, Block, MethodName, Misfit, Name, opened, tagged
+from likeness.datasets import catalogue, recipes
+from likeness.extractors import sources
+from likeness.losses import TRAINED_ON
+from likeness.methods import given, kinds
+from likeness.results import TRUTH
+
+
+def completed(complete: Callable[[str, Mapping[Any, Any]], dict[Any, Any]]) -> BeforeValidator:
+    """Make what completes every entry of a block by what its name says."""
+
+    def entries(block: Any) -> Any:
+        if not isinstance(block, Mapping):
+            return opened(block)
+        found = {name: opened(entry) for name, entry in block.items()}
+        return {name: complete(name, e) if isinstance(e, Mapping) else e for name, e in found.items()}
+
+    return BeforeValidator(entries)
+
+
+def _with_recipe(name: str, entry: Mapping[Any, Any]) -> dict[Any, Any]:
+    return dict(entry) if "folder" in entry else {"recipe": name, **entry}
+
+
+def _with_kind(name: str, entry: Mapping[Any, Any]) -> dict[Any, Any]:
+    return {"kind": given.KIND if "fields" in entry else name, **entry}
+
+
+def stated_kind(key: str, otherwise: str = "") -> Callable[[Any], str | None]:
+    """Make what finds the alternative that an entry states under a key; ``otherwise`` is another such key."""
+
+    def choose(value: Any) -> str | None:
+        # to give its plain form, an entry that was read already is asked too
+        entry = vars(value) if isinstance(value, Block) else value
+        if not isinstance(entry, Mapping):
+            return None
+        return otherwise if otherwise and otherwise in entry else str(entry.get(key))
+
+    return choose
+
+
+def trains_extractor(loss: str) -> bool:
+    """Tell whether the workflow trains the extractor of a loss."""
+    name = losses.card(loss)["extractor"]
+    return name is not None and sources.source(name) is None
+
+
+def _free(taken: Mapping[str, str]) -> AfterValidator:
+    """Make what refuses names that stand for something else already."""
+
+    def check(name: str) -> str:
+        if name in taken:
+            raise Misfit("taken", by=taken[name])
+        return name
+
+    return AfterValidator(check)
+
+
+@lru_cache
+def loss(name: str) -> type[Loss]:
+    """Make the model of what a study says of a loss."""
+    rules = cards.rules(losses.options(name), losses.limits(name))
+    another = {TRAINED_ON: {"type": ["string", "null"], "default": None}} if trains_extractor(name) else {}
+    options = cards.model(f"options of {name}", rules, AsStated, "Options of the loss.")
+    doc = "Options in which a variant differs."
+    variant = cards.model(f"variant of {name}", another, options, doc) if another else options
+    free = _free({"default": "the variant without `variants`"})
+    return cards.made(
+        name,
+        Loss,
+        losses.card(name)["title"],
+        options=(
+            options,
+            Field(
+                default_factory=options.model_construct,
+                description="Options of the variant `default`, see the loss's own.",
+            ),
+        ),
+        variants=(
+            Annotated[dict[Annotated[Name, free], variant], BeforeValidator(opened)],  # type: ignore[valid-type]
+            Field(
+                default={},
+                description="Further variants by name, each with the options in which it differs. Where the workflow "
+                "trains the loss's feature extractor, `trained_on` takes the one of another dataset of the study; the "
+                "variant is left out on that dataset itself and where images have other dimensions.",
+            ),
+        ),
+    )
+
+
+def built_in(name: str) -> type[Dataset]:
+    """Make the model of what a study says of a built-in dataset."""
+    rules = cards.rules(recipes.defaults(name), catalogue.limits(name))
+    options = cards.model(f"options of {name}", rules, AsStated, "Options of the built-in dataset.")
+    return cards.made(
+        name,
+        Dataset,
+        f"The built-in dataset {name}.",
+        recipe=(Literal[name], Field(default=name, description="Built-in dataset; by default the one of its name.")),
+        options=(
+            options,
+            Field(
+                default_factory=options.model_construct,
+                description="Options of the built-in dataset, for example sizes.",
+            ),
+        ),
+    )
+
+
+def method(kind: str) -> type[Block]:
+    """Make the model of what a study says of a method of a kind."""
+    card = kinds.card(kind)
+    own = {"enum": [kind], "default": kind, "description": "What the method is; by default what its name says."}
+    rules = {"kind": own, **card["settings"]}
+    return cards.model(kind, rules, Block, f"A method of the kind `{kind}`: {card['title']}.")
+
+
+def _datasets() -> tuple[Any, Any]:
+    models = {**{name: built_in(name) for name in recipes.names()}, "folder": Own}
+    entry = tagged(models, stated_kind("recipe", "folder"))
+    return (
+        Annotated[dict[Name, entry], Field(min_length=1), completed(_with_recipe)],  # type: ignore[valid-type]
+        Field(description="Datasets of the study by name; a built-in one or a folder of your own."),
+    )
+
+
+def _losses() -> tuple[Any, Any]:
+    models = {name: loss(name) for name in losses.names()}
+    fields = {name: (model, Field(default_factory=model.model_construct)) for name, model in models.items()}
+    return (
+        cards.made("losses", Losses, "Losses by name.", **fields),
+        Field(description="Losses of the study by name; each is a module and a rule of that name."),
+    )
+
+
+def _methods() -> tuple[Any, Any]:
+    entry = tagged({kind: method(kind) for kind in kinds.names()}, stated_kind("kind"))
+    taken = {
+        **dict.fromkeys(losses.names(), "a loss, beside which tables show it"),
+        kinds.UNREGISTERED: "the pairs as they are",
+        TRUTH: "the true fields",
+    }
+    name = Annotated[MethodName, _free(taken)]
+    return (
+        Annotated[dict[name, entry], Field(min_length=1), completed(_with_kind)],  # type: ignore[valid-type]
+        Field(
+            default={"voxelmorph": {}},
+            validate_default=True,
+            description="Methods of the study by name, which is what paths, tables and figures call them. Beside "
+            "them the unregistered pairs are always scored.",
+        ),
+    )
+
+
+@lru_cache
+def configuration() -> type[Configuration]:
+    """Make the model of a configuration."""
+    about = Configuration.__doc__ or ""
+    return cards.made("Study", Configuration, about, datasets=_datasets(), losses=_losses(), methods=_methods())

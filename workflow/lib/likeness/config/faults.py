@@ -1,0 +1,291 @@
+"""What is wrong with a document, in words: of every fault the file, the key, what is wrong and what to give instead."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, Tag, ValidationError
+from pydantic.fields import FieldInfo
+
+from likeness.config.values import CHARACTERS, TAG, AsStated
+from likeness.userinput.refusals import Refusal, plain, shown, suggest
+
+KEY = "[key]"
+"""Ends the place of a fault in the name of an entry."""
+WANTED = {
+    "bool": "true or false",
+    "int": "a whole number",
+    "float": "a number",
+    "string": "a text",
+    "list": "a list",
+    "dict": "a block of keys and values",
+    "model": "a block of keys and values",
+    "model_attributes": "a block of keys and values",
+}
+"""What values of a type are, by what errors call it."""
+SAID = {
+    "string_too_short": "{value} is too short; give at least {min_length} characters",
+    "string_too_long": "{value} is too long; give at most {max_length} characters",
+    "greater_than": "{value} is too small; give more than {gt}",
+    "greater_than_equal": "{value} is too small; give at least {ge}",
+    "less_than": "{value} is too large; give less than {lt}",
+    "less_than_equal": "{value} is too large; give at most {le}",
+    "multiple_of": "{value} is no multiple of {multiple_of}; give one",
+    "string_unicode": "{value} has half a character; write the character itself",
+    "finite_number": "{value} is not finite; give a number",
+    "odd": "{value} is even; give an odd number",
+    "rising": "{value} does not rise; give the lowest first",
+    "distinct": "{value} names something twice; give each once",
+    "apart": "{value} has entries that are the same in {digits} digits; give each once",
+    "taken": "the name is taken by {by}; choose another",
+    "recursion_loop": "it holds an alias of itself; write out what you mean",
+}
+
+AnyModel = TypeVar("AnyModel", bound=BaseModel)
+
+
+def checked(
+    model: type[AnyModel],
+    document: Mapping[Any, Any],
+    file: str,
+    refusal: type[Refusal],
+    renamed: Mapping[str, str] | None = None,
+) -> AnyModel:
+    """Make a model of a document.
+
+    Args:
+        model: of it.
+        document: as read from YAML.
+        file: its name, for messages.
+        refusal: class of the error.
+        renamed: keys of former versions, ``*`` for any name, and what they are called now.
+
+    Raises:
+        Refusal: of the class given, a line for every fault.
+    """
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        faults = [Fault.of(details, model, document) for details in error.errors(include_url=False)]
+        lines = dict.fromkeys(fault.sentence(renamed or {}) for fault in faults if not _follows(fault, faults))
+        msg = "\n".join(f"{plain(file)}: {line}" for line in lines)
+        raise refusal(msg) from None
+
+
+def _follows(fault: Fault, faults: Sequence[Fault]) -> bool:
+    """Tell whether another fault explains one: a key is missing because it is misspelt, or an entry has no name."""
+    misspelt = {(*other.keys[:-1], other.meant) for other in faults if other.meant}
+    nameless = [other.keys for other in faults if other.named]
+    within = any(fault.keys[: len(keys)] == keys for keys in nameless)
+    return (fault.kind == "missing" and fault.keys in misspelt) or (within and not fault.named)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something that does not fit.
+
+    Attributes:
+        kind: what pydantic calls it.
+        value: what does not fit.
+        keys: where it is.
+        named: whether the last key itself does not fit.
+        limits: what the kind of fault states beside.
+        place: what the model says about where it is.
+    """
+
+    kind: str
+    value: Any
+    keys: tuple[str, ...]
+    named: bool
+    limits: Mapping[str, Any]
+    place: Place
+
+    @classmethod
+    def of(cls, details: Mapping[str, Any], model: type[BaseModel], document: Mapping[Any, Any]) -> Fault:
+        """Make one of pydantic's details."""
+        steps = details["loc"]
+        keys = tuple(plain(step) for step in steps if step != KEY and not str(step).startswith(TAG))
+        kind, value, limits = details["type"], details["input"], details.get("ctx", {})
+        if kind == "value_error":
+            kind, limits = limits["error"].kind, limits["error"].stated
+        if kind.startswith("union_tag"):
+            return cls._of_union(details, model, document, keys)
+        return cls(kind, value, keys, KEY in steps[-1:], limits, Place.of(model, steps))
+
+    @classmethod
+    def _of_union(
+        cls, details: Mapping[str, Any], model: type[BaseModel], document: Mapping[Any, Any], keys: tuple[str, ...]
+    ) -> Fault:
+        """Say of an entry that is of no kind what it states, or what its name stands for."""
+        place, value = Place.of(model, details["loc"]), details["input"]
+        if not isinstance(value, Mapping):
+            return cls("dict_type", value, keys, False, {}, place)
+        key = place.discriminator
+        stated = document
+        for step in details["loc"]:
+            stated = (stated or {}).get(step, {})  # type: ignore[call-overload]
+        where = (*keys, key) if key in (stated or {}) else keys
+        return cls("literal_error", value[key], where, False, {}, place)
+
+    @property
+    def meant(self) -> str | None:
+        """The key that a misspelt one stands for."""
+        if self.kind not in ("extra_forbidden", "invalid_key"):
+            return None
+        near = re.match("did you mean '(.*)'", suggest(self.keys[-1], self.place.known))
+        return near[1] if near else None
+
+    def sentence(self, renamed: Mapping[str, str]) -> str:
+        """Say it with key and mend."""
+        key = f"key '{'.'.join(self.keys)}'"
+        if self.kind in ("extra_forbidden", "invalid_key"):
+            return f"{key} {self._unknown(renamed)}"
+        if self.kind == "missing":
+            said = f"{key} is missing; add it"
+        else:
+            key = f"key '{'.'.join(self.keys[: -1 if self.named and self.kind != 'taken' else None])}'"
+            said = f"{key}: {self._said()}" if self.keys else self._said()
+        if self.kind == "literal_error" or self.named:
+            return said
+        return said + self.place.besides(said)
+
+    def _unknown(self, renamed: Mapping[str, str]) -> str:
+        for old, new in renamed.items():
+            steps = old.split(".")
+            if len(steps) == len(self.keys) and all(a in ("*", b) for a, b in zip(steps, self.keys, strict=True)):
+                name = self.keys[steps.index("*")] if "*" in steps else ""
+                return f"is called `{new.replace('*', name)}` now; move what stands there"
+        if self.keys[-1] == "recipe" and "folder" in self.place.known:
+            return "cannot stand beside `folder`; give one of them"
+        if not self.place.known:
+            return "is unknown; there is nothing to choose here"
+        owner = f" to '{self.place.owner}'" if self.place.owner else ""
+        return f"is unknown{owner}; {suggest(self.keys[-1], self.place.known)}"
+
+    def _said(self) -> str:
+        value = f"the name {shown(self.value)}" if self.named else shown(self.value)
+        if self.kind == "literal_error":
+            said = f"there is no {self.place.noun}{shown(self.value)}; {suggest(self.value, self.place.choices)}"
+            return f"{said} or name a `folder`" if self.place.discriminator == "recipe" else said
+        if self.kind == "string_pattern_mismatch":
+            pattern = self.limits["pattern"]
+            return f"{value} has characters that cannot stand here; use {CHARACTERS.get(pattern, pattern)}"
+        if self.kind in ("too_short", "too_long"):
+            return self._counted(value)
+        if self.kind in SAID:
+            return SAID[self.kind].format(value=value, **self.limits)
+        return self._wrong_type(value, WANTED.get(self.kind.removesuffix("_type"), "another value"))
+
+    def _counted(self, value: str) -> str:
+        few = self.kind == "too_short"
+        limit = self.limits["min_length" if few else "max_length"]
+        if not self.value:
+            return f"there is no entry; give at least {limit}"
+        return f"{value} has too {'few' if few else 'many'} entries; give at {'least' if few else 'most'} {limit}"
+
+    def _wrong_type(self, value: str, wanted: str) -> str:
+        if self.value is None:
+            return f"it is empty; give {wanted}"
+        number = written_number(self.value) if self.kind in ("int_type", "float_type") else None
+        return f"{value} is text to YAML; write {number}" if number else f"{value} is not {wanted}; give that"
+
+
+def written_number(value: Any) -> str | None:
+    """Write a number that YAML takes for text, like 1e-4, so that it does not."""
+    try:
+        number = float(value) if isinstance(value, str) else math.nan
+    except ValueError:
+        return None
+    if not math.isfinite(number):
+        return None
+    return f"{yaml.safe_dump(int(number) if number.is_integer() else number).split()[0]} without quotes"
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a model says about a place in a document.
+
+    Attributes:
+        known: keys that the block has, where it is one or a key in it.
+        choices: values that may stand there.
+        discriminator: the key that says of which alternative an entry is.
+        field: the field nearest above.
+        option: whether that is an option, whose default helps.
+        owner: the alternative that the block is, where there are several.
+    """
+
+    known: tuple[str, ...]
+    choices: tuple[Any, ...]
+    discriminator: str
+    field: FieldInfo | None
+    option: bool
+    owner: str
+
+    @property
+    def noun(self) -> str:
+        """What an entry of an unknown kind would be."""
+        return {"recipe": "built-in dataset ", "kind": "method of the kind "}.get(self.discriminator, "")
+
+    @classmethod
+    def of(cls, model: type[BaseModel], steps: Sequence[int | str]) -> Place:
+        """Find it by the steps that lead there."""
+        here, field, known, option, owner = model, None, (), False, ""
+        for step in steps:
+            here = _bare(here)
+            if isinstance(step, str) and step.startswith(TAG):
+                here, owner = _alternative(here, step), step.removeprefix(TAG)
+            elif _is_model(here):
+                fields = {found.alias or name: found for name, found in here.model_fields.items()}
+                known, option = tuple(fields), issubclass(here, AsStated)
+                if step not in fields:
+                    break
+                field, owner = fields[str(step)], ""
+                here = field.annotation
+            elif step != KEY and get_origin(here) in (dict, list):
+                here = get_args(here)[-1]
+        choices, discriminator = _choices(_bare(here))
+        return cls(known, choices, discriminator, field, option, owner)
+
+    def besides(self, said: str) -> str:
+        """Say what the key means, by the first clause of its description; of an option the default."""
+        if self.field is None:
+            return ""
+        text = " ".join((self.field.description or "").split())
+        clause = re.split(r"[.;:] ", text, maxsplit=1)[0].rstrip(".")
+        if clause:
+            return f" ({clause[:1].lower() + clause[1:]})"
+        if not self.option or self.field.is_required() or self.field.default_factory:
+            return ""
+        default = yaml.safe_dump(self.field.default).split("\n")[0]
+        return f"{' The' if said.endswith('?') else ', the'} default is {default}"
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _bare(annotation: Any) -> Any:
+    """Take away what surrounds a type: constraints, and that null may stand there."""
+    if get_origin(annotation) is Annotated:
+        return _bare(get_args(annotation)[0])
+    args = [arg for arg in get_args(annotation) if arg is not type(None)]
+    return _bare(args[0]) if len(args) == 1 and type(None) in get_args(annotation) else annotation
+
+
+def _choices(annotation: Any) -> tuple[tuple[Any, ...], str]:
+    """Give the values that may stand somewhere, or those of the key that says which one of several blocks does."""
+    choices = get_args(annotation)
+    kinds = [_bare(choice) for choice in choices] if get_origin(annotation) is Union else []
+    if not kinds or not all(map(_is_model, kinds)):
+        return choices, ""
+    key = "recipe" if any("recipe" in kind.model_fields for kind in kinds) else "kind"
+    return tuple(get_args(kind.model_fields[key].annotation)[0] for kind in kinds if key in kind.model_fields), key
+
+
+def _alternative(union: Any, tag: str) -> Any:
+    return next(arg for arg in get_args(union) if any(isinstance(m, Tag) and m.tag == tag for m in get_args(arg)))
