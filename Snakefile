@@ -45,7 +45,7 @@ rule all:
         # the leaves too: an aggregate that already exists would hide a new job whose input is missing
         runs(results.SCORES),
         exports(),
-        expand(f"{RESULTS}/landscape/{{loss}}.csv", loss=PROBED),
+        expand(f"{RESULTS}/landscape/{{loss}}.csv", loss=SAMPLED),
 
 
 onstart:

@@ -24,7 +24,7 @@ import targets  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
 from likeness import losses  # noqa: E402
-from likeness.runtime.atomic import whole  # noqa: E402
+from likeness.runtime.atomic import atomic_write  # noqa: E402
 
 COLUMNS = ["loss", "library", "shape", "device", "dtype", "milliseconds", "peak_mb", "ratio_to_fastest_peer"]
 ON_CPU = [targets.IMAGES, targets.VOLUME]
@@ -157,7 +157,7 @@ def show(table: pd.DataFrame, said: Iterable[str], threads: int) -> None:
         print(line)
     if threads != targets.THREADS and (table.device == "cpu").any():
         print(f"The targets are for {targets.THREADS} threads; these are {threads}.")
-    for line, reached in targets.judged(table):
+    for line, reached in targets.compared(table):
         print("reached     " if reached else "NOT REACHED ", line)
 
 
@@ -203,7 +203,7 @@ def main() -> int:
     arguments = options().parse_args()
     found, failed = run(plan(arguments), arguments.rounds, arguments.threads, arguments.largest)
     table, said = medians(found)
-    with whole(arguments.output) as temporary:
+    with atomic_write(arguments.output) as temporary:
         table[COLUMNS].to_csv(temporary, index=False)
     said += [f"{case.loss} {case.library} {case.shape}: not measured, {why}" for case, why in failed.items()]
     show(table, said, arguments.threads)

@@ -37,7 +37,7 @@ from tqdm import tqdm  # noqa: E402
 from likeness import losses  # noqa: E402
 from likeness.data.preparation import prepare  # noqa: E402
 from likeness.data.store import Dataset  # noqa: E402
-from likeness.runtime.atomic import whole, write_json  # noqa: E402
+from likeness.runtime.atomic import atomic_write, write_json  # noqa: E402
 
 COLUMNS = [
     "dataset",
@@ -165,7 +165,7 @@ class Log:
         if (text := self._text()) and text.splitlines()[0] != self.conditions:
             self.path.replace(self.path.with_suffix(".old"))
         self.rows = [row for row in self.rows if "failed" not in row]
-        with whole(self.path) as temporary:
+        with atomic_write(self.path) as temporary:
             temporary.write_text("".join(f"{line}\n" for line in (self.conditions, *map(json.dumps, self.rows))))
 
     def add(self, row: Row) -> None:
@@ -657,13 +657,13 @@ def main() -> int:
     for name in datasets:
         race(*entered(arguments.data, name, names, arguments.threads, arguments.pairs), arguments.rounds)
     there = [name for name in dict.fromkeys([*COURSES, *datasets]) if (WORK / name).exists()]
-    with whole(folder / "methods_when.txt") as temporary:
+    with atomic_write(folder / "methods_when.txt") as temporary:
         temporary.write_text(f"{date.today():%Y-%m-%d}, {machine()}; {arguments.threads} thread each.\n")
     return _finished(everything(arguments.data, there, arguments.threads), arguments.output)
 
 
 def _finished(table: pd.DataFrame, output: Path) -> int:
-    with whole(output) as temporary:
+    with atomic_write(output) as temporary:
         table.to_csv(temporary, index=False)
     show(table)
     return 0

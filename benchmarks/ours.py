@@ -116,7 +116,7 @@ class Optimisation:
             pairs: moving, fixed.
             work: folder of the search, which survives an interruption, and of the fields.
         """
-        # a path that may not judge its levels by pairs adds none beyond the weakest: as many trials as a peer has
+        # a path that may not score its levels adds none beyond the weakest: as many trials as a peer has
         chosen = pd.DataFrame(pairs, columns=["moving", "fixed"]).assign(split="test")
         train = self.dataset.pairs[self.dataset.pairs.split == "train"]
         alone = replace(self.dataset, pairs=pd.concat([train, chosen], ignore_index=True))

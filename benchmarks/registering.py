@@ -102,12 +102,12 @@ class Ours:
     def _levels(self, pairs: list[tuple[str, str]], work: Path) -> dict[str, Any]:
         began = time.perf_counter()
         steps, fields = self.optimisation.levels(pairs, work)
-        judged: list[list[dict[str, float]]] = []
+        validation: list[list[dict[str, float]]] = []
         for search in fields.searches:
             made = [(fields.read(search, *pair), *map(self.dataset.load, pair)) for pair in pairs]
-            judged.append([scores(self.dataset, a, b, field) for field, a, b in made if field is not None])
+            validation.append([scores(self.dataset, a, b, field) for field, a, b in made if field is not None])
         seconds = time.perf_counter() - began
-        return {"levels": [step._asdict() for step in steps], "validation": judged, "seconds": seconds}
+        return {"levels": [step._asdict() for step in steps], "validation": validation, "seconds": seconds}
 
 
 def main() -> None:

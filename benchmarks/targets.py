@@ -44,7 +44,7 @@ TARGETS = [
 """On the CPU with :data:`THREADS` threads, in float32."""
 
 
-def judged(table: pd.DataFrame) -> Iterator[tuple[str, bool]]:
+def compared(table: pd.DataFrame) -> Iterator[tuple[str, bool]]:
     """Say of every target that a table has both rows for what was reached, and whether that is enough.
 
     Args:

@@ -9,7 +9,7 @@ import pytest
 
 from likeness.config import cards, faults
 from likeness.config.values import CHARACTERS, Block
-from likeness.userinput.refusals import ConfigurationError
+from likeness.userinput.errors import ConfigurationError
 
 PATTERN, LINE = next(iter(CHARACTERS.items()))
 

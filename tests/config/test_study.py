@@ -13,7 +13,7 @@ from likeness import losses
 from likeness.config.entries import configuration
 from likeness.config.study import Study
 from likeness.extractors import sources
-from likeness.userinput.refusals import ConfigurationError
+from likeness.userinput.errors import ConfigurationError
 
 CONFIG = Path(__file__).parents[2] / "config"
 FILES = sorted(CONFIG.glob("*.yaml"))

@@ -26,7 +26,7 @@ from likeness.data.loading import Loader
 from likeness.data.preparation import prepare
 from likeness.data.store import Dataset
 from likeness.imageio import images
-from likeness.userinput.refusals import DatasetError
+from likeness.userinput.errors import DatasetError
 
 
 def refusal(folder: Path) -> str:
@@ -150,7 +150,7 @@ def test_a_misspelt_required_key_is_told_as_misspelt(folder):
     ("text", "words"),
     [
         ("name: a\nname: b\n", "key 'name' is given twice in the block that starts on line 1"),
-        ("name: [a\n", "dataset.yaml: line 2, column 1: expected ',' or ']', but got '<stream end>'; mend the YAML"),
+        ("name: [a\n", "dataset.yaml: line 2, column 1: expected ',' or ']', but got '<stream end>'; fix the YAML"),
         ("- a\n", "holds no keys and values; start with 'name: …'"),
         ("labels:\n  1: a\n  1: b\n", "key '1' is given twice in the block that starts on line 2"),
     ],
@@ -675,7 +675,7 @@ def test_headers_that_lie_take_no_memory(tmp_path):
         "import resource, sys; sys.path.insert(0, sys.argv[1])\n"
         "from pathlib import Path\n"
         "from likeness.imageio import images\n"
-        "from likeness.userinput.refusals import DatasetError\n"
+        "from likeness.userinput.errors import DatasetError\n"
         "import nibabel, tifffile, PIL.Image\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "for name in sys.argv[3:]:\n"

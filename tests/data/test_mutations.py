@@ -38,7 +38,7 @@ from likeness.imageio import formats, images
 from likeness.planning.forecast import forecast, plan
 from likeness.results import Run
 from likeness.runtime.published import File, Source
-from likeness.userinput.refusals import ConfigurationError, DatasetError
+from likeness.userinput.errors import ConfigurationError, DatasetError
 
 ASKED = "MUTATIONS" in os.environ
 EXAMPLES = int(os.environ.get("MUTATIONS", "150"))

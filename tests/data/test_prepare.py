@@ -17,7 +17,7 @@ from likeness.data import contents, pairs
 from likeness.data.layout import FILES, check_tables
 from likeness.data.preparation import prepare
 from likeness.data.store import PARTS, Dataset
-from likeness.userinput.refusals import DatasetError, Refusal
+from likeness.userinput.errors import DatasetError, UserError
 
 EVERYTHING = {f"with_{part}": True for part in ("mask", "instances", "unmatched", "field", "landmarks")}
 
@@ -301,5 +301,5 @@ def test_a_broken_prepared_image_says_what_to_delete(tmp_path, content):
     prepare(make_dataset(tmp_path / "raw"), tmp_path / "prepared")
     path = tmp_path / "prepared" / "images" / "val1.npz"
     path.write_bytes(content)
-    with pytest.raises(Refusal, match=rf"^{path}: is broken \(.*\); delete {tmp_path / 'prepared'} and run again"):
+    with pytest.raises(UserError, match=rf"^{path}: is broken \(.*\); delete {tmp_path / 'prepared'} and run again"):
         Dataset.open(tmp_path / "prepared").load("val1")

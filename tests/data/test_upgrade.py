@@ -13,7 +13,7 @@ from builders import edit_table, make_dataset, write_meta
 from likeness.data import contents, layout
 from likeness.data.preparation import prepare
 from likeness.data.upgrade import upgrade
-from likeness.userinput.refusals import DatasetError
+from likeness.userinput.errors import DatasetError
 
 TOOL = Path(__file__).parents[2] / "workflow" / "tools" / "upgrade_dataset.py"
 RULES = {"intensity": {"rule": "quantile", "shared_by": "subject"}, "pairs": {"different": "subject"}}
@@ -236,7 +236,7 @@ def test_a_table_that_cannot_be_renamed_is_refused(tmp_path: Path, table: str, s
 @pytest.mark.parametrize(
     ("rules", "said"),
     [
-        ("name: [a\n", "line 2, column 1: expected ',' or ']', but got '<stream end>'; mend the YAML there"),
+        ("name: [a\n", "line 2, column 1: expected ',' or ']', but got '<stream end>'; fix the YAML there"),
         (
             'pairs: {within: "pers\\x6fn"}\n',
             "names columns under 'pairs' or 'intensity' in a way that cannot be changed in place; write them plainly, "

@@ -18,7 +18,7 @@ from scipy import ndimage
 from likeness.data import contents, layout
 from likeness.datasets import catalogue, mni_brain, mni_head, recipes
 from likeness.datasets.simulate import mni, skull
-from likeness.datasets.simulate.cohort import Subject, rings, spread
+from likeness.datasets.simulate.cohort import Subject, grouped, rings
 from likeness.datasets.simulate.fields import block_mean, pull, random_warp
 from likeness.datasets.simulate.parcellation import hemispheric_parcels
 from likeness.geometry import compose, invert, jacobian_determinant, to_array, to_tensor, warp_labels
@@ -154,7 +154,7 @@ def test_slices_of_different_splits_are_at_least_six_millimetres_apart():
 
 def test_everybody_in_the_test_is_moving_once_and_fixed_once_and_no_pair_is_mirrored():
     groups = {split: [mni.slice_name(z) for z in heights] for split, heights in mni_brain.HEIGHTS.items()}
-    cohort = spread(groups, {"train": 48, "val": 16, "test": 40})
+    cohort = grouped(groups, {"train": 48, "val": 16, "test": 40})
     pairs = pd.DataFrame(rings(cohort)).query("split == 'test'")
     everybody = {subject.name: subject.group for subject in cohort if subject.split == "test"}
     assert len(pairs) == 40

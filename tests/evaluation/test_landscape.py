@@ -1,4 +1,4 @@
-"""Losses around the truth: lines of known length, gold standards, and five measures on profiles of known shape."""
+"""Losses around the truth: lines of known length, references, and five measures on profiles of known shape."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from likeness.evaluation.landscape import (
     VOXELS,
     Directions,
     Sampling,
-    gold_standards,
-    probe,
+    references,
+    sampled,
 )
 from likeness.losses.base import Registration, SimilarityLoss
 from likeness.statistics.landscape import (
@@ -143,7 +143,7 @@ def table(values: np.ndarray, loss: str = "mse", reach: float = 2.0) -> pd.DataF
         for p in range(len(values))
         for half in range(-2 * VOXELS, 2 * VOXELS + 1)
     ]
-    columns = ["dataset", "loss", "variant", "gold", "pair", "transform", "line", "distance", "value", "unit"]
+    columns = ["dataset", "loss", "variant", "reference", "pair", "transform", "line", "distance", "value", "unit"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -236,21 +236,21 @@ def test_a_rotation_keeps_distances_between_points(shape: tuple[int, ...]) -> No
 
 
 def test_the_truth_of_simulated_pairs_is_their_true_field(simulated: Dataset) -> None:
-    found = gold_standards(simulated, 9)
-    assert [(gold.kind, gold.moving, gold.fixed) for gold in found] == [
+    found = references(simulated, 9)
+    assert [(reference.kind, reference.moving, reference.fixed) for reference in found] == [
         (TRUE_FIELD, *pair) for pair in simulated.pairs_of("test")
     ]
-    assert all(gold.displacement.abs().max() > 0.5 for gold in found)
-    assert len(gold_standards(simulated, 1)) == 1
+    assert all(reference.displacement.abs().max() > 0.5 for reference in found)
+    assert len(references(simulated, 1)) == 1
 
 
 def test_without_a_truth_an_image_is_compared_with_itself(real: Dataset) -> None:
-    found = gold_standards(real, 9)
-    assert {gold.kind for gold in found} == {SAME_IMAGE}
-    assert all(gold.moving == gold.fixed for gold in found)
-    assert not any(gold.displacement.any() for gold in found)
+    found = references(real, 9)
+    assert {reference.kind for reference in found} == {SAME_IMAGE}
+    assert all(reference.moving == reference.fixed for reference in found)
+    assert not any(reference.displacement.any() for reference in found)
     # labels say what is content
-    assert all(0 < gold.content.mean() < 1 for gold in found)
+    assert all(0 < reference.content.mean() < 1 for reference in found)
 
 
 def test_two_images_of_one_subject_are_a_truth_where_their_labels_are_the_same(tmp_path: Path) -> None:
@@ -263,22 +263,22 @@ def test_two_images_of_one_subject_are_a_truth_where_their_labels_are_the_same(t
     prepare(tmp_path / "raw", tmp_path / "data")
     dataset = Dataset.open(tmp_path / "data")
     for count in (2, 9):
-        found = gold_standards(dataset, count)
-        assert [gold.kind for gold in found] == [SAME_SUBJECT] * len(found)
-        assert all((gold.moving[:-1], gold.moving[-1]) == (gold.fixed[:-1], "a") for gold in found)
-        # several pairs lead to one image, whose gold standard is one
-        assert len({gold.fixed for gold in found}) == len(found) >= 2
+        found = references(dataset, count)
+        assert [reference.kind for reference in found] == [SAME_SUBJECT] * len(found)
+        assert all((reference.moving[:-1], reference.moving[-1]) == (reference.fixed[:-1], "a") for reference in found)
+        # several pairs lead to one image, whose reference is one
+        assert len({reference.fixed for reference in found}) == len(found) >= 2
     assert len(found) < len(dataset.pairs_of("test"))
     # what is called one subject has labels that differ: no truth
     kinds[0]["label"] = tables.label[::-1].to_numpy()
     pd.concat(kinds).to_csv(tmp_path / "raw" / "images.csv", index=False)
     prepare(tmp_path / "raw", tmp_path / "mixed")
-    assert {gold.kind for gold in gold_standards(Dataset.open(tmp_path / "mixed"), 2)} == {SAME_IMAGE}
+    assert {reference.kind for reference in references(Dataset.open(tmp_path / "mixed"), 2)} == {SAME_IMAGE}
 
 
 def profiles(dataset: Dataset, loss: SimilarityLoss, sampling: Sampling = SAMPLING) -> pd.DataFrame:
     who = {"dataset": dataset.name, "loss": "mse", "variant": "default"}
-    return pd.DataFrame([{**who, **row} for row in probe(dataset, loss, sampling, seed=1)])
+    return pd.DataFrame([{**who, **row} for row in sampled(dataset, loss, sampling, seed=1)])
 
 
 @given(st.lists(st.floats(-3, 3), min_size=4, max_size=4), st.floats(-1, 1), st.floats(0.1, 10))
@@ -340,8 +340,8 @@ def test_every_loss_has_profiles(complete: dict[int, Dataset], name: str, dims: 
 @pytest.mark.parametrize("needs", [["mask"], ["mask", "label"]])
 def test_pairs_without_what_a_loss_needs_are_left_out(real: Dataset, complete: dict[int, Dataset], needs: list) -> None:
     loss = losses.build("mse_masked")
-    assert not list(probe(real, loss, SAMPLING, 1, needs))
-    rows = next(probe(complete[2], loss, SAMPLING, 1, needs))
+    assert not list(sampled(real, loss, SAMPLING, 1, needs))
+    rows = next(sampled(complete[2], loss, SAMPLING, 1, needs))
     assert list(rows) == ROW
 
 

@@ -18,7 +18,7 @@ from likeness.fields import Fields, Search
 from likeness.geometry import warp_labels
 from likeness.metrics import overlap
 from likeness.results import KEYS, Run
-from likeness.userinput.refusals import Refusal
+from likeness.userinput.errors import UserError
 
 SHAPE = (40, 48)
 NONE = Run("made-up", "unregistered")
@@ -70,7 +70,7 @@ def test_every_score_has_its_unit_and_label(simulated):
     units = rows.groupby("metric").unit.unique().map(list).to_dict()
     assert units == {
         "dice": ["1"],
-        "dice_untaught": ["1"],
+        "dice_held_out": ["1"],
         "dice_instance": ["1"],
         "hd95": ["mm"],
         "epe": ["mm"],
@@ -83,7 +83,7 @@ def test_every_score_has_its_unit_and_label(simulated):
     assert set(rows.label[rows.metric.isin(["dice", "hd95"])]) == {
         simulated[0].labels[i] for i in simulated[0].evaluate
     }
-    assert set(rows.label[rows.metric == "dice_untaught"]) == {simulated[0].labels[i] for i in simulated[0].untaught}
+    assert set(rows.label[rows.metric == "dice_held_out"]) == {simulated[0].labels[i] for i in simulated[0].held_out}
     assert set(rows.label[~rows.metric.isin(metrics.per_label())]) == {"all", "mean"}
 
 
@@ -338,5 +338,5 @@ def test_the_sample_is_of_one_test_pair_and_leaves_out_what_diverged(prepared, t
 
 def test_fields_on_another_grid_are_refused(prepared, tmp_path):
     fields.write_manifest(tmp_path, (8, 8), [Search(None)])
-    with pytest.raises(Refusal, match=r"has fields on a grid of \(8, 8\) voxels, but made-up has \(40, 48\)"):
+    with pytest.raises(UserError, match=r"has fields on a grid of \(8, 8\) voxels, but made-up has \(40, 48\)"):
         score_fields(prepared, Fields.open(tmp_path), Run("made-up", "given"))

@@ -12,7 +12,7 @@ from torch import Tensor
 from likeness import extractors
 from likeness.extractors import adm
 from likeness.extractors.noising import TIMESTEPS, features_at, noised, signal_rates
-from likeness.userinput.refusals import Refusal
+from likeness.userinput.errors import UserError
 
 ORACLES = Path(__file__).parents[1] / "oracles"
 WEIGHTS = ORACLES / "adm_tiny_fp16.pt"
@@ -88,7 +88,7 @@ def test_a_tap_that_is_not_there_is_named(converted) -> None:
 
 def test_a_file_of_another_network_is_refused(tmp_path: Path) -> None:
     torch.save({"conv.weight": torch.zeros(3)}, tmp_path / "other.pt")
-    with pytest.raises(Refusal, match=r"other\.pt: has no weights 'input_blocks\.1\.0\.out_layers\.3\.bias', so it is"):
+    with pytest.raises(UserError, match=r"other\.pt: has no weights 'input_blocks\.1\.0\.out_layers\.3\.bias'"):
         adm.read(tmp_path / "other.pt")
 
 
@@ -113,7 +113,7 @@ def test_a_file_that_differs_at_one_place_is_refused(place: str, shape, tmp_path
     if shape is not None:
         state[place] = torch.cat((value, value), -1) if shape == "wide" else torch.zeros(shape)
     torch.save(state, tmp_path / "other.pt")
-    with pytest.raises(Refusal, match=rf"other\.pt: has (no )?weights '{place}'.*so it is of another network; fetch"):
+    with pytest.raises(UserError, match=rf"other\.pt: has (no )?weights '{place}'.*so it is of another network; fetch"):
         adm.read(tmp_path / "other.pt", HEAD, GROUPS)
 
 
@@ -124,6 +124,6 @@ class Harm:
 
 def test_no_code_in_a_file_is_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.save({"conv.weight": Harm()}, tmp_path / "harm.pt")
-    with pytest.raises(Refusal, match=r"harm\.pt: holds no weights that can be read safely"):
+    with pytest.raises(UserError, match=r"harm\.pt: holds no weights that can be read safely"):
         adm.read(tmp_path / "harm.pt")
     assert "harm" not in capsys.readouterr().out

@@ -21,7 +21,7 @@ from likeness.extractors import segmentation
 from likeness.extractors.encoder import Batch
 from likeness.extractors.pretraining import IGNORANCE, pretrain
 from likeness.training.trainer import Outcome, Schedule, Trainer
-from likeness.userinput.refusals import Refusal
+from likeness.userinput.errors import UserError
 
 
 class Killed(BaseException):
@@ -113,7 +113,7 @@ def test_an_untrained_extractor_is_a_function_of_the_seed_and_needs_no_labels(da
 
 def test_half_of_the_labels_are_one_class_with_what_has_none(dataset: Dataset, tmp_path: Path) -> None:
     architecture, _ = train("segmentation_half", dataset, tmp_path / "c")
-    assert sorted(dataset.taught + dataset.untaught) == sorted(dataset.evaluate)
+    assert sorted(dataset.taught + dataset.held_out) == sorted(dataset.evaluate)
     assert len(dataset.taught) == len(dataset.evaluate) // 2 > 0
     classes = dict(zip(sorted(dataset.labels), architecture["merged"], strict=True))
     assert {label for label, kept in classes.items() if kept} == set(dataset.taught)
@@ -166,7 +166,7 @@ def test_a_killed_pretraining_resumes_to_the_same_weights(dataset: Dataset, tmp_
 
 
 def test_a_diverged_pretraining_says_what_to_do(dataset: Dataset, tmp_path: Path) -> None:
-    with pytest.raises(Refusal, match=r"autoencoder on tiny diverged at step \d+; lower `pretraining.learning_rate`"):
+    with pytest.raises(UserError, match=r"autoencoder on tiny diverged at step \d+; lower `pretraining.learning_rate`"):
         train("autoencoder", dataset, tmp_path / "c", steps=40, rate=1e30)
 
 

@@ -23,7 +23,7 @@ from likeness.extractors import adm, anatomix, dinov2, impact, stable_diffusion,
 from likeness.losses.base import Registration
 from likeness.runtime.atomic import write_json
 from likeness.training.checkpoint import save_weights
-from likeness.userinput.refusals import Refusal
+from likeness.userinput.errors import UserError
 
 NAMES = {"anatomix": 3, "dinov2": 2, "impact": 3, "stable_diffusion": 2}
 LOSSES = {"anatomix": "anatomix", "dinov2": "dinov2", "impact": "impact", "stable_diffusion": "diffusion_sd"}
@@ -187,7 +187,7 @@ class Code:
 def test_refuses_a_pickle_with_code(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "published.pth"
     torch.save({**extractors.tiny(name, NAMES[name]).state_dict(), "more": Code()}, path)
-    with pytest.raises(Refusal, match=f"^{path}: .*fetch it again$"):
+    with pytest.raises(UserError, match=f"^{path}: .*fetch it again$"):
         module(name).read(path)
     assert not capsys.readouterr().out
 
@@ -220,7 +220,7 @@ def test_refuses_a_file_of_something_else(name: str, fault: str, tmp_path: Path)
             "not a number": {**state, last: torch.full_like(state[last].float(), float("nan"))},
         }
         torch.save(contents[fault], path)
-    with pytest.raises(Refusal, match=f"^{path}: .*fetch (it|the file) again$"):
+    with pytest.raises(UserError, match=f"^{path}: .*fetch (it|the file) again$"):
         module(name).read(path)
 
 
@@ -232,7 +232,7 @@ def test_refuses_a_dinov2_that_cannot_run(fault: str, tmp_path: Path) -> None:
     else:
         state["patch_embed.proj.weight"] = state["patch_embed.proj.weight"][:100]
     torch.save(state, tmp_path / "published.pth")
-    with pytest.raises(Refusal, match=r"so it is of another network; fetch the file again$"):
+    with pytest.raises(UserError, match=r"so it is of another network; fetch the file again$"):
         dinov2.read(tmp_path / "published.pth")
 
 
@@ -251,7 +251,7 @@ def test_refuses_another_vgg(place: str, shape: tuple[int, ...] | None, tmp_path
     assert (config, list(found)) == ({"name": "vgg", **vgg.TINY}, list(state))
     state = {key: value for key, value in state.items() if key != place}
     torch.save(state if shape is None else state | {place: torch.zeros(shape)}, tmp_path / "vgg.pth")
-    with pytest.raises(Refusal, match=rf"vgg\.pth: has (no )?weights '{place}'.*so it is of another network; fetch"):
+    with pytest.raises(UserError, match=rf"vgg\.pth: has (no )?weights '{place}'.*so it is of another network; fetch"):
         vgg.read(tmp_path / "vgg.pth")
 
 
@@ -320,7 +320,7 @@ def test_dinov2_drops_the_blocks_behind_the_last_that_is_compared() -> None:
     extractor.cut([1])
     assert len(extractor.blocks) == 2
     torch.testing.assert_close(extractor(image)[0], expected)
-    with pytest.raises(Refusal, match="blocks 0 to 1"):
+    with pytest.raises(UserError, match="blocks 0 to 1"):
         losses.build("dinov2", extractor=extractor, taps=[2])
 
 
@@ -336,7 +336,7 @@ def test_impact_computes_no_more_layers_than_are_compared() -> None:
     extractor = extractors.tiny("impact", 3)
     losses.build("impact", extractor=extractor, levels=[0])
     assert len(extractor(noise(1, 1, 5, 5, 5))) == 1
-    with pytest.raises(Refusal, match="levels 0 to 1"):
+    with pytest.raises(UserError, match="levels 0 to 1"):
         losses.build("impact", extractor=extractor, levels=[2])
 
 
@@ -347,7 +347,7 @@ def test_impact_refuses_stored_bytes_of_another_hash(tmp_path: Path) -> None:
     state["program"][len(state["program"]) // 2] += 1
     save_weights(state, tmp_path / "stored.safetensors")
     write_json(tmp_path / "stored.json", {"architecture": config})
-    with pytest.raises(Refusal, match=r"stored\.safetensors"):
+    with pytest.raises(UserError, match=r"stored\.safetensors"):
         extractors.load(tmp_path / "stored.safetensors")
 
 
@@ -416,7 +416,7 @@ class Fails(Program):
 def test_impact_refuses_what_is_no_program_of_it(kind: type[nn.Module], reason: str, tmp_path: Path) -> None:
     path = tmp_path / "p.pt"
     torch.jit.script(kind()).save(path)
-    with pytest.raises(Refusal, match=f"^{path}: .*{reason}"):
+    with pytest.raises(UserError, match=f"^{path}: .*{reason}"):
         impact.read(path)
     assert [p.name for p in tmp_path.iterdir()] == ["p.pt"]
 
@@ -424,10 +424,10 @@ def test_impact_refuses_what_is_no_program_of_it(kind: type[nn.Module], reason: 
 @pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04"])
 def test_impact_refuses_what_is_no_program(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "p.pt").write_bytes(content)
-    with pytest.raises(Refusal, match="no TorchScript program"):
+    with pytest.raises(UserError, match="no TorchScript program"):
         impact.read(tmp_path / "p.pt")
     torch.save({"weight": torch.zeros(3), "more": Code()}, tmp_path / "p.pt")
-    with pytest.raises(Refusal, match="no TorchScript program"):
+    with pytest.raises(UserError, match="no TorchScript program"):
         impact.read(tmp_path / "p.pt")
 
 
@@ -528,7 +528,7 @@ def test_refuses_a_folder_with_a_broken_part(part: str, fault: str, folder: Path
         path.unlink()
     else:
         path.write_text("text" if fault == "text" else "{}")
-    with pytest.raises(Refusal, match=f"^{folder}.*(fetch the folder again|of these|of the published model)$"):
+    with pytest.raises(UserError, match=f"^{folder}.*(fetch the folder again|of these|of the published model)$"):
         stable_diffusion.read(folder)
 
 
@@ -554,19 +554,19 @@ def test_refuses_a_folder_with_an_impossible_value(part: str, key: str, value: A
     said = json.loads(path.read_text())
     assert key in said
     path.write_text(json.dumps({**said, key: value}))
-    with pytest.raises(Refusal, match=f"^{folder}.*(fetch the folder again|of the published model)$"):
+    with pytest.raises(UserError, match=f"^{folder}.*(fetch the folder again|of the published model)$"):
         stable_diffusion.read(folder)
 
 
 def test_refuses_a_folder_whose_parts_are_of_different_models(folder: Path) -> None:
     shutil.copy(folder / "vae" / "diffusion_pytorch_model.safetensors", folder / "unet")
-    with pytest.raises(Refusal, match=f"^{folder / 'unet'}: .*beginning with .*; fetch the folder again$"):
+    with pytest.raises(UserError, match=f"^{folder / 'unet'}: .*beginning with .*; fetch the folder again$"):
         stable_diffusion.read(folder)
 
 
 def test_refuses_a_folder_of_pickles(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "unet" / "diffusion_pytorch_model.safetensors").unlink()
     torch.save({"conv_in.weight": Code()}, folder / "unet" / "diffusion_pytorch_model.bin")
-    with pytest.raises(Refusal, match="fetch the folder again"):
+    with pytest.raises(UserError, match="fetch the folder again"):
         stable_diffusion.read(folder)
     assert "code of the file" not in capsys.readouterr().out

@@ -11,7 +11,7 @@ from likeness.extractors import sources
 from likeness.extractors.sources import source
 from likeness.runtime.published import File, Source
 from likeness.userinput import cards
-from likeness.userinput.refusals import Refusal
+from likeness.userinput.errors import UserError
 
 DIGEST = hashlib.sha256(b"weights" * 1000).hexdigest()
 SINGLE = {"file": "a.pth", "url": "https://x.org/a.pth", "sha256": DIGEST, "bytes": 7000}
@@ -68,12 +68,12 @@ def test_files_of_a_model_on_the_hub_lie_where_its_name_and_revision_say(
     "text", ["SOURCE = {'file': NAME}", f"SOURCE = {SINGLE}", "SOURCE = 1", "SOURCE = {'files': 'a'}"]
 )
 def test_a_source_that_lacks_something_is_refused(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(Refusal, match=r"vgg.py: SOURCE is no literal with file, url, sha256"):
+    with pytest.raises(UserError, match=r"vgg.py: SOURCE is no literal with file, url, sha256"):
         written(monkeypatch, tmp_path, text)
 
 
 def test_a_module_that_is_no_python_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(Refusal, match=r"vgg.py: line 2 is no Python"):
+    with pytest.raises(UserError, match=r"vgg.py: line 2 is no Python"):
         written(monkeypatch, tmp_path, "a = 1\nb = (")
 
 

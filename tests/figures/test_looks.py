@@ -10,7 +10,7 @@ import pytest
 from likeness import losses
 from likeness.figures import looks
 from likeness.figures.looks import look
-from likeness.userinput.refusals import Refusal
+from likeness.userinput.errors import UserError
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_when_every_marker_is_taken_the_card_has_to_state_one(folder: Path, monk
     monkeypatch.setattr(looks, "LETTERS", [])
     add(folder, "one")
     add(folder, "two")
-    with pytest.raises(Refusal, match=r"two\.py: every marker there is .*; state one on the CARD, as `marker`"):
+    with pytest.raises(UserError, match=r"two\.py: every marker there is .*; state one on the CARD, as `marker`"):
         look("two")
 
 
@@ -89,7 +89,7 @@ def test_when_every_marker_is_taken_the_card_has_to_state_one(folder: Path, monk
 )
 def test_a_wrong_card_is_refused_in_a_sentence(folder: Path, said: dict[str, object], reason: str) -> None:
     add(folder, "mine", **said)
-    with pytest.raises(Refusal) as refusal:
+    with pytest.raises(UserError) as refusal:
         losses.card("mine")
     assert str(refusal.value).startswith(f"{folder / 'mine.py'}: {reason}")
 

@@ -20,7 +20,7 @@ from likeness.imageio import conventions, itk, learn2reg, stored
 from likeness.imageio.conventions import CONVENTIONS
 from likeness.imageio.images import Grid, read
 from likeness.imageio.placement import Placement
-from likeness.userinput.refusals import DatasetError
+from likeness.userinput.errors import DatasetError
 
 SHAPE = (14, 12, 10)
 TOLERANCE = 2e-4

@@ -14,7 +14,7 @@ from short_search import RECIPE
 
 from likeness.data.preparation import prepare
 from likeness.data.store import Dataset
-from likeness.evaluation.pair import PairJudge
+from likeness.evaluation.pair import PrimaryScorer
 from likeness.fields import Fields, Given
 from likeness.geometry import to_array
 from likeness.methods.audit import Audit, best
@@ -65,12 +65,12 @@ def test_every_validation_pair_is_searched_for_from_every_start(known: Dataset, 
     for start in {"unregistered", *SEARCHED, "truth"}:
         assert [(row["moving"], row["fixed"]) for row in of(audit, start)] == pairs
     for k, pair in enumerate(pairs):
-        judge = PairJudge(known, *map(known.load, pair))
+        scorer = PrimaryScorer(known, *map(known.load, pair))
         nothing, path, again = (of(audit, start)[k] for start in ("unregistered", "path", "again"))
-        assert nothing["score"] == pytest.approx(judge.primary(np.zeros(judge.grid, np.float32)))
+        assert nothing["score"] == pytest.approx(scorer.primary(np.zeros(scorer.grid, np.float32)))
         found = audit.fields.read(audit.search, *pair)
         assert found is not None
-        assert path["score"] == pytest.approx(judge.primary(found))
+        assert path["score"] == pytest.approx(scorer.primary(found))
         assert path["objective"] < 0.8 * nothing["objective"]
         # what has converged hardly moves
         assert again["objective"] < path["objective"] + 0.05 * (nothing["objective"] - path["objective"])

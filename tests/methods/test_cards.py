@@ -14,7 +14,7 @@ from likeness.config.study import Study
 from likeness.methods import kinds
 from likeness.methods.kinds import UNREGISTERED
 from likeness.results import Run
-from likeness.userinput.refusals import Refusal
+from likeness.userinput.errors import UserError
 
 SMALL: dict[str, Any] = {"title": "small", "datasets": {"mni-brain": None}, "losses": {"mse": None}}
 
@@ -31,7 +31,7 @@ def test_the_card_of_every_kind_is_complete(kind: str) -> None:
 
 
 def test_a_kind_that_does_not_exist_is_refused() -> None:
-    with pytest.raises(Refusal, match="there is no method of the kind 'voxel'; there are "):
+    with pytest.raises(UserError, match="there is no method of the kind 'voxel'; there are "):
         kinds.card("voxel")
 
 
@@ -100,7 +100,7 @@ def test_a_card_without_what_its_kind_has_is_refused(what: str, lacking: str, tm
     card = {**CARD, "uses_loss": True, "has_lam": True, "seeded": True, what: True, lacking: False}
     (tmp_path / "odd.py").write_text(f"CARD = {card}\n")
     monkeypatch.setattr(kinds, "FOLDERS", (tmp_path,))
-    with pytest.raises(Refusal, match=f"the CARD says `{what}`, but not `{lacking}`; what is {what} has a loss"):
+    with pytest.raises(UserError, match=f"the CARD says `{what}`, but not `{lacking}`; what is {what} has a loss"):
         kinds.card("odd")
 
 

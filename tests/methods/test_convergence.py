@@ -13,7 +13,7 @@ from likeness.config.study import Study
 from likeness.data.preparation import prepare
 from likeness.data.store import Dataset
 from likeness.datasets import recipes
-from likeness.evaluation.pair import PairJudge
+from likeness.evaluation.pair import PrimaryScorer
 from likeness.extractors import sources
 from likeness.geometry import to_array, to_tensor, warp
 from likeness.methods.objective import Objective
@@ -57,7 +57,7 @@ def scores(dataset: Dataset, pair: tuple[str, str], displacement: np.ndarray) ->
         )
         moved = warp(one, to_tensor(displacement))
         dice.append(float(2 * (moved * other).sum() / (moved.sum() + other.sum())))
-    return float(np.nanmean(dice)), PairJudge(dataset, moving, fixed).primary(displacement)
+    return float(np.nanmean(dice)), PrimaryScorer(dataset, moving, fixed).primary(displacement)
 
 
 @pytest.mark.campaign

@@ -22,7 +22,7 @@ from likeness.methods import given
 from likeness.planning.forecast import forecast, plan
 from likeness.planning.merge import jobs
 from likeness.results import Run
-from likeness.userinput.refusals import ConfigurationError, DatasetError, Refusal
+from likeness.userinput.errors import ConfigurationError, DatasetError, UserError
 
 BASE: dict[str, Any] = {"title": "given", "losses": {"mse": None}}
 TWO = {"mni-brain": None, "mni-brain-3d": None}
@@ -211,7 +211,7 @@ def test_the_first_test_pair_names_what_is_looked_for(folder: Path) -> None:
     said = re.escape(
         f"{folder}: has no field of any test pair; the first one's file would be called 'disp_0002_0001', "
     )
-    with pytest.raises(Refusal, match=said):
+    with pytest.raises(UserError, match=said):
         given.find(folder, "learn2reg", pairs, ["x_0001", "x_0002"])
     with pytest.raises(DatasetError, match="does not exist"):
         given.check(folder / "nowhere", "itk", ["a"])

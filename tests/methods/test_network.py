@@ -21,7 +21,7 @@ from likeness.methods.network import NetworkTask, Recipe, train_grid
 from likeness.methods.prediction import displacements, load_network
 from likeness.training.augmentation import Augmentation
 from likeness.training.trainer import Schedule, Trainer
-from likeness.userinput.refusals import Refusal
+from likeness.userinput.errors import UserError
 
 SCHEDULE = Schedule(steps=6, learning_rate=0.002, validate_every=3, checkpoint_every=2)
 ARCHITECTURE = {"channels": [4, 8], "norm": "none"}
@@ -109,12 +109,12 @@ def test_the_balanced_weight_does_not_depend_on_the_batch(flat: Dataset, loss: s
     assert objective.balance(1) == pytest.approx(objective.balance(3), rel=1e-5)
 
 
-def test_a_training_is_judged_by_the_mean_over_pairs_whatever_the_batch(flat: Dataset, tmp_path: Path) -> None:
+def test_a_training_is_validated_by_the_mean_over_pairs_whatever_the_batch(flat: Dataset, tmp_path: Path) -> None:
     """Of a network that stays as it starts."""
     curves = []
     for batch in (1, 3):
         job = task(flat, batch=batch, schedule=Schedule(1, 0.0, 1))
-        assert len(job.judges) % 3, "the last batch must have fewer pairs"
+        assert len(job.validated) % 3, "the last batch must have fewer pairs"
         curve = job.train(1.0, tmp_path / "c", "test").curve
         curves.append({point.quantity: point.value for point in curve if point.quantity.startswith("val_")})
     assert set(curves[0]) == {"val_loss", "val_dissimilarity", "val_smoothness", "val_score"}
@@ -224,11 +224,11 @@ def test_weights_of_another_architecture_are_refused(flat: Dataset, models: Path
     other = {"network": "voxelmorph", "architecture": ARCHITECTURE | {"channels": [4, 4]}}
     (models / "provenance.json").write_text(json.dumps({"recipe": other}))
     with pytest.raises(
-        Refusal, match=r"1\.safetensors: holds weights of another architecture than the study's; delete"
+        UserError, match=r"1\.safetensors: holds weights of another architecture than the study's; delete"
     ):
         load_network(models, "1.safetensors", flat.shape)
 
 
-def test_a_training_is_judged_by_at_most_a_dozen_pairs(flat: Dataset, monkeypatch) -> None:
+def test_a_training_is_validated_by_at_most_a_dozen_pairs(flat: Dataset, monkeypatch) -> None:
     monkeypatch.setattr(network, "VALIDATED", 1)
-    assert len(task(flat).judges) == 1
+    assert len(task(flat).validated) == 1

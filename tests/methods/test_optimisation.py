@@ -18,19 +18,19 @@ from torch import Tensor
 from likeness import losses
 from likeness.data.preparation import prepare
 from likeness.data.store import Dataset
-from likeness.evaluation.pair import PairJudge
+from likeness.evaluation.pair import PrimaryScorer
 from likeness.fields import Fields, Given
 from likeness.geometry import bending_energy, jacobian_determinant, to_tensor, warp
 from likeness.interpolation import along, gaussian
 from likeness.losses.base import Registration
 from likeness.methods import path as paths
-from likeness.methods.calibration import NEAR, PROBES, Calibration
+from likeness.methods.calibration import NEAR, TRIALS, Calibration
 from likeness.methods.objective import Objective
 from likeness.methods.optimisation import REGULARISERS, Level, Optimiser, through
 from likeness.methods.path import RegularisationPath
 from likeness.methods.search import Checkpoint, Effort, Evaluate, Evaluated, Found, minimise
 from likeness.training.device import make_device
-from likeness.userinput.refusals import Refusal
+from likeness.userinput.errors import UserError
 
 EFFORT = Effort(rate=0.3, tolerance=1e-4, cap=2000)
 
@@ -121,7 +121,7 @@ def test_what_was_found_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert torch.equal(again.parameters, found.parameters)
     assert {**vars(again), "parameters": None} == {**vars(found), "parameters": None}
     (tmp_path / "a.npz").write_bytes(b"no archive")
-    with pytest.raises(Refusal, match="is broken"):
+    with pytest.raises(UserError, match="is broken"):
         Found.load(tmp_path / "a.npz", torch.device("cpu"))
 
 
@@ -140,7 +140,7 @@ def test_a_roughness_is_found_whatever_the_loss(slope: float, scale: float) -> N
         reachable = scale * (wanted / (0.6 - wanted)) ** (1 / slope)
         if 2e-4 < reachable < 5e3:
             assert search.attained, (wanted, search.tried)
-            assert len(search.tried) <= PROBES
+            assert len(search.tried) <= TRIALS
             known.append(search.tried[search.best])
 
 
@@ -282,11 +282,11 @@ def left(dataset: Dataset, fields: Fields, search: Any) -> float:
     pairs = [pair for split in ("val", "test") for pair in dataset.pairs_of(split)]
     before = after = 0.0
     for pair in pairs:
-        judge = PairJudge(dataset, *map(dataset.load, pair))
+        scorer = PrimaryScorer(dataset, *map(dataset.load, pair))
         displacement = fields.read(search, *pair)
         assert displacement is not None
-        after += judge.primary(displacement)
-        before += judge.primary(np.zeros_like(displacement))
+        after += scorer.primary(displacement)
+        before += scorer.primary(np.zeros_like(displacement))
     return after / before
 
 
@@ -439,7 +439,7 @@ def test_a_path_starts_where_it_is_told_to(separate: bool, flat: Dataset, tmp_pa
     known, *others = flat.pairs_of("test")
 
     def given(*pair: str) -> np.ndarray | None:
-        return PairJudge(flat, *map(flat.load, pair)).true_field if pair != known else None
+        return PrimaryScorer(flat, *map(flat.load, pair)).true_field if pair != known else None
 
     short = {"grid": (0.1, 0.05), "evaluations": 1, "separate": separate, "batch": 2}
     fields = register(flat, tmp_path / "given", given=given, **short)
@@ -515,7 +515,7 @@ def test_a_broken_checkpoint_is_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "a.checkpoint"
     path.write_bytes(b"no archive")
     checkpoint = Checkpoint(path, lambda: False, lambda: None)
-    with pytest.raises(Refusal, match=r"a\.checkpoint.*is broken"):
+    with pytest.raises(UserError, match=r"a\.checkpoint.*is broken"):
         minimise(bowls(TARGET, STRETCH), torch.zeros_like(TARGET), EFFORT, checkpoint=checkpoint)
 
 

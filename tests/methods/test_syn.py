@@ -14,13 +14,13 @@ from likeness import extractors, fields
 from likeness.config.study import Study
 from likeness.data.preparation import prepare
 from likeness.data.store import Dataset
-from likeness.evaluation.pair import PairJudge
+from likeness.evaluation.pair import PrimaryScorer
 from likeness.extractors.base import Extractor
 from likeness.methods import kinds, syn
 from likeness.methods.syn import MEASURES, channels, register, register_pairs
 from likeness.metrics import regularity
 from likeness.results import Run
-from likeness.userinput.refusals import ConfigurationError
+from likeness.userinput.errors import ConfigurationError
 
 
 @pytest.fixture(scope="module", params=[2, 3])
@@ -32,23 +32,23 @@ def dataset(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return Dataset.open(folder / "prepared")
 
 
-def pair(dataset: Dataset) -> tuple[PairJudge, torch.Tensor, torch.Tensor]:
+def pair(dataset: Dataset) -> tuple[PrimaryScorer, torch.Tensor, torch.Tensor]:
     moving, fixed = (dataset.load(id) for id in dataset.pairs_of("test")[0])
-    return PairJudge(dataset, moving, fixed), *(torch.from_numpy(one.image)[None] for one in (moving, fixed))
+    return PrimaryScorer(dataset, moving, fixed), *(torch.from_numpy(one.image)[None] for one in (moving, fixed))
 
 
 @pytest.mark.parametrize("variant", MEASURES)
 def test_it_finds_most_of_a_true_displacement(dataset: Dataset, variant: str, tmp_path: Path) -> None:
-    judge, moving, fixed = pair(dataset)
+    scorer, moving, fixed = pair(dataset)
     found = register(moving, fixed, dataset.spacing, variant, 0.0, tmp_path)
     assert found.shape == (*dataset.shape, dataset.spatial_dims)
     assert found.dtype == np.float32
-    before, after = (judge.primary(field) for field in (np.zeros_like(found), found))
+    before, after = (scorer.primary(field) for field in (np.zeros_like(found), found))
     # around the object there is nothing to register by
     assert after < (0.5 if dataset.spatial_dims == 2 else 0.9) * before
-    assert judge.true_field is not None
+    assert scorer.true_field is not None
     for axis in range(dataset.spatial_dims):
-        assert np.corrcoef(found[..., axis].ravel(), judge.true_field[..., axis].ravel())[0, 1] > 0.4
+        assert np.corrcoef(found[..., axis].ravel(), scorer.true_field[..., axis].ravel())[0, 1] > 0.4
     assert not list(tmp_path.iterdir())
 
 
@@ -90,11 +90,11 @@ class Squares(Extractor):
 
 
 def test_features_are_registered_with_the_image(dataset: Dataset, tmp_path: Path) -> None:
-    judge, *images = pair(dataset)
+    scorer, *images = pair(dataset)
     moving, fixed = (channels(one[None], Squares()) for one in images)
     found = register(moving, fixed, dataset.spacing, "deepsim_ae", 0.0, tmp_path)
     alone = register(*images, dataset.spacing, "mi", 0.0, tmp_path)
-    assert judge.primary(found) < 0.9 * judge.primary(np.zeros_like(found))
+    assert scorer.primary(found) < 0.9 * scorer.primary(np.zeros_like(found))
     assert not np.array_equal(found, alone)
 
 
@@ -177,9 +177,9 @@ def test_features_that_are_drawn_or_that_images_cannot_have_are_left_out() -> No
         ),
         ({"syn": {"variants": ["mse"]}}, "'mse' is neither"),
         ({"syn": {"variants": ["diffusion_indomain"]}}, "'diffusion_indomain' is neither"),
-        ({"syn": {"channels_2d": [4]}}, "kind 'syn' has no such setting"),
-        ({"optimisation": {"channels_2d": [4]}}, "kind 'optimisation' has no such setting"),
-        ({"voxelmorph": {"smoothing": [1]}}, "kind 'voxelmorph' has no such setting"),
+        ({"syn": {"channels_2d": [4]}}, "is unknown to 'syn'"),
+        ({"optimisation": {"channels_2d": [4]}}, "is unknown to 'optimisation'"),
+        ({"voxelmorph": {"smoothing": [1]}}, "is unknown to 'voxelmorph'"),
     ],
 )
 def test_what_it_cannot_be_told_is_refused(methods: dict[str, Any], said: str) -> None:

@@ -20,7 +20,7 @@ from likeness.config.study import Study
 from likeness.datasets import catalogue
 from likeness.extractors import autoencoder, sources
 from likeness.planning.costs import measured, recorded
-from likeness.planning.forecast import Expected, Forecast, Kind, Price, Seconds, forecast, plan
+from likeness.planning.forecast import Cost, Expected, Forecast, Kind, Seconds, forecast, plan
 from likeness.planning.timing import MOST_VOXELS, SMALLEST, imitate, measure, reduced
 from likeness.results import MODELS
 from likeness.runtime.provenance import code_digest
@@ -52,7 +52,7 @@ def load(**changes: Any) -> Study:
     return Study.load(BASE | changes)
 
 
-COST = Price(Seconds(1.0, 0.01, 0.1), None, 4.0, 0.05, "measured")
+COST = Cost(Seconds(1.0, 0.01, 0.1), None, 4.0, 0.05, "measured")
 
 
 def costing(**changes: Any) -> Forecast:
@@ -136,7 +136,7 @@ def test_published_weights_are_fetched_once_and_take_space() -> None:
     assert found.kept_gb - without.kept_gb == pytest.approx(6, rel=0.1)
     assert found.unsized == ()
     unmeasured = forecast(plan(load(losses={"deepsim_ae": None})))
-    assert (found.unpriced, unmeasured.unpriced) == ((), ("autoencoder",))
+    assert (found.unmeasured, unmeasured.unmeasured) == ((), ("autoencoder",))
 
 
 def test_published_files_of_unknown_size_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,7 +213,7 @@ def test_records_of_a_former_run_tell_the_cost() -> None:
     train_records(study)
     planned = plan(study)
     known = recorded(planned)
-    assert {price.peak_mb for price in known.values()} == {700}
+    assert {cost.peak_mb for cost in known.values()} == {700}
     found = forecast(planned, known)
     assert found.core_seconds == pytest.approx(2e6, rel=1e-3)
     assert found.sources == {"recorded": 2, "unknown": 5}
@@ -267,7 +267,7 @@ def test_nothing_is_guessed_of_what_nobody_recorded_or_measured() -> None:
     assert nothing.kept_gb > 0
 
 
-PRICE = Price(Seconds(1.0, 2.0, 3.0), None, 4.0, 5.0, "measured")
+PRICE = Cost(Seconds(1.0, 2.0, 3.0), None, 4.0, 5.0, "measured")
 MEASURER = f"""
 import json, sys, time
 for number, task in enumerate(json.load(sys.stdin)):
@@ -279,22 +279,22 @@ for number, task in enumerate(json.load(sys.stdin)):
 """
 
 
-def ask(kinds: list[Kind], hangs_after: int = 99, limit: float = 30.0) -> tuple[dict[str, Price], int]:
-    """Give the prices and how many tasks were measured for them."""
+def ask(kinds: list[Kind], hangs_after: int = 99, limit: float = 30.0) -> tuple[dict[str, Cost], int]:
+    """Give the costs and how many tasks were measured for them."""
     script = Path("measurer.py")
     script.write_text(MEASURER.replace("HANGS_AFTER", str(hangs_after)))
     calls = Path("calls.txt")
     calls.write_text("")
-    prices = measured(kinds, script, Path("cache.json"), limit, lambda *_: None)
-    return prices, len(calls.read_text().splitlines())
+    costs = measured(kinds, script, Path("cache.json"), limit, lambda *_: None)
+    return costs, len(calls.read_text().splitlines())
 
 
 def test_what_was_measured_once_is_remembered() -> None:
     kinds = plan(load()).kinds
     different = {kind.key for kind in kinds}
-    prices, calls = ask(kinds)
-    assert (prices, calls) == (dict.fromkeys(different, PRICE), len(different))
-    assert ask(kinds) == (prices, 0)
+    costs, calls = ask(kinds)
+    assert (costs, calls) == (dict.fromkeys(different, PRICE), len(different))
+    assert ask(kinds) == (costs, 0)
     more = plan(load(losses={"mse": None, "ncc": None, "nmi": None})).kinds
     assert ask(more)[1] == 1
 
@@ -312,10 +312,10 @@ def test_edited_code_is_measured_anew(monkeypatch) -> None:
 
 def test_a_measurement_that_takes_too_long_is_ended_and_what_it_had_is_kept() -> None:
     kinds = plan(load()).kinds
-    prices, calls = ask(kinds, hangs_after=1, limit=2.0)
-    assert (len(prices), calls) == (2, 2)
+    costs, calls = ask(kinds, hangs_after=1, limit=2.0)
+    assert (len(costs), calls) == (2, 2)
     # what most of the study depends on is first
-    assert {kind.rule for kind in kinds if kind.key in prices} == {"train_mse", "train_ncc"}
+    assert {kind.rule for kind in kinds if kind.key in costs} == {"train_mse", "train_ncc"}
     assert len(ask(kinds)[0]) == len({kind.key for kind in kinds})
 
 
@@ -325,14 +325,14 @@ def test_steps_of_every_kind_of_job_are_measured(tmp_path: Path, dims: int) -> N
     study = load(**SMALL | {"methods": SMALL["methods"] | {"optimisation": None}})
     for number, kind in enumerate({kind.key: kind for kind in plan(study).kinds}.values()):
         task = kind.task | {"shape": shape}
-        price = measure(task, tmp_path / str(number))
-        assert price.core.unit > 0
-        assert (price.gpu, price.source) == (None, "measured")
-        assert price.peak_mb is not None
-        assert price.peak_mb > 100
+        cost = measure(task, tmp_path / str(number))
+        assert cost.core.unit > 0
+        assert (cost.gpu, cost.source) == (None, "measured")
+        assert cost.peak_mb is not None
+        assert cost.peak_mb > 100
         expected = dict.fromkeys(("train", "pretrain", "register"), (1e-3, 1)) | {"score": (0, 0)}
         expected |= {"optimise": (1e-4, 1), "audit": (1e-4, 1)}
-        assert expected[kind.job][0] <= (price.file_mb or 0) <= expected[kind.job][1]
+        assert expected[kind.job][0] <= (cost.file_mb or 0) <= expected[kind.job][1]
 
 
 def test_large_images_are_measured_at_a_fraction_of_their_size() -> None:
@@ -358,6 +358,6 @@ def test_measuring_runs_as_the_script_does(tmp_path: Path) -> None:
     kinds = [kind for kind in plan(load(**SMALL)).kinds if kind.job == "score"]
     told: list[tuple[int, int]] = []
     script = ROOT / "workflow" / "tools" / "measure.py"
-    prices = measured(kinds, script, tmp_path / "cache.json", 60.0, lambda *done: told.append(done))
-    assert set(prices) == {kind.key for kind in kinds}
+    costs = measured(kinds, script, tmp_path / "cache.json", 60.0, lambda *done: told.append(done))
+    assert set(costs) == {kind.key for kind in kinds}
     assert told == [(0, 2), (1, 2), (2, 2)]

@@ -20,7 +20,7 @@ from likeness.extractors import sources
 from likeness.planning.merge import check_data, jobs, parts, take
 from likeness.runtime.provenance import LIBRARY, code_digest
 from likeness.runtime.published import File, Source
-from likeness.userinput.refusals import Refusal
+from likeness.userinput.errors import UserError
 
 STUDY: dict[str, Any] = {
     "title": "A study in parts",
@@ -140,7 +140,7 @@ def test_only_times_may_differ_between_two_runs_of_one_job() -> None:
 
 
 def refuse(sources: list[Path], said: str, **changes: Any) -> None:
-    with pytest.raises(Refusal) as refusal:
+    with pytest.raises(UserError) as refusal:
         parts(load(**changes), sources)
     assert str(refusal.value).startswith(said)
     assert "\n" not in str(refusal.value)
@@ -210,10 +210,10 @@ def test_results_of_other_data_are_refused() -> None:
     write(Path("results/parts/data/flat/dataset.yaml"), "name: flat")
     check_data(load(), [a])
     write(a / "data/flat/dataset.yaml", "name: flatter")
-    with pytest.raises(Refusal, match=r"^a/data/flat: differs from results/parts/data/flat, so that scores are not"):
+    with pytest.raises(UserError, match=r"^a/data/flat: differs from results/parts/data/flat, so that scores are not"):
         check_data(load(), [a])
     shutil.rmtree(a / "data")
-    with pytest.raises(Refusal, match=r"^a/data/flat: missing, so that nobody can tell what the results are from"):
+    with pytest.raises(UserError, match=r"^a/data/flat: missing, so that nobody can tell what the results are from"):
         check_data(load(), [a])
 
 
@@ -224,7 +224,7 @@ def test_a_source_without_anything_of_the_study_is_refused() -> None:
     refuse([results("b", other)], "b: has no finished job of config/parts.yaml; name the configuration")
     refuse([results("c", load()) / "data"], "c/data: has no finished job")
     own = results("results/parts", load())
-    with pytest.raises(Refusal, match=r"^results/parts: these are the study's own results; name those to merge"):
+    with pytest.raises(UserError, match=r"^results/parts: these are the study's own results; name those to merge"):
         parts(load(), [own])
 
 

@@ -100,7 +100,7 @@ def test_medians_ratios_and_what_is_left_out() -> None:
     assert table.ratio_to_fastest_peer.tolist()[:3] == [0.5, 1, 2]
     assert pd.isna(table.ratio_to_fastest_peer[3])
     assert "other" in said[0]
-    assert [reached for _, reached in targets.judged(table)] == [True, False]
+    assert [reached for _, reached in targets.compared(table)] == [True, False]
 
 
 def test_targets_and_peers_are_of_losses_that_exist() -> None:

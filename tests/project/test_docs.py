@@ -151,7 +151,7 @@ def code(page: str) -> list[str]:
 @pytest.mark.parametrize("page", ["README.md", "docs/configuration.md"])
 def test_the_example_of_a_configuration_is_one(page: str) -> None:
     from likeness.config.study import Study
-    from likeness.userinput.refusals import ConfigurationError
+    from likeness.userinput.errors import ConfigurationError
 
     (example,) = [text for language, text in blocks(page) if language == "yaml" and text.startswith("title:")]
     with pytest.raises(ConfigurationError, match="data/mine: no such folder"):

@@ -26,7 +26,7 @@ from project import ROOT
 
 from likeness.runtime.provenance import LIBRARY
 
-CALLED = {"snakemake", "snakemake-executor-plugin-slurm"}  # what the driver has because people call it
+CALLED = {"snakemake", "snakemake-executor-plugin-slurm"}  # what the driver has because users call it
 ALL = [*rule_envs(), DRIVER]
 
 

@@ -91,7 +91,7 @@ def test_the_real_path_counts_not_the_link_to_it(tmp_path: Path) -> None:
 
 
 def test_the_first_study_is_small_and_needs_nothing_else(tmp_path: Path) -> None:
-    """What `make try` runs: no network, no second searches, no probing; two figures."""
+    """What `make try` runs: no network, no second searches, no landscape; two figures."""
     project = copy_project(tmp_path / "project")
     recipe = run(project, "make --dry-run try").replace("\\\n", " ")
     call = next(line for line in recipe.splitlines() if "snakemake" in line)
@@ -104,7 +104,7 @@ def test_the_first_study_is_small_and_needs_nothing_else(tmp_path: Path) -> None
     }
     assert jobs["plot"] == "2"
     assert int(jobs["total"]) <= 15
-    assert not {"pretrain", "audit", "landscape", "probe", "syn"} & set(jobs)
+    assert not {"pretrain", "audit", "landscape", "sample_landscape", "syn"} & set(jobs)
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from file_server import Served, serving
 
 from likeness.runtime import download
 from likeness.runtime.download import NotFetchedError, WrongContentError, fetch, partial
-from likeness.userinput.refusals import Refusal
+from likeness.userinput.errors import UserError
 
 CONTENT = random.Random(1).randbytes(5_000_000)
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -231,7 +231,7 @@ def test_a_server_that_is_not_who_it_says_is_not_asked_twice(path: Path, monkeyp
 
 def test_a_full_disk_is_told_before(server: Served, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=SIZE - 1))
-    with pytest.raises(Refusal, match=r"weights: has room for 5 MB, but a.pth takes 5 MB; .*`checkpoints.folder`"):
+    with pytest.raises(UserError, match=r"weights: has room for 5 MB, but a.pth takes 5 MB; .*`checkpoints.folder`"):
         fetch(server.url, path, DIGEST)
     assert not partial(path).exists()
     partial(path).write_bytes(CONTENT[:1000])

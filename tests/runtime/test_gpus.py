@@ -13,12 +13,12 @@ import yaml
 from project import ROOT, copy_project, files, snakemake
 
 from likeness.runtime import gpus
-from likeness.userinput.refusals import Refusal
+from likeness.userinput.errors import UserError
 
 CHILD = """
 import os, sys, time
 from likeness.runtime import gpus
-with gpus.leased(int(sys.argv[1])):
+with gpus.locked(int(sys.argv[1])):
     print(os.environ.get("CUDA_VISIBLE_DEVICES"), flush=True)
     time.sleep(float(sys.argv[2]))
 """
@@ -67,7 +67,7 @@ def test_each_job_sees_a_gpu_of_its_own_and_the_next_waits_until_one_is_killed()
 @pytest.mark.usefixtures("machine")
 def test_what_is_visible_chooses_among_the_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(gpus.VISIBLE, "3,5")
-    with gpus.leased(1) as mine:
+    with gpus.locked(1) as mine:
         assert mine == ["3"]
         assert os.environ[gpus.VISIBLE] == "3"
     assert os.environ[gpus.VISIBLE] == "3,5"
@@ -75,16 +75,19 @@ def test_what_is_visible_chooses_among_the_gpus(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.usefixtures("machine")
 def test_a_machine_with_too_few_refuses() -> None:
-    with pytest.raises(Refusal, match=r"this machine has 2 GPUs, but the job asks for 3; lower `gpu`"), gpus.leased(3):
+    with (
+        pytest.raises(UserError, match=r"this machine has 2 GPUs, but the job asks for 3; lower `gpu`"),
+        gpus.locked(3),
+    ):
         pass
 
 
 @pytest.mark.usefixtures("machine")
 def test_a_job_that_asks_for_none_or_that_a_scheduler_placed_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    with gpus.leased(0) as mine:
+    with gpus.locked(0) as mine:
         assert (mine, gpus.VISIBLE in os.environ) == ([], False)
     monkeypatch.setenv("SLURM_JOB_ID", "7")
-    with gpus.leased(5) as mine:
+    with gpus.locked(5) as mine:
         assert (mine, gpus.VISIBLE in os.environ) == ([], False)
 
 

@@ -18,7 +18,7 @@ from project import ROOT
 
 from likeness.runtime import locks
 from likeness.runtime.jobs import Stopwatch, logged, told_to_stop
-from likeness.userinput.refusals import Refusal
+from likeness.userinput.errors import UserError
 
 
 def speak(log: Path) -> None:
@@ -91,7 +91,7 @@ def fail(log: Path, error: Exception) -> None:
 def test_an_error_that_a_person_can_mend_is_one_sentence_and_its_traceback_is_in_the_log(tmp_path: Path) -> None:
     log = tmp_path / "job.log"
     with pytest.raises(SystemExit, match=r"^a\.yaml: key 'b' is wrong$"):
-        fail(log, Refusal("a.yaml: key 'b' is wrong"))
+        fail(log, UserError("a.yaml: key 'b' is wrong"))
     assert "Traceback" in log.read_text()
     with pytest.raises(SystemExit, match=r"^/a/b: the disk is full; free some space"):
         fail(log, OSError(errno.ENOSPC, "No space left on device", "/a/b"))
@@ -101,7 +101,7 @@ def test_a_log_on_a_full_disk_does_not_hide_why_a_job_ends(tmp_path: Path) -> No
     log = tmp_path / "full.log"
     log.symlink_to("/dev/full")
     with pytest.raises(SystemExit, match="key 'b'"):
-        fail(log, Refusal("a.yaml: key 'b' is wrong"))
+        fail(log, UserError("a.yaml: key 'b' is wrong"))
 
 
 CHILD = """

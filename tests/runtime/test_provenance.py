@@ -111,7 +111,7 @@ WORDS = [
     ('msg = "a"\n    raise ValueError(msg + "b")', 'msg = "a"\n    raise ValueError(msg + f"c {x}")'),
     ('msg = "a"\n    raise ValueError(msg)', 'msg = f"b {x}"\n    msg += "c"\n    raise ValueError(msg) '),
     ('msg: str = "a"\n    raise ValueError(msg)', "msg: str = describe(x)\n    raise ValueError(msg)"),
-    ('raise Refusal(x, text="a" if y else "b")', 'raise Refusal(x, text="c" if z else "b")'),
+    ('raise UserError(x, text="a" if y else "b")', 'raise UserError(x, text="c" if z else "b")'),
     ('raise other(x, f"a {x}") from y', 'raise other(x, f"b {x}") from y'),
     ('assert x, "a"', 'assert x, f"b {x}"'),
     ('print("a", x)', 'print(f"b {x}", x)'),
@@ -201,14 +201,14 @@ def test_a_text_that_is_raised_counts_where_it_is_data(library: Path) -> None:
 
 def test_rooms_that_speak_are_left_out_but_not_their_reader_and_not_what_others_import(library: Path) -> None:
     root = library / "likeness"
-    for module in ("runtime/download.py", "userinput/refusals.py", "userinput/documents.py"):
+    for module in ("runtime/download.py", "userinput/errors.py", "userinput/documents.py"):
         (root / module).parent.mkdir(exist_ok=True)
         (root / module).write_text("TRIES = 5\n")
-    imports = "from likeness.runtime import download\nfrom likeness.userinput import documents, refusals\n"
+    imports = "from likeness.runtime import download\nfrom likeness.userinput import documents, errors\n"
     (root / "high.py").write_text(f"{imports}from likeness.low import f\n")
     before = now(library)
     edit(root / "runtime" / "download.py", "5", "6")
-    edit(root / "userinput" / "refusals.py", "5", "6")
+    edit(root / "userinput" / "errors.py", "5", "6")
     assert now(library) == before
     edit(root / "userinput" / "documents.py", "5", "6")
     read_otherwise = now(library)
@@ -241,8 +241,8 @@ JOBS = {
     "optimise mse": ("optimise", "likeness.metrics.epe", "likeness.losses.mse"),
     "register": ("register", "likeness.networks.voxelmorph"),
     "score": ("score", *metrics.modules()),
-    "probe mse": ("probe", "likeness.losses.mse"),
-    "probe deepsim": ("probe", "likeness.losses.deepsim_ae", "likeness.extractors.autoencoder"),
+    "sample_landscape mse": ("sample_landscape", "likeness.losses.mse"),
+    "sample_landscape deepsim": ("sample_landscape", "likeness.losses.deepsim_ae", "likeness.extractors.autoencoder"),
     "profiles": ("profiles",),
     "collect": ("collect",),
     "summary": ("summary",),
@@ -286,7 +286,7 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("methods/kinds.py", {"score", "collect", "summary", "comparisons", "scores", "tuning", "data_sheet"}),
         ("methods/prediction.py", {"register"}),
         ("datasets/catalogue.py", set()),
-        ("userinput/refusals.py", set()),
+        ("userinput/errors.py", set()),
         ("config/faults.py", set()),
         ("userinput/cards.py", set()),
         ("userinput/documents.py", {"prepare", "data_sheet"}),
@@ -296,17 +296,17 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("datasets/writing.py", {"simulate"}),
         ("extractors/sources.py", {"convert"}),
         ("extractors/pretraining.py", {"pretrain"}),
-        ("extractors/encoder.py", {"pretrain", "train deepsim", "probe deepsim"}),
-        ("losses/mse.py", {"train mse", "optimise mse", "probe mse"}),
-        ("losses/_features.py", {"train deepsim", "probe deepsim"}),
-        ("losses/base.py", {*TRAININGS, "optimise mse", "probe mse", "probe deepsim"}),
+        ("extractors/encoder.py", {"pretrain", "train deepsim", "sample_landscape deepsim"}),
+        ("losses/mse.py", {"train mse", "optimise mse", "sample_landscape mse"}),
+        ("losses/_features.py", {"train deepsim", "sample_landscape deepsim"}),
+        ("losses/base.py", {*TRAININGS, "optimise mse", "sample_landscape mse", "sample_landscape deepsim"}),
         ("training/trainer.py", {*TRAININGS, "pretrain"}),
         ("methods/objective.py", {*TRAININGS, "optimise mse"}),
         ("metrics/surface.py", {"score"}),
         ("metrics/hd95.py", {"score"}),
         ("metrics/dice.py", {"score"}),
         ("metrics/epe.py", {*TRAININGS, "optimise mse", "score"}),
-        ("evaluation/landscape.py", {"probe mse", "probe deepsim"}),
+        ("evaluation/landscape.py", {"sample_landscape mse", "sample_landscape deepsim"}),
         ("statistics/landscape.py", {"profiles"}),
         ("statistics/selection.py", {"score", "collect", "scores", "tuning"}),
         ("figures/tuning.py", {"tuning"}),

@@ -11,7 +11,7 @@ from file_server import Served, serving
 
 from likeness.runtime import download, published
 from likeness.runtime.published import File, Source, missing, obtain
-from likeness.userinput.refusals import Refusal
+from likeness.userinput.errors import UserError
 
 CONTENT = b"weights" * 1000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -62,7 +62,7 @@ def test_another_file_put_there_by_hand_is_refused_and_stays(server: Served, tmp
     path = tmp_path / "a.pth"
     path.write_bytes(b"mine")
     found = hashlib.sha256(b"mine").hexdigest()
-    with pytest.raises(Refusal) as error:
+    with pytest.raises(UserError) as error:
         obtain(single(server.url), tmp_path)
     said = f"{path}: is not the published file: its sha256 is {found}, not {DIGEST}; move it away, so that it is "
     assert str(error.value) == said + f"fetched from {server.url}, or put the right one there: see x.org"
@@ -71,7 +71,7 @@ def test_another_file_put_there_by_hand_is_refused_and_stays(server: Served, tmp
 
 def test_without_a_network_it_is_said_what_to_put_where(tmp_path: Path) -> None:
     url = "http://localhost:9/a.pth"
-    with pytest.raises(Refusal) as error:
+    with pytest.raises(UserError) as error:
         obtain(single(url), tmp_path)
     assert str(error.value) == (
         f"a.pth: cannot be fetched from {url} (no connection: Connection refused, 5 times in a row); fetch it on "
@@ -85,7 +85,7 @@ def test_without_a_network_it_is_said_what_to_put_where(tmp_path: Path) -> None:
 
 def test_what_the_server_gives_in_place_of_the_file_is_not_kept(server: Served, tmp_path: Path) -> None:
     server.content = b"<html>Please log in</html>"
-    with pytest.raises(Refusal, match=r"what http.* gives is not the published file: the file there has the sha256 "):
+    with pytest.raises(UserError, match=r"what http.* gives is not the published file: the file there has the sha256 "):
         obtain(single(server.url), tmp_path)
     assert not list(tmp_path.iterdir())
 
@@ -95,18 +95,18 @@ def test_a_hash_that_nobody_knows_has_to_be_stated(server: Served, tmp_path: Pat
     assert (missing(unknown, tmp_path) or "").endswith("`checkpoints: {hashes: {vgg: …}}`")
     how = rf"state it in the configuration: `checkpoints: {{hashes: {{vgg: {DIGEST}}}}}`"
     said = rf"a.pth: the project does not know which sha256 was published of a.pth; .* \(see x.org\) and {how}"
-    with pytest.raises(Refusal, match=said):
+    with pytest.raises(UserError, match=said):
         obtain(unknown, tmp_path)
     assert not (tmp_path / "a.pth").exists()
     obtain(unknown.pinned({"vgg": DIGEST.upper()}), tmp_path)
     assert (tmp_path / "a.pth").read_bytes() == CONTENT
-    with pytest.raises(Refusal, match=said):
+    with pytest.raises(UserError, match=said):
         obtain(unknown, tmp_path)
 
 
 def test_a_study_may_state_the_hash_of_another_file_which_it_has(server: Served, tmp_path: Path) -> None:
     mine = single(server.url, size=7000).pinned({"vgg": hashlib.sha256(b"mine").hexdigest()})
-    with pytest.raises(Refusal, match=r"what http.* gives is not the published file: the file there has the sha256 "):
+    with pytest.raises(UserError, match=r"what http.* gives is not the published file: the file there has the sha256 "):
         obtain(mine, tmp_path)
     (tmp_path / "a.pth").write_bytes(b"mine")
     assert obtain(mine, tmp_path) == tmp_path / "a.pth"
@@ -121,7 +121,7 @@ def test_hashes_of_several_files_are_stated_at_once(server: Served, tmp_path: Pa
     (tmp_path / "sd" / "unet" / "config.json").write_bytes(b"mine")
     found = hashlib.sha256(b"mine").hexdigest()
     how = f"`checkpoints: {{hashes: {{sd: {{config.json: {DIGEST}, unet/config.json: {found}}}}}}}`"
-    with pytest.raises(Refusal) as refusal:
+    with pytest.raises(UserError) as refusal:
         obtain(wanted, tmp_path)
     assert str(refusal.value).endswith(
         f"published of config.json, unet/config.json; compare what is there with what its "
@@ -147,24 +147,24 @@ def test_of_another_model_every_hash_is_stated_and_no_file_of_the_first_is_used(
     assert f"into {tmp_path / 'hub' / 'owner' / 'model' / '1f'}; " in said
     assert said.endswith("`checkpoints: {hashes: {sd: {unet/model.safetensors: …, config.json: …}}}`")
     # that the project knows the hashes of the first model is of no use
-    with pytest.raises(Refusal) as refusal:
+    with pytest.raises(UserError) as refusal:
         obtain(other.pinned({}), tmp_path)
     assert "published of unet/model.safetensors, config.json; compare" in str(refusal.value)
     assert str(refusal.value).endswith(f"`checkpoints: {{hashes: {{sd: {block}}}}}`")
-    with pytest.raises(Refusal, match=r"published of config\.json; compare"):
+    with pytest.raises(UserError, match=r"published of config\.json; compare"):
         obtain(other.pinned({"sd": {"unet/model.safetensors": digest}}), tmp_path)
     place = obtain(other.pinned({"sd": dict.fromkeys(other.hashes, digest)}), tmp_path)
     assert place == tmp_path / "hub" / "owner" / "model" / "1f"
     assert (place / "config.json").read_bytes() == server.content
     assert (tmp_path / "sd" / "config.json").read_bytes() == CONTENT
     # the hashes of one model, left behind when the other was named
-    with pytest.raises(Refusal, match="is not the published file"):
+    with pytest.raises(UserError, match="is not the published file"):
         obtain(other.pinned({"sd": dict.fromkeys(other.hashes, DIGEST)}), tmp_path)
 
 
 def test_a_folder_that_cannot_be_written_to_is_told(server: Served, tmp_path: Path) -> None:
     (tmp_path / "weights").write_text("a file")
     with pytest.raises(
-        Refusal, match=r"cannot be written \(.*\); mend that, or name another folder with `checkpoints.folder`"
+        UserError, match=r"cannot be written \(.*\); fix that, or name another folder with `checkpoints.folder`"
     ):
         obtain(single(server.url), tmp_path / "weights")

@@ -19,14 +19,14 @@ from likeness import losses
 from likeness.fields import PairSearch, Search
 from likeness.results import KEYS
 from likeness.statistics.aggregate import name_of, observations, overall, read_csv, write_csv
-from likeness.statistics.bootstrap import interval, p_value, pair_weights, resampled_means, seed_of
+from likeness.statistics.bootstrap import interval, p_value, pair_weights, resampled_means, seed_from_names
 from likeness.statistics.comparisons import COLUMNS as COMPARISON_COLUMNS
 from likeness.statistics.comparisons import compare
 from likeness.statistics.learning import learnt_little, still_learning
 from likeness.statistics.selection import candidates, choose, primary_metric
 from likeness.statistics.summary import COLUMNS as SUMMARY_COLUMNS
 from likeness.statistics.summary import describe, summarise
-from likeness.statistics.verdicts import judge
+from likeness.statistics.verdicts import endings
 from likeness.statistics.verdicts import summarise as summarise_verdicts
 
 STATED = ["order", "uses_loss", "optimised"]
@@ -40,21 +40,21 @@ def cards(tmp_path: Path) -> Iterator[None]:
 
 def test_the_best_feasible_weight_is_chosen():
     metrics = Study([Made("a")], ["mse"]).metrics()
-    judged = candidates(metrics, METHODS)
-    assert list(judged.lam) == [0.25, 0.5, 1, 2, 4]
-    assert list(judged.feasible) == [False, True, True, True, True]
-    assert choose(judged, METHODS).lam.item() == 1
-    assert choose(judged, METHODS).end.item() == ""
-    assert choose(judged[judged.lam >= 1], METHODS).end.item() == "roughest"
-    assert choose(judged[judged.lam <= 1], METHODS).end.item() == "smoothest"
-    assert choose(judged[judged.lam == 1], METHODS).end.item() == ""
-    assert choose(judged.assign(feasible=judged.lam >= 2), METHODS).lam.item() == 2
+    scored = candidates(metrics, METHODS)
+    assert list(scored.lam) == [0.25, 0.5, 1, 2, 4]
+    assert list(scored.feasible) == [False, True, True, True, True]
+    assert choose(scored, METHODS).lam.item() == 1
+    assert choose(scored, METHODS).end.item() == ""
+    assert choose(scored[scored.lam >= 1], METHODS).end.item() == "roughest"
+    assert choose(scored[scored.lam <= 1], METHODS).end.item() == "smoothest"
+    assert choose(scored[scored.lam == 1], METHODS).end.item() == ""
+    assert choose(scored.assign(feasible=scored.lam >= 2), METHODS).lam.item() == 2
 
 
 def test_where_nothing_is_feasible_the_least_folding_is_taken_and_flagged():
-    judged = candidates(Study([Made("a")], ["mse"]).metrics(), METHODS)
-    judged = judged.assign(feasible=False, ndv=[5.0, 4.0, 3.0, 0.5, 2.0])
-    row = choose(judged, METHODS).iloc[0]
+    scored = candidates(Study([Made("a")], ["mse"]).metrics(), METHODS)
+    scored = scored.assign(feasible=False, ndv=[5.0, 4.0, 3.0, 0.5, 2.0])
+    row = choose(scored, METHODS).iloc[0]
     assert row.lam == 2
     assert not row.feasible
 
@@ -75,11 +75,11 @@ def test_end_point_error_decides_where_it_is_known():
     metrics = Study([Made("a"), Made("b", field=False)], ["mse"]).metrics()
     assert primary_metric(metrics, "a") == "epe"
     assert primary_metric(metrics, "b") == "dice"
-    judged = candidates(metrics, METHODS).set_index(["dataset", "lam"]).score
+    scored = candidates(metrics, METHODS).set_index(["dataset", "lam"]).score
     rows = metrics[
         (metrics.dataset == "b") & (metrics.lam == 1) & (metrics.split == "val") & (metrics.metric == "dice")
     ]
-    assert judged["b", 1.0] == pytest.approx(rows.groupby(["moving", "fixed"])["value"].mean().mean())
+    assert scored["b", 1.0] == pytest.approx(rows.groupby(["moving", "fixed"])["value"].mean().mean())
 
 
 def test_marking_keeps_one_weight_per_run_and_everything_of_methods_without_one():
@@ -170,8 +170,8 @@ def test_p_of_no_difference_is_one_and_of_a_clear_one_is_the_smallest():
 
 
 def test_seeds_of_names_are_the_same_everywhere():
-    assert seed_of("test", "cells") == 444113295860451451
-    assert seed_of("ab", "c") != seed_of("a", "bc")
+    assert seed_from_names("test", "cells") == 444113295860451451
+    assert seed_from_names("ab", "c") != seed_from_names("a", "bc")
 
 
 def crossed(rng: np.random.Generator, first: np.ndarray, second: np.ndarray, share: float, mean: float) -> np.ndarray:
@@ -440,19 +440,19 @@ def audit(
     ],
 )
 def test_an_audit_tells_whether_search_or_loss_is_to_blame(objectives, scores, verdict):
-    assert set(judge(audit(objectives, scores), {"d": "epe"}).verdict) == {verdict}
+    assert set(endings(audit(objectives, scores), {"d": "epe"}).verdict) == {verdict}
 
 
 def test_higher_dice_is_better_in_an_audit():
     scores = (0.5, 0.7, 0.7, 0.7, 0.8)
-    assert set(judge(audit((1.0, 0.5, 0.5, 0.5, 0.6), scores), {"d": "dice"}).verdict) == {"loss wrong"}
-    assert set(judge(audit((1.0, 0.5, 0.5, 0.5, 0.6), scores), {"d": "tre"}).verdict) == {"sound"}
+    assert set(endings(audit((1.0, 0.5, 0.5, 0.5, 0.6), scores), {"d": "dice"}).verdict) == {"loss wrong"}
+    assert set(endings(audit((1.0, 0.5, 0.5, 0.5, 0.6), scores), {"d": "tre"}).verdict) == {"sound"}
 
 
 def test_audits_are_summed_up_by_run():
     one = audit((1.0, 0.5, 0.5, 0.5, 0.6), (5.0, 2.0, 2.0, 2.0, 1.0))
     other = audit((1.0, 0.5, 0.5, 0.5, 0.4), (5.0, 4.0, 4.2, 3.0, 2.0), pair="c")
-    (row,) = summarise_verdicts(judge(pd.concat([one, other]), {"d": "epe"}), {"d": "epe"}).itertuples()
+    (row,) = summarise_verdicts(endings(pd.concat([one, other]), {"d": "epe"}), {"d": "epe"}).itertuples()
     assert (row.pairs, row.score, row.reference, row.reference_score) == (2, 3.0, "truth", 1.5)
     assert row.again == pytest.approx(0.1)
     assert row.identity == pytest.approx(-0.5)
@@ -460,13 +460,13 @@ def test_audits_are_summed_up_by_run():
     assert row.path_worse
     assert np.isnan(row.draws)
     assert (row.search_failed, row.loss_wrong) == (0.5, 0.5)
-    assert not len(summarise_verdicts(judge(one[:0], {}), {}))
+    assert not len(summarise_verdicts(endings(one[:0], {}), {}))
 
 
 def test_a_second_round_that_moves_pairs_both_ways_has_not_settled():
     one = audit((1.0, 0.5, 0.5, 0.5, 0.5), (5.0, 2.0, 2.2, 2.0, 2.0))
     other = audit((1.0, 0.5, 0.5, 0.5, 0.5), (5.0, 2.0, 1.8, 2.0, 2.0), pair="c")
-    (row,) = summarise_verdicts(judge(pd.concat([one, other]), {"d": "epe"}), {"d": "epe"}).itertuples()
+    (row,) = summarise_verdicts(endings(pd.concat([one, other]), {"d": "epe"}), {"d": "epe"}).itertuples()
     assert row.again == pytest.approx(0)
     assert not row.settled
     assert not row.path_worse
@@ -475,22 +475,22 @@ def test_a_second_round_that_moves_pairs_both_ways_has_not_settled():
 @pytest.mark.parametrize(("metric", "worse"), [("epe", False), ("dice", True)])
 def test_a_path_is_worse_where_separate_starts_score_better(metric: str, worse: bool):
     rows = audit((1.0, 0.5, 0.5, 0.5, 0.5), (0.4, 0.7, 0.7, 0.75, 0.7))
-    (row,) = summarise_verdicts(judge(rows, {"d": metric}), {"d": metric}).itertuples()
+    (row,) = summarise_verdicts(endings(rows, {"d": metric}), {"d": metric}).itertuples()
     assert row.path_worse == worse
 
 
 def test_what_more_draws_change_is_no_verdict():
     rows = audit((1.0, 0.5, 0.5, 0.5, 0.5), (5.0, 2.0, 2.0, 2.0, 2.0))
     drawn = rows[rows.start == "path"].assign(start="draws", objective=0.1, score=2.5)
-    judged = judge(pd.concat([rows, drawn]), {"d": "epe"})
-    assert set(judged.verdict) == {"sound"}
-    assert summarise_verdicts(judged, {"d": "epe"}).draws.item() == pytest.approx(0.5)
+    scored = endings(pd.concat([rows, drawn]), {"d": "epe"})
+    assert set(scored.verdict) == {"sound"}
+    assert summarise_verdicts(scored, {"d": "epe"}).draws.item() == pytest.approx(0.5)
 
 
 def test_pairs_that_diverged_from_one_start_are_left_out_of_what_it_changes():
     one = audit((1.0, 0.5, 0.5, 0.5, 0.6), (5.0, 2.0, 2.5, 2.0, 1.0))
     other = audit((1.0, 0.5, np.nan, 0.5, np.nan), (5.0, 4.0, np.nan, 3.0, np.nan), pair="c")
-    (row,) = summarise_verdicts(judge(pd.concat([one, other]), {"d": "epe"}), {"d": "epe"}).itertuples()
+    (row,) = summarise_verdicts(endings(pd.concat([one, other]), {"d": "epe"}), {"d": "epe"}).itertuples()
     assert (row.score, row.again, row.identity, row.reference_score) == (3.0, 0.5, -0.5, 2.0)
 
 

@@ -19,7 +19,7 @@ READ = provenance._read
 WORDS = re.compile(r'(\bmsg \+?= \(?\s*|\braise \w+\((?:msg \+|path,) |^ *print\()(f?")', re.MULTILINE)
 """Where a message begins."""
 MANNERS = {
-    "userinput/refusals.py": (("did you mean", "do you mean"), ("is a folder", "is just a folder")),
+    "userinput/errors.py": (("did you mean", "do you mean"), ("is a folder", "is just a folder")),
     "config/faults.py": (("is too small", "is far too small"),),
     "runtime/download.py": (("TRIES = 5", "TRIES = 6"), ("PROGRESS_SECONDS = 30.0", "PROGRESS_SECONDS = 31.0")),
     "runtime/progress.py": (("disable=None", "disable=None, mininterval=1.0"),),

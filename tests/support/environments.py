@@ -25,6 +25,7 @@ BY_NAME = {  # scripts import these by a computed name
     "train": ["likeness.networks", "likeness.losses", "likeness.extractors"],
     "register": ["likeness.networks"],
     "syn": ["likeness.extractors"],
+    "score": ["likeness.metrics"],
     "plot": ["likeness.figures"],
 }
 PARQUET = re.compile(r"\.(to|read)_parquet\(")

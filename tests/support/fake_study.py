@@ -24,7 +24,7 @@ from likeness.results import KEYS, Run
 from likeness.statistics.selection import candidates, choose, mark
 
 COLUMNS = [*TABLE, "chosen"]
-PROFILES = ["dataset", "loss", "variant", "gold", "pair", "transform", "line", "distance", "value", "unit"]
+PROFILES = ["dataset", "loss", "variant", "reference", "pair", "transform", "line", "distance", "value", "unit"]
 KINDS = ("translation", "rotation", "scaling", "deformation")
 LAMS = (0.25, 0.5, 1.0, 2.0, 4.0)
 CARD = """CARD = {{

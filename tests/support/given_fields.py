@@ -9,7 +9,7 @@ import yaml
 from builders import displacement
 
 from likeness.datasets.catalogue import size
-from likeness.datasets.simulate.cohort import rings, spread
+from likeness.datasets.simulate.cohort import grouped, rings
 from likeness.imageio import conventions
 from likeness.imageio.placement import Placement
 
@@ -40,7 +40,7 @@ def _write(folder: Path, convention: str, shape: tuple[int, ...], options: dict[
     """Write a field of every validation and test pair that the recipe has, or of the first two test pairs."""
     folder.mkdir(parents=True)
     # as many groups as the recipes have
-    cohort = spread({split: ["one", "two"] for split in options}, options)
+    cohort = grouped({split: ["one", "two"] for split in options}, options)
     pairs = [(row["moving"], row["fixed"]) for row in rings(cohort) if not partly or row["split"] == "test"]
     points = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), -1).astype(float)
     place = Placement(shape, np.eye(len(shape) + 1), np.diag([4.0, 4.0, 4.0, 1.0]) if len(shape) == 3 else None)

@@ -1,4 +1,4 @@
-"""Random edits of what people write: of values in a document, of the text of a file, of its bytes, of a table."""
+"""Random edits of what users write: of values in a document, of the text of a file, of its bytes, of a table."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from torch import nn
 from likeness.training.device import make_device
 from likeness.training.randomness import generator, shuffled
 from likeness.training.trainer import Schedule, Trainer
-from likeness.userinput.refusals import Refusal
+from likeness.userinput.errors import UserError
 
 
 @given(st.integers(1, 20), st.integers(1, 7), st.integers(0, 5))
@@ -105,7 +105,7 @@ def test_a_checkpoint_that_is_none_is_refused_and_not_run(tmp_path: Path) -> Non
     for content in [*broken, *((tmp_path / name).read_bytes() for name in ("evil", "other", "architecture"))]:
         checkpoint.write_bytes(content)
         with pytest.raises(
-            Refusal, match=rf"^{checkpoint}: is no checkpoint of this training \(\w+\); delete it and run"
+            UserError, match=rf"^{checkpoint}: is no checkpoint of this training \(\w+\); delete it and run"
         ):
             fit(checkpoint)
         assert checkpoint.read_bytes() == content

@@ -10,7 +10,7 @@ import pytest
 
 from likeness import fields
 from likeness.fields import Fields, PairSearch, Search
-from likeness.userinput.refusals import Refusal
+from likeness.userinput.errors import UserError
 
 SHAPE = (6, 5)
 PAIRS = (PairSearch("a", "b", 40, False, 0.25, 0.5),)
@@ -86,7 +86,7 @@ def test_names_with_the_same_letters_are_different_pairs(tmp_path: Path) -> None
 def test_a_field_that_is_none_is_refused(folder: Path, damage, words: str) -> None:
     damage(folder)
     found = Fields.open(folder)
-    with pytest.raises(Refusal) as refusal:
+    with pytest.raises(UserError) as refusal:
         found.read(found.searches[0], "a", "b")
     assert words in str(refusal.value)
     assert str(refusal.value).endswith(f"delete {folder} and run again, so that it is made anew")
@@ -123,5 +123,5 @@ def test_a_manifest_that_is_none_is_refused(folder: Path, text: str | None) -> N
     manifest.unlink()
     if text is not None:
         manifest.write_text(text)
-    with pytest.raises(Refusal, match=r"fields\.json: is no manifest of displacement fields"):
+    with pytest.raises(UserError, match=r"fields\.json: is no manifest of displacement fields"):
         Fields.open(folder)

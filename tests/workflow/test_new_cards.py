@@ -9,92 +9,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from additions import DATASET, NETWORK
 from project import copy_project, snakemake
 
-NETWORK = '''"""One convolution: a network that hardly registers."""
-
-import torch
-from torch import nn
-
-CARD = {
-    "title": "One convolution",
-    "order": 150,
-    "colour": "#445566",
-    "marker": "P",
-    "uses_loss": True,
-    "has_lam": True,
-    "seeded": True,
-    "trained": True,
-    "optimised": False,
-    "settings": {
-        "kernel": {"description": "Width of the kernel.", "type": "integer", "odd": True, "minimum": 1, "default": 3},
-        "scale_2d": {"description": "Of the displacement in 2D.", "type": "number", "minimum": 0, "default": 1},
-        "scale_3d": {"description": "Of the displacement in 3D.", "type": "number", "minimum": 0, "default": 2},
-    },
-}
-
-
-class Convolution(nn.Module):
-    def __init__(self, shape, *, kernel, scale):
-        super().__init__()
-        self.scale = scale
-        self.layer = (nn.Conv2d if len(shape) == 2 else nn.Conv3d)(2, len(shape), kernel, padding=kernel // 2)
-
-    def forward(self, moving, fixed):
-        return self.scale * self.layer(torch.cat([moving, fixed], 1))
-
-
-build = Convolution
-'''
-DATASET = '''"""Bars at random places."""
-
-import numpy as np
-
-from likeness.datasets.writing import write_sample, write_tables
-from likeness.runtime.atomic import whole
-
-CARD = {
-    "parts": ["image", "label"],
-    "labels": 2,
-    "extent": ["side", "side"],
-    "step": "step",
-    "multiple": 1,
-    "images_per_subject": 1,
-    "pairs_per_subject": 1,
-    "limits": {
-        "train": {"minimum": 2, "maximum": 9},
-        "val": {"minimum": 2, "maximum": 9},
-        "test": {"minimum": 2, "maximum": 9},
-        "side": {"minimum": 16, "maximum": 256},
-        "step": {"enum": [1, 2]},
-    },
-}
-
-
-def make(folder, *, seed, train=3, val=2, test=2, side=32, step=1):
-    meta = {
-        "name": "some-bars",
-        "spatial_dims": 2,
-        "spacing": [step, step],
-        "spacing_unit": "px",
-        "labels": {0: "background", 1: "bar"},
-        "evaluate": [1],
-        "pairs": {"max_pairs": 2},
-    }
-    with whole(folder) as temporary:
-        temporary.mkdir()
-        rows = []
-        for split, count in {"train": train, "val": val, "test": test}.items():
-            for number in range(count):
-                random = np.random.default_rng([seed, len(split), number])
-                bar = np.zeros((side // step, side // step), int)
-                start = random.integers(4, 12)
-                bar[start : start + 6] = 1
-                image = 0.2 + 0.5 * bar + 0.05 * random.standard_normal(bar.shape)
-                row = write_sample(temporary, f"{split}{number}", (step, step), image=image, label=bar)
-                rows.append({**row, "split": split})
-        write_tables(temporary, meta, rows, [])
-'''
 STUDY = {
     "title": "New",
     "results": "results/new",

@@ -8,52 +8,22 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from additions import DATASET, FIGURE, METRIC, NETWORK
 from edits import library, write_config
 from project import copy_project, files, run, snakemake
 
-METRIC = '''"""Largest Jacobian determinant: how much the most stretched voxel grows."""
-
-from __future__ import annotations
-
-from likeness.metrics.base import Registered
-
-CARD = {
-    "title": "Largest stretch",
-    "unit": "1",
-    "range": [None, None],
-    "doi": None,
-    "better": "lower",
-    "rank": 15,
+MODULES = {
+    "metrics/largest_stretch.py": METRIC,
+    "figures/counts.py": FIGURE,
+    "networks/convolution.py": NETWORK,
+    "datasets/some_bars.py": DATASET,
 }
-
-
-def score(registered: Registered) -> float:
-    """Give the largest determinant of the whole image."""
-    return float(registered.determinants.max())
-'''
-FIGURE = '''"""How many scores there are of every metric."""
-
-from __future__ import annotations
-
-import pandas as pd
-from matplotlib.figure import Figure
-
-from likeness.figures import style
-
-CARD = {"reads": ["metrics"], "caption": "**Counts.** Scores of every metric."}
-
-
-@style.paper()
-def draw(metrics: pd.DataFrame) -> Figure:
-    """Draw a bar for every metric."""
-    figure, (axes,) = style.grid(1, (5.0, 2.5))
-    counts = metrics.metric.value_counts()
-    axes.barh([style.metric_label(str(name)) for name in counts.index], counts)
-    return figure
-'''
-MODULES = {"metrics/largest_stretch.py": METRIC, "figures/counts.py": FIGURE}
 """What is added to the library, by its place there; a loss comes beside it, from its scaffold."""
-STUDY = {"losses": {"absolute": None}}
+STUDY = {
+    "losses": {"absolute": None},
+    "methods": {"convolution": {"kernel": 5}},
+    "datasets": {"some-bars": {"options": {"side": 24}}},
+}
 """What a study says to have them; metrics and figures it has anyway."""
 TEXTS = """
 import sys
@@ -124,6 +94,8 @@ def assert_in_tables(results: Path) -> None:
             zip(table.dataset, table.method, strict=True)
         )
         assert set(table.metric[table.loss == "absolute"]) == set(table.metric)
+    added = summary[(summary.dataset == "some-bars") & (summary.method == "convolution")]
+    assert {"dice", "largest_stretch"} <= set(added.metric[added.loss == "absolute"])
     assert "largest_stretch" in set(comparisons.metric)
     assert "absolute" in set(comparisons.a) | set(comparisons.b)
     # nothing moves where nothing is registered
@@ -138,5 +110,6 @@ def assert_in_figures(project: Path) -> None:
     assert (made / "counts.pdf").read_bytes().startswith(b"%PDF")
     (project / "texts.py").write_text(TEXTS)
     shown = run(project, f"PYTHONPATH=workflow/lib {sys.executable} texts.py config/added.yaml").splitlines()
-    assert "absolute" in shown
+    assert {"absolute", "some-bars"} <= set(shown)
+    assert any("One convolution" in text for text in shown)
     assert "Largest stretch ↓" in shown

@@ -1,4 +1,4 @@
-"""A study that cannot run is refused before any job, in one sentence that names file, key and mend."""
+"""A study that cannot run is refused before any job, in one sentence that names file, key and fix."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from project import copy_project, outside_make
 from likeness import losses
 from likeness.config.study import Study, read
 from likeness.datasets import catalogue, recipes
-from likeness.userinput.refusals import ConfigurationError, Refusal
+from likeness.userinput.errors import ConfigurationError, UserError
 
 BASE: dict[str, Any] = {"title": "t", "datasets": {"mni-brain": None}, "losses": {"mse": None, "ncc": None}}
 HEAD = {"recipe": "mni-head"}
@@ -387,7 +387,7 @@ def test_a_loss_left_out_says_that_only_some_have_what_it_needs(tmp_path: Path) 
 def test_a_loss_that_does_not_take_its_options_says_where_they_stand() -> None:
     """What the limits on its card let pass and its constructor does not ends a job with this sentence."""
     said = r"losses/ncc.py: cannot be built with the options {'wide': 1}: .*; correct them under `losses.ncc` in the"
-    with pytest.raises(Refusal, match=said):
+    with pytest.raises(UserError, match=said):
         losses.build("ncc", wide=1)
 
 

@@ -23,7 +23,7 @@ UNUSED = (
 TRAININGS = {"train_mse": 2, "train_ncc": 2, "train_deepsim_ae": 2, "register": 6}
 OPTIMISATIONS = {"optimise_mse": 2, "optimise_ncc": 2, "optimise_deepsim_ae": 2, "audit": 6, "verdicts": 1}
 OF_NCC = {"train_ncc": 2, "optimise_ncc": 2, "audit": 2, "verdicts": 1, "register": 2, "score": 4, "export": 4}
-OF_NCC["probe"] = 1
+OF_NCC["sample_landscape"] = 1
 # fields of networks and given ones are temporary, so that they are made anew to be scored; what was searched for stays
 SCORINGS = {"register": 6, "given": 4, "score": 18, "export": 18, "score_unregistered": 2, "data_sheet": 2}
 RUNS = {**TRAININGS, **OPTIMISATIONS, "syn": 2, "given": 4, "score": 18, "export": 18}
@@ -56,7 +56,7 @@ def test_an_edited_loss_reruns_what_depends_on_it(smoke: Path) -> None:
 def test_an_edited_extractor_reruns_its_pretraining_and_its_losses(smoke: Path) -> None:
     with edited(library(smoke) / "extractors" / "autoencoder.py"):
         jobs = {"pretrain": 2, "train_deepsim_ae": 2, "optimise_deepsim_ae": 2, "audit": 2, "verdicts": 1}
-        assert todo(smoke) == {**jobs, "register": 2, "score": 4, "export": 4, "probe": 1, **AFTER_ALL}
+        assert todo(smoke) == {**jobs, "register": 2, "score": 4, "export": 4, "sample_landscape": 1, **AFTER_ALL}
 
 
 @pytest.mark.slow
@@ -71,7 +71,7 @@ def test_an_edited_trainer_reruns_every_training_and_probes_what_was_pretrained(
             "score": 8,
             "export": 8,
         }
-        assert todo(smoke) == {**jobs, "probe": 1, **AFTER_ALL}
+        assert todo(smoke) == {**jobs, "sample_landscape": 1, **AFTER_ALL}
 
 
 @pytest.mark.slow
@@ -126,7 +126,7 @@ def test_a_changed_field_of_somebody_else_is_ranked_anew_and_nothing_else_runs(s
 @pytest.mark.slow
 def test_an_edited_reader_prepares_anew_and_simulates_nothing(smoke: Path) -> None:
     with edited(library(smoke) / "userinput" / "documents.py"):
-        jobs = {"prepare": 2, "data_sheet": 2, "pretrain": 2, **RUNS, "score_unregistered": 2, "probe": 3}
+        jobs = {"prepare": 2, "data_sheet": 2, "pretrain": 2, **RUNS, "score_unregistered": 2, "sample_landscape": 3}
         assert todo(smoke) == {**jobs, **AFTER_ALL}
 
 
@@ -147,7 +147,7 @@ def test_another_sampling_of_a_dataset_trains_nothing(smoke: Path) -> None:
     config = yaml.safe_load((smoke / "config" / "smoke.yaml").read_text())
     config["datasets"]["mni-brain"]["landscape"] = {"steps": 3}
     write_config(smoke, "denser", config)
-    assert todo(smoke, "denser") == {"probe": 3, "runtime": 1, "profiles": 1, "plot": 2, "all": 1}
+    assert todo(smoke, "denser") == {"sample_landscape": 3, "runtime": 1, "profiles": 1, "plot": 2, "all": 1}
 
 
 @pytest.mark.slow
@@ -161,7 +161,7 @@ def test_another_sampling_of_a_dataset_trains_nothing(smoke: Path) -> None:
             "losses/ncc",
             '"supervision": "none"',
             '"supervision": "none", "requires": {"mask": ""}',
-            {"probe": 1, "runtime": 1, "profiles": 1, "plot": 2},
+            {"sample_landscape": 1, "runtime": 1, "profiles": 1, "plot": 2},
         ),
         ("losses/ncc", '"default": 9', '"default": 7', {**OF_NCC, **AFTER_ALL}),
         ("networks/voxelmorph", '"marker": "o"', '"marker": "v"', {"plot": 7}),
@@ -188,7 +188,7 @@ def test_a_further_loss_runs_alone(smoke: Path) -> None:
     config = yaml.safe_load((smoke / "config" / "smoke.yaml").read_text())
     write_config(smoke, "further", config | {"losses": config["losses"] | {"mind": None}})
     jobs = {"train_mind": 2, "optimise_mind": 2, "audit": 2, "verdicts": 1, "register": 2, "score": 4, "export": 4}
-    assert todo(smoke, "further") == {**jobs, "probe": 1, **AFTER_ALL}
+    assert todo(smoke, "further") == {**jobs, "sample_landscape": 1, **AFTER_ALL}
 
 
 @pytest.mark.slow

@@ -28,7 +28,7 @@ SUMMARY = (
 )
 COMPARISONS = "dataset,method,metric,a,b,n_pairs,n_subjects,p,p_holm,effect,effect_low,effect_high,note"
 LANDSCAPE = (
-    "dataset,loss,variant,transform,gold,pairs,lines,accuracy,distinctiveness,capture_range,minima,risk,attraction,"
+    "dataset,loss,variant,transform,reference,pairs,lines,accuracy,distinctiveness,capture_range,minima,risk,attraction,"
     "radius,reach,unit"
 )
 METRICS = (
@@ -123,7 +123,7 @@ def test_the_tables_of_the_smoke_study_hold_every_method_on_every_dataset(smoke:
     assert pairs.to_dict() == {"mni-brain": 4 + 6, "mni-brain-3d": 3 + 4}
     landscape = pd.read_csv(results / "tables" / "landscape.csv")
     assert len(landscape) == 2 * 3 * 5
-    assert set(landscape.gold) == {"true field"}
+    assert set(landscape.reference) == {"true field"}
     assert landscape[["accuracy", "distinctiveness", "capture_range", "minima", "risk"]].notna().all(axis=None)
     runtime = pd.read_csv(results / "tables" / "runtime.csv")
     assert runtime.rule.value_counts().to_dict() == {
@@ -134,7 +134,7 @@ def test_the_tables_of_the_smoke_study_hold_every_method_on_every_dataset(smoke:
         "audit": 6,
         "train": 6,
         "register": 6,
-        "probe": 3,
+        "sample_landscape": 3,
         "pretrain": 2,
     }
     assert (runtime.peak_mb < 4000).all()

@@ -21,7 +21,7 @@ from likeness.results import Run
 from likeness.datasets import recipes
 from likeness.config.study import Study, check_results, read
 from likeness.runtime.provenance import code_digest
-from likeness.userinput.refusals import Refusal, suggest
+from likeness.userinput.errors import UserError, suggest
 
 CONFIGFILES = [str(path).removeprefix(f"{Path.cwd()}/") for path in workflow.configfiles]
 CONFIGFILE = CONFIGFILES[0]
@@ -31,7 +31,7 @@ try:
         read(file)
     STUDY = Study.load(config, CONFIGFILE)
     FIGURES, METRICS = figures.names(), metrics.names()
-except Refusal as error:
+except UserError as error:
     # an exit, because Snakemake would wrap the sentence of an exception in places in its own code
     sys.exit(str(error))
 
@@ -54,7 +54,9 @@ TRAININGS = [Run(*training) for training in STUDY.trainings()]
 PUBLISHED = "|".join(STUDY.published) or "(?!)"
 # Of a large study tables and figures are no group: whenever a job ends, Snakemake counts the inputs of a whole group.
 TOGETHER = "tables_and_figures" if len(RUNS) < 500 else None
-PROBED = [loss for loss in STUDY.losses if any(STUDY.inapplicable(dataset, loss) is None for dataset in STUDY.datasets)]
+SAMPLED = [
+    loss for loss in STUDY.losses if any(STUDY.inapplicable(dataset, loss) is None for dataset in STUDY.datasets)
+]
 
 
 def named(methods):
@@ -141,7 +143,7 @@ def check_files():
         STUDY.check_images()
         for said in [*STUDY.missing_checkpoints(), *STUDY.missing_fields()]:
             print(said, file=sys.stderr)
-    except Refusal as error:
+    except UserError as error:
         sys.exit(str(error))
 
 
@@ -290,11 +292,11 @@ def learnt_curve(run):
 
 
 @cache
-def probes(loss):
-    """What a loss is probed on: every dataset that it applies to, in every variant, with extractors of the first seed."""
-    weights, found = probed_extractors(loss), []
-    for dataset, variant in probed(loss):
-        needed = extractor(probed_as(loss, dataset, variant))
+def landscape_cases(loss):
+    """What a loss is sampled on: every dataset that it applies to, in every variant, with extractors of the first seed."""
+    weights, found = sampled_extractors(loss), []
+    for dataset, variant in sampled(loss):
+        needed = extractor(sampled_as(loss, dataset, variant))
         found.append(
             {
                 "dataset": dataset,
@@ -308,19 +310,19 @@ def probes(loss):
 
 
 @cache
-def probed(loss):
-    """The datasets and variants that a loss is probed on: those that it applies to."""
+def sampled(loss):
+    """The datasets and variants that a loss is sampled on: those that it applies to."""
     return [(d, variant) for d in STUDY.datasets for name, variant in STUDY.combinations(d) if name == loss]
 
 
-def probed_as(loss, dataset, variant):
+def sampled_as(loss, dataset, variant):
     """The wildcards that decide the extractor of a loss and variant, of the first seed."""
     return SimpleNamespace(dataset=dataset, loss=loss, variant=variant, seed=STUDY.seeds[0])
 
 
-def probed_extractors(loss, kind="safetensors"):
-    """The extractors that a loss is probed with, each once: their weights or their descriptions."""
-    needed = [extractor(probed_as(loss, *where), kind) for where in probed(loss)]
+def sampled_extractors(loss, kind="safetensors"):
+    """The extractors that a loss is sampled with, each once: their weights or their descriptions."""
+    needed = [extractor(sampled_as(loss, *where), kind) for where in sampled(loss)]
     return list(dict.fromkeys(path for path in needed if path))
 
 
@@ -345,12 +347,12 @@ def scored(*keys):
 
 
 def primary(wildcards):
-    """The metric that a dataset is judged by."""
+    """The metric that decides on λ for a dataset."""
     return metrics.primary(STUDY.capabilities[wildcards.dataset]["parts"])
 
 
 def scored_code(script, wildcards, *modules):
-    """Digest of what a job runs that judges by the primary metric, beside the modules that it imports by a name."""
+    """Digest of what a job runs that scores by the primary metric, beside the modules that it imports by a name."""
     return code(script, *metrics.modules(primary(wildcards)), *modules)
 
 

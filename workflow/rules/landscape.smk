@@ -1,15 +1,17 @@
-# One job for a loss, not for each of its datasets and variants: to import torch takes longer than to probe a small
-# dataset. So an edited loss is probed anew on all of them and no other loss is; of another set of datasets all losses are.
-rule probe:
+# One job for a loss, not for each of its datasets and variants: to import torch takes longer than to sample a small
+# dataset. So an edited loss is sampled anew on all of them and no other loss is; of another set of datasets all losses are.
+rule sample_landscape:
     input:
-        datasets=lambda wc: list(dict.fromkeys(f"{RESULTS}/data/{case['dataset']}" for case in probes(wc.loss))),
-        extractors=lambda wc: probed_extractors(wc.loss),
-        descriptions=lambda wc: probed_extractors(wc.loss, "json"),
+        datasets=lambda wc: list(
+            dict.fromkeys(f"{RESULTS}/data/{case['dataset']}" for case in landscape_cases(wc.loss))
+        ),
+        extractors=lambda wc: sampled_extractors(wc.loss),
+        descriptions=lambda wc: sampled_extractors(wc.loss, "json"),
     output:
         profiles=f"{RESULTS}/landscape/{{loss}}.csv",
-        runtime=f"{RESULTS}/runtimes/probe/{{loss}}.json",
+        runtime=f"{RESULTS}/runtimes/sample_landscape/{{loss}}.json",
     log:
-        f"{RESULTS}/logs/probe/{{loss}}.log",
+        f"{RESULTS}/logs/sample_landscape/{{loss}}.log",
     wildcard_constraints:
         loss="[a-z0-9_]+",
     conda:
@@ -19,18 +21,18 @@ rule probe:
         mem_mb=growing(4000),
         runtime=1440,
     params:
-        cases=lambda wc: probes(wc.loss),
+        cases=lambda wc: landscape_cases(wc.loss),
         needs=lambda wc: sorted(cards.card(wc.loss)["requires"]),
         seed=STUDY.seeds[0],
         threads=STUDY.config["threads"],
-        code=lambda wc: code("probe", *cards.modules(wc.loss)),
+        code=lambda wc: code("sample_landscape", *cards.modules(wc.loss)),
     script:
-        script_path("probe")
+        script_path("sample_landscape")
 
 
 rule profiles:
     input:
-        profiles=expand(f"{RESULTS}/landscape/{{loss}}.csv", loss=PROBED),
+        profiles=expand(f"{RESULTS}/landscape/{{loss}}.csv", loss=SAMPLED),
     output:
         table=f"{RESULTS}/tables/landscape.csv",
         profiles=f"{RESULTS}/landscape.parquet",

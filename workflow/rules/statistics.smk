@@ -68,7 +68,7 @@ rule runtime:
             *classical(results.record("syn", RUN)),
             *results.expand(f"{RESULTS}/{results.record('given', RUN)}", STUDY.givens()),
             *runs(results.record("score", RUN)),
-            *expand(f"{RESULTS}/runtimes/probe/{{loss}}.json", loss=PROBED),
+            *expand(f"{RESULTS}/runtimes/sample_landscape/{{loss}}.json", loss=SAMPLED),
         ],
     output:
         runtime=f"{RESULTS}/tables/runtime.csv",

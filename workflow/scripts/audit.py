@@ -7,7 +7,7 @@ import pandas as pd
 
 from likeness.results import ENDS, KEYS, STEPS, Run
 from likeness.runtime import gpus
-from likeness.runtime.atomic import whole, work_folder, write_json
+from likeness.runtime.atomic import atomic_write, work_folder, write_json
 from likeness.runtime.jobs import Stopwatch, logged
 
 
@@ -16,11 +16,11 @@ def reference(folders, dataset):
     from likeness.fields import Fields
     from likeness.methods.audit import best, cost
 
-    judged = [(best(fields, dataset), fields) for fields in map(Fields.open, folders)]
-    judged = [(search, fields) for search, fields in judged if search is not None]
-    if not judged:
+    scored = [(best(fields, dataset), fields) for fields in map(Fields.open, folders)]
+    scored = [(search, fields) for search, fields in scored if search is not None]
+    if not scored:
         return None
-    search, fields = min(judged, key=lambda one: cost(one[0], dataset))
+    search, fields = min(scored, key=lambda one: cost(one[0], dataset))
     return lambda moving, fixed: fields.read(search, moving, fixed)
 
 
@@ -67,7 +67,7 @@ def main(snakemake) -> None:
             .assign(**run._asdict(), lam=search.lam if search else float("nan"))
             .astype({"seed": "Int64"})
         )
-        with whole(place) as path:
+        with atomic_write(place) as path:
             table[[*KEYS, "lam", *columns]].to_csv(path, index=False, lineterminator="\n")
     took = watch.record(rule="audit", **run._asdict(), pairs=count, evaluation_ms=each, code=snakemake.params.code)
     write_json(snakemake.output.runtime, took)
@@ -75,5 +75,5 @@ def main(snakemake) -> None:
 
 
 if __name__ == "__main__":
-    with logged(snakemake.log[0]), gpus.leased(getattr(snakemake.resources, "gpu", 0)):
+    with logged(snakemake.log[0]), gpus.locked(getattr(snakemake.resources, "gpu", 0)):
         main(snakemake)

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from likeness.methods import kinds
 from likeness.results import KEYS, Run
-from likeness.runtime.atomic import whole
+from likeness.runtime.atomic import atomic_write
 from likeness.runtime.jobs import logged
 from likeness.statistics.aggregate import write_csv
 from likeness.statistics.learning import learnt_little, still_learning
@@ -55,7 +55,7 @@ def main(snakemake) -> None:
     scores = read(snakemake.input.scores)
     selection = choose(candidates(scores.filter(pc.field("split") == "val").to_pandas(), known), known)
     chosen = mark(scores.select([*KEYS, "lam"]).to_pandas(), selection, known)["chosen"]
-    with whole(snakemake.output.metrics) as path:
+    with atomic_write(snakemake.output.metrics) as path:
         pq.write_table(scores.append_column("chosen", pa.array(chosen)), path)
     write_csv(selection, snakemake.output.selection)
     of_runs, of_pairs = searches(snakemake.input.searches, snakemake.params.learnt)
@@ -63,7 +63,7 @@ def main(snakemake) -> None:
     write_csv(of_pairs, snakemake.output.searches)
     text = {"dataset": str, "method": str, "loss": str, "variant": str, "quantity": str}
     curves = [pd.read_csv(Path(folder) / "curves.csv", dtype=text) for folder in snakemake.input.models]
-    with whole(snakemake.output.curves) as path:
+    with atomic_write(snakemake.output.curves) as path:
         pd.concat(curves or [pd.DataFrame(columns=CURVES)], ignore_index=True).to_parquet(path, index=False)
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 from likeness.data.store import Dataset
 from likeness.figures.style import save
 from likeness.report import data_sheet, example_pairs
-from likeness.runtime.atomic import whole, write_json
+from likeness.runtime.atomic import atomic_write, write_json
 from likeness.runtime.jobs import logged
 
 
@@ -15,7 +15,7 @@ def main(dataset: Dataset, scores: pd.DataFrame, output) -> None:
     numbers = data_sheet.numbers(dataset, scores)
     write_json(output.numbers, numbers)
     save(example_pairs.draw(dataset), output.picture)
-    with whole(output.sheet) as path:
+    with atomic_write(output.sheet) as path:
         path.write_text(data_sheet.markdown(numbers, Path(output.picture).name), encoding="utf-8")
 
 

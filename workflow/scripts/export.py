@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from likeness.runtime.atomic import whole
+from likeness.runtime.atomic import atomic_write
 from likeness.runtime.jobs import logged
 
 
@@ -19,7 +19,7 @@ def main(snakemake) -> None:
     convention = snakemake.wildcards.convention
     pairs = dataset.registered
     stems = conventions.stems(convention, pairs, dataset.images.index)
-    with whole(snakemake.output.folder) as folder:
+    with atomic_write(snakemake.output.folder) as folder:
         folder.mkdir()
         for moving, fixed in pairs:
             field = fields.read(search, moving, fixed)

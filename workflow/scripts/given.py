@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from likeness.results import Run
-from likeness.runtime.atomic import whole, write_json
+from likeness.runtime.atomic import atomic_write, write_json
 from likeness.runtime.jobs import Stopwatch, logged
 
 
@@ -20,7 +20,7 @@ def main(snakemake) -> None:
     found, missing = given.find(source, convention, pairs, dataset.images.index)
     if said := given.shortfall(source, pairs["test"], missing):
         print(said)
-    with whole(snakemake.output.fields) as folder:
+    with atomic_write(snakemake.output.fields) as folder:
         for (moving, fixed), path in found.items():
             field = CONVENTIONS[convention].read(path, dataset.placement(moving), dataset.placement(fixed))
             fields.write(folder, None, moving, fixed, field)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from likeness.results import TRUTH, Run
 from likeness.runtime import gpus
-from likeness.runtime.atomic import whole, work_folder, write_json
+from likeness.runtime.atomic import atomic_write, work_folder, write_json
 from likeness.runtime.jobs import Stopwatch, logged
 
 
@@ -17,13 +17,13 @@ def chosen_lam(search):
 
 def given(start, dataset, fields, search):
     """Give the fields that a path starts from: the true ones, or those that another method chose."""
-    from likeness.evaluation.pair import PairJudge
+    from likeness.evaluation.pair import PrimaryScorer
     from likeness.fields import Fields
 
     if start is None:
         return None
     if start == TRUTH:
-        return lambda *pair: PairJudge(dataset, *map(dataset.load, pair)).true_field
+        return lambda *pair: PrimaryScorer(dataset, *map(dataset.load, pair)).true_field
     chosen = chosen_lam(search)
     found = Fields.open(fields)
     # without validation pairs nothing was chosen
@@ -57,7 +57,7 @@ def main(snakemake) -> None:
     origin = given(recipe.start, dataset, snakemake.input.start, snakemake.input.chosen)
     label = progress.label(run.dataset, run.loss)
     path = RegularisationPath(objective, recipe, work, label, saved=watch.save, given=origin)
-    with whole(snakemake.output.fields) as folder:
+    with atomic_write(snakemake.output.fields) as folder:
         folder.mkdir()
         path.register(folder)
         provenance = {**who, "options": options, "recipe": plain, "code": snakemake.params.code}
@@ -67,5 +67,5 @@ def main(snakemake) -> None:
 
 
 if __name__ == "__main__":
-    with logged(snakemake.log[0]), gpus.leased(getattr(snakemake.resources, "gpu", 0)):
+    with logged(snakemake.log[0]), gpus.locked(getattr(snakemake.resources, "gpu", 0)):
         main(snakemake)

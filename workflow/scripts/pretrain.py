@@ -3,7 +3,7 @@
 import shutil
 
 from likeness.runtime import gpus
-from likeness.runtime.atomic import whole, work_folder, write_json
+from likeness.runtime.atomic import atomic_write, work_folder, write_json
 from likeness.runtime.jobs import Stopwatch, logged
 
 
@@ -35,7 +35,7 @@ def main(snakemake) -> None:
         saved=watch.save,
     )
     save_weights(outcome.weights, snakemake.output.weights)
-    with whole(snakemake.output.curves) as path:
+    with atomic_write(snakemake.output.curves) as path:
         pd.DataFrame(outcome.curve, columns=Point._fields).to_csv(path, index=False, float_format="%.6g")
     write_json(
         snakemake.output.description,
@@ -55,5 +55,5 @@ def main(snakemake) -> None:
 
 
 if __name__ == "__main__":
-    with logged(snakemake.log[0]), gpus.leased(getattr(snakemake.resources, "gpu", 0)):
+    with logged(snakemake.log[0]), gpus.locked(getattr(snakemake.resources, "gpu", 0)):
         main(snakemake)

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from likeness.runtime.atomic import whole
+from likeness.runtime.atomic import atomic_write
 from likeness.runtime.jobs import logged
 from likeness.statistics.aggregate import write_csv
 from likeness.statistics.landscape import measure
@@ -12,7 +12,7 @@ def main(snakemake) -> None:
     text = {"dataset": str, "loss": str, "variant": str, "pair": str, "unit": str}
     read = [pd.read_csv(path, dtype=text, float_precision="round_trip") for path in snakemake.input.profiles]
     profiles = pd.concat([table for table in read if len(table)] or read, ignore_index=True)
-    with whole(snakemake.output.profiles) as path:
+    with atomic_write(snakemake.output.profiles) as path:
         profiles.to_parquet(path, index=False)
     write_csv(measure(profiles), snakemake.output.table)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from likeness.results import Run
 from likeness.runtime import gpus
-from likeness.runtime.atomic import read_json, whole, write_json
+from likeness.runtime.atomic import atomic_write, read_json, write_json
 from likeness.runtime.jobs import Stopwatch, logged
 
 
@@ -22,7 +22,7 @@ def main(snakemake) -> None:
     batch = read_json(models / "provenance.json", models)["recipe"]["batch"]
     pairs = dataset.registered
     found = searches(models)
-    with whole(snakemake.output.fields) as folder:
+    with atomic_write(snakemake.output.fields) as folder:
         for search, file in found:
             if file is not None:
                 network = load_network(models, file, dataset.shape)
@@ -34,5 +34,5 @@ def main(snakemake) -> None:
 
 
 if __name__ == "__main__":
-    with logged(snakemake.log[0]), gpus.leased(getattr(snakemake.resources, "gpu", 0)):
+    with logged(snakemake.log[0]), gpus.locked(getattr(snakemake.resources, "gpu", 0)):
         main(snakemake)

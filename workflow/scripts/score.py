@@ -1,7 +1,7 @@
 """Score the displacement fields of one run, or the unregistered pairs of a dataset."""
 
 from likeness.results import Run
-from likeness.runtime.atomic import whole, write_json
+from likeness.runtime.atomic import atomic_write, write_json
 from likeness.runtime.jobs import Stopwatch, logged
 
 
@@ -23,7 +23,7 @@ def main(snakemake) -> None:
         run, fields = Run.of(snakemake.wildcards), Fields.open(snakemake.input.fields)
         choose = partial(selection.chosen_lam, methods=kinds.of(snakemake.params.methods))
         scores = score_fields(dataset, fields, run, choose)
-        with whole(snakemake.output.sample) as path, path.open("wb") as file:
+        with atomic_write(snakemake.output.sample) as path, path.open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **sample(dataset, fields))
         chosen = choose(scores[scores.split == "val"])
         ended = [asdict(search) for search in fields.searches]
@@ -32,7 +32,7 @@ def main(snakemake) -> None:
     else:
         run = Run(dataset.name, snakemake.params.method)
         scores = score_unregistered(dataset, run)
-    with whole(snakemake.output.scores) as path:
+    with atomic_write(snakemake.output.scores) as path:
         scores.to_parquet(path, index=False)
     write_json(snakemake.output.runtime, watch.record(rule="score", **run._asdict(), code=snakemake.params.code))
 

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from likeness.results import Run
-from likeness.runtime.atomic import whole, work_folder, write_json
+from likeness.runtime.atomic import atomic_write, work_folder, write_json
 from likeness.runtime.jobs import Stopwatch, logged
 
 
@@ -28,7 +28,7 @@ def main(snakemake) -> None:
     path, made = sorted(recipe["smoothing"], reverse=True), work / "fields"
     label = progress.label(run.dataset, f"{run.method} {run.variant}")
     register_pairs(dataset, run.variant, path, extractor, made, label, watch.save)
-    with whole(snakemake.output.fields) as folder:
+    with atomic_write(snakemake.output.fields) as folder:
         shutil.copytree(made, folder)
         fields.write_manifest(folder, dataset.shape, [fields.Search(smoothing) for smoothing in path])
         write_json(folder / "provenance.json", {**who, "recipe": recipe, "code": snakemake.params.code})

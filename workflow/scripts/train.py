@@ -5,7 +5,7 @@ from pathlib import Path
 
 from likeness.results import Run
 from likeness.runtime import gpus
-from likeness.runtime.atomic import whole, work_folder, write_json
+from likeness.runtime.atomic import atomic_write, work_folder, write_json
 from likeness.runtime.jobs import Stopwatch, logged
 
 
@@ -25,7 +25,7 @@ def main(snakemake) -> None:
     dataset = Dataset.open(snakemake.input.dataset)
     task = NetworkTask(dataset, run.loss, options, checkpoint, Recipe.of(plain), run.seed)
     done = train_grid(task, work, who, saved=watch.save)
-    with whole(snakemake.output.models) as folder:
+    with atomic_write(snakemake.output.models) as folder:
         folder.mkdir()
         for file in done:
             shutil.copyfile(file, folder / file.name)
@@ -36,5 +36,5 @@ def main(snakemake) -> None:
 
 
 if __name__ == "__main__":
-    with logged(snakemake.log[0]), gpus.leased(getattr(snakemake.resources, "gpu", 0)):
+    with logged(snakemake.log[0]), gpus.locked(getattr(snakemake.resources, "gpu", 0)):
         main(snakemake)

@@ -4,10 +4,10 @@ import pandas as pd
 
 from likeness.data.store import Dataset
 from likeness.results import ENDS, KEYS, STEPS
-from likeness.runtime.atomic import whole
+from likeness.runtime.atomic import atomic_write
 from likeness.runtime.jobs import logged
 from likeness.statistics.aggregate import read_csv, write_csv
-from likeness.statistics.verdicts import judge, summarise
+from likeness.statistics.verdicts import endings, summarise
 
 
 def gathered(paths: list[str], columns: tuple[str, ...]) -> pd.DataFrame:
@@ -18,10 +18,10 @@ def gathered(paths: list[str], columns: tuple[str, ...]) -> pd.DataFrame:
 
 def main(snakemake) -> None:
     metrics = {dataset.name: dataset.primary for dataset in map(Dataset.open, snakemake.input.datasets)}
-    judged = judge(gathered(snakemake.input.audits, ENDS), metrics)
-    write_csv(judged, snakemake.output.audit)
-    write_csv(summarise(judged, metrics), snakemake.output.verdicts)
-    with whole(snakemake.output.traces) as path:
+    audited = endings(gathered(snakemake.input.audits, ENDS), metrics)
+    write_csv(audited, snakemake.output.audit)
+    write_csv(summarise(audited, metrics), snakemake.output.verdicts)
+    with atomic_write(snakemake.output.traces) as path:
         gathered(snakemake.input.traces, STEPS).to_parquet(path, index=False)
 
 

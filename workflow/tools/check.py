@@ -19,7 +19,7 @@ from likeness.config.study import Study  # noqa: E402
 from likeness.planning.costs import measured, recorded  # noqa: E402
 from likeness.planning.forecast import Expected, Forecast, Plan, forecast, plan  # noqa: E402
 from likeness.runtime import gpus  # noqa: E402
-from likeness.userinput.refusals import ConfigurationError, Refusal  # noqa: E402
+from likeness.userinput.errors import ConfigurationError, UserError  # noqa: E402
 
 MEASURE_SECONDS = 60.0
 """What `make check` takes at most to measure; the cost of what is left stays unknown."""
@@ -60,7 +60,7 @@ def read(options: argparse.Namespace) -> dict:
     return config
 
 
-def priced(planned: Plan, quick: bool) -> Forecast:
+def with_costs(planned: Plan, quick: bool) -> Forecast:
     """Forecast the study from what is recorded, and what is measured now unless it shall be quick."""
     records = recorded(planned)
     unknown = [kind for kind in planned.kinds if (kind.job, *kind.who) not in records]
@@ -125,8 +125,8 @@ def uncounted(expected: Forecast, todo: dict[str, int]) -> list[str]:
     said = []
     if unknown:
         said.append(f"Not counted, since such jobs are neither recorded nor measured: {', '.join(unknown)}.")
-    if expected.unpriced:
-        said.append(f"Of these, {', '.join(expected.unpriced)} can be measured once the weights are converted.")
+    if expected.unmeasured:
+        said.append(f"Of these, {', '.join(expected.unmeasured)} can be measured once the weights are converted.")
     names = {"recorded": "recorded in this study", "measured": "measured here", "unknown": "unknown"}
     known = [f"{expected.sources[source]} {name}" for source, name in names.items() if expected.sources[source]]
     return [*said, f"Kinds of jobs: {', '.join(known)}."]
@@ -156,7 +156,7 @@ def check() -> None:
     if not todo:
         print("Nothing to be done: every result is up to date.")
         return
-    expected = priced(plan(study), options.quick)
+    expected = with_costs(plan(study), options.quick)
     print(f"{table(expected, todo)}\n\n{summary(expected, todo)}")
 
 
@@ -164,5 +164,5 @@ if __name__ == "__main__":
     os.chdir(ROOT)
     try:
         check()
-    except Refusal as error:
+    except UserError as error:
         sys.exit(str(error))

@@ -16,11 +16,11 @@ def main() -> None:
     for number, task in enumerate(json.load(sys.stdin)):
         with tempfile.TemporaryDirectory() as scratch:
             try:
-                price = asdict(measure(task, Path(scratch)))
+                cost = asdict(measure(task, Path(scratch)))
             except Exception as error:  # whatever it is, the training will say it better; here the cost stays unknown
                 logging.debug("task %d: %s", number, error)
-                price = None
-        print(json.dumps(price), flush=True)
+                cost = None
+        print(json.dumps(cost), flush=True)
 
 
 if __name__ == "__main__":

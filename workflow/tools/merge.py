@@ -11,26 +11,26 @@ sys.path.insert(0, str(ROOT / "workflow" / "lib"))
 
 from likeness.config.study import Study, read  # noqa: E402
 from likeness.planning.merge import Parts, check_data, parts, take  # noqa: E402
-from likeness.userinput.refusals import Refusal, sentence  # noqa: E402
+from likeness.userinput.errors import UserError, sentence  # noqa: E402
 
 
 def snakemake(configfile: Path, *arguments: str) -> None:
     """Run Snakemake on some of the study's files.
 
     Raises:
-        Refusal: if it fails, with what it said last.
+        UserError: if it fails, with what it said last.
     """
     call = [sys.executable, "-m", "snakemake", "--configfile", str(configfile), "--quiet", "rules", "--cores", "all"]
     done = subprocess.run([*call, *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
-        raise Refusal((done.stderr or done.stdout).strip())
+        raise UserError((done.stderr or done.stdout).strip())
 
 
 def merge(configfile: Path, sources: list[Path]) -> Parts:
     """Take from other folders of results what the study lacks, and let Snakemake know it as its own.
 
     Raises:
-        Refusal: in one sentence, before anything is changed but data that was prepared.
+        UserError: in one sentence, before anything is changed but data that was prepared.
     """
     study = Study.load(read(configfile), str(configfile))
     found = parts(study, sources)
@@ -62,5 +62,5 @@ if __name__ == "__main__":
     os.chdir(ROOT)
     try:
         main()
-    except (Refusal, OSError) as error:
+    except (UserError, OSError) as error:
         sys.exit(sentence(error) or str(error))

@@ -8,27 +8,27 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "workflow" / "lib"))
 
 from likeness.config.study import check_results, read  # noqa: E402
-from likeness.runtime.atomic import probe  # noqa: E402
-from likeness.userinput.refusals import Refusal  # noqa: E402
+from likeness.runtime.atomic import check_writable  # noqa: E402
+from likeness.userinput.errors import UserError  # noqa: E402
 
 
 def check_state() -> None:
     """Try whether Snakemake can keep its state.
 
     Raises:
-        Refusal: if one of its folders cannot be written to.
+        UserError: if one of its folders cannot be written to.
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    mends = {
+    fixes = {
         ROOT / ".snakemake": "free some space or change its permissions, or use a copy of the project elsewhere",
         cache / "snakemake": "set XDG_CACHE_HOME to a folder that can be written to",
     }
-    for folder, mend in mends.items():
+    for folder, fix in fixes.items():
         try:
-            probe(folder)
+            check_writable(folder)
         except OSError as error:
-            msg = f"{folder}: Snakemake keeps its state here, but cannot write ({error.strerror}); {mend}"
-            raise Refusal(msg) from None
+            msg = f"{folder}: Snakemake keeps its state here, but cannot write ({error.strerror}); {fix}"
+            raise UserError(msg) from None
 
 
 if __name__ == "__main__":
@@ -38,5 +38,5 @@ if __name__ == "__main__":
         check_state()
         if isinstance(config.get("results"), str):
             check_results(config["results"], sys.argv[1])
-    except Refusal as error:
+    except UserError as error:
         sys.exit(str(error))

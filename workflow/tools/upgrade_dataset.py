@@ -7,26 +7,26 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "workflow" / "lib"))
 
 from likeness.data.upgrade import upgrade  # noqa: E402
-from likeness.userinput.refusals import Refusal  # noqa: E402
+from likeness.userinput.errors import UserError  # noqa: E402
 
 
 def main(arguments: list[str]) -> None:
     """Upgrade the folder and say what was renamed.
 
     Raises:
-        Refusal: in one sentence, before anything is changed.
+        UserError: in one sentence, before anything is changed.
     """
     folder = arguments[0] if arguments else ""
     if not folder:
         msg = "FOLDER is missing: make upgrade-dataset FOLDER=data/mine"
-        raise Refusal(msg)
+        raise UserError(msg)
     print(f"{folder}: {', '.join(upgrade(Path(folder)))}.")
 
 
 if __name__ == "__main__":
     try:
         main(sys.argv[1:])
-    except Refusal as error:
+    except UserError as error:
         sys.exit(str(error))
     except OSError as error:
         sys.exit(f"{error.filename}: cannot be written ({error.strerror}); run it again where that is possible")

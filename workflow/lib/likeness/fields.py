@@ -26,7 +26,7 @@ from likeness.imageio.displacement import KEY, save
 from likeness.results import ABSENT
 from likeness.runtime.atomic import write_json
 from likeness.transformations import Transformation
-from likeness.userinput.refusals import Refusal, made_anew
+from likeness.userinput.errors import UserError, made_anew
 
 MANIFEST = "fields.json"
 FORMAT = 3
@@ -42,12 +42,12 @@ class Search:
         iterations: of the search: of a network, the step its weights are from, otherwise the mean over pairs; ``None``
             where nobody counts.
         converged: of a network 1 or 0, otherwise the share of pairs, for which a longer search would have changed
-            nothing that matters; ``None`` where nobody judges.
+            nothing that matters; ``None`` where nothing is scored.
         diverged: whether it left no fields.
         attained: whether there is a λ that makes fields as rough as wanted; where not, nothing is scored.
         multiple: of λ₀, where ``lam`` says how rough fields are.
         weight: of the regulariser, the λ of formulas.
-        score: mean primary score of the validation pairs, where the search was judged by it.
+        score: mean primary score of the validation pairs, where the search was scored.
         pairs: how the search for each pair ended, where each has one.
     """
 
@@ -147,7 +147,7 @@ class Fields:
         """Read the manifest.
 
         Raises:
-            Refusal: if it is missing, broken or of another format.
+            UserError: if it is missing, broken or of another format.
         """
         path = Path(folder) / MANIFEST
         try:
@@ -167,7 +167,7 @@ class Fields:
             return cls(Path(folder), shape, searches, made, missing)
         except (OSError, ValueError, KeyError, TypeError) as error:
             msg = f"{path}: is no manifest of displacement fields ({error}); delete {folder} and run again"
-            raise Refusal(msg) from error
+            raise UserError(msg) from error
 
     def read(self, search: Search, moving: str, fixed: str) -> np.ndarray | None:
         """Read the field of one λ and pair.
@@ -176,7 +176,7 @@ class Fields:
             ``(*spatial, dims)`` float32, voxels; ``None`` where the search left none or the method lacks the pair.
 
         Raises:
-            Refusal: if it is missing, broken, or not on the fixed grid.
+            UserError: if it is missing, broken, or not on the fixed grid.
         """
         if search.empty or (moving, fixed) in self.missing:
             return None
@@ -192,7 +192,7 @@ class Fields:
         """Read what a search for a transformation found for one λ and pair, ``(*control, dims)`` float32.
 
         Raises:
-            Refusal: if it is missing or broken.
+            UserError: if it is missing or broken.
         """
         return self._array(search, moving, fixed, PARAMETERS)
 

@@ -18,7 +18,7 @@ from likeness.extractors import sources
 from likeness.losses import TRAINED_ON
 from likeness.methods import given, kinds
 from likeness.results import TRUTH, Run
-from likeness.userinput.refusals import ConfigurationError, DatasetError, plain, suggest
+from likeness.userinput.errors import ConfigurationError, DatasetError, plain, suggest
 
 if TYPE_CHECKING:
     from likeness.config.study import Study

@@ -16,7 +16,7 @@ from likeness.config import faults
 from likeness.config.values import LINE, Block, distinct, tagged
 from likeness.data import layout
 from likeness.data.layout import DEFAULTS
-from likeness.userinput.refusals import DatasetError
+from likeness.userinput.errors import DatasetError
 
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)]
 Unit = Annotated[str, StringConstraints(pattern=r"^[^$\s\x00-\x1f\x7f-\x9f]+$", max_length=16)]
@@ -132,7 +132,7 @@ def check(folder: str | Path) -> None:
     """Check what a dataset folder's ``dataset.yaml`` says, as far as it can be told from it alone.
 
     Raises:
-        DatasetError: a line for everything that does not fit, with file, key and mend.
+        DatasetError: a line for everything that does not fit, with file, key and fix.
     """
     path = Path(folder) / "dataset.yaml"
     document: dict[Any, Any] = layout.read_document(path)

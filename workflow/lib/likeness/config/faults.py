@@ -13,7 +13,7 @@ from pydantic import BaseModel, Tag, ValidationError
 from pydantic.fields import FieldInfo
 
 from likeness.config.values import CHARACTERS, TAG, AsStated
-from likeness.userinput.refusals import Refusal, plain, shown, suggest
+from likeness.userinput.errors import UserError, plain, shown, suggest
 
 KEY = "[key]"
 """Ends the place of a fault in the name of an entry."""
@@ -53,7 +53,7 @@ def checked(
     model: type[AnyModel],
     document: Mapping[Any, Any],
     file: str,
-    refusal: type[Refusal],
+    refusal: type[UserError],
     renamed: Mapping[str, str] | None = None,
 ) -> AnyModel:
     """Make a model of a document.
@@ -66,7 +66,7 @@ def checked(
         renamed: keys of former versions, ``*`` for any name, and what they are called now.
 
     Raises:
-        Refusal: of the class given, a line for every fault.
+        UserError: of the class given, a line for every fault.
     """
     try:
         return model.model_validate(document)
@@ -141,7 +141,7 @@ class Fault:
         return near[1] if near else None
 
     def sentence(self, renamed: Mapping[str, str]) -> str:
-        """Say it with key and mend."""
+        """Say it with key and fix."""
         key = f"key '{'.'.join(self.keys)}'"
         if self.kind in ("extra_forbidden", "invalid_key"):
             return f"{key} {self._unknown(renamed)}"

@@ -26,10 +26,10 @@ from likeness.losses import TRAINED_ON
 from likeness.methods import given, kinds
 from likeness.methods.kinds import Method
 from likeness.results import Run
-from likeness.runtime.atomic import probe
+from likeness.runtime.atomic import check_writable
 from likeness.runtime.published import Source, missing
 from likeness.userinput import documents
-from likeness.userinput.refusals import ConfigurationError, DatasetError, Refusal, plain, sentence
+from likeness.userinput.errors import ConfigurationError, DatasetError, UserError, plain, sentence
 
 RENAMED = {
     "networks": "methods",
@@ -69,7 +69,7 @@ def check_results(results: str, file: str) -> None:
         ConfigurationError: if not; where the disk is full, with what is free.
     """
     try:
-        probe(Path(results))
+        check_writable(Path(results))
     except OSError as error:
         said = sentence(error) or f"{results}: cannot be written to ({error.strerror}); name another folder"
         if error.errno == errno.ENOSPC:
@@ -96,7 +96,7 @@ class Study:
             file: its name, for messages.
 
         Raises:
-            ConfigurationError: a line for everything that is wrong, with file, key and mend.
+            ConfigurationError: a line for everything that is wrong, with file, key and fix.
         """
         model = faults.checked(configuration(), config, file, ConfigurationError, RENAMED)
         full = model.model_dump(by_alias=True)
@@ -266,7 +266,7 @@ class Study:
             pairs = {split: of_split(table, split) for split in ("val", "test")}
             try:
                 _, missing = given.find(folder, method["convention"], pairs, raw.images.index)
-            except Refusal as error:
+            except UserError as error:
                 msg = checks.line(self, f"methods.{run.method}.fields", str(error))
                 raise ConfigurationError(msg) from None
             said.append(given.shortfall(folder, pairs["test"], missing))
@@ -327,7 +327,7 @@ class Study:
         """List every extractor that the workflow trains: dataset, extractor, seed."""
         # where no method uses a loss, its landscape does, by the first seed
         seeds = self.seeds if any(method.uses_loss for method in self.methods.values()) else self.seeds[:1]
-        probed = (
+        sampled = (
             (*found, seed)
             for dataset in self.datasets
             for loss, variant in self.combinations(dataset)
@@ -335,7 +335,7 @@ class Study:
             for seed in seeds
         )
         needed = ((*found, int(run.seed or 0)) for run in self.runs() if (found := self.learnt(run)))
-        yield from dict.fromkeys([*probed, *needed])
+        yield from dict.fromkeys([*sampled, *needed])
 
     def source(self, extractor: str) -> Source:
         """Give the files of an extractor whose weights are published, of the model and with the hashes of the study."""
@@ -344,9 +344,9 @@ class Study:
     @cached_property
     def published(self) -> list[str]:
         """Extractors with published weights that a loss of the study needs."""
-        probed = (loss for dataset in self.datasets for loss, _ in self.combinations(dataset))
+        sampled = (loss for dataset in self.datasets for loss, _ in self.combinations(dataset))
         run = (features[0] for run in self.runs() if (features := self.features(run)))
-        needed = dict.fromkeys(losses.card(loss)["extractor"] for loss in [*probed, *run])
+        needed = dict.fromkeys(losses.card(loss)["extractor"] for loss in [*sampled, *run])
         return [name for name in needed if name and sources.source(name)]
 
     @property

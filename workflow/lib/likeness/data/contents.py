@@ -18,7 +18,7 @@ from likeness.imageio import images
 from likeness.runtime.atomic import write_json
 from likeness.runtime.provenance import code_digest, digest
 from likeness.userinput import documents
-from likeness.userinput.refusals import DatasetError, plain
+from likeness.userinput.errors import DatasetError, plain
 
 SPACING_TOLERANCE = 0.01
 """Relative difference between a header's spacing and that of ``dataset.yaml`` that passes as rounding."""

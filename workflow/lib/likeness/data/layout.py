@@ -28,7 +28,7 @@ from likeness import metrics
 from likeness.data import pairs as pairing
 from likeness.data.pairs import SPLITS
 from likeness.userinput import documents
-from likeness.userinput.refusals import DatasetError, plain, refuse_path, shown, suggest
+from likeness.userinput.errors import DatasetError, plain, refuse_path, shown, suggest
 
 FILES = ("image", "label", "instances", "mask", "unmatched", "field", "landmarks")
 """The columns of ``images.csv`` that hold paths."""

@@ -15,7 +15,7 @@ import pandas as pd
 SPLITS = ("train", "val", "test")
 
 
-def spread(items: Sequence[Any], count: int) -> list[Any]:
+def evenly_spaced(items: Sequence[Any], count: int) -> list[Any]:
     """Pick at most so many, evenly from the first to the last: neighbours in a list are often alike."""
     chosen = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
     return [items[i] for i in chosen]

@@ -15,7 +15,7 @@ from likeness.data import contents, layout, pairs
 from likeness.data.contents import Limits
 from likeness.data.layout import RawDataset
 from likeness.data.store import PARTS, PLACEMENT, TOLD, Sample
-from likeness.runtime.atomic import whole
+from likeness.runtime.atomic import atomic_write
 
 
 def prepare(
@@ -41,7 +41,7 @@ def prepare(
         DatasetError: if the raw dataset is refused.
     """
     raw = layout.check_tables(folder)
-    with whole(output) as part:
+    with atomic_write(output) as part:
         (part / "images").mkdir(parents=True)
         shared = _shared_limits(raw)
         first: Sample | None = None

@@ -21,7 +21,7 @@ import yaml
 
 from likeness import metrics
 from likeness.imageio.placement import Placement
-from likeness.userinput.refusals import made_anew
+from likeness.userinput.errors import made_anew
 
 PARTS = {
     "image": np.float32,
@@ -133,7 +133,7 @@ class Dataset:
         return sorted(int(k) for k in np.random.default_rng(len(ids)).permutation(ids)[: len(ids) // 2])
 
     @property
-    def untaught(self) -> list[int]:
+    def held_out(self) -> list[int]:
         """The other scored labels; none where only one is scored."""
         return [k for k in sorted(self.evaluate) if k not in self.taught] if self.taught else []
 
@@ -157,7 +157,7 @@ class Dataset:
 
         Raises:
             KeyError: if the dataset has no such image.
-            Refusal: if its file is broken.
+            UserError: if its file is broken.
         """
         return Sample(id, **self._read(id, tuple(PARTS)))
 
@@ -166,7 +166,7 @@ class Dataset:
 
         Raises:
             KeyError: if the dataset has no such image.
-            Refusal: if its file is broken.
+            UserError: if its file is broken.
         """
         return Placement(self.shape, **self._read(id, PLACEMENT))
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import yaml
 
-from likeness.runtime.atomic import whole
+from likeness.runtime.atomic import atomic_write
 from likeness.userinput import documents
-from likeness.userinput.refusals import DatasetError, plain
+from likeness.userinput.errors import DatasetError, plain
 
 RENAMED = {"subject": "id", "person": "subject"}
 """The columns of the former table by what they are called now."""
@@ -52,12 +52,12 @@ def upgrade(folder: Path) -> list[str]:
     if not progress.is_dir() or (progress / described.name).exists():
         text, places = _renamed_rules(described)
         said += places
-        with whole(progress) as part:
+        with atomic_write(progress) as part:
             part.mkdir()
             (part / described.name).write_bytes(text)
         shutil.copymode(described, progress / described.name)
         (progress / described.name).replace(described)
-    with whole(table) as part:
+    with atomic_write(table) as part:
         part.write_bytes(content)
         shutil.copymode(former, part)
     former.unlink()

@@ -31,7 +31,7 @@ def card(name: str) -> dict[str, Any]:
 
     Raises:
         KeyError: if there is no such dataset.
-        Refusal: if the card is incomplete.
+        UserError: if the card is incomplete.
     """
     return cards.card(recipes.path(name), KEYS)
 

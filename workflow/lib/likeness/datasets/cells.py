@@ -25,7 +25,7 @@ from scipy import ndimage
 
 from likeness.datasets.simulate.fields import block_mean, random_warp, smooth_noise
 from likeness.datasets.writing import write_sample, write_tables
-from likeness.runtime.atomic import whole
+from likeness.runtime.atomic import atomic_write
 
 CARD = {
     "parts": ["image", "label", "field"],
@@ -506,7 +506,7 @@ def make(
         raise ValueError(msg)
     counts = {"train": train, "val": val, "test": test}
     stacks = [(split, number) for split, count in counts.items() for number in range(count)]
-    with whole(folder) as temporary:
+    with atomic_write(folder) as temporary:
         temporary.mkdir()
         shape = {"size": size, "binning": binning, "sections": sections}
         rows = [row for split, number in stacks for row in write_stack(temporary, split, number, seed, **shape)]

@@ -9,9 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from likeness.datasets.simulate import mni
-from likeness.datasets.simulate.cohort import Subject, rings, spread, stream
+from likeness.datasets.simulate.cohort import Subject, grouped, rings, stream
 from likeness.datasets.writing import write_sample, write_tables
-from likeness.runtime.atomic import whole
+from likeness.runtime.atomic import atomic_write
 
 CARD = {
     "parts": ["image", "label", "mask", "field"],
@@ -49,14 +49,14 @@ def make(folder: Path, *, seed: int, train: int = 48, val: int = 16, test: int =
     Args:
         folder: where it is to appear.
         seed: of everything random; the same seed gives the same bytes.
-        train: how many training subjects, spread over that split's slices.
+        train: how many training subjects, grouped over that split's slices.
         val: how many validation subjects.
         test: how many test subjects; each is moving once and fixed once.
         spacing: of pixels, in mm.
     """
     templates = mni.slice_templates(sum(HEIGHTS.values(), ()), GREY, WHITE, spacing)
     groups = {split: [mni.slice_name(z) for z in heights] for split, heights in HEIGHTS.items()}
-    cohort = spread(groups, {"train": train, "val": val, "test": test})
+    cohort = grouped(groups, {"train": train, "val": val, "test": test})
     meta = {
         "name": "mni-brain",
         "description": "Axial slices of simulated brains; the same slice of different subjects is registered.",
@@ -64,7 +64,7 @@ def make(folder: Path, *, seed: int, train: int = 48, val: int = 16, test: int =
         "pairs": {"within": "group"},
         "note": NOTE,
     }
-    with whole(folder) as temporary:
+    with atomic_write(folder) as temporary:
         temporary.mkdir()
         rows = [write_subject(temporary, templates[subject.group], subject, seed) for subject in cohort]
         write_tables(temporary, meta, rows, rings(cohort))

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from likeness.datasets.mni_brain import write_subject
 from likeness.datasets.simulate import mni
-from likeness.datasets.simulate.cohort import rings, spread
+from likeness.datasets.simulate.cohort import grouped, rings
 from likeness.datasets.simulate.views import VOLUME, shape
 from likeness.datasets.writing import write_tables
-from likeness.runtime.atomic import whole
+from likeness.runtime.atomic import atomic_write
 
 CARD = {
     "parts": ["image", "label", "mask", "field"],
@@ -51,7 +51,7 @@ def make(folder: Path, *, seed: int, train: int = 20, val: int = 8, test: int = 
     """
     template = mni.volume_template(shape(VOLUME, spacing), float(spacing), GREY, WHITE)
     sizes = {"train": train, "val": val, "test": test}
-    cohort = spread({split: ["brain"] for split in sizes}, sizes)
+    cohort = grouped({split: ["brain"] for split in sizes}, sizes)
     meta = {
         "name": "mni-brain-3d",
         "description": "Small volumes of simulated brains; different subjects are registered.",
@@ -59,7 +59,7 @@ def make(folder: Path, *, seed: int, train: int = 20, val: int = 8, test: int = 
         "pairs": {"within": "group"},
         "note": NOTE,
     }
-    with whole(folder) as temporary:
+    with atomic_write(folder) as temporary:
         temporary.mkdir()
         rows = [write_subject(temporary, template, subject, seed) for subject in cohort]
         write_tables(temporary, meta, rows, rings(cohort))

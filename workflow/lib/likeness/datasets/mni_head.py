@@ -14,9 +14,9 @@ import numpy as np
 
 from likeness.datasets.mni_brain import GREY, HEIGHTS, WHITE
 from likeness.datasets.simulate import mni, skull
-from likeness.datasets.simulate.cohort import Subject, rings, spread, stream
+from likeness.datasets.simulate.cohort import Subject, grouped, rings, stream
 from likeness.datasets.writing import write_sample, write_tables
-from likeness.runtime.atomic import whole
+from likeness.runtime.atomic import atomic_write
 
 CARD = {
     "parts": ["image", "label", "mask", "unmatched", "field"],
@@ -59,7 +59,7 @@ def make(
     Args:
         folder: where it is to appear.
         seed: of everything random; the same seed gives the same bytes, and the same subjects at every dose.
-        train: how many subjects for training, spread over that split's slices; each gives two images.
+        train: how many subjects for training, grouped over that split's slices; each gives two images.
         val: how many subjects for validation.
         test: how many subjects for the test; each is moving once and fixed once.
         dose: percentage of the circumference with skull and scalp in the fixed images.
@@ -74,9 +74,9 @@ def make(
         raise ValueError(msg)
     templates = mni.slice_templates(sum(HEIGHTS.values(), ()), GREY, WHITE, spacing)
     groups = {split: [mni.slice_name(z) for z in heights] for split, heights in HEIGHTS.items()}
-    cohort = spread(groups, {"train": train, "val": val, "test": test})
+    cohort = grouped(groups, {"train": train, "val": val, "test": test})
     rows = []
-    with whole(folder) as temporary:
+    with atomic_write(folder) as temporary:
         temporary.mkdir()
         for subject in cohort:
             images = simulate(templates[subject.group], subject, seed, dose / 100, lesion)

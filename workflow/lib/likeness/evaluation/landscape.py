@@ -1,10 +1,10 @@
 """What a loss says around the truth: its values along lines through a known registration, without training anything.
 
 After Škerl, Likar and Pernuš, A protocol for evaluation of similarity measures for rigid registration, IEEE TMI 2006,
-doi:10.1109/TMI.2006.874963. There a line runs through the gold standard in the space of rigid parameters, normalised
+doi:10.1109/TMI.2006.874963. There a line runs through the reference in the space of rigid parameters, normalised
 so that a unit of each moves the image alike. Here it runs through the true displacement u of a pair in the space of
 displacements, ``u + d · p``, where p is a translation, a rotation, a scaling or a smooth deformation whose mean length
-is 1 in the dataset's unit: the distance d from the gold standard is the mean end-point error, for every kind of line.
+is 1 in the dataset's unit: the distance d from the reference is the mean end-point error, for every kind of line.
 
 The moving image is also shifted along each axis by whole and half voxels from where it lies: interpolation smooths it
 half-way between voxels and not on them, which many losses see (Pluim, Maintz and Viergever, Interpolation artefacts in
@@ -26,10 +26,10 @@ import torch
 from torch import Tensor
 
 from likeness.data.loading import Loader
-from likeness.data.pairs import spread
+from likeness.data.pairs import evenly_spaced
 from likeness.data.store import Dataset, Sample
 from likeness.datasets.simulate.fields import one_thread, smooth_noise
-from likeness.evaluation.pair import PairJudge
+from likeness.evaluation.pair import PrimaryScorer
 from likeness.geometry import identity_grid, to_tensor
 from likeness.losses.base import Registration, SimilarityLoss
 from likeness.training.randomness import generator
@@ -39,7 +39,7 @@ SAME_SUBJECT = "same subject"
 SAME_IMAGE = "same image"
 NOISE = 0.02
 """Standard deviation of the noise that tells an image from itself, where nothing better is known."""
-COLUMNS = ["gold", "pair", "transform", "line", "distance", "value", "unit"]
+COLUMNS = ["reference", "pair", "transform", "line", "distance", "value", "unit"]
 """What a point of a line is described by."""
 GRID = "grid"
 """What the table calls shifts by whole and half voxels."""
@@ -49,7 +49,7 @@ WAVES = 0.4
 """Width of the Gaussian that smooths a deformation, relative to the size of the content; see :func:`content_size`."""
 
 Line = Callable[[float], Tensor]
-"""Gives the displacement ``(1, dims, *spatial)``, voxels, at a distance from the gold standard."""
+"""Gives the displacement ``(1, dims, *spatial)``, voxels, at a distance from the reference."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ class Sampling:
 
     Attributes:
         pairs: of the test split, at most.
-        lines: through the gold standard of each pair, of each kind.
-        steps: on either side of the gold standard.
+        lines: through the reference of each pair, of each kind.
+        steps: on either side of the reference.
         extent: the largest distance from it, relative to the size of the content; see :func:`content_size`.
     """
 
@@ -70,7 +70,7 @@ class Sampling:
 
 
 @dataclass(frozen=True)
-class Gold:
+class Reference:
     """A pair whose registration is known.
 
     Attributes:
@@ -88,7 +88,7 @@ class Gold:
     content: np.ndarray
 
 
-def gold_standards(dataset: Dataset, count: int) -> list[Gold]:
+def references(dataset: Dataset, count: int) -> list[Reference]:
     """Find test pairs whose registration is known, by the best of the ways that the dataset allows.
 
     1. Both images have a true field into one space: the displacement that follows from them.
@@ -102,25 +102,25 @@ def gold_standards(dataset: Dataset, count: int) -> list[Gold]:
         count: at most so many pairs, spread over those of the test.
     """
     pairs = dataset.pairs_of("test")
-    if found := [gold for pair in spread(pairs, count) if (gold := _true_field(dataset, *pair))]:
+    if found := [reference for pair in evenly_spaced(pairs, count) if (reference := _true_field(dataset, *pair))]:
         return found
     # images that move to the same one are replaced by the same one of its subject
     wanted = dict.fromkeys((dataset.images.modality[moving], fixed) for moving, fixed in pairs)
-    if found := [gold for one in spread([*wanted], count) if (gold := _same_subject(dataset, *one))]:
+    if found := [reference for one in evenly_spaced([*wanted], count) if (reference := _same_subject(dataset, *one))]:
         return found
     names = dict.fromkeys(fixed for _, fixed in pairs)
-    return [_at_rest(dataset, SAME_IMAGE, name, name) for name in spread([*names], count)]
+    return [_at_rest(dataset, SAME_IMAGE, name, name) for name in evenly_spaced([*names], count)]
 
 
-def _true_field(dataset: Dataset, moving: str, fixed: str) -> Gold | None:
+def _true_field(dataset: Dataset, moving: str, fixed: str) -> Reference | None:
     with one_thread():
-        truth = PairJudge(dataset, dataset.load(moving), dataset.load(fixed)).truth
+        truth = PrimaryScorer(dataset, dataset.load(moving), dataset.load(fixed)).truth
     if truth is None or not truth.counterpart.any():
         return None
-    return Gold(TRUE_FIELD, moving, fixed, to_tensor(truth.displacement), truth.counterpart)
+    return Reference(TRUE_FIELD, moving, fixed, to_tensor(truth.displacement), truth.counterpart)
 
 
-def _same_subject(dataset: Dataset, modality: str, fixed: str) -> Gold | None:
+def _same_subject(dataset: Dataset, modality: str, fixed: str) -> Reference | None:
     table, label = dataset.images, dataset.load(fixed).label
     subject = table.subject[fixed]
     if label is None or not subject or modality == table.modality[fixed]:
@@ -132,9 +132,9 @@ def _same_subject(dataset: Dataset, modality: str, fixed: str) -> Gold | None:
     return None
 
 
-def _at_rest(dataset: Dataset, kind: str, moving: str, fixed: str) -> Gold:
+def _at_rest(dataset: Dataset, kind: str, moving: str, fixed: str) -> Reference:
     displacement = torch.zeros(1, dataset.spatial_dims, *dataset.shape)
-    return Gold(kind, moving, fixed, displacement, _content(dataset, dataset.load(fixed)))
+    return Reference(kind, moving, fixed, displacement, _content(dataset, dataset.load(fixed)))
 
 
 def _content(dataset: Dataset, sample: Sample) -> np.ndarray:
@@ -156,7 +156,7 @@ def content_size(content: np.ndarray, spacing: Sequence[float]) -> float:
 
 
 class Directions:
-    """Draws lines through the gold standard of one pair.
+    """Draws lines through the reference of one pair.
 
     Each is scaled so that the displacement at distance d has the mean length d over the content, in the dataset's unit.
 
@@ -232,17 +232,17 @@ TRANSFORMS: dict[str, Callable[[Directions, np.random.Generator], Line]] = {
 """The kinds of lines, in the order of tables and figures."""
 
 
-def registration(loader: Loader, gold: Gold, seed: int) -> Registration:
+def registration(loader: Loader, reference: Reference, seed: int) -> Registration:
     """Load a pair at its true displacement; of an image with itself the fixed one gets noise."""
-    dataset, moving, fixed = loader.dataset, [gold.moving], [gold.fixed]
+    dataset, moving, fixed = loader.dataset, [reference.moving], [reference.fixed]
     images = loader.images(moving), loader.images(fixed)
-    if gold.kind == SAME_IMAGE:
-        # into the fixed image: noise in the moving one would be smoothed everywhere but at the gold standard
+    if reference.kind == SAME_IMAGE:
+        # into the fixed image: noise in the moving one would be smoothed everywhere but at the reference
         noise = torch.randn(images[1].shape, generator=generator("cpu", seed, 5))
         images = images[0], (images[1] + NOISE * noise.to(images[1])).clamp(0, 1)
     return Registration(
         *images,
-        gold.displacement.to(loader.device),
+        reference.displacement.to(loader.device),
         moving_label_map=loader.labels(moving),
         fixed_label_map=loader.labels(fixed),
         moving_mask=loader.masks(moving),
@@ -265,7 +265,7 @@ def value(loss: SimilarityLoss, pair: Registration, displacement: Tensor, seed: 
         return loss(moved).item()
 
 
-def probe(
+def sampled(
     dataset: Dataset,
     loss: SimilarityLoss,
     sampling: Sampling,
@@ -273,7 +273,7 @@ def probe(
     needs: Collection[str] = (),
     device: Any = "cpu",
 ) -> Iterator[dict[str, Any]]:
-    """Sample a loss along lines through the gold standards of a dataset.
+    """Sample a loss along lines through the references of a dataset.
 
     The lines depend on dataset, sampling and seed alone, so that every loss is seen along the same ones.
 
@@ -291,14 +291,14 @@ def probe(
         ``unit``, and its sign tells the side. Of the transform :data:`GRID` a line is an axis.
     """
     loader = Loader(dataset, device)
-    for number, gold in enumerate(gold_standards(dataset, sampling.pairs)):
-        pair = registration(loader, gold, seed)
+    for number, reference in enumerate(references(dataset, sampling.pairs)):
+        pair = registration(loader, reference, seed)
         if not _complete(pair, needs):
             continue
-        who = {"gold": gold.kind, "pair": f"{gold.moving}>{gold.fixed}"}
+        who = {"reference": reference.kind, "pair": f"{reference.moving}>{reference.fixed}"}
         at = partial(value, loss, pair, seed=seed)
         for transform, line, distance, found in (
-            *_lines(at, gold, dataset, sampling, seed, number),
+            *_lines(at, reference, dataset, sampling, seed, number),
             *_shifts(at, dataset),
         ):
             where = {"transform": transform, "line": line, "distance": distance}
@@ -311,15 +311,17 @@ Point = tuple[str, int, float, float]
 """Transform, line, distance and value."""
 
 
-def _lines(at: At, gold: Gold, dataset: Dataset, sampling: Sampling, seed: int, number: int) -> Iterator[Point]:
-    """Sample a loss of a pair along lines through its gold standard."""
-    directions = Directions(gold.content, dataset.spacing)
+def _lines(
+    at: At, reference: Reference, dataset: Dataset, sampling: Sampling, seed: int, number: int
+) -> Iterator[Point]:
+    """Sample a loss of a pair along lines through its reference."""
+    directions = Directions(reference.content, dataset.spacing)
     side = np.arange(1, sampling.steps + 1) * (sampling.extent * directions.size / sampling.steps)
-    centre = at(gold.displacement)
+    centre = at(reference.displacement)
     for kind, transform in enumerate(TRANSFORMS):
         for index in range(sampling.lines):
             line = directions.line(transform, np.random.default_rng([seed, number, kind, index]))
-            found = {d: at(gold.displacement + line(d)) for d in (*-side[::-1], *side)}
+            found = {d: at(reference.displacement + line(d)) for d in (*-side[::-1], *side)}
             for distance, there in sorted({**found, 0.0: centre}.items()):
                 yield transform, index, distance, there
 

@@ -1,4 +1,4 @@
-"""What judges a training while it runs: the primary score of a pair, and the truth behind it.
+"""The validation score of a training while it runs: the primary score of a pair, and the truth behind it.
 
 It stands apart from the other scores, so that these can change without a training being repeated.
 """
@@ -14,8 +14,8 @@ from likeness.data.store import Dataset, Sample
 from likeness.metrics.base import Pair, Value, mean
 
 
-class PairJudge(Pair):
-    """Judges displacements of one pair; what does not depend on the displacement is computed once, when needed."""
+class PrimaryScorer(Pair):
+    """Scores displacements of one pair; what does not depend on the displacement is computed once, when needed."""
 
     def __init__(self, dataset: Dataset, moving: Sample, fixed: Sample) -> None:
         group = dataset.images.group
@@ -25,7 +25,7 @@ class PairJudge(Pair):
             spacing=dataset.spacing,
             unit=dataset.spacing_unit,
             labels=dataset.evaluate,
-            untaught=dataset.untaught,
+            held_out=dataset.held_out,
             related=group[moving.name] == group[fixed.name],
         )
         self.dataset = dataset

@@ -12,7 +12,7 @@ import numpy as np
 
 from likeness import metrics
 from likeness.data.store import Dataset, Sample
-from likeness.evaluation.pair import PairJudge
+from likeness.evaluation.pair import PrimaryScorer
 from likeness.metrics.base import Registered
 
 
@@ -32,7 +32,7 @@ def score_pair(
     return PairScorer(dataset, moving, fixed).score(displacement, costly)
 
 
-class PairScorer(PairJudge):
+class PairScorer(PrimaryScorer):
     """Scores displacements of one pair; what does not depend on the displacement is computed once, when first needed.
 
     What is scored follows from what both images have: labels, instances, landmarks, true fields into a common space

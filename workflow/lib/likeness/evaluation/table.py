@@ -12,7 +12,7 @@ from likeness.data.store import Dataset
 from likeness.evaluation.scores import PairScorer
 from likeness.fields import Fields
 from likeness.results import Run
-from likeness.userinput.refusals import Refusal
+from likeness.userinput.errors import UserError
 
 COLUMNS = (
     *("dataset", "split", "method", "loss", "variant", "seed", "lam"),
@@ -49,11 +49,11 @@ def score_fields(
         choose: gives the chosen λ from the scores of validation pairs; by default NaN, the λ of methods without one.
 
     Raises:
-        Refusal: if the field of a pair is missing or not on the grid of the dataset.
+        UserError: if the field of a pair is missing or not on the grid of the dataset.
     """
     if fields.shape != dataset.shape:
         msg = f"{fields.folder}: has fields on a grid of {fields.shape} voxels, but {dataset.name} has {dataset.shape}"
-        raise Refusal(msg + "; delete it and run again, so that it is made anew")
+        raise UserError(msg + "; delete it and run again, so that it is made anew")
     diverged = np.full((*dataset.shape, dataset.spatial_dims), np.nan, np.float32)
 
     def displacements(moving: str, fixed: str) -> dict[float, np.ndarray | None]:

@@ -37,7 +37,7 @@ def load(weights: str | Path) -> nn.Module:
     """Load a frozen extractor from its ``.safetensors`` file and the ``.json`` beside it.
 
     Raises:
-        Refusal: if a file is broken, or the weights do not fit the architecture that the ``.json`` describes.
+        UserError: if a file is broken, or the weights do not fit the architecture that the ``.json`` describes.
     """
     from likeness.training.checkpoint import load_weights
 

@@ -80,7 +80,7 @@ def read(path: Path, head: int = HEAD, groups: int = GROUPS, whole: bool = False
         The architecture and the weights, of the published network up to the last tap.
 
     Raises:
-        Refusal: if it is no such file.
+        UserError: if it is no such file.
     """
     state = read_state(path)
     channels = []

@@ -115,7 +115,7 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Read the authors' file, or one of its layout with another width and depth.
 
     Raises:
-        Refusal: if it is no such file.
+        UserError: if it is no such file.
     """
     state = {key.removeprefix(COMPILED): value for key, value in read_state(path).items()}
     width = checkpoint.shape(state, "model.0.weight", 5, path)[0]

@@ -8,14 +8,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from likeness.userinput.refusals import Refusal, other_network
+from likeness.userinput.errors import UserError, other_network
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
     """Read a dictionary of tensors, in float32, from a file that ``torch.save`` wrote; no code in it is run.
 
     Raises:
-        Refusal: if it is anything else.
+        UserError: if it is anything else.
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -23,14 +23,14 @@ def read_state(path: Path) -> dict[str, Tensor]:
         raise  # of the machine, not of the file
     except Exception as error:  # a text is taken for instructions, which end in an error of any kind
         msg = f"{path}: holds no weights that can be read safely ({type(error).__name__}); fetch it again"
-        raise Refusal(msg) from error
+        raise UserError(msg) from error
     if not isinstance(state, dict) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
         msg = f"{path}: holds no dictionary of tensors; fetch it again"
-        raise Refusal(msg)
+        raise UserError(msg)
     found = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
     if (key := next((key for key, value in found.items() if not value.isfinite().all()), None)) is not None:
         msg = f"{path}: has weights '{key}' that are not finite; fetch it again"
-        raise Refusal(msg)
+        raise UserError(msg)
     return found
 
 
@@ -38,7 +38,7 @@ def take(state: dict[str, Tensor], keys: Iterable[str], path: Path) -> dict[str,
     """Take some entries of what was read.
 
     Raises:
-        Refusal: if one is not there.
+        UserError: if one is not there.
     """
     keys = list(keys)
     missing = next((key for key in keys if key not in state), None)
@@ -51,7 +51,7 @@ def shape(state: dict[str, Tensor], key: str, dims: int, path: Path) -> tuple[in
     """Give the shape of the weights that tell what network a file is of.
 
     Raises:
-        Refusal: if they are missing or have another number of axes.
+        UserError: if they are missing or have another number of axes.
     """
     found = state.get(key)
     if found is None or found.dim() != dims:
@@ -70,7 +70,7 @@ def check(state: dict[str, Tensor], build: Callable[[], nn.Module], path: Path) 
     """Compare names and shapes of weights with those of a network.
 
     Raises:
-        Refusal: if one is missing, too many or of another shape.
+        UserError: if one is missing, too many or of another shape.
     """
     expected = shapes(build)
     compare(state, expected, path)
@@ -82,7 +82,7 @@ def compare(state: dict[str, Tensor], expected: Mapping[str, tuple[int, ...]], p
     """Compare the shapes of some weights with those that are expected.
 
     Raises:
-        Refusal: if one is missing or of another shape.
+        UserError: if one is missing or of another shape.
     """
     for key, wanted in expected.items():
         if key not in state:
@@ -96,7 +96,7 @@ def width(state: dict[str, Tensor], key: str, divisor: int, path: Path) -> int:
     """Give the length of the bias that tells how many channels a network has at a place.
 
     Raises:
-        Refusal: if it is missing, no vector, or of a length that cannot be divided evenly.
+        UserError: if it is missing, no vector, or of a length that cannot be divided evenly.
     """
     (found,) = shape(state, key, 1, path)
     if not found or found % divisor:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from likeness.extractors import checkpoint
 from likeness.extractors.base import Extractor, pad, padded_to
 from likeness.extractors.checkpoint import read_state
-from likeness.userinput.refusals import other_network
+from likeness.userinput.errors import other_network
 
 SOURCE = {
     "file": "dinov2_vits14_pretrain.pth",
@@ -164,7 +164,7 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Read the authors' file of a network without registers, of any width and depth.
 
     Raises:
-        Refusal: if it is no such file.
+        UserError: if it is no such file.
     """
     state = read_state(path)
     state.pop(UNUSED, None)

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from likeness.extractors.base import Extractor, pad, padded_to
-from likeness.userinput.refusals import Refusal
+from likeness.userinput.errors import UserError
 
 SOURCE = {
     "file": "M730.pt",
@@ -269,7 +269,7 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Read a program of IMPACT for volumes.
 
     Raises:
-        Refusal: if it is none, or does anything but compute with tensors.
+        UserError: if it is none, or does anything but compute with tensors.
     """
     content = path.read_bytes()
     try:
@@ -277,7 +277,7 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     except (ValueError, RuntimeError) as error:
         msg = str(error) if isinstance(error, ValueError) else "fails on a volume"
         msg = f"{path}: {msg}; fetch the file again, or state another program of IMPACT"
-        raise Refusal(msg) from error
+        raise UserError(msg) from error
 
 
 def _bytes(content: bytes) -> Tensor:

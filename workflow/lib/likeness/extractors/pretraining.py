@@ -21,10 +21,10 @@ from likeness.training.augmentation import protocol, random_affine, resample
 from likeness.training.device import channels_last, make_device
 from likeness.training.randomness import generator, shuffled
 from likeness.training.trainer import Outcome, Point, Schedule, Trainer
-from likeness.userinput.refusals import Refusal
+from likeness.userinput.errors import UserError
 
 VALIDATED = 16
-"""At most so many images judge a training while it runs."""
+"""At most so many images are validated on while a training runs."""
 IGNORANCE = "val_ignorance"
 """In the learning curve: what one would lose on validation images that does not look at them."""
 
@@ -42,7 +42,7 @@ def pretrain(
     checkpoint: Path,
     saved: Callable[[], object] = lambda: None,
 ) -> tuple[dict[str, Any], Outcome]:
-    """Train an extractor on the training images of a dataset; validation images only judge it.
+    """Train an extractor on the training images of a dataset; validation images only score it.
 
     One that has no objective stays as it starts. The curve ends with :data:`IGNORANCE`.
 
@@ -50,7 +50,7 @@ def pretrain(
         The architecture, a literal, and the outcome, whose weights are those of the extractor.
 
     Raises:
-        Refusal: if the training diverges.
+        UserError: if the training diverges.
     """
     module = import_module(f"likeness.extractors.{name}")
     config = {"name": name, **module.architecture(dataset, channels, norm)}
@@ -64,7 +64,7 @@ def pretrain(
     extractor.to(device, memory_format=layout)  # type: ignore[call-overload]
     loader = Loader(dataset, device)
     train = sorted(dataset.images.index[dataset.images.split == "train"])
-    judges = sorted(dataset.images.index[dataset.images.split == "val"])[:VALIDATED]
+    validated = sorted(dataset.images.index[dataset.images.split == "val"])[:VALIDATED]
     augmentation = protocol(dataset.spatial_dims)
 
     def step(index: int) -> dict[str, Tensor]:
@@ -75,19 +75,19 @@ def pretrain(
         images, labels = resample(points, images), None if labels is None else resample(points, labels)
         return {"loss": objective(extractor, Batch(images, labels, generator(device, seed, index, 1)))}
 
-    def judged(judge: Callable[[Extractor, Batch], Tensor]) -> float:
+    def validation_mean(value_of: Callable[[Extractor, Batch], Tensor]) -> float:
         values = []
-        for k, name in enumerate(judges):
+        for k, name in enumerate(validated):
             source = generator(device, seed, k, 2)
-            values.append(float(judge(extractor, Batch(loader.images([name]), loader.labels([name]), source))))
+            values.append(float(value_of(extractor, Batch(loader.images([name]), loader.labels([name]), source))))
         return sum(values) / len(values)
 
     trainer = Trainer(device, schedule, checkpoint, f"{dataset.name} {name}", seed, saved)
-    outcome = trainer.fit(extractor, step, lambda: {"loss": judged(objective)})
+    outcome = trainer.fit(extractor, step, lambda: {"loss": validation_mean(objective)})
     if outcome.diverged_at is not None:
         msg = f"extractor {name} on {dataset.name} diverged at step {outcome.diverged_at}; lower "
         msg += "`pretraining.learning_rate`"
-        raise Refusal(msg)
+        raise UserError(msg)
     with torch.no_grad():
-        outcome.curve.append(Point(0, IGNORANCE, judged(module.ignorance)))
+        outcome.curve.append(Point(0, IGNORANCE, validation_mean(module.ignorance)))
     return config, outcome

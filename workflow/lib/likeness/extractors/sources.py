@@ -26,7 +26,7 @@ from typing import Any
 
 from likeness.runtime.published import File, Source, address
 from likeness.userinput import cards
-from likeness.userinput.refusals import Refusal
+from likeness.userinput.errors import UserError
 
 FOLDER = Path(__file__).parent
 
@@ -36,7 +36,7 @@ def source(extractor: str) -> Source | None:
     """Read the source of an extractor without importing its module; ``None`` where nobody published its weights.
 
     Raises:
-        Refusal: if the module is no Python, or its ``SOURCE`` no literal with what belongs there.
+        UserError: if the module is no Python, or its ``SOURCE`` no literal with what belongs there.
     """
     path = FOLDER / f"{extractor}.py"
     if not path.is_file():
@@ -47,7 +47,7 @@ def source(extractor: str) -> Source | None:
         return _source(extractor, cards.literal(path, "SOURCE"))
     except (KeyError, TypeError, AttributeError):
         msg = f"{path}: SOURCE is no literal with file, url, sha256, bytes, licence and by_hand; "
-        raise Refusal(msg + "write it as likeness/extractors/sources.py says") from None
+        raise UserError(msg + "write it as likeness/extractors/sources.py says") from None
 
 
 def _source(extractor: str, said: Mapping[str, Any]) -> Source:

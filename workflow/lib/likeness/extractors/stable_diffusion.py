@@ -21,7 +21,7 @@ from torch import Tensor
 
 from likeness.extractors.base import pad
 from likeness.extractors.noising import TIMESTEPS, DiffusionExtractor, drawn, features_at, noised
-from likeness.userinput.refusals import Refusal
+from likeness.userinput.errors import UserError
 
 # Hashes and sizes are as three public repositories or more quote them; no download confirmed them. None: fewer do.
 SOURCE = {
@@ -159,7 +159,7 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Read a folder in the layout of diffusers, with its weights as safetensors.
 
     Raises:
-        Refusal: if something is missing in it, or is of another model.
+        UserError: if something is missing in it, or is of another model.
     """
     from diffusers import AutoencoderKL, UNet2DConditionModel
 
@@ -168,11 +168,11 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if unet.config["cross_attention_dim"] != prompt.shape[2]:
         msg = f"{path / 'unet' / 'config.json'}: takes prompts of {unet.config['cross_attention_dim']} channels, where "
         msg += f"the text encoder beside it gives {prompt.shape[2]}; take both from one model"
-        raise Refusal(msg)
+        raise UserError(msg)
     factor = vae.config["scaling_factor"]
     if not isinstance(factor, int | float) or not 0 < factor < math.inf:
         msg = f"{path / 'vae' / 'config.json'}: scales latents by {factor!r}; take the config of the published model"
-        raise Refusal(msg)
+        raise UserError(msg)
     config = {
         "name": "stable_diffusion",
         "unet": _plain(unet),
@@ -194,11 +194,11 @@ def _model(kind: Any, folder: Path) -> Any:
         )
     except (OSError, ValueError, RuntimeError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
         msg = f"{folder}: holds no {kind.__name__} in safetensors ({type(error).__name__}); fetch the folder again"
-        raise Refusal(msg) from error
+        raise UserError(msg) from error
     wrong = [*found["missing_keys"], *found["unexpected_keys"], *found["mismatched_keys"]]
     if wrong:
         msg = f"{folder}: has not the weights that its config.json describes, beginning with '{wrong[0]}'; fetch the "
-        raise Refusal(msg + "folder again")
+        raise UserError(msg + "folder again")
     return model.float()
 
 
@@ -211,7 +211,7 @@ def _json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         msg = f"{path}: is missing or no JSON ({type(error).__name__}); fetch the folder again"
-        raise Refusal(msg) from error
+        raise UserError(msg) from error
     return content if isinstance(content, dict) else {}
 
 
@@ -226,7 +226,7 @@ def _schedule(path: Path) -> dict[str, Any]:
     except (LookupError, TypeError, ValueError, ArithmeticError) as error:
         msg = f"{path}: has no beta_schedule 'linear' or 'scaled_linear' with 0 <= beta_start <= beta_end < 1 and "
         msg += f"{TIMESTEPS} num_train_timesteps; take the scheduler of the published model"
-        raise Refusal(msg) from error
+        raise UserError(msg) from error
 
 
 def empty_prompt(folder: Path) -> Tensor:
@@ -239,7 +239,7 @@ def empty_prompt(folder: Path) -> Tensor:
         ``(1, tokens, channels)``.
 
     Raises:
-        Refusal: if the text encoder is none of CLIP's.
+        UserError: if the text encoder is none of CLIP's.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -256,7 +256,7 @@ def empty_prompt(folder: Path) -> Tensor:
         return _encoded(tokens, state, said)[None]
     except (OSError, SafetensorError, LookupError, TypeError, ValueError, RuntimeError, ArithmeticError) as error:
         msg = f"{path}: is missing or not the text encoder of CLIP that its config.json describes "
-        raise Refusal(msg + f"({type(error).__name__}: {error}); fetch the folder again") from error
+        raise UserError(msg + f"({type(error).__name__}: {error}); fetch the folder again") from error
 
 
 def _padding(path: Path, end: int) -> int:
@@ -266,7 +266,7 @@ def _padding(path: Path, end: int) -> int:
     known = {"<|endoftext|>": end, "!": 0}
     if token not in known:
         msg = f"{path}: pads with {token!r}, which Stable Diffusion 1 and 2 do not; take the tokenizer of one of these"
-        raise Refusal(msg)
+        raise UserError(msg)
     return known[token]
 
 

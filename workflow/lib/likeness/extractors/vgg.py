@@ -109,7 +109,7 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         The architecture and the weights of the first three stages.
 
     Raises:
-        Refusal: if it is no such file.
+        UserError: if it is no such file.
     """
     state = read_state(path)
     keys = [f"features.{place}.{kind}" for places in CONVOLUTIONS for place in places for kind in ("weight", "bias")]

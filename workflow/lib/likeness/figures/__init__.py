@@ -31,6 +31,6 @@ def card(name: str) -> dict[str, Any]:
     """Read the card of a figure without importing its module.
 
     Raises:
-        Refusal: if it is incomplete, or has a key that no card of a figure has.
+        UserError: if it is incomplete, or has a key that no card of a figure has.
     """
     return cards.card(FOLDER / f"{name}.py", KEYS, DEFAULTS)

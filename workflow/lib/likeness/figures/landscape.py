@@ -29,7 +29,7 @@ over all lines of a pair and kind, and averaged over lines and pairs. Below: fiv
 after Škerl et al. 2006 (doi:10.1109/TMI.2006.874963), and the pull of the grid; the darkest cell of a column is the
 best.
 
-*Accuracy*: root mean square distance of the lowest point of each line from the gold standard. *Capture range*: the
+*Accuracy*: root mean square distance of the lowest point of each line from the reference. *Capture range*: the
 shortest distance from a lowest point to the nearest crest of its line, beyond which descent leads elsewhere; ≥: no
 line has a crest so near. *Distinctiveness*: mean slope beside the lowest point, in % of the range of values. *Further
 minima*: local ones, per line. *Risk* of non-convergence: how much a line falls on the way out, in % of the range of
@@ -37,14 +37,14 @@ values, per distance. *Grid*: how much higher the loss is where the moving image
 interpolation smooths it, than a smooth course through whole ones would have it, in % of the range of values; positive:
 the grid attracts, negative: it repels. By kind of line they are in ``results/tables/landscape.csv``.
 
-*Gold standard*. true field: of a simulated pair, u. same subject: two kinds of images of one subject with one and the
+*Reference*. true field: of a simulated pair, u. same subject: two kinds of images of one subject with one and the
 same label map. same image: the fixed image and itself with a little noise, where the dataset has no truth between
 different images; that is easier than any registration, and results on it only rule a loss out. Losses that learn from
 labels or images learnt from training subjects; the pairs are of test subjects. Nothing is chosen by what this figure
 shows.
 
 *Stress test*: simulated from a template, whose labels follow from intensity; it shows whether a loss works, not which
-is better. *n/a*: the loss does not apply to the dataset, or to pairs with a gold standard. *–*: it was not finite
+is better. *n/a*: the loss does not apply to the dataset, or to pairs with a reference. *–*: it was not finite
 somewhere on a line.
 """,
 }
@@ -128,7 +128,7 @@ def _profiles(
     row[0].set_ylabel("Loss, scaled")
     title = row[0].set_title(str(first.dataset))
     lines = table.lines[table["transform"] != ALL].max()
-    said = [f"gold standard: {first.gold}", _count(first.pairs, "pair"), f"{_count(lines, 'line')} of each kind"]
+    said = [f"reference: {first.reference}", _count(first.pairs, "pair"), f"{_count(lines, 'line')} of each kind"]
     style.beside(title, ", ".join([*said, *["stress test"] * bool(meta.get("stress_test"))]))
 
 

@@ -16,7 +16,7 @@ from string import ascii_uppercase
 from typing import Any, TypeVar
 
 from likeness import losses
-from likeness.userinput.refusals import Refusal
+from likeness.userinput.errors import UserError
 
 LOOK = ("order", "title", "colour", "marker", "supervision")
 """What figures use of the card of a loss; another look draws them anew."""
@@ -43,7 +43,7 @@ def look(loss: str) -> dict[str, Any]:
     """Give what figures use of a loss, see :data:`LOOK`.
 
     Raises:
-        Refusal: if there is no such loss, or no marker is left for it.
+        UserError: if there is no such loss, or no marker is left for it.
     """
     found = {key: value for key, value in losses.card(loss).items() if key in LOOK}
     if "colour" not in found:
@@ -71,7 +71,7 @@ def _given_out(key: str, stock: Sequence[Sequence[T]], alike: Callable[[T, T], b
         if chosen is None:
             msg = f"{losses.FOLDER / f'{name}.py'}: every {key} there is has been given to another loss; "
             msg += f"state one on the CARD, as `{key}`"
-            raise Refusal(msg)
+            raise UserError(msg)
         found[name] = chosen
     return found
 

@@ -46,7 +46,7 @@ def draw(
     """Draw where searches ended and, below, shares of pairs.
 
     Args:
-        audit: the table of :func:`likeness.statistics.verdicts.judge`.
+        audit: the table of :func:`likeness.statistics.verdicts.endings`.
         metrics: the metrics table, for units.
         datasets: name → content of ``dataset.yaml``, in the order of the study.
         methods: of the study.

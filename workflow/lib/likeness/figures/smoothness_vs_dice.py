@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from likeness.figures import style
 from likeness.figures.style import Entry, Panel
 from likeness.methods.kinds import UNREGISTERED, Methods
-from likeness.statistics.aggregate import COMPARED, observations, overall, spread
+from likeness.statistics.aggregate import COMPARED, observations, overall, pivoted
 from likeness.statistics.selection import primary_metric
 
 CARD = {
@@ -65,7 +65,7 @@ def _points(test: pd.DataFrame) -> pd.DataFrame:
     merged = observations(overall(test), extra=("lam",))
     means = merged.groupby([*keys, "metric"], dropna=False)["value"].mean().reset_index()
     chosen = test.groupby(keys, dropna=False)["chosen"].any().reset_index()
-    return spread(means, keys, "metric").merge(chosen, on=keys)
+    return pivoted(means, keys, "metric").merge(chosen, on=keys)
 
 
 def _panel(axes: Axes, panel: Panel, metric: str, unit: str, points: pd.DataFrame, entries: list[Entry]) -> None:

@@ -23,7 +23,7 @@ from matplotlib.text import Annotation, Text
 from likeness import metrics
 from likeness.figures.looks import look as look_of
 from likeness.methods.kinds import UNREGISTERED, Methods, is_oracle
-from likeness.runtime.atomic import whole
+from likeness.runtime.atomic import atomic_write
 
 WIDTH = 7.2
 INK = "#262626"
@@ -372,5 +372,5 @@ def save(figure: Figure, *paths: str | Path, dpi: int = 200) -> None:
     """Write a figure, PNG or PDF by the suffix, whole or not at all and without anything that changes between runs."""
     for path in paths:
         metadata = {"CreationDate": None} if Path(path).suffix == ".pdf" else {"Software": None}
-        with whole(path) as temporary, paper():
+        with atomic_write(path) as temporary, paper():
             figure.savefig(temporary, dpi=dpi, metadata=metadata)

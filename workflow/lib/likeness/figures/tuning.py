@@ -56,14 +56,14 @@ def draw(metrics: pd.DataFrame, datasets: Mapping[str, Mapping[str, Any]], metho
         datasets: name → content of ``dataset.yaml``, in the order of the study.
         methods: of the study; those without λ are left out.
     """
-    judged = candidates(metrics, methods)
-    if not len(judged):
+    scored = candidates(metrics, methods)
+    if not len(scored):
         return style.nothing("No method of the study has a regularisation weight.")
-    chosen = choose(judged, methods).assign(chosen=True)[[*POINT, "seed", "chosen"]]
-    judged = judged.merge(chosen, how="left", on=[*POINT, "seed"])
-    judged["chosen"] = judged.chosen.notna() & judged.score.notna()
+    chosen = choose(scored, methods).assign(chosen=True)[[*POINT, "seed", "chosen"]]
+    scored = scored.merge(chosen, how="left", on=[*POINT, "seed"])
+    scored["chosen"] = scored.chosen.notna() & scored.score.notna()
     columns = {"score": "mean", "metric": "first", "feasible": "all", "chosen": "any"}
-    points = judged.groupby(POINT, as_index=False, dropna=False).agg(columns)
+    points = scored.groupby(POINT, as_index=False, dropna=False).agg(columns)
     units = metrics[metrics.metric.isin(points.metric)].drop_duplicates(["dataset", "metric"])
     points = points.merge(units[["dataset", "metric", "unit"]], on=["dataset", "metric"])
     shown, entries = _panels(points, datasets, methods), style.entries(points, methods)

@@ -15,7 +15,7 @@ import numpy as np
 
 from likeness.imageio import itk, learn2reg, stored
 from likeness.imageio.placement import Placement
-from likeness.userinput.refusals import DatasetError
+from likeness.userinput.errors import DatasetError
 
 Pair = tuple[str, str]
 """Ids of the moving and of the fixed image."""

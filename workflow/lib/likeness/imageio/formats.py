@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from likeness.imageio import displacement
-from likeness.userinput.refusals import DatasetError, plain, refuse_path
+from likeness.userinput.errors import DatasetError, plain, refuse_path
 
 MOST_VOXELS = 512**3
 """Larger images are none that a network here could be trained on."""

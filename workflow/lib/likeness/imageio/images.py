@@ -15,7 +15,7 @@ import numpy as np
 
 from likeness.imageio.formats import opened
 from likeness.imageio.placement import METRES, Placement, in_millimetres, reorder
-from likeness.userinput.refusals import DatasetError, plain
+from likeness.userinput.errors import DatasetError, plain
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import numpy as np
 from likeness.imageio.formats import DEFLATED, VECTOR, Stored, opened
 from likeness.imageio.placement import Placement, applied, in_millimetres, points, turn
 from likeness.imageio.stored import finite
-from likeness.userinput.refusals import DatasetError
+from likeness.userinput.errors import DatasetError
 
 APART = 0.1
 """So far, in voxels, a file may put its voxels from those of its fixed image."""

@@ -17,7 +17,7 @@ import numpy as np
 from likeness.imageio.formats import opened
 from likeness.imageio.placement import Placement
 from likeness.imageio.stored import finite, from_stored, to_stored
-from likeness.userinput.refusals import DatasetError
+from likeness.userinput.errors import DatasetError
 
 KEY = "arr_0"
 _NUMBER = re.compile(r"(?<!\d)\d{4}(?!\d)")

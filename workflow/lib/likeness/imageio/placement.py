@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 METRES = {"m": 1.0, "meter": 1.0, "mm": 1e-3, "um": 1e-6, "µm": 1e-6, "micron": 1e-6, "nm": 1e-9}
-"""Units of length, by what headers and people call them."""
+"""Units of length, by what headers and users call them."""
 
 
 @dataclass(frozen=True)

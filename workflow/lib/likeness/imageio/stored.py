@@ -14,7 +14,7 @@ import numpy as np
 from likeness.imageio import displacement
 from likeness.imageio.formats import opened
 from likeness.imageio.placement import Placement, applied, points, turn, turn_back
-from likeness.userinput.refusals import DatasetError
+from likeness.userinput.errors import DatasetError
 
 
 def from_stored(field: np.ndarray, moving: Placement, fixed: Placement) -> np.ndarray:

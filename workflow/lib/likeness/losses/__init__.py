@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from likeness.userinput import cards
-from likeness.userinput.refusals import Refusal, suggest
+from likeness.userinput.errors import UserError, suggest
 
 if TYPE_CHECKING:
     from likeness.losses.base import SimilarityLoss
@@ -58,16 +58,16 @@ def card(name: str) -> dict[str, Any]:
         loss has. ``options`` has what every option may be, and its ``default``, also of those that the loss shares.
 
     Raises:
-        Refusal: if there is no such loss, or its module has no literal ``CARD`` that says what :mod:`.base` asks for.
+        UserError: if there is no such loss, or its module has no literal ``CARD`` that says what :mod:`.base` asks for.
     """
     path = FOLDER / f"{name}.py"
     if not path.is_file():
         msg = f"{path}: there is no loss '{name}'; `make loss NAME={name}` writes one"
-        raise Refusal(msg)
+        raise UserError(msg)
     found = cards.card(path, KEYS, {**DEFAULTS, **dict.fromkeys(OPTIONAL, ...)})
     if found["supervision"] not in GROUPS:
         msg = f"{path}: there is no supervision '{found['supervision']}'; {suggest(found['supervision'], GROUPS)}"
-        raise Refusal(msg)
+        raise UserError(msg)
     behind = 100 * (GROUPS.index(found["supervision"]) + 1) + 99
     given = {"title": name.replace("_", " "), "order": behind, **found}
     return {**given, "options": _options(path, found["shares"], found["options"])}
@@ -83,7 +83,7 @@ def _options(path: Path, shares: list[str], own: Mapping[str, Any]) -> dict[str,
     bare = next((option for option, said in found.items() if "default" not in said), None)
     if bare is not None:
         msg = f"{path}: the CARD gives the option '{bare}' no default; add `\"default\": ...` beside its limits"
-        raise Refusal(msg)
+        raise UserError(msg)
     return found
 
 
@@ -93,7 +93,7 @@ def _shared(path: Path, module: str) -> dict[str, Any]:
     found = cards.literal(beside, "OPTIONS") if beside.is_file() else None
     if found is None:
         msg = f"{path}: the CARD shares '{module}', but {beside.name} beside it states no literal OPTIONS; correct it"
-        raise Refusal(msg)
+        raise UserError(msg)
     return found
 
 
@@ -142,7 +142,7 @@ def build(name: str, **options: Any) -> SimilarityLoss:
     ``trained_on`` among them is not the loss's: it has decided which extractor is given.
 
     Raises:
-        Refusal: if the loss does not take them.
+        UserError: if the loss does not take them.
     """
     own = {key: value for key, value in completed(name, options).items() if key != TRAINED_ON}
     try:
@@ -151,4 +151,4 @@ def build(name: str, **options: Any) -> SimilarityLoss:
         given = {key: value for key, value in options.items() if key != "extractor"}
         msg = f"{FOLDER / f'{name}.py'}: cannot be built with the options {given}: {error}; "
         msg += f"correct them under `losses.{name}` in the configuration, or their limits on the card"
-        raise Refusal(msg) from error
+        raise UserError(msg) from error

@@ -183,7 +183,7 @@ class Level(NamedTuple):
         return mean_per_pair(weighted)
 
 
-def spread(values: Tensor, shape: Sequence[int]) -> Tensor:
+def area_resampled(values: Tensor, shape: Sequence[int]) -> Tensor:
     """Resample a map to another grid over the same field of view, every new voxel the mean of the area it covers.
 
     Args:
@@ -301,7 +301,7 @@ class FeatureLoss(SimilarityLoss):
     def map(self, pair: Registration) -> Tensor | None:
         """Give the dissimilarity per voxel, every level spread over the grid of the images."""
         shape = pair.fixed.shape[2:]
-        levels = [spread(level.values, self.extractor.extent(shape)) for level in self._dissimilarities(pair)]
+        levels = [area_resampled(level.values, self.extractor.extent(shape)) for level in self._dissimilarities(pair)]
         within: tuple[Any, ...] = (..., *(slice(size) for size in shape))
         return torch.stack(levels).mean(0)[within]
 

@@ -33,9 +33,9 @@ from torch import Tensor
 
 from likeness import metrics
 from likeness.data.loading import chunks
-from likeness.data.pairs import spread
+from likeness.data.pairs import evenly_spaced
 from likeness.data.store import Dataset
-from likeness.evaluation.pair import PairJudge
+from likeness.evaluation.pair import PrimaryScorer
 from likeness.fields import Fields, Given, Search
 from likeness.geometry import to_array, to_tensor
 from likeness.losses.base import Registration
@@ -49,12 +49,12 @@ from likeness.runtime.jobs import told_to_stop
 
 def best(fields: Fields, dataset: Dataset) -> Search | None:
     """Give the search of the λ that scores best on validation, whatever it folds; ``None`` where none was judged."""
-    judged = [search for search in fields.searches if not search.empty and search.score is not None]
-    return min(judged, key=lambda search: cost(search, dataset), default=None)
+    scored = [search for search in fields.searches if not search.empty and search.score is not None]
+    return min(scored, key=lambda search: cost(search, dataset), default=None)
 
 
 def cost(search: Search, dataset: Dataset) -> float:
-    """Give the score of a search that was judged, with the sign that makes lower better."""
+    """Give the score of a search that was scored, with the sign that makes lower better."""
     assert search.score is not None
     return search.score if dataset.primary in metrics.lower_is_better() else -search.score
 
@@ -62,7 +62,7 @@ def cost(search: Search, dataset: Dataset) -> float:
 DRAWS = 4
 """How much more noise is drawn, to see what a result owes to the draw."""
 Pairs = Sequence[tuple[str, str]]
-Judges = Sequence[PairJudge]
+Scorers = Sequence[PrimaryScorer]
 
 
 @dataclass
@@ -134,66 +134,68 @@ class Audit:
         Raises:
             SystemExit: if the process is told to stop (SIGTERM), after the search that goes on is saved.
         """
-        pairs = spread(self.dataset.pairs_of("val"), self.count)
+        pairs = evenly_spaced(self.dataset.pairs_of("val"), self.count)
         with told_to_stop() as self.stop:
             for number, batch in enumerate(chunks([pair for pair in pairs if pair in self.known], self.recipe.batch)):
                 self._batch(number, batch)
 
     def _batch(self, number: int, pairs: Pairs) -> None:
-        judges = [PairJudge(self.dataset, *map(self.dataset.load, pair)) for pair in pairs]
+        scorers = [PrimaryScorer(self.dataset, *map(self.dataset.load, pair)) for pair in pairs]
         finest = self.optimiser.levels[-1:]
         made = [self.fields.read_parameters(self.search, *pair) for pair in pairs]
         path = torch.cat([to_tensor(one) for one in made]).to(self.objective.device)
-        self._unsearched(pairs, judges, path)
-        self._kept(number, "again", pairs, judges, path, finest)
-        self._kept(number, "identity", pairs, judges, self.optimiser.nothing(len(pairs)), self.optimiser.levels)
+        self._unsearched(pairs, scorers, path)
+        self._kept(number, "again", pairs, scorers, path, finest)
+        self._kept(number, "identity", pairs, scorers, self.optimiser.nothing(len(pairs)), self.optimiser.levels)
         if self.noisier:
-            self._kept(number, "draws", pairs, judges, path, finest)
+            self._kept(number, "draws", pairs, scorers, path, finest)
         for name in ("truth", "other"):
-            fields = [self._reference(name, pair, judge) for pair, judge in zip(pairs, judges, strict=True)]
+            fields = [self._reference(name, pair, scorer) for pair, scorer in zip(pairs, scorers, strict=True)]
             known = [to_tensor(one) for one in fields if one is not None]
             there = [k for k, one in enumerate(fields) if one is not None]
             if there:
                 start = self.optimiser.fit(torch.cat(known).to(self.objective.device))
-                some, theirs = [pairs[k] for k in there], [judges[k] for k in there]
+                some, theirs = [pairs[k] for k in there], [scorers[k] for k in there]
                 self._kept(number, name, some, theirs, start, finest)
 
-    def _reference(self, name: str, pair: tuple[str, str], judge: PairJudge) -> np.ndarray | None:
+    def _reference(self, name: str, pair: tuple[str, str], scorer: PrimaryScorer) -> np.ndarray | None:
         if name == "truth":
-            return judge.true_field
-        return None if judge.truth is not None or self.reference is None else self.reference(*pair)
+            return scorer.true_field
+        return None if scorer.truth is not None or self.reference is None else self.reference(*pair)
 
-    def _unsearched(self, pairs: Pairs, judges: Judges, path: Tensor) -> None:
+    def _unsearched(self, pairs: Pairs, scorers: Scorers, path: Tensor) -> None:
         still = self.objective.registration(pairs)
         with torch.no_grad():
             identity = self.objective.loss(still).tolist()
         made = self.optimiser.displacements(path)
-        for pair, judge, value, displacement in zip(pairs, judges, identity, made, strict=True):
+        for pair, scorer, value, displacement in zip(pairs, scorers, identity, made, strict=True):
             known = self.known[pair]
             numbers = (known.evaluations, known.converged, known.dissimilarity, known.energy)
             self.found.endings += [
-                self._ending("unregistered", pair, judge, np.zeros(judge.grid, np.float32), 0, True, value, 0.0),
-                self._ending("path", pair, judge, displacement, *numbers),
+                self._ending("unregistered", pair, scorer, np.zeros(scorer.grid, np.float32), 0, True, value, 0.0),
+                self._ending("path", pair, scorer, displacement, *numbers),
             ]
 
     def _kept(
-        self, number: int, start: str, pairs: Pairs, judges: Judges, parameters: Tensor, levels: Sequence[Level]
+        self, number: int, start: str, pairs: Pairs, scorers: Scorers, parameters: Tensor, levels: Sequence[Level]
     ) -> None:
         """Take in what a search of a batch finds, or what an interrupted run has found."""
         path = self.work / f"{number}-{start}.json"
         if not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_json(path, asdict(self._searched(start, pairs, judges, parameters, levels)))
+            write_json(path, asdict(self._searched(start, pairs, scorers, parameters, levels)))
             self.saved()
             if self.stop.is_set():
                 msg = f"{self.dataset.name}: told to stop; {path.name} is saved, the next run goes on from there"
                 raise SystemExit(msg)
         self.found.add(Found(**read_json(path, self.work)))
 
-    def _searched(self, start: str, pairs: Pairs, judges: Judges, parameters: Tensor, levels: Sequence[Level]) -> Found:
+    def _searched(
+        self, start: str, pairs: Pairs, scorers: Scorers, parameters: Tensor, levels: Sequence[Level]
+    ) -> Found:
         """Optimise pairs from their parameters and write down where that ended."""
         found = Found()
-        follow = partial(self._watch, found, pairs, judges) if start == "identity" else None
+        follow = partial(self._watch, found, pairs, scorers) if start == "identity" else None
         optimiser = self.drawing if start == "draws" else self.optimiser
 
         def registrations(active: Sequence[int]) -> Registration:
@@ -210,14 +212,14 @@ class Audit:
             found.followed += sum(ended.evaluations)
         for k, displacement in enumerate(self.optimiser.displacements(ended.parameters)):
             numbers = (ended.evaluations[k], ended.converged[k], ended.dissimilarity[k], ended.energy[k])
-            found.endings.append(self._ending(start, pairs[k], judges[k], displacement, *numbers))
+            found.endings.append(self._ending(start, pairs[k], scorers[k], displacement, *numbers))
         return found
 
     def _watch(
         self,
         found: Found,
         pairs: Pairs,
-        judges: Judges,
+        scorers: Scorers,
         spent: Sequence[int],
         active: Sequence[int],
         evaluations: int,
@@ -226,7 +228,7 @@ class Audit:
     ) -> None:
         for place, k in enumerate(active):
             moving, fixed = pairs[k]
-            score = judges[k].primary(to_array(seen.displacement[place : place + 1]))
+            score = scorers[k].primary(to_array(seen.displacement[place : place + 1]))
             step = {"evaluations": spent[k] + evaluations, "objective": float(seen.loss[place]), "score": score}
             found.trace.append({"moving": moving, "fixed": fixed, **step})
 
@@ -234,7 +236,7 @@ class Audit:
         self,
         start: str,
         pair: tuple[str, str],
-        judge: PairJudge,
+        scorer: PrimaryScorer,
         displacement: np.ndarray,
         evaluations: int,
         converged: bool,
@@ -250,5 +252,5 @@ class Audit:
             "dissimilarity": dissimilarity,
             "energy": energy,
             "objective": dissimilarity + self.weight * energy,
-            "score": float(judge.primary(displacement)) if np.isfinite(displacement).all() else float("nan"),
+            "score": float(scorer.primary(displacement)) if np.isfinite(displacement).all() else float("nan"),
         }

@@ -9,7 +9,7 @@ CLOSE = 0.08
 """A roughness within this of the wanted one, relatively, is it."""
 NEAR = 0.1
 """A roughness within this is taken where no better one was found."""
-PROBES = 7
+TRIALS = 7
 FIRST = 2.0
 """The multiple of λ₀ that is tried first where nothing is known."""
 WEAKEST, STRONGEST = 1e-4, 1e4
@@ -37,7 +37,7 @@ class Calibration:
         """Give the multiple to try next, rounded to three digits; ``None`` where the search has ended."""
         if not self.tried and not self.known:
             return FIRST
-        if self.tried and (self.distance(len(self.tried) - 1) < CLOSE or len(self.tried) >= PROBES):
+        if self.tried and (self.distance(len(self.tried) - 1) < CLOSE or len(self.tried) >= TRIALS):
             return None
         found = float(f"{exp(self._guess()):.3g}")
         found = min(max(found, WEAKEST), STRONGEST)
@@ -63,14 +63,14 @@ class Calibration:
             slope = min((yb - ya) / (xb - xa), -0.2)
         return x + min(max((target - y) / slope, -LEAP), LEAP)
 
-    def distance(self, probe: int) -> float:
-        """Give how far the roughness of a probe is from the wanted one, as a logarithm."""
-        rough = self.tried[probe][1]
+    def distance(self, trial: int) -> float:
+        """Give how far the roughness of a trial is from the wanted one, as a logarithm."""
+        rough = self.tried[trial][1]
         return abs(log(max(rough, 1e-6) / self.wanted)) if isfinite(rough) else float("inf")
 
     @property
     def best(self) -> int:
-        """The probe that comes closest."""
+        """The trial that comes closest."""
         return min(range(len(self.tried)), key=self.distance)
 
     @property

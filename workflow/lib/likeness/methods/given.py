@@ -15,7 +15,7 @@ from typing import Any
 from likeness.imageio import conventions
 from likeness.imageio.conventions import CONVENTIONS, Pair
 from likeness.methods.kinds import Method
-from likeness.userinput.refusals import DatasetError, Refusal, plain, refuse_path
+from likeness.userinput.errors import DatasetError, UserError, plain, refuse_path
 
 CARD = {
     "title": "given",
@@ -147,7 +147,7 @@ def find(
         ids: of all images of the dataset.
 
     Raises:
-        Refusal: if no test pair has a file.
+        UserError: if no test pair has a file.
     """
     wanted = [pair for split in pairs.values() for pair in split]
     found = conventions.find(folder, convention, wanted, ids)
@@ -156,7 +156,7 @@ def find(
         msg = (
             f"{plain(folder)}: has no field of any test pair; the first one's file would be called '{names[0]}', with "
         )
-        raise Refusal(msg + f"one of the endings {', '.join(CONVENTIONS[convention].suffixes)}")
+        raise UserError(msg + f"one of the endings {', '.join(CONVENTIONS[convention].suffixes)}")
     return found, [pair for pair in wanted if pair not in found]
 
 

@@ -35,7 +35,7 @@ from typing import Any, cast
 
 from likeness import losses, networks
 from likeness.userinput import cards
-from likeness.userinput.refusals import Refusal
+from likeness.userinput.errors import UserError
 
 FOLDERS = (Path(__file__).parent, networks.FOLDER)
 LOOK = ("title", "order", "colour", "marker", "uses_loss", "has_lam", "seeded", "trained", "optimised")
@@ -85,14 +85,14 @@ def card(kind: str) -> dict[str, Any]:
     """Read the card of a kind.
 
     Raises:
-        Refusal: if there is none, or it is incomplete.
+        UserError: if there is none, or it is incomplete.
     """
     for folder in FOLDERS:
         path = folder / f"{kind}.py"
         if path.is_file():
             return _checked(path, cards.card(path, KEYS))
     msg = f"there is no method of the kind '{kind}'; there are {', '.join(names())}"
-    raise Refusal(msg)
+    raise UserError(msg)
 
 
 def _checked(path: Path, found: dict[str, Any]) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def _checked(path: Path, found: dict[str, Any]) -> dict[str, Any]:
         lacking = [key for key in needed if found[what] and not found[key]]
         if lacking:
             msg = f"{path}: the CARD says `{what}`, but not `{lacking[0]}`; what is {what} has {_spoken(needed)}"
-            raise Refusal(msg)
+            raise UserError(msg)
     return found
 
 

@@ -7,20 +7,20 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
 from likeness import networks
 from likeness.data.loading import chunks
+from likeness.data.pairs import evenly_spaced
 from likeness.data.store import Dataset
-from likeness.evaluation.pair import PairJudge
+from likeness.evaluation.pair import PrimaryScorer
 from likeness.geometry import to_array
 from likeness.losses.base import Registration
 from likeness.methods.objective import Objective
 from likeness.runtime import progress
-from likeness.runtime.atomic import read_json, whole, write_json
+from likeness.runtime.atomic import atomic_write, read_json, write_json
 from likeness.training.augmentation import Augmentation
 from likeness.training.checkpoint import save_weights
 from likeness.training.device import Precision, channels_last, make_device
@@ -28,7 +28,7 @@ from likeness.training.randomness import shuffled
 from likeness.training.trainer import Outcome, Point, Schedule, Trainer
 
 VALIDATED = 12
-"""At most so many validation pairs judge a training while it runs; all of them judge λ afterwards."""
+"""At most so many validation pairs are scored while a training runs; all of them decide on λ afterwards."""
 
 
 @dataclass(frozen=True)
@@ -102,10 +102,8 @@ class NetworkTask:
         self.device = make_device(recipe.threads)
         self.objective = Objective(dataset, loss, options, extractor, self.device, seed)
         self.pairs = dataset.pairs_of("train")
-        judges = dataset.pairs_of("val")
-        spread = np.linspace(0, len(judges) - 1, min(VALIDATED, len(judges))).round().astype(int)
-        self.judges = [judges[i] for i in spread]
-        self.scorers = [PairJudge(dataset, *map(dataset.load, pair)) for pair in self.judges]
+        self.validated = evenly_spaced(dataset.pairs_of("val"), VALIDATED)
+        self.scorers = [PrimaryScorer(dataset, *map(dataset.load, pair)) for pair in self.validated]
 
     def balance(self) -> float:
         """Give λ₀, see :meth:`Objective.balance`."""
@@ -127,14 +125,14 @@ class NetworkTask:
             return {key: of_pairs.mean() for key, of_pairs in found.items()}
 
         def validate() -> dict[str, float]:
-            judged = []
-            for part in chunks(list(zip(self.judges, self.scorers, strict=True)), self.recipe.batch):
+            scored = []
+            for part in chunks(list(zip(self.validated, self.scorers, strict=True)), self.recipe.batch):
                 pair = self.objective.registration([names for names, _ in part])
                 found = {key: of_pairs.tolist() for key, of_pairs in values(pair).items()}
                 fields = map(to_array, pair.displacement.split(1))
                 scores = [s.primary(f) for (_, s), f in zip(part, fields, strict=True)]
-                judged.append(pd.DataFrame({**found, "score": scores}))
-            return {str(key): float(value) for key, value in pd.concat(judged).mean().items()}
+                scored.append(pd.DataFrame({**found, "score": scores}))
+            return {str(key): float(value) for key, value in pd.concat(scored).mean().items()}
 
         trainer = Trainer(self.device, self.recipe.schedule, checkpoint, label, self.seed, saved, self.recipe.precision)
         return trainer.fit(network, step, validate)
@@ -175,7 +173,7 @@ def train_grid(
     write_json(work / "training.json", {"lambda_0": base, "grid": [r["training"] for r in records]})
     # the columns are named, because a training that diverged at once has no curve
     curves = pd.DataFrame([point for r in records for point in r["curve"]], columns=[*who, "lam", *Point._fields])
-    with whole(work / "curves.csv") as path:
+    with atomic_write(work / "curves.csv") as path:
         curves.to_csv(path, index=False, float_format="%.6g")
     trained = [work / r["training"]["file"] for r in records if r["training"]["file"]]
     return [work / "training.json", work / "curves.csv", *trained]

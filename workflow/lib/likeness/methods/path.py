@@ -23,7 +23,7 @@ from torch import Tensor
 
 from likeness import fields, metrics
 from likeness.data.loading import chunks
-from likeness.evaluation.pair import PairJudge
+from likeness.evaluation.pair import PrimaryScorer
 from likeness.fields import Given, PairSearch, Search
 from likeness.geometry import to_tensor
 from likeness.losses.base import Registration
@@ -33,7 +33,7 @@ from likeness.methods.optimisation import Level, Optimiser, Recipe, through
 from likeness.methods.search import Checkpoint, Found
 from likeness.metrics import regularity
 from likeness.runtime import progress
-from likeness.runtime.atomic import whole
+from likeness.runtime.atomic import atomic_write
 from likeness.runtime.jobs import told_to_stop
 from likeness.transformations import refine
 
@@ -106,7 +106,7 @@ class RegularisationPath:
         base = 1.0 if self.recipe.scale == "raw" else self.objective.balance(self.recipe.batch)
         total = len(self.recipe.grid) * (len(validation) + len(test))
         with told_to_stop() as self.stop, progress.bar(0, total, self.label) as self.shown:
-            steps, states = self._fixed_levels(validation or test, base, judged=bool(validation))
+            steps, states = self._fixed_levels(validation or test, base, chosen_by_score=bool(validation))
             if validation:
                 # where a level was not attained, test pairs have none
                 states = [
@@ -123,14 +123,14 @@ class RegularisationPath:
                     fields.write_parameters(folder, step.lam, moving, fixed, array)
         fields.write_manifest(folder, self.dataset.shape, searches, self.optimiser.transformation)
 
-    def _fixed_levels(self, pairs: Pairs, base: float, judged: bool) -> tuple[list[Step], list[State]]:
+    def _fixed_levels(self, pairs: Pairs, base: float, chosen_by_score: bool) -> tuple[list[Step], list[State]]:
         """Fix the levels of the path on pairs; give the state of these at each of them.
 
-        Where they are judged, which test pairs are not, a weaker level is added if the weakest is the best.
+        Where they are chosen by their scores, as on validation pairs, a weaker one is added if the weakest is the best.
         """
         rising = self.recipe.scale == "roughness"
         grid = sorted(self.recipe.grid, reverse=not rising)
-        judges = [PairJudge(self.dataset, *map(self.dataset.load, pair)) for pair in pairs]
+        scorers = [PrimaryScorer(self.dataset, *map(self.dataset.load, pair)) for pair in pairs]
         steps: list[Step] = []
         states: list[State] = []
         scores: list[float] = []
@@ -140,21 +140,21 @@ class RegularisationPath:
             if steps and steps[-1].exhausted:
                 step, state = replace(steps[-1], lam=lam), states[-1]
             elif rising:
-                step, state = self._calibrated(pairs, judges, lam, start, steps, base)
+                step, state = self._calibrated(pairs, scorers, lam, start, steps, base)
             else:
                 step = Step(lam, lam)
                 state = self._batches(pairs, start, step.multiple * base, f"{lam:g}")
-            scores.append(self._score(judges, state) if step.attained else float("nan"))
+            scores.append(self._score(scorers, state) if step.attained else float("nan"))
             steps.append(replace(step, score=self.sign * scores[-1] if np.isfinite(scores[-1]) else None))
             states.append(state)
             self.shown.update(len(pairs))
-            if judged and len(steps) == len(grid) == len(self.recipe.grid) > 1 and _last_is_best(scores):
+            if chosen_by_score and len(steps) == len(grid) == len(self.recipe.grid) > 1 and _last_is_best(scores):
                 grid.append(float(f"{grid[-1] ** 2 / grid[-2]:.3g}"))
                 self.shown.total += len(self.dataset.pairs_of("val")) + len(self.dataset.pairs_of("test"))
         return steps, states
 
     def _calibrated(
-        self, pairs: Pairs, judges: list[PairJudge], wanted: float, start: State, before: list[Step], base: float
+        self, pairs: Pairs, scorers: list[PrimaryScorer], wanted: float, start: State, before: list[Step], base: float
     ) -> tuple[Step, State]:
         """Find the λ that makes fields as rough as wanted."""
         search = Calibration(wanted, [(step.multiple, step.lam) for step in before if step.attained])
@@ -162,7 +162,7 @@ class RegularisationPath:
         while (multiple := search.proposal()) is not None:
             state = self._batches(pairs, start, multiple * base, f"{wanted:g}-{multiple:g}")
             states.append(state)
-            search.tried.append((multiple, self._roughness(judges, state)))
+            search.tried.append((multiple, self._roughness(scorers, state)))
         step = Step(wanted, search.tried[search.best][0], search.attained, exhausted=search.exhausted)
         return step, states[search.best]
 
@@ -245,26 +245,26 @@ class RegularisationPath:
 
         checkpoint = Checkpoint(path.with_suffix(".checkpoint"), self.stop.is_set, written)
         found = search(checkpoint=checkpoint)
-        with whole(path) as temporary:
+        with atomic_write(path) as temporary:
             found.save(temporary)
         checkpoint.drop()
         written()
         return found
 
-    def _roughness(self, judges: list[PairJudge], state: State) -> float:
+    def _roughness(self, scorers: list[PrimaryScorer], state: State) -> float:
         rough = [
-            regularity.sdlogj(regularity.jacobian(field), judge.fixed.mask)
-            for judge, field in zip(judges, self.optimiser.displacements(state.parameters), strict=True)
+            regularity.sdlogj(regularity.jacobian(field), scorer.fixed.mask)
+            for scorer, field in zip(scorers, self.optimiser.displacements(state.parameters), strict=True)
         ]
         finite = np.isfinite(rough)
         return float(np.median(np.array(rough)[finite])) if finite.mean() >= LEAST else float("nan")
 
-    def _score(self, judges: list[PairJudge], state: State) -> float:
+    def _score(self, scorers: list[PrimaryScorer], state: State) -> float:
         """Give the mean primary score of the pairs that have one, higher is better; NaN where a pair diverged."""
         if not state.parameters.isfinite().all():
             return float("nan")
         made = self.optimiser.displacements(state.parameters)
-        scores = np.array([judge.primary(field) for judge, field in zip(judges, made, strict=True)])
+        scores = np.array([scorer.primary(field) for scorer, field in zip(scorers, made, strict=True)])
         known = scores[np.isfinite(scores)]
         return self.sign * float(known.mean()) if len(known) else float("nan")
 

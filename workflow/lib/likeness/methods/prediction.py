@@ -23,7 +23,7 @@ def searches(models: Path) -> list[tuple[Search, str | None]]:
     A training counts as converged where its best validation came before the last one.
 
     Raises:
-        Refusal: if a file is broken.
+        UserError: if a file is broken.
     """
     grid = read_json(models / "training.json", models)["grid"]
     steps = read_json(models / "provenance.json", models)["recipe"]["steps"]
@@ -39,7 +39,7 @@ def load_network(models: Path, file: str, shape: Sequence[int]) -> nn.Module:
     """Load a trained network from the folder of its training.
 
     Raises:
-        Refusal: if a file is broken, or the weights do not fit the architecture in ``provenance.json``.
+        UserError: if a file is broken, or the weights do not fit the architecture in ``provenance.json``.
     """
     recipe = read_json(models / "provenance.json", models)["recipe"]
     network = networks.build(recipe["network"], shape, **recipe["architecture"])

@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from likeness.runtime.atomic import whole
-from likeness.userinput.refusals import made_anew
+from likeness.runtime.atomic import atomic_write
+from likeness.userinput.errors import made_anew
 
 MOMENTUM = 0.9
 MEMORY = 0.99
@@ -115,7 +115,7 @@ class Found:
         """Read what :meth:`save` wrote.
 
         Raises:
-            Refusal: if the file is broken.
+            UserError: if the file is broken.
         """
         try:
             with np.load(path, allow_pickle=False) as arrays:
@@ -150,7 +150,7 @@ class Checkpoint:
         """Keep which pairs are active, what was found of the others, and the state of the search."""
         arrays = {f"found.{key}": np.asarray(value) for key, value in found.arrays().items()}
         arrays |= {f"state.{key}": value for key, value in state.arrays().items()}
-        with whole(self.path) as temporary, temporary.open("wb") as file:
+        with atomic_write(self.path) as temporary, temporary.open("wb") as file:
             np.savez(file, allow_pickle=False, active=np.asarray(active, np.int64), **arrays)
         self.last = monotonic()
         self.written()
@@ -159,7 +159,7 @@ class Checkpoint:
         """Read what was kept, ``None`` where nothing was.
 
         Raises:
-            Refusal: if the file is broken.
+            UserError: if the file is broken.
         """
         if not self.path.is_file():
             return None
@@ -275,7 +275,7 @@ class _State:
         if self.evaluations % STRIDE == 0:
             self._adapt()
         if self.evaluations % (WINDOW // 2) == 0:
-            self._judge(seen.displacement, effort.tolerance)
+            self._check_convergence(seen.displacement, effort.tolerance)
         ended = self.converged | ~finite | torch.tensor(self.evaluations >= effort.cap)
         self._move(seen.gradient)
         return ended if ended.any() else None
@@ -292,7 +292,7 @@ class _State:
         self.strides = torch.stack([this, torch.zeros_like(this)])
         self.products = torch.zeros_like(self.products)
 
-    def _judge(self, displacement: Tensor, tolerance: float) -> None:
+    def _check_convergence(self, displacement: Tensor, tolerance: float) -> None:
         if len(self.shown) == 2:
             # a norm over so short an axis takes ten times as long
             change = (displacement - self.shown[0]).square().sum(1).sqrt().flatten(1)

@@ -29,7 +29,7 @@ from likeness.data.loading import Loader
 from likeness.data.store import Dataset
 from likeness.imageio.displacement import save
 from likeness.runtime import progress
-from likeness.runtime.atomic import whole
+from likeness.runtime.atomic import atomic_write
 from likeness.runtime.jobs import told_to_stop
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def register_pairs(
             for smoothing in waiting:
                 moving, fixed = images
                 field = register(moving, fixed, dataset.spacing, variant, smoothing, folder)
-                with whole(fields.place(folder, smoothing, *pair)) as temporary:
+                with atomic_write(fields.place(folder, smoothing, *pair)) as temporary:
                     save(temporary, field)
                 saved()
                 shown.update()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from likeness.userinput import cards
-from likeness.userinput.refusals import Refusal, suggest
+from likeness.userinput.errors import UserError, suggest
 
 if TYPE_CHECKING:
     from likeness.metrics.base import Registered, Value
@@ -48,21 +48,21 @@ def card(name: str) -> dict[str, Any]:
     """Read the card of a metric, all of :data:`KEYS` and :data:`DEFAULTS`, without importing its module.
 
     Raises:
-        Refusal: if there is no such metric, or its card is wrong.
+        UserError: if there is no such metric, or its card is wrong.
     """
     path = FOLDER / f"{name}.py"
     if not path.is_file():
         msg = f"{path}: there is no metric '{name}'; {suggest(name, names())}"
-        raise Refusal(msg)
+        raise UserError(msg)
     found = cards.card(path, KEYS, DEFAULTS)
     wrong = next((key for key, allowed in ALLOWED.items() if found[key] not in allowed), None)
     if wrong is not None:
         msg = f"{path}: `{wrong}` of the CARD is '{found[wrong]}'; "
         msg += f"{suggest(found[wrong], [one for one in ALLOWED[wrong] if one])}, or leave it out"
-        raise Refusal(msg)
+        raise UserError(msg)
     if found["primary"] and (found["rank"] is None or found["better"] is None or not found["needs"]):
         msg = f"{path}: the CARD says `primary`, but lacks `rank`, `better` or `needs`, which the choice of λ goes by; "
-        raise Refusal(msg + "add what is missing")
+        raise UserError(msg + "add what is missing")
     return {**found, "short": found["short"] or found["title"]}
 
 

@@ -99,7 +99,7 @@ class Pair:
     unit: str
     labels: Sequence[int]
     """The label ids that are scored."""
-    untaught: Sequence[int]
+    held_out: Sequence[int]
     """Those of them that the extractor ``segmentation_half`` is not taught."""
     related: bool
     """Whether the fields of both images lead into one space."""

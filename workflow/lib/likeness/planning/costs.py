@@ -19,14 +19,14 @@ import yaml
 
 from likeness import losses, metrics, results
 from likeness.datasets.catalogue import Size
-from likeness.planning.forecast import Kind, Plan, Price, Seconds, deciding
+from likeness.planning.forecast import Cost, Kind, Plan, Seconds, deciding
 from likeness.runtime import gpus
 from likeness.runtime.atomic import write_json
 from likeness.runtime.jobs import processor
 from likeness.runtime.provenance import code_digest, digest
 
 
-def recorded(planned: Plan) -> dict[tuple[str | None, ...], Price]:
+def recorded(planned: Plan) -> dict[tuple[str | None, ...], Cost]:
     """Find what jobs of the study took that ran, wherever they ran, by job and :attr:`Kind.who`.
 
     A record counts where the job did what one would do now, but for the length of the training and its grid, to which
@@ -37,7 +37,7 @@ def recorded(planned: Plan) -> dict[tuple[str | None, ...], Price]:
     found = {}
     for kind in planned.kinds:
         if alike[kind.dataset]:
-            seen = [price for seed in seeds if (price := _record(folder, kind, seed))]
+            seen = [cost for seed in seeds if (cost := _record(folder, kind, seed))]
             if seen:
                 found[(kind.job, *kind.who)] = _average(seen)
     return found
@@ -53,7 +53,7 @@ def _prepared_alike(folder: Path, extent: Size) -> bool:
     return tuple(shape) == tuple(extent.shape) and all(splits[k] == n for k, n in extent.pairs.items())
 
 
-def _record(folder: Path, kind: Kind, seed: int | None) -> Price | None:
+def _record(folder: Path, kind: Kind, seed: int | None) -> Cost | None:
     """Read what the job of a kind with a seed took; ``None`` where there is none, or where it did something else."""
     place = kind.place(seed)
     try:
@@ -65,7 +65,7 @@ def _record(folder: Path, kind: Kind, seed: int | None) -> Price | None:
         return None
     more = kind.work.units / done
     gpu = Seconds(more * record["seconds"]) if record["gpu"] else None
-    return Price(Seconds(more * record["cpu_seconds"]), gpu, record["peak_mb"], weight, "recorded")
+    return Cost(Seconds(more * record["cpu_seconds"]), gpu, record["peak_mb"], weight, "recorded")
 
 
 def _done(folder: Path, kind: Kind, place: str) -> tuple[float | None, float | None]:
@@ -105,13 +105,13 @@ def _searched(fields: Path, kind: Kind) -> tuple[float | None, float | None]:
     return (kind.work.units if same else None), (mean(files) / 1e6 if files else None)
 
 
-def _average(prices: list[Price]) -> Price:
-    gpu = [price.gpu.start for price in prices if price.gpu is not None]
-    return Price(
-        Seconds(mean(price.core.start for price in prices)),
+def _average(costs: list[Cost]) -> Cost:
+    gpu = [cost.gpu.start for cost in costs if cost.gpu is not None]
+    return Cost(
+        Seconds(mean(cost.core.start for cost in costs)),
         Seconds(mean(gpu)) if gpu else None,
-        max(price.peak_mb or 0.0 for price in prices),
-        prices[0].file_mb,
+        max(cost.peak_mb or 0.0 for cost in costs),
+        costs[0].file_mb,
         "recorded",
     )
 
@@ -122,18 +122,18 @@ def measured(
     cache: Path,
     limit: float,
     told: Callable[[int, int], object],
-) -> dict[str, Price]:
+) -> dict[str, Cost]:
     """Measure on this machine what kinds of jobs take, those first on which most depends; what is known is kept.
 
     Args:
         wanted: the kinds.
-        script: reads tasks and writes a price for each, see ``workflow/tools/measure.py``.
+        script: reads tasks and writes a cost for each, see ``workflow/tools/measure.py``.
         cache: a JSON file of former measurements, by task, machine and code; made if absent.
         limit: seconds after which what is left stays unmeasured.
         told: called with how many are done, and of how many.
 
     Returns:
-        Prices by :attr:`Kind.key`.
+        Costs by :attr:`Kind.key`.
     """
     known: dict[str, Any] = {}
     with suppress(OSError, ValueError):
@@ -150,10 +150,10 @@ def measured(
     missing = [key for key, _ in weight.most_common() if names[key] not in known]
     if missing:
         found = _run(script, [tasks[key] for key in missing], limit, told)
-        known |= {names[key]: asdict(price) for key, price in zip(missing, found, strict=False) if price}
+        known |= {names[key]: asdict(cost) for key, cost in zip(missing, found, strict=False) if cost}
         with suppress(OSError):
             write_json(cache, known)
-    return {key: Price.of(known[name]) for key, name in names.items() if name in known}
+    return {key: Cost.of(known[name]) for key, name in names.items() if name in known}
 
 
 def _modules(task: Mapping[str, Any]) -> list[str]:
@@ -167,10 +167,10 @@ def _modules(task: Mapping[str, Any]) -> list[str]:
 
 def _run(
     script: Path, tasks: Sequence[Mapping[str, Any]], limit: float, told: Callable[[int, int], object]
-) -> list[Price | None]:
+) -> list[Cost | None]:
     """Let a process of its own measure, which may be killed for its time or its memory; give what it had by then."""
     told(0, len(tasks))
-    found: list[Price | None] = []
+    found: list[Cost | None] = []
     call = [sys.executable, str(script)]
     with subprocess.Popen(
         call, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -184,8 +184,8 @@ def _run(
                 process.stdin.write(json.dumps(tasks))
                 process.stdin.close()
             for line in process.stdout:
-                price = json.loads(line)
-                found.append(Price.of(price) if price else None)
+                cost = json.loads(line)
+                found.append(Cost.of(cost) if cost else None)
                 told(len(found), len(tasks))
         finally:
             timer.cancel()

@@ -27,14 +27,14 @@ from likeness.results import PRETRAINED, Run
 from likeness.runtime.provenance import digest
 from likeness.runtime.published import File
 
-UNCOUNTED = ("simulate", "prepare", "data_sheet", "fetch", "convert", "probe", "given", "export")
+UNCOUNTED = ("simulate", "prepare", "data_sheet", "fetch", "convert", "sample_landscape", "given", "export")
 """Rules whose jobs nobody records or measures for a forecast, with as many jobs as there is of something."""
 LAST = ("collect", "runtime", "summary", "comparisons", "verdicts", "profiles")
 """Rules of a job each, that come last."""
 
 EVALUATIONS = 110.0
 """Evaluations of the objective that a pair takes to converge at one λ, in the median of the studies of this project."""
-PROBED = 1.7
+TRIED = 1.7
 """How many λ are tried on validation pairs for every one that has the wanted roughness."""
 AUDITED = 4.0
 """Searches of a pair that is audited, each as long as one at one λ."""
@@ -50,12 +50,12 @@ SCHEDULE = frozenset(
     {"steps", "learning_rate", "validate_every", "checkpoint_every", "patience", "annealing", "lambda"}
 )
 """What a recipe says that does not decide the cost of a step."""
-JUDGES = {"train": 12, "pretrain": 16}
-"""At most so many pairs or images judge a training while it runs."""
+VALIDATED = {"train": 12, "pretrain": 16}
+"""At most so many pairs or images are validated on while a training runs."""
 
 
 class Work(NamedTuple):
-    """How much a job does: steps or fields, and how often it is judged or how many pairs it registers or scores."""
+    """How much a job does: steps or fields, and how often it is validated or how many pairs it registers or scores."""
 
     units: float
     checks: float = 0.0
@@ -74,7 +74,7 @@ class Seconds(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Price:
+class Cost:
     """What one job of a kind takes.
 
     Attributes:
@@ -92,7 +92,7 @@ class Price:
     source: str
 
     @classmethod
-    def of(cls, plain: Mapping[str, Any]) -> Price:
+    def of(cls, plain: Mapping[str, Any]) -> Cost:
         """Make one of its plain form, as :func:`dataclasses.asdict` and JSON give it."""
         seconds = {key: Seconds(*plain[key]) if plain[key] else None for key in ("core", "gpu")}
         return cls(**{**plain, **seconds})
@@ -159,14 +159,14 @@ class Expected:
     gpu_seconds: float | None = None
     unknown: float = 0
 
-    def plus(self, jobs: int, price: Price | None, work: Work) -> Expected:
+    def plus(self, jobs: int, cost: Cost | None, work: Work) -> Expected:
         """Give the sum with some more jobs of one kind."""
-        if price is None:
+        if cost is None:
             return replace(self, jobs=self.jobs + jobs, unknown=self.unknown + jobs)
         gpu = self.gpu_seconds
-        if price.gpu is not None:
-            gpu = (gpu or 0.0) + jobs * price.gpu.of(work)
-        return Expected(self.jobs + jobs, self.core_seconds + jobs * price.core.of(work), gpu, self.unknown)
+        if cost.gpu is not None:
+            gpu = (gpu or 0.0) + jobs * cost.gpu.of(work)
+        return Expected(self.jobs + jobs, self.core_seconds + jobs * cost.core.of(work), gpu, self.unknown)
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,7 @@ class Forecast:
         peak_mb: memory of the largest job; ``None`` where it is known of none.
         sources: how many kinds of jobs are recorded, measured or unknown.
         unsized: published files whose size nobody knows, which ``kept_gb`` therefore lacks.
-        unpriced: published networks that nobody ran yet, which times and ``peak_mb`` therefore lack.
+        unmeasured: published networks that nobody ran yet, which times and ``peak_mb`` therefore lack.
     """
 
     rules: dict[str, Expected]
@@ -191,7 +191,7 @@ class Forecast:
     peak_mb: float | None
     sources: Counter[str]
     unsized: tuple[str, ...] = ()
-    unpriced: tuple[str, ...] = ()
+    unmeasured: tuple[str, ...] = ()
 
     @property
     def core_seconds(self) -> float:
@@ -244,7 +244,7 @@ class Plan:
 
 
 def plan(study: Study) -> Plan:
-    """List what is to be priced."""
+    """List what is to be with_costs."""
     extents = sizes(study)
     return Plan(study, extents, kinds(study, extents))
 
@@ -301,8 +301,8 @@ def _trainings(scene: _Scene) -> Iterator[Kind]:
         dataset, method, loss, _ = who
         recipe = study.training(dataset, method, loss)
         lams, kept = len(recipe["lambda"]["grid"]), deciding(recipe)
-        judges = min(JUDGES["train"], scene.extent.pairs["val"])
-        work = Work(lams * recipe["steps"], lams * judges * _checks(recipe))
+        validated = min(VALIDATED["train"], scene.extent.pairs["val"])
+        work = Work(lams * recipe["steps"], lams * validated * _checks(recipe))
         task = scene.learning("train", recipe=kept, **_needs(study, who))
         yield Kind(f"train_{loss}", "train", who, seeds, work, task)
         task = scene.task("register", ["image"], recipe=kept)
@@ -349,20 +349,20 @@ def _needs(study: Study, who: tuple[str, ...]) -> dict[str, Any]:
 def evaluations(recipe: Mapping[str, Any], extent: Size) -> float:
     """Guess how often an optimisation evaluates its objective for some pair."""
     lams = len(recipe["lambda"]["grid"])
-    probed = PROBED if recipe["lambda"]["scale"] == "roughness" else 1.0
+    tried = TRIED if recipe["lambda"]["scale"] == "roughness" else 1.0
     each = min(EVALUATIONS, recipe["evaluations"])
     validation, test = extent.pairs["val"], extent.pairs["test"]
     # without validation pairs test pairs tell what is rough
-    return lams * each * (probed * validation + test if validation else probed * test)
+    return lams * each * (tried * validation + test if validation else tried * test)
 
 
 def _pretrainings(scene: _Scene) -> Iterator[Kind]:
     study, dataset = scene.study, scene.dataset
     recipe = study.pretraining(dataset)
-    judges = min(JUDGES["pretrain"], scene.extent.images["val"])
+    validated = min(VALIDATED["pretrain"], scene.extent.images["val"])
     for name in dict.fromkeys(name for where, name, _ in study.pretrainings() if where == dataset):
         task = scene.learning("pretrain", recipe=deciding(recipe), name=name)
-        work = Work(recipe["steps"], judges * _checks(recipe))
+        work = Work(recipe["steps"], validated * _checks(recipe))
         yield Kind("pretrain", "pretrain", (dataset, name), len(study.seeds), work, task)
 
 
@@ -376,40 +376,40 @@ def deciding(recipe: Mapping[str, Any]) -> dict[str, Any]:
     return {**kept, "scale": recipe["lambda"]["scale"]} if "lambda" in recipe else kept
 
 
-NONE: Mapping[Any, Price] = MappingProxyType({})
+NONE: Mapping[Any, Cost] = MappingProxyType({})
 
 
 def forecast(
-    planned: Plan, records: Mapping[tuple[str | None, ...], Price] = NONE, measured: Mapping[str, Price] = NONE
+    planned: Plan, records: Mapping[tuple[str | None, ...], Cost] = NONE, measured: Mapping[str, Cost] = NONE
 ) -> Forecast:
     """Estimate a whole study from nothing.
 
     Args:
         planned: the study.
         records: what :func:`recorded` found.
-        measured: prices by :attr:`Kind.key`.
+        measured: costs by :attr:`Kind.key`.
     """
-    priced = [(kind, records.get((kind.job, *kind.who)) or measured.get(kind.key)) for kind in planned.kinds]
+    with_costs = [(kind, records.get((kind.job, *kind.who)) or measured.get(kind.key)) for kind in planned.kinds]
     study = planned.study
-    known = [(kind, price) for kind, price in priced if price is not None]
-    fields = [kind.work.units * (price.file_mb or 0.0) for kind, price in known if kind.job == "register"]
+    known = [(kind, cost) for kind, cost in with_costs if cost is not None]
+    fields = [kind.work.units * (cost.file_mb or 0.0) for kind, cost in known if kind.job == "register"]
     chain = {kind.job: 0.0 for kind in planned.kinds}
-    for kind, price in known:
-        chain[kind.job] = max(chain[kind.job], (price.gpu or price.core).of(kind.work))
+    for kind, cost in known:
+        chain[kind.job] = max(chain[kind.job], (cost.gpu or cost.core).of(kind.work))
     kept, held = _kept_mb(planned, known), max(fields, default=0.0)
     if study.exports:
         kept += _exported_mb(planned)
     elif study.config["keep_fields"]:
         kept, held = kept + len(study.seeds) * sum(fields), 0.0
     return Forecast(
-        _rules(planned, priced),
+        _rules(planned, with_costs),
         sum(chain.values()),
         kept / 1e3,
         held / 1e3,
-        max((price.peak_mb for _, price in known if price.peak_mb is not None), default=None),
-        Counter(price.source if price else "unknown" for _, price in priced),
+        max((cost.peak_mb for _, cost in known if cost.peak_mb is not None), default=None),
+        Counter(cost.source if cost else "unknown" for _, cost in with_costs),
         tuple(file.name for file in _published(study) if file.size is None),
-        tuple(dict.fromkeys(name for kind, price in priced if price is None and (name := _network(kind)))),
+        tuple(dict.fromkeys(name for kind, cost in with_costs if cost is None and (name := _network(kind)))),
     )
 
 
@@ -419,18 +419,18 @@ def _network(kind: Kind) -> str | None:
     return extractor["name"] if "weights" in extractor else None
 
 
-def _rules(planned: Plan, priced: Iterable[tuple[Kind, Price | None]]) -> dict[str, Expected]:
+def _rules(planned: Plan, with_costs: Iterable[tuple[Kind, Cost | None]]) -> dict[str, Expected]:
     """Sum up the kinds of every rule."""
     study = planned.study
     prepared, converted = len(study.prepared), len(study.published)
     own = sum("folder" in study.config["datasets"][name] for name in study.prepared)
-    probed = {loss for dataset in study.datasets for loss, _ in study.combinations(dataset)}
+    sampled = {loss for dataset in study.datasets for loss, _ in study.combinations(dataset)}
     exported = sum(len(study.exports) for _ in study.runs())
     counts = (prepared - own, prepared, len(study.datasets), converted, converted)
-    more = (len(probed), len(study.givens()), exported)
+    more = (len(sampled), len(study.givens()), exported)
     rules = {name: Expected(count, unknown=count) for name, count in zip(UNCOUNTED, counts + more, strict=True)}
-    for kind, price in priced:
-        rules[kind.rule] = rules.get(kind.rule, Expected(0)).plus(kind.jobs, price, kind.work)
+    for kind, cost in with_costs:
+        rules[kind.rule] = rules.get(kind.rule, Expected(0)).plus(kind.jobs, cost, kind.work)
     drawn = len(figures.names())
     return rules | dict.fromkeys(LAST, Expected(1, unknown=1)) | {"plot": Expected(drawn, unknown=drawn)}
 
@@ -448,7 +448,7 @@ def _published(study: Study) -> list[File]:
     return [file for name in study.published for file in study.source(name).files]
 
 
-def _kept_mb(planned: Plan, priced: Iterable[tuple[Kind, Price]]) -> float:
+def _kept_mb(planned: Plan, with_costs: Iterable[tuple[Kind, Cost]]) -> float:
     """Add up what stays on disk but for fields: data, weights, a sample of each training, records.
 
     Published weights count twice, as fetched and as converted; those whose size the project does not know are left out.
@@ -459,17 +459,17 @@ def _kept_mb(planned: Plan, priced: Iterable[tuple[Kind, Price]]) -> float:
         each = sum(PART_BYTES.get(part, 0) for part in parts) + (4 * dims if "field" in parts else 0)
         own = "folder" in planned.study.config["datasets"][name]
         total += (1 if own else 1 + RAW) * each * prod(extent.shape) * sum(extent.images.values()) / 1e6
-    for kind, price in priced:
+    for kind, cost in with_costs:
         if kind.job == "pretrain":
-            total += kind.jobs * (price.file_mb or 0.0)
+            total += kind.jobs * (cost.file_mb or 0.0)
         elif kind.job == "syn":
-            total += kind.jobs * (kind.work.units * (price.file_mb or 0.0) + RECORDS_MB)
+            total += kind.jobs * (kind.work.units * (cost.file_mb or 0.0) + RECORDS_MB)
         elif kind.job == "optimise":
             # parameters of every pair and λ, and a field of the pair that figures show
             lams, pairs = len(planned.study.optimisation(*map(str, kind.who[:3]))["lambda"]["grid"]), kind.work.checks
-            total += kind.jobs * (lams * pairs * (price.file_mb or 0.0) + RECORDS_MB)
+            total += kind.jobs * (lams * pairs * (cost.file_mb or 0.0) + RECORDS_MB)
         elif kind.job in ("train", "register"):
             # a network for every λ of the grid, and a field of the pair that figures show
             lams = len(planned.study.training(*map(str, kind.who[:3]))["lambda"]["grid"])
-            total += kind.jobs * (lams * (price.file_mb or 0.0) + RECORDS_MB)
+            total += kind.jobs * (lams * (cost.file_mb or 0.0) + RECORDS_MB)
     return total

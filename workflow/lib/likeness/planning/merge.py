@@ -18,9 +18,9 @@ from likeness import losses, metrics, results
 from likeness.config.study import Study
 from likeness.methods.kinds import UNREGISTERED
 from likeness.results import TRUTH, Run
-from likeness.runtime.atomic import whole
+from likeness.runtime.atomic import atomic_write
 from likeness.runtime.provenance import code_digest, folder_digest
-from likeness.userinput.refusals import Refusal
+from likeness.userinput.errors import UserError
 
 SCRIPTS = Path(__file__).parents[3] / "scripts"
 
@@ -137,7 +137,7 @@ def _chain(
 
 
 def _scored_by(study: Study, dataset: str) -> list[str]:
-    """Name the module of the metric that a dataset is judged by."""
+    """Name the module of the metric that a dataset is scored by first."""
     return metrics.modules(metrics.primary(study.capabilities[dataset]["parts"]))
 
 
@@ -221,7 +221,7 @@ def parts(study: Study, sources: Sequence[Path]) -> Parts:
         sources: folders of results that ran parts of it.
 
     Raises:
-        Refusal: if two folders do not agree, if one has results of something else than the study's, or none at all.
+        UserError: if two folders do not agree, if one has results of something else than the study's, or none at all.
     """
     own = Path(study.results)
     for source in sources:
@@ -245,17 +245,17 @@ def parts(study: Study, sources: Sequence[Path]) -> Parts:
     for source in sources:
         if source not in used:
             msg = f"{source}: has no finished job of {study.file}; name the configuration of the whole, CONFIG=…"
-            raise Refusal(msg)
+            raise UserError(msg)
     return found
 
 
 def _check_source(source: Path, own: Path) -> None:
     if not source.is_dir():
         msg = f"{source}: no such folder; name the results of another run of the study, FROM=…"
-        raise Refusal(msg)
+        raise UserError(msg)
     if source.resolve() == own.resolve():
         msg = f"{source}: these are the study's own results; name those to merge into them, FROM=…"
-        raise Refusal(msg)
+        raise UserError(msg)
 
 
 def _check_origin(job: Job, folder: Path, study: str) -> None:
@@ -264,7 +264,7 @@ def _check_origin(job: Job, folder: Path, study: str) -> None:
     known = _json(record)
     if known.get("code") != code_digest(SCRIPTS / f"{job.rule}.py", *job.modules):
         msg = f"{record}: was made by other code than this project's (commit {known.get('commit', 'unknown')}); "
-        raise Refusal(msg + "merge with that, or leave this result out and let it be made again")
+        raise UserError(msg + "merge with that, or leave this result out and let it be made again")
     if job.said is None:
         return
     path, wanted = folder / job.said[0], json.loads(json.dumps(job.said[1]))
@@ -277,7 +277,7 @@ def _check_origin(job: Job, folder: Path, study: str) -> None:
             here, there = entries.get(key), found.get(key)
             if here != there:
                 msg = f"{path}: was made with {key} {there!r}, but {study} says {here!r}; merge with one configuration"
-                raise Refusal(msg)
+                raise UserError(msg)
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -285,7 +285,7 @@ def _json(path: Path) -> dict[str, Any]:
         return json.loads(path.read_text())
     except (OSError, ValueError):
         msg = f"{path}: cannot be read; copy the results again"
-        raise Refusal(msg) from None
+        raise UserError(msg) from None
 
 
 def _check_alike(job: Job, one: Path, other: Path) -> None:
@@ -295,7 +295,7 @@ def _check_alike(job: Job, one: Path, other: Path) -> None:
             first, second = (folder / made / path for folder in (one, other))
             if not (first.is_file() and second.is_file() and first.read_bytes() == second.read_bytes()):
                 msg = f"{second}: differs from {first}, though both are of one job; delete the results of one of them"
-                raise Refusal(msg)
+                raise UserError(msg)
 
 
 def _files(path: Path) -> Iterable[Path]:
@@ -310,17 +310,17 @@ def check_data(study: Study, sources: Sequence[Path]) -> None:
     """Refuse results from prepared data other than those here, which would not be comparable.
 
     Raises:
-        Refusal: at the first dataset that differs, or that is missing.
+        UserError: at the first dataset that differs, or that is missing.
     """
     for dataset in study.datasets:
         here = Path(study.results) / "data" / dataset
         for there in (source / "data" / dataset for source in sources if _used(study, source, dataset)):
             if not there.is_dir():
                 msg = f"{there}: missing, so that nobody can tell what the results are from; copy all of the results"
-                raise Refusal(msg)
+                raise UserError(msg)
             if folder_digest(there) != folder_digest(here):
                 msg = f"{there}: differs from {here}, so that scores are not comparable; run both parts on one dataset"
-                raise Refusal(msg)
+                raise UserError(msg)
 
 
 def _used(study: Study, source: Path, dataset: str) -> bool:
@@ -340,7 +340,7 @@ def take(found: Parts, own: Path) -> None:
 
 
 def _copy(source: Path, target: Path) -> None:
-    with whole(target) as temporary:
+    with atomic_write(target) as temporary:
         if source.is_dir():
             shutil.copytree(source, temporary, ignore=shutil.ignore_patterns(".*"), copy_function=shutil.copyfile)
         else:

@@ -34,7 +34,7 @@ from likeness.methods.optimisation import Recipe as OptimisationRecipe
 from likeness.methods.prediction import displacements
 from likeness.methods.syn import channels
 from likeness.methods.syn import register as syn
-from likeness.planning.forecast import Price, Seconds
+from likeness.planning.forecast import Cost, Seconds
 from likeness.runtime.atomic import write_json
 from likeness.runtime.jobs import consumed
 from likeness.training.checkpoint import save_weights
@@ -55,7 +55,7 @@ PATIENCE = 0.3
 NOTHING = np.zeros(2)
 
 
-def measure(task: Mapping[str, Any], scratch: Path) -> Price:
+def measure(task: Mapping[str, Any], scratch: Path) -> Cost:
     """Measure what a kind of job takes.
 
     Args:
@@ -74,7 +74,7 @@ def measure(task: Mapping[str, Any], scratch: Path) -> Price:
     peak_mb = consumed()[1] if larger == 1 else None
     of_images = task["job"] in ("register", "optimise", "syn")
     file_mb = took.file_mb * larger if of_images and took.file_mb else took.file_mb
-    return Price(core, wall if on_gpu else None, peak_mb, file_mb, "measured")
+    return Cost(core, wall if on_gpu else None, peak_mb, file_mb, "measured")
 
 
 class _Took(NamedTuple):
@@ -209,7 +209,7 @@ def _pretrain(task: Mapping[str, Any], dataset: Dataset, scratch: Path) -> _Took
     step, check = _steps(
         lambda steps: _extractor(name, recipe, dataset, steps, scratch), lambda: extractors.load(weights)
     )
-    # both images of the split judge it
+    # both images of the split validate it
     return _Took(NOTHING, step, check / 2, weights.stat().st_size / 1e6)
 
 
@@ -227,7 +227,7 @@ def _train(task: Mapping[str, Any], dataset: Dataset, scratch: Path) -> _Took:
     step, check = _steps(run, loss.build)
     balance = _timed(loss.balance) if recipe.scale == "balanced" else NOTHING
     size = 4e-6 * sum(p.numel() for p in loss.build().parameters())
-    return _Took(BALANCED * balance / len(loss.pairs), step, check / len(loss.judges), size)
+    return _Took(BALANCED * balance / len(loss.pairs), step, check / len(loss.validated), size)
 
 
 def _optimise(task: Mapping[str, Any], dataset: Dataset, scratch: Path) -> _Took:

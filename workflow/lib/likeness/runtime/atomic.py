@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from likeness.runtime import locks
-from likeness.userinput.refusals import made_anew
+from likeness.userinput.errors import made_anew
 
 _OWNER = "owner"
 """The file that the owner of a temporary folder holds locked."""
 
 
 @contextmanager
-def whole(path: str | Path) -> Iterator[Path]:
+def atomic_write(path: str | Path) -> Iterator[Path]:
     """Write a file or a folder under a temporary name beside its place and move it there when the block succeeds.
 
     What a killed process left of an earlier attempt is removed.
@@ -54,7 +54,7 @@ def whole(path: str | Path) -> Iterator[Path]:
         raise
 
 
-def probe(folder: Path, size: int = 1_000_000) -> None:
+def check_writable(folder: Path, size: int = 1_000_000) -> None:
     """Write so many bytes into a folder, made if absent, wait until they are on the disk, and take them away again.
 
     Raises:
@@ -73,7 +73,7 @@ def probe(folder: Path, size: int = 1_000_000) -> None:
 
 def write_json(path: str | Path, content: Any) -> None:
     """Write JSON, whole or not at all, keys in the order given."""
-    with whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False, default=str) + "\n")
 
 
@@ -85,7 +85,7 @@ def read_json(path: Path, source: Path) -> Any:
         source: the file or folder that the job made with it, for the message.
 
     Raises:
-        Refusal: if it is broken.
+        UserError: if it is broken.
     """
     try:
         return json.loads(path.read_bytes())

@@ -21,7 +21,7 @@ from typing import IO, Any, NoReturn
 from urllib.parse import urlsplit
 
 from likeness.runtime import locks
-from likeness.userinput.refusals import Refusal
+from likeness.userinput.errors import UserError
 
 TRIES = 5
 """So many times in a row a server may fail before it is given up."""
@@ -38,7 +38,7 @@ LOCAL = {"localhost", "127.0.0.1", "::1"}
 
 
 class NotFetchedError(Exception):
-    """A file cannot be fetched; the message is the reason, without the file and the mend, which the caller knows."""
+    """A file cannot be fetched; the message is the reason, without the file and the fix, which the caller knows."""
 
 
 class WrongContentError(NotFetchedError):
@@ -82,7 +82,7 @@ def fetch(url: str, path: Path, digest: str | None, size: int | None = None) -> 
     Raises:
         NotFetchedError: if it cannot be had; what has arrived stays for the next call.
         WrongContentError: if it is another file; of one that was fetched nothing stays.
-        Refusal: if the disk has no room for it.
+        UserError: if the disk has no room for it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = partial(path)
@@ -246,7 +246,7 @@ def _check_room(part: Path, needed: int) -> None:
     # what is overwritten, because a server cannot resume, counts as needed: it would be only a part of the whole
     if needed > free:
         msg = f"{part.parent}: has room for {megabytes(free)}, but {part.stem} takes {megabytes(needed)}; "
-        raise Refusal(msg + "free some space, or name another folder with `checkpoints.folder`")
+        raise UserError(msg + "free some space, or name another folder with `checkpoints.folder`")
 
 
 def _write(answer: Any, part: Path, start: int, total: int | None) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from likeness.runtime import locks
-from likeness.userinput.refusals import Refusal
+from likeness.userinput.errors import UserError
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 SCHEDULERS = ("SLURM_JOB_ID", "KUBERNETES_SERVICE_HOST")
@@ -38,7 +38,7 @@ def _locks() -> Path:
 
 
 @contextmanager
-def leased(count: int) -> Iterator[list[str]]:
+def locked(count: int) -> Iterator[list[str]]:
     """Give this process GPUs of its own for the length of a block, and hide the others from it.
 
     To be entered before a library opens the GPUs.
@@ -50,7 +50,7 @@ def leased(count: int) -> Iterator[list[str]]:
         Their names; nothing where none was asked for, or where a cluster's scheduler has assigned them.
 
     Raises:
-        Refusal: if the machine has fewer.
+        UserError: if the machine has fewer.
     """
     if not count or any(name in os.environ for name in SCHEDULERS):
         yield []
@@ -58,7 +58,7 @@ def leased(count: int) -> Iterator[list[str]]:
     everything = present()
     if len(everything) < count:
         msg = f"this machine has {len(everything)} GPUs, but the job asks for {count}; "
-        raise Refusal(msg + "lower `gpu` in the profile's default-resources, or run without that profile")
+        raise UserError(msg + "lower `gpu` in the profile's default-resources, or run without that profile")
     before = os.environ.get(VISIBLE)
     with ExitStack() as held:
         mine = _wait_for(count, everything, held)

@@ -22,7 +22,7 @@ from typing import Any
 
 from likeness.runtime import locks
 from likeness.runtime.atomic import write_json
-from likeness.userinput.refusals import sentence
+from likeness.userinput.errors import sentence
 
 STARTED = time.monotonic()
 """When this process began, as near as Python tells."""
@@ -79,7 +79,7 @@ def logged(path: str | Path) -> Iterator[None]:
     it ends by itself as soon as it notices. The last line of the log says what the job took.
 
     Raises:
-        SystemExit: in place of an error that a person can mend, with one sentence; the log has the traceback.
+        SystemExit: in place of an error that a person can fix, with one sentence; the log has the traceback.
     """
     _end_with(os.environ.get(OWNER))
     _keep_memory()

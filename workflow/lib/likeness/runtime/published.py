@@ -12,7 +12,7 @@ from typing import Any
 
 from likeness.runtime import download
 from likeness.runtime.download import megabytes
-from likeness.userinput.refusals import Refusal
+from likeness.userinput.errors import UserError
 
 HUB = "https://huggingface.co"
 
@@ -146,7 +146,7 @@ def obtain(wanted: Source, folder: Path) -> Path:
         What the extractor's ``read`` is called with.
 
     Raises:
-        Refusal: if a file cannot be fetched, is not the published one, or nobody says what is; what a person put there
+        UserError: if a file cannot be fetched, is not the published one, or nobody says what is; what a user put there
             stays.
     """
     unknown = {}
@@ -157,11 +157,11 @@ def obtain(wanted: Source, folder: Path) -> Path:
             unknown[file.name] = digest
         elif digest != file.sha256:
             msg = f"{path}: is not the published file: its sha256 is {digest}, not {file.sha256}; move it away, so "
-            raise Refusal(msg + f"that it is fetched from {file.url}, or put the right one there: {wanted.by_hand}")
+            raise UserError(msg + f"that it is fetched from {file.url}, or put the right one there: {wanted.by_hand}")
     if unknown:
         msg = f"{wanted.place(folder)}: the project does not know which sha256 was published of {', '.join(unknown)}; "
         msg += f"compare what is there with what its publisher says ({wanted.by_hand}) and "
-        raise Refusal(msg + _how_to_state(wanted, unknown))
+        raise UserError(msg + _how_to_state(wanted, unknown))
     return wanted.place(folder)
 
 
@@ -169,8 +169,8 @@ def _digest(path: Path) -> str:
     try:
         return download.sha256(path)
     except OSError as error:
-        msg = f"{path}: cannot be read ({error.strerror}); mend that, or put the file there again"
-        raise Refusal(msg) from error
+        msg = f"{path}: cannot be read ({error.strerror}); fix that, or put the file there again"
+        raise UserError(msg) from error
 
 
 def _fetch(wanted: Source, file: File, path: Path) -> str:
@@ -181,13 +181,13 @@ def _fetch(wanted: Source, file: File, path: Path) -> str:
         return download.fetch(file.url, path, file.sha256, file.size)
     except download.WrongContentError as error:
         msg = f"{file.name}: what {file.url} gives is not the published file: {error}; {_by_hand(wanted, file, path)}"
-        raise Refusal(msg) from error
+        raise UserError(msg) from error
     except download.NotFetchedError as error:
         msg = f"{file.name}: cannot be fetched from {file.url} ({error}); {_by_hand(wanted, file, path)}"
-        raise Refusal(msg) from error
+        raise UserError(msg) from error
     except OSError as error:
-        msg = f"{error.filename or path}: cannot be written ({error.strerror}); mend that, or name another folder "
-        raise Refusal(msg + "with `checkpoints.folder`") from error
+        msg = f"{error.filename or path}: cannot be written ({error.strerror}); fix that, or name another folder "
+        raise UserError(msg + "with `checkpoints.folder`") from error
 
 
 def _by_hand(wanted: Source, file: File, path: Path) -> str:

@@ -19,7 +19,7 @@ import pandas as pd
 
 from likeness import losses
 from likeness.metrics import per_label
-from likeness.runtime.atomic import whole
+from likeness.runtime.atomic import atomic_write
 
 if TYPE_CHECKING:
     from likeness.methods.kinds import Method
@@ -86,8 +86,8 @@ def wide(merged: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def spread(means: pd.DataFrame, keys: list[str], column: str) -> pd.DataFrame:
-    """Spread ``value`` into a column for every entry of ``column``, a row for every combination of keys, also null."""
+def pivoted(means: pd.DataFrame, keys: list[str], column: str) -> pd.DataFrame:
+    """Pivot ``value`` into a column for every entry of ``column``, a row for every combination of keys, also null."""
     row = means.groupby(keys, sort=False, dropna=False).ngroup()
     values = means.assign(row=row).pivot(index="row", columns=column, values="value")  # noqa: PD010
     return means[keys].drop_duplicates().reset_index(drop=True).join(values)
@@ -128,7 +128,7 @@ def order_of(method: Method, loss: str, variant: Any) -> tuple[int, int, str, st
 
 def write_csv(table: pd.DataFrame, path: str | Path) -> None:
     """Write a table as CSV in a form that depends on its content alone: six significant digits, no rounding noise."""
-    with whole(path) as temporary:
+    with atomic_write(path) as temporary:
         # adding zero turns -0 into 0
         numbers = table.select_dtypes("float").round(12) + 0.0
         table.assign(**numbers).to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")

@@ -19,7 +19,7 @@ CALIBRATED_SUBJECTS = 20
 """With fewer subjects no known method holds its level: p is descriptive."""
 
 
-def seed_of(*names: str) -> int:
+def seed_from_names(*names: str) -> int:
     """Turn names into a seed that is the same on every machine and in every subset of a study."""
     return int.from_bytes(hashlib.sha256("\n".join(names).encode()).digest()[:8], "little")
 
@@ -54,7 +54,7 @@ def draw(table: pd.DataFrame, dataset: str, resamples: int = RESAMPLES) -> np.nd
         resamples: how many times subjects are drawn.
     """
     first, second = (table.index.get_level_values(level).to_numpy() for level in ("first", "second"))
-    return pair_weights(first, second, resamples, seed_of("test", dataset))
+    return pair_weights(first, second, resamples, seed_from_names("test", dataset))
 
 
 def count_subjects(table: pd.DataFrame, present: np.ndarray) -> int:

@@ -3,7 +3,7 @@
 Škerl, Likar and Pernuš, A protocol for evaluation of similarity measures for rigid registration, IEEE TMI 2006,
 doi:10.1109/TMI.2006.874963, turned upside down: there a similarity has maxima, here a dissimilarity has minima.
 
-Profiles are ``(lines, points)``: the values of a loss at points δ apart along lines, the gold standard in the middle.
+Profiles are ``(lines, points)``: the values of a loss at points δ apart along lines, the reference in the middle.
 They are scaled to [0, 1] by the lowest and the highest value over all lines of a pair and kind of line, so that neither
 offset nor scale of a loss matters. v(n, m) is the scaled value of point m on line n of N, o(n) the point of the lowest
 value, the optimum, and r = k δ a distance. What lies beyond the end of a line does not count.
@@ -33,7 +33,7 @@ METHOD = ["dataset", "loss", "variant"]
 COLUMNS = [
     *METHOD,
     "transform",
-    "gold",
+    "reference",
     "pairs",
     "lines",
     "accuracy",
@@ -68,7 +68,7 @@ def scaled(values: np.ndarray) -> np.ndarray:
 def optimum(profiles: np.ndarray) -> np.ndarray:
     """Find the point of the lowest value of every line, ``(lines,)``.
 
-    Of points that are equally low the one farthest from the gold standard counts: a loss that cannot tell them apart
+    Of points that are equally low the one farthest from the reference counts: a loss that cannot tell them apart
     may end at any of them.
     """
     middle = profiles.shape[1] // 2
@@ -78,7 +78,7 @@ def optimum(profiles: np.ndarray) -> np.ndarray:
 
 
 def accuracy(profiles: np.ndarray, step: float) -> float:
-    """Give the root mean square distance of the optima from the gold standard: ``√(1/N Σₙ ‖x(n, o(n)) − x₀‖²)``.
+    """Give the root mean square distance of the optima from the reference: ``√(1/N Σₙ ‖x(n, o(n)) − x₀‖²)``.
 
     Args:
         profiles: see above.
@@ -169,7 +169,7 @@ def attraction(shifted: np.ndarray, spread: float) -> float:
 
     Args:
         shifted: ``(axes, points)``, values at shifts half a voxel apart, a whole one first and last.
-        spread: range of values that means something, as of all lines through the gold standard.
+        spread: range of values that means something, as of all lines through the reference.
     """
     whole, half = shifted[:, ::2], shifted[:, 3:-3:2]
     inner, outer = whole[:, 1:-2] + whole[:, 2:-1], whole[:, :-3] + whole[:, 3:]
@@ -180,8 +180,8 @@ def measure(profiles: pd.DataFrame) -> pd.DataFrame:
     """Measure the profiles of every loss, for each kind of line and for all of them together.
 
     Args:
-        profiles: ``dataset``, ``loss``, ``variant``, ``gold``, ``pair``, ``transform``, ``line``, ``distance``,
-            ``value``, ``unit``, in the order in which :func:`likeness.evaluation.landscape.probe` gives them.
+        profiles: ``dataset``, ``loss``, ``variant``, ``reference``, ``pair``, ``transform``, ``line``, ``distance``,
+            ``value``, ``unit``, in the order in which :func:`likeness.evaluation.landscape.sampled` gives them.
 
     Returns:
         The columns :data:`COLUMNS`: ``pairs`` and ``lines`` count what was measured, ``accuracy``, ``capture_range``,
@@ -201,7 +201,7 @@ def block(table: pd.DataFrame, column: str) -> np.ndarray:
         ValueError: if a point is there twice.
     """
     if table.duplicated(["pair", "transform", "line", "distance"]).any():
-        msg = "a point of a line is there twice; every pair may be probed once"
+        msg = "a point of a line is there twice; every pair may be sampled once"
         raise ValueError(msg)
     sizes = [table[key].nunique() for key in ("pair", "transform", "line")]
     return table[column].to_numpy().reshape(*sizes, -1)
@@ -228,7 +228,7 @@ def _measured(table: pd.DataFrame) -> Iterator[dict[str, object]]:
             summary[name] = chosen[..., names.index(name)].min()
         summary["attraction"] = float(np.mean(pulls)) if transform == ALL else np.nan
         counts = {"pairs": pairs, "lines": pairs * lines * (kinds if transform == ALL else 1)}
-        who = {**first[METHOD], "transform": transform, "gold": first.gold}
+        who = {**first[METHOD], "transform": transform, "reference": first.reference}
         yield {**who, **counts, **summary, "unit": first.unit}
 
 

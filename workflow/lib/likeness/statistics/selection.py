@@ -33,7 +33,7 @@ def primary_unit(metrics: pd.DataFrame, dataset: str) -> tuple[str, str]:
 
 
 def candidates(metrics: pd.DataFrame, methods: Methods, max_folding: float = MAX_FOLDING) -> pd.DataFrame:
-    """Judge every λ of every run on validation.
+    """Score every λ of every run on validation.
 
     Args:
         metrics: the metrics table.
@@ -58,10 +58,10 @@ def candidates(metrics: pd.DataFrame, methods: Methods, max_folding: float = MAX
     return table[COLUMNS]
 
 
-def rougher(judged: pd.DataFrame, methods: Methods) -> pd.Series:
+def rougher(scored: pd.DataFrame, methods: Methods) -> pd.Series:
     """Rank the λ of every row by how rough fields they allow: on the scale of roughness large ones, otherwise small."""
-    rising = judged.method.isin([name for name, method in methods.items() if method.scale == "roughness"])
-    return judged.lam.where(rising, -judged.lam)
+    rising = scored.method.isin([name for name, method in methods.items() if method.scale == "roughness"])
+    return scored.lam.where(rising, -scored.lam)
 
 
 def with_lam(table: pd.DataFrame, methods: Methods) -> pd.Series:
@@ -74,7 +74,7 @@ def _mean(rows: pd.DataFrame, keys: list[str], skipna: bool) -> pd.Series:
     return finite.groupby(keys, dropna=False, observed=True)["value"].mean(skipna=skipna)
 
 
-def choose(judged: pd.DataFrame, methods: Methods) -> pd.DataFrame:
+def choose(scored: pd.DataFrame, methods: Methods) -> pd.DataFrame:
     """Choose one λ per run.
 
     The best score among the feasible λ wins. Where none is feasible, the one that folds least is taken and
@@ -82,20 +82,20 @@ def choose(judged: pd.DataFrame, methods: Methods) -> pd.DataFrame:
     empty. Ties go to the stronger regularisation.
 
     Args:
-        judged: what :func:`candidates` gives.
+        scored: what :func:`candidates` gives.
         methods: of the study.
 
     Returns:
         One row per run, the columns :data:`CHOSEN`: ``end`` tells which end of several λ that left scores the chosen
         one is, of :data:`ENDS`, and is empty between them.
     """
-    cost = judged.score.where(judged.metric.isin(cards.lower_is_better()), -judged.score)
-    ranked = judged.assign(
-        _diverged=judged.score.isna(),
-        _infeasible=~judged.feasible,
-        _folding=judged.ndv.where(~judged.feasible, 0.0),
+    cost = scored.score.where(scored.metric.isin(cards.lower_is_better()), -scored.score)
+    ranked = scored.assign(
+        _diverged=scored.score.isna(),
+        _infeasible=~scored.feasible,
+        _folding=scored.ndv.where(~scored.feasible, 0.0),
         _cost=cost,
-        _weakness=rougher(judged, methods),
+        _weakness=rougher(scored, methods),
     ).sort_values([*KEYS, "_diverged", "_infeasible", "_folding", "_cost", "_weakness"])
     reached = ranked[~ranked["_diverged"]].groupby(list(KEYS), dropna=False)["_weakness"].agg(["min", "max"])
     chosen = ranked.drop_duplicates(list(KEYS)).merge(reached.reset_index(), how="left", on=list(KEYS))

@@ -43,7 +43,7 @@ def smallest(metric: str, score: float) -> float:
     return SMALLEST_SHARE * abs(score) if stated is None else stated
 
 
-def judge(audits: pd.DataFrame, metrics: dict[str, str]) -> pd.DataFrame:
+def endings(audits: pd.DataFrame, metrics: dict[str, str]) -> pd.DataFrame:
     """Add a column ``verdict`` to the rows of audits, one for all starts of a pair.
 
     Args:
@@ -74,7 +74,7 @@ def _verdict(starts: pd.DataFrame, metric: str) -> str:
     return "sound"
 
 
-def summarise(judged: pd.DataFrame, metrics: dict[str, str]) -> pd.DataFrame:
+def summarise(audited: pd.DataFrame, metrics: dict[str, str]) -> pd.DataFrame:
     """Give one row for every run, the columns :data:`COLUMNS`.
 
     ``score`` is the mean primary score of the audited pairs where the run's search ended; ``again``, ``identity`` and
@@ -85,7 +85,7 @@ def summarise(judged: pd.DataFrame, metrics: dict[str, str]) -> pd.DataFrame:
     ``search_failed``, ``loss_wrong`` and ``diverged`` are shares of pairs.
     """
     rows = []
-    for key, run in judged.groupby(RUN, dropna=False, sort=False):
+    for key, run in audited.groupby(RUN, dropna=False, sort=False):
         who: dict[str, Any] = dict(zip(RUN, key, strict=True))
         metric = metrics[who["dataset"]]
         scores = run.pivot_table(index=PAIR, columns="start", values="score", dropna=False)

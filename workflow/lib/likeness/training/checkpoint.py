@@ -6,15 +6,15 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from likeness.runtime.atomic import whole
-from likeness.userinput.refusals import made_anew
+from likeness.runtime.atomic import atomic_write
+from likeness.userinput.errors import made_anew
 
 
 def save_weights(weights: dict[str, Tensor], path: str | Path) -> None:
     """Write weights as safetensors, whole or not at all."""
     from safetensors.torch import save
 
-    with whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_bytes(save({k: v.contiguous().cpu() for k, v in weights.items()}))
 
 
@@ -27,7 +27,7 @@ def load_weights(module: nn.Module, path: Path, source: Path) -> nn.Module:
         source: the file or folder that a job made with them, for the message.
 
     Raises:
-        Refusal: if the file is broken or its weights are of another architecture.
+        UserError: if the file is broken or its weights are of another architecture.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file

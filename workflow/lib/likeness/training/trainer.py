@@ -18,12 +18,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from likeness.runtime.atomic import whole
+from likeness.runtime.atomic import atomic_write
 from likeness.runtime.jobs import told_to_stop
 from likeness.runtime.progress import bar
 from likeness.training.device import Precision, autocast
 from likeness.training.randomness import seed_of
-from likeness.userinput.refusals import Refusal
+from likeness.userinput.errors import UserError
 
 
 class Point(NamedTuple):
@@ -206,7 +206,7 @@ class Trainer:
         # in memory first: on a full disk torch ends with an error of its own that does not say so
         content = io.BytesIO()
         torch.save(state, content)
-        with whole(self.checkpoint) as path:
+        with atomic_write(self.checkpoint) as path:
             path.write_bytes(content.getbuffer())
         self.saved()
 
@@ -227,4 +227,4 @@ class Trainer:
             raise
         except Exception as error:  # a broken file raises whatever it leads the reader to do
             msg = f"{self.checkpoint}: is no checkpoint of this training ({type(error).__name__}); "
-            raise Refusal(msg + "delete it and run again, the training then starts anew") from error
+            raise UserError(msg + "delete it and run again, the training then starts anew") from error

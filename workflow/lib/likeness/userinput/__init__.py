@@ -1,1 +1,1 @@
-"""What people write and what they are told: errors, YAML and CSV, cards."""
+"""What users write and what they are told: errors, YAML and CSV, cards."""

@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from likeness.userinput.refusals import Refusal, suggest
+from likeness.userinput.errors import UserError, suggest
 
 
 @lru_cache
@@ -20,13 +20,13 @@ def tree(path: Path) -> ast.Module:
     """Parse a module.
 
     Raises:
-        Refusal: if it is no Python.
+        UserError: if it is no Python.
     """
     try:
         return ast.parse(path.read_bytes())
     except (SyntaxError, ValueError) as error:
-        msg = f"{path}: line {getattr(error, 'lineno', None) or 1} is no Python ({error.args[0]}); mend it"
-        raise Refusal(msg) from None
+        msg = f"{path}: line {getattr(error, 'lineno', None) or 1} is no Python ({error.args[0]}); fix it"
+        raise UserError(msg) from None
 
 
 def _assigned(path: Path, name: str) -> ast.expr | None:
@@ -59,22 +59,22 @@ def card(path: Path, keys: Iterable[str], optional: Mapping[str, Any] | None = N
             there is none. Any other key is refused then, as a slip of the pen would go unnoticed otherwise.
 
     Raises:
-        Refusal: if there is no literal, a key is missing, or there is one that no card of its kind has.
+        UserError: if there is no literal, a key is missing, or there is one that no card of its kind has.
     """
     found, known = literal(path, "CARD"), list(keys)
     if not isinstance(found, dict):
         msg = f"{path}: no literal CARD; write `CARD = {{...}}` with constants only"
-        raise Refusal(msg)
+        raise UserError(msg)
     missing = next((key for key in known if key not in found), None)
     if missing is not None:
         msg = f"{path}: the CARD has no '{missing}'; add it as {path.parent.name}/{_explained(path.parent)} says"
-        raise Refusal(msg)
+        raise UserError(msg)
     if optional is None:
         return found
     odd = next((key for key in found if key not in known and key not in optional), None)
     if odd is not None:
         msg = f"{path}: the CARD has '{odd}', which no such card has; {suggest(odd, [*known, *optional])}"
-        raise Refusal(msg)
+        raise UserError(msg)
     return {**{key: value for key, value in optional.items() if value is not ...}, **found}
 
 

@@ -1,6 +1,6 @@
-"""What people write for a study: YAML read strictly, text read as UTF-8.
+"""What users write for a study: YAML read strictly, text read as UTF-8.
 
-What is wrong becomes one line, which names the file, the place and the mend, as an error of the caller's class.
+What is wrong becomes one line, which names the file, the place and the fix, as an error of the caller's class.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ from typing import Any
 
 import yaml
 
-from likeness.userinput.refusals import Refusal, explain_mark, plain, refuse_path
+from likeness.userinput.errors import UserError, explain_mark, plain, refuse_path
 
 MOST_CHARACTERS = 10_000_000
 """Longer files are none that a person wrote."""
 
 
-def read_text(path: Path, refusal: type[Refusal]) -> str:
+def read_text(path: Path, refusal: type[UserError]) -> str:
     """Read a text file, UTF-8 with or without a byte order mark, its line breaks as they are.
 
     Raises:
-        Refusal: of the class given, if the file cannot be read or is no text.
+        UserError: of the class given, if the file cannot be read or is no text.
     """
     try:
         content = path.read_bytes()
@@ -36,11 +36,11 @@ def read_text(path: Path, refusal: type[Refusal]) -> str:
         raise refusal(msg) from None
 
 
-def is_file(path: Path, refusal: type[Refusal]) -> bool:
+def is_file(path: Path, refusal: type[UserError]) -> bool:
     """Tell whether there is a file.
 
     Raises:
-        Refusal: of the class given, if that cannot be told, for example because its folder may not be searched.
+        UserError: of the class given, if that cannot be told, for example because its folder may not be searched.
     """
     try:
         return path.is_file()
@@ -48,7 +48,7 @@ def is_file(path: Path, refusal: type[Refusal]) -> bool:
         refuse_path(path, error, refusal)
 
 
-def read(path: Path, refusal: type[Refusal], start: str) -> dict[Any, Any]:
+def read(path: Path, refusal: type[UserError], start: str) -> dict[Any, Any]:
     """Read a YAML file of keys and values; a key given twice is an error instead of a silent override.
 
     Args:
@@ -57,7 +57,7 @@ def read(path: Path, refusal: type[Refusal], start: str) -> dict[Any, Any]:
         start: what such a file may start with, for the message where there is nothing in it.
 
     Raises:
-        Refusal: of the class given.
+        UserError: of the class given.
     """
     text = read_text(path, refusal)
     try:
@@ -67,7 +67,7 @@ def read(path: Path, refusal: type[Refusal], start: str) -> dict[Any, Any]:
         msg = f"{plain(path)}: {explain_mark(error)}"
         raise refusal(msg) from None
     except (yaml.YAMLError, ValueError, OverflowError, TypeError, RecursionError) as error:
-        msg = f"{plain(path)}: {plain(' '.join(str(error).split()))}; mend the YAML there"
+        msg = f"{plain(path)}: {plain(' '.join(str(error).split()))}; fix the YAML there"
         raise refusal(msg) from None
     if not isinstance(document, dict):
         msg = f"{plain(path)}: holds no keys and values; start with '{start}'"

@@ -21,8 +21,8 @@ class Subject:
     group: str
 
 
-def spread(groups: Mapping[str, Sequence[str]], sizes: Mapping[str, int]) -> list[Subject]:
-    """Spread the subjects of each split evenly over the split's groups, at least three to a group.
+def grouped(groups: Mapping[str, Sequence[str]], sizes: Mapping[str, int]) -> list[Subject]:
+    """Divide the subjects of each split evenly over the split's groups, at least three to a group.
 
     Args:
         groups: the groups of each split; a small split uses only the first ones.

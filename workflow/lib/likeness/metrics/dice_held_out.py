@@ -6,8 +6,8 @@ from likeness.metrics import dice
 from likeness.metrics.base import Registered
 
 CARD = {
-    "title": "Dice of labels untaught",
-    "short": "untaught Dice",
+    "title": "Dice of held-out labels",
+    "short": "held-out Dice",
     "order": 20,
     "unit": "1",
     "range": [0, 1],
@@ -21,4 +21,4 @@ CARD = {
 def score(registered: Registered) -> dict[int, float]:
     """Give the Dice of every label that is not taught; there is none where a single label is scored."""
     found = dice.score(registered)
-    return {label: found[label] for label in registered.pair.untaught}
+    return {label: found[label] for label in registered.pair.held_out}

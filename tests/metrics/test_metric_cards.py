@@ -17,7 +17,7 @@ from likeness.datasets.simulate.fields import random_warp
 from likeness.evaluation.scores import PairScorer
 from likeness.geometry import warp_labels
 from likeness.metrics.base import Registered
-from likeness.userinput.refusals import Refusal
+from likeness.userinput.errors import UserError
 
 SHAPES = {2: (40, 48), 3: (16, 20, 18)}
 CASES = [(name, dims) for name in metrics.names() for dims in metrics.card(name)["dimensions"]]
@@ -171,11 +171,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_a_wrong_card_is_refused_in_a_sentence(folder: Path, said: dict[str, object], reason: str) -> None:
     card = {"title": "Mine", "unit": "1", "range": [0, 1], "doi": None, **said}
     (folder / "mine.py").write_text(f"CARD = {card}\n")
-    with pytest.raises(Refusal) as refusal:
+    with pytest.raises(UserError) as refusal:
         metrics.card("mine")
     assert str(refusal.value).startswith(f"{folder / 'mine.py'}: {reason}")
 
 
 def test_a_metric_that_does_not_exist_is_refused() -> None:
-    with pytest.raises(Refusal, match=r"there is no metric 'dicee'; did you mean 'dice'\?"):
+    with pytest.raises(UserError, match=r"there is no metric 'dicee'; did you mean 'dice'\?"):
         metrics.card("dicee")

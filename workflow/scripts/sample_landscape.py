@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from likeness.runtime import gpus
-from likeness.runtime.atomic import whole, write_json
+from likeness.runtime.atomic import atomic_write, write_json
 from likeness.runtime.jobs import Stopwatch, logged
 
 
@@ -13,7 +13,7 @@ def main(snakemake) -> None:
 
     from likeness import extractors, losses
     from likeness.data.store import Dataset
-    from likeness.evaluation.landscape import COLUMNS, Sampling, probe
+    from likeness.evaluation.landscape import COLUMNS, Sampling, sampled
     from likeness.training.device import make_device
 
     name, params = snakemake.wildcards.loss, snakemake.params
@@ -26,15 +26,15 @@ def main(snakemake) -> None:
         loss = losses.build(name, **case["options"], **features).to(device)
         dataset, sampling = Dataset.open(datasets[case["dataset"]]), Sampling(**case["sampling"])
         who = {"dataset": case["dataset"], "loss": name, "variant": case["variant"]}
-        rows += [{**who, **row} for row in probe(dataset, loss, sampling, params.seed, params.needs, device)]
-    with whole(snakemake.output.profiles) as path:
+        rows += [{**who, **row} for row in sampled(dataset, loss, sampling, params.seed, params.needs, device)]
+    with atomic_write(snakemake.output.profiles) as path:
         # nine digits tell single-precision numbers apart
         # the columns are named, because a loss that no pair has enough for has no profile
         columns = ["dataset", "loss", "variant", *COLUMNS]
         pd.DataFrame(rows, columns=columns).to_csv(path, index=False, float_format="%.9g", lineterminator="\n")
-    write_json(snakemake.output.runtime, watch.record(rule="probe", loss=name, code=params.code))
+    write_json(snakemake.output.runtime, watch.record(rule="sample_landscape", loss=name, code=params.code))
 
 
 if __name__ == "__main__":
-    with logged(snakemake.log[0]), gpus.leased(getattr(snakemake.resources, "gpu", 0)):
+    with logged(snakemake.log[0]), gpus.locked(getattr(snakemake.resources, "gpu", 0)):
         main(snakemake)

@@ -35,21 +35,21 @@ _OBSTACLES = {
 }
 
 
-class Refusal(ValueError):
-    """Something that a person gave cannot be used; the message is one sentence with file, key and mend."""
+class UserError(ValueError):
+    """Something that a user gave cannot be used; the message is one sentence with file, key and fix."""
 
 
-class ConfigurationError(Refusal):
-    """The configuration asks for something impossible; the message names file, key and mend."""
+class ConfigurationError(UserError):
+    """The configuration asks for something impossible; the message names file, key and fix."""
 
 
-class DatasetError(Refusal):
-    """A dataset that cannot be used; the message is one sentence that names the file, the key and the mend."""
+class DatasetError(UserError):
+    """A dataset that cannot be used; the message is one sentence that names the file, the key and the fix."""
 
 
 def sentence(error: BaseException) -> str | None:
     """Give what to tell a person of an error, or ``None`` where it is a fault of ours and the traceback helps."""
-    if isinstance(error, Refusal):
+    if isinstance(error, UserError):
         return str(error)
     if isinstance(error, OSError) and error.errno in _MENDS:
         return f"{error.filename or 'a file of the job'}: {_MENDS[error.errno]}"
@@ -76,11 +76,11 @@ def plain(text: object) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(text))
 
 
-def refuse_path(path: Path, error: Exception, refusal: type[Refusal]) -> NoReturn:
+def refuse_path(path: Path, error: Exception, refusal: type[UserError]) -> NoReturn:
     """Say why a file or folder cannot be reached or read.
 
     Raises:
-        Refusal: of the class given.
+        UserError: of the class given.
     """
     code = error.errno if isinstance(error, OSError) else None
     said = _OBSTACLES.get(code or 0) or f"cannot be read ({plain(error)}); correct the path"
@@ -93,17 +93,17 @@ def explain_mark(error: yaml.MarkedYAMLError) -> str:
     mark = error.problem_mark or error.context_mark
     where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
     said = plain(error.problem or error.context or "this is no YAML")
-    mend = error.note or ("indent with spaces instead of tabs" if r"'\t'" in said else "mend the YAML there")
-    return f"{where}{said}; {mend}"
+    fix = error.note or ("indent with spaces instead of tabs" if r"'\t'" in said else "fix the YAML there")
+    return f"{where}{said}; {fix}"
 
 
-def other_network(path: Path, fault: str) -> Refusal:
+def other_network(path: Path, fault: str) -> UserError:
     """Make the error for a file of weights that is of another network than the one it is read for."""
     msg = f"{path}: {fault}, so it is of another network; fetch the file again"
-    return Refusal(msg)
+    return UserError(msg)
 
 
-def made_anew(path: Path, fault: str, source: Path) -> Refusal:
+def made_anew(path: Path, fault: str, source: Path) -> UserError:
     """Make the error for a spoilt file that a job made, with the file or folder that all it made lies in."""
     msg = f"{path}: {fault}; delete {source} and run again, so that it is made anew"
-    return Refusal(msg)
+    return UserError(msg)
