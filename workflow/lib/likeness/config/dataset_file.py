@@ -77,7 +77,7 @@ class PairRule(Written):
     max_gap: Annotated[float, Field(gt=0)] = ABSENT
     """The positions of both images differ, by at most this much."""
     max_pairs: Annotated[int, Field(ge=1)] = ABSENT
-    """At most so many pairs in each split, drawn at random from the study's seed; all of them if absent."""
+    """Most pairs in each split, drawn at random by the study's seed; by default all of them."""
 
 
 class DatasetFile(Written):

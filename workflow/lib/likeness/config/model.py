@@ -43,7 +43,7 @@ Kept = tagged(
 
 
 class Pairs(AsStated):
-    """At most so many pairs of a split, drawn at random by the seed; all of them where it is not said."""
+    """Most pairs of a split, drawn at random by the seed; by default all of them."""
 
     train: Most | None = None
     """Of the training pairs."""
@@ -59,7 +59,7 @@ class Dataset(Block):
     seed: Seed = 1
     """Seed of the simulation and of drawn pairs."""
     pairs: Pairs = Field(default_factory=Pairs)
-    """At most so many pairs of a split, drawn at random by the seed; all of them where it is not said."""
+    """Most pairs of a split, drawn at random by the seed; by default all of them."""
     presmoothing: Annotated[Number, Field(ge=0, le=1e6)] = 0
     """Standard deviation of the Gaussian that smooths every image before anything sees it, in the dataset's unit of
     length. Interpolation smooths half-way between voxels and not on them, which matters less to smooth images."""

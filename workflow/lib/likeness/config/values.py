@@ -28,7 +28,7 @@ from pydantic.json_schema import JsonSchemaValue
 TAG = "\0"
 """What the names of the alternatives of a union begin with, which tells them from keys in the places of errors."""
 DIGITS = 6
-"""In so many digits the values of a grid differ, because a value names its files."""
+"""Significant digits in which the values of a grid must differ, because a value names its files."""
 
 LINE = r"^[^$\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
 _HYPHENS = r"^[a-z0-9][a-z0-9-]*$"

@@ -16,7 +16,7 @@ SPLITS = ("train", "val", "test")
 
 
 def evenly_spaced(items: Sequence[Any], count: int) -> list[Any]:
-    """Pick at most so many, evenly from the first to the last: neighbours in a list are often alike."""
+    """Pick at most ``count`` items, evenly from the first to the last: neighbours in a list are often alike."""
     chosen = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
     return [items[i] for i in chosen]
 

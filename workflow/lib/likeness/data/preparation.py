@@ -73,7 +73,7 @@ def _shared_limits(raw: RawDataset) -> dict[str, Limits]:
 
 
 def _write_sample(path: Path, sample: Sample, low: float, high: float, sigma: Sequence[float]) -> set[str]:
-    """Write one archive, its image smoothed by so many voxels, and tell which parts are in it."""
+    """Write one archive, its image smoothed by a number of voxels, and tell which parts are in it."""
     parts: dict[str, Any] = {part: getattr(sample, part) for part in PARTS if getattr(sample, part) is not None}
     image = np.clip((sample.image - np.float32(low)) / np.float32(high - low), 0, 1)
     parts["image"] = gaussian_filter(image, sigma, mode="nearest") if any(sigma) else image

@@ -487,7 +487,7 @@ def make(
         folder: where it is to appear.
         seed: of everything random; the same seed gives the same bytes.
         size: rows and columns of a section before binning, in pixels of 4.6 nm, a multiple of 8.
-        binning: so many pixels along each axis are averaged to one; 1, 2 or 4.
+        binning: pixels along each axis that are averaged to one; 1, 2 or 4.
         sections: how many each stack has; neighbours are paired, in both directions.
         train: how many stacks there are for training.
         val: for validation.

@@ -24,7 +24,7 @@ from likeness.training.trainer import Outcome, Point, Schedule, Trainer
 from likeness.userinput.errors import UserError
 
 VALIDATED = 16
-"""At most so many images are validated on while a training runs."""
+"""Most images that are validated on while a training runs."""
 IGNORANCE = "val_ignorance"
 """In the learning curve: what one would lose on validation images that does not look at them."""
 

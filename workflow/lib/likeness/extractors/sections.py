@@ -9,7 +9,7 @@ from torch import Tensor
 def random_axis_and_sections(
     shape: tuple[int, ...], count: int, generator: torch.Generator | None
 ) -> tuple[int, list[int]]:
-    """Draw an axis of a volume and so many different positions along it, in order; all where there are not as many."""
+    """Draw an axis of a volume and a number of different positions along it, in order; at most all of them."""
     device = generator.device if generator is not None else "cpu"
     axis = int(torch.randint(len(shape), (1,), generator=generator, device=device))
     order = torch.randperm(shape[axis], generator=generator, device=device)
@@ -32,6 +32,6 @@ def sections(volume: Tensor, axis: int, positions: list[int]) -> Tensor:
 
 
 def random_sections(volume: Tensor, count: int, generator: torch.Generator | None) -> Tensor:
-    """Take so many random sections along one random axis, the same of all volumes, see :func:`sections`."""
+    """Take a number of random sections along one random axis, the same of all volumes, see :func:`sections`."""
     axis, positions = random_axis_and_sections(tuple(volume.shape[2:]), count, generator)
     return sections(volume, axis, positions)

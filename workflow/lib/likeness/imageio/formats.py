@@ -57,7 +57,7 @@ class Stored:
     """What the values are, as NIfTI numbers it."""
 
     def check_size(self, path: Path, parts: int = 1) -> None:
-        """Refuse an image, of so many values a voxel, that is too large or more than its file can hold.
+        """Refuse an image, of a number of values per voxel, that is too large or more than its file can hold.
 
         Raises:
             DatasetError: in one sentence.

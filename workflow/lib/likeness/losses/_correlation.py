@@ -16,7 +16,7 @@ from likeness.losses.base import Registration, SimilarityLoss
 VARIANCE_FLOOR = 1e-6
 """Windows that vary less than this (a standard deviation of .001 of the intensity range) count as constant."""
 REACH = 2
-"""A Gaussian window ends at so many standard deviations, as in DGIR."""
+"""Standard deviations at which a Gaussian window is cut off, as in DGIR."""
 
 LocalMean = Callable[[Tensor], Tensor]
 """Gives the mean of values ``(batch, channel, *spatial)`` around every voxel; the mean of ones is one."""

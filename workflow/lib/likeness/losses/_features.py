@@ -134,9 +134,9 @@ def correlation_dissimilarity(
 
 
 def _excess(covariance: Tensor, *variances: Tensor) -> Tensor:
-    """Give what a covariance lacks to be one that the variances allow: rounding of large activations leaves others.
+    """Give the correction that restores |cov| ≤ √(var·var), which rounding of large activations may break.
 
-    It has no gradient, as a covariance may well be as large as it can be.
+    It has no gradient: a covariance may well reach the bound.
     """
     found, first, second = (value.detach() for value in (covariance, *variances))
     largest = (first * second).sqrt_()

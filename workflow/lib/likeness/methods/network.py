@@ -28,7 +28,7 @@ from likeness.training.randomness import shuffled
 from likeness.training.trainer import Outcome, Point, Schedule, Trainer
 
 VALIDATED = 12
-"""At most so many validation pairs are scored while a training runs; all of them decide on λ afterwards."""
+"""Most validation pairs that are scored while a training runs; all of them decide on λ afterwards."""
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ SMALLEST = 64
 """Voxels along an axis that a coarse image keeps, where there are as many: windows reach far enough there, and fewer of
 them end at higher objectives."""
 COARSER = 1.5
-"""A coarse image has so many times fewer voxels than the whole one at least, or it is not made."""
+"""Least factor by which a coarse image has fewer voxels than the whole one; otherwise it is not made."""
 
 
 @dataclass(frozen=True)
@@ -300,7 +300,7 @@ class Optimiser:
         return REGULARISERS[self.recipe.regulariser](parameters / voxels, size)
 
     def nothing(self, pairs: int) -> Tensor:
-        """Give the parameters of so many identities, on the coarsest control grid."""
+        """Give the parameters of a number of identities, on the coarsest control grid."""
         control = self.levels[0].control
         return torch.zeros(pairs, len(control), *control, device=self.device)
 

@@ -26,9 +26,9 @@ MOMENTUM = 0.9
 MEMORY = 0.99
 """Decay rates of the means of the gradient and of its square."""
 WINDOW = 20
-"""A pair has converged by what its field changed over so many evaluations; it is asked after every half of them."""
+"""Evaluations over which the change of a field is measured; convergence is tested after every half of them."""
 STRIDE = 5
-"""After so many evaluations, and again, it is asked whether it has stalled: a part of :data:`WINDOW`."""
+"""Evaluations between two tests of whether a search has stalled, a part of :data:`WINDOW`."""
 STALLED = 0.02
 """An objective that falls by less than this share of its fall so far, from one stride to the next, has stalled."""
 SHORTER = 0.7

@@ -51,7 +51,7 @@ SCHEDULE = frozenset(
 )
 """What a recipe says that does not decide the cost of a step."""
 VALIDATED = {"train": 12, "pretrain": 16}
-"""At most so many pairs or images are validated on while a training runs."""
+"""Most pairs or images that are validated on while a training runs."""
 
 
 class Work(NamedTuple):
@@ -199,7 +199,7 @@ class Forecast:
         return sum(rule.core_seconds for rule in self.rules.values())
 
     def left(self, jobs: Mapping[str, int]) -> Expected:
-        """Give what so many jobs of each rule take."""
+        """Give what a number of jobs of each rule take."""
         core, gpu, unknown = 0.0, None, 0.0
         for name, count in jobs.items():
             rule = self.rules.get(name)

@@ -44,7 +44,7 @@ from likeness.training.trainer import Schedule
 MOST_VOXELS = 2**18
 """Of a batch of images that steps are measured on; larger images are made smaller."""
 FASTER = 50
-"""About so many times as fast as a core is a GPU; images too small for it would tell nothing."""
+"""About how many times faster a GPU is than a core; images too small for it would tell nothing."""
 BOOT = time.process_time()
 """Core-seconds that it took to start Python and to import what jobs import: what one takes before its work."""
 SMALLEST = 16

@@ -24,7 +24,7 @@ from likeness.runtime import locks
 from likeness.userinput.errors import UserError
 
 TRIES = 5
-"""So many times in a row a server may fail before it is given up."""
+"""Maximum number of consecutive failures of a server."""
 PAUSE_SECONDS = 1.0
 """Before the first further try; doubled before each one after."""
 TIMEOUT_SECONDS = 60.0
@@ -66,7 +66,7 @@ def partial(path: Path) -> Path:
 
 
 def fetch(url: str, path: Path, digest: str | None, size: int | None = None) -> str:
-    """Fetch a file; what an earlier, interrupted call left beside its place is gone on with.
+    """Fetch a file; resume a partial download that an interrupted call left.
 
     A process that wants the same file at the same place waits for the one that fetches it.
 

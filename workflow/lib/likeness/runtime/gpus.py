@@ -72,7 +72,7 @@ def locked(count: int) -> Iterator[list[str]]:
 
 
 def _wait_for(count: int, everything: list[str], held: ExitStack) -> list[str]:
-    """Lock so many GPUs; one job takes all of its own or none, so that two cannot wait for each other."""
+    """Lock a number of GPUs; a job takes all of them or none, so that two jobs cannot wait for each other."""
     told = False
     while True:
         found: dict[str, TextIO] = {}

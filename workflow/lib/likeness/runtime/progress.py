@@ -6,7 +6,7 @@ from tqdm import tqdm
 
 
 def bar(first: int, steps: int, label: str) -> tqdm:
-    """Show a bar of so many steps, the first of which are done; ``update()`` counts one more."""
+    """Show a progress bar, of which some steps are done already; ``update()`` counts one more."""
     return tqdm(desc=label, initial=first, total=steps, disable=None)
 
 

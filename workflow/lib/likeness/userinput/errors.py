@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import yaml
 
 SHOWN = 60
-"""A value of a user is cut to so many characters in a message."""
+"""Most characters of a user's value that a message repeats."""
 LISTED = 20
 """At most so many known names are listed in a message."""
 

@@ -65,12 +65,12 @@ class Shell:
 
 
 def refine(image: np.ndarray, fine: int) -> np.ndarray:
-    """Interpolate an image ``(*spatial)`` linearly on a grid so many times finer."""
+    """Interpolate an image ``(*spatial)`` linearly on a grid finer by a factor."""
     return ndimage.zoom(image, fine, order=1, mode="nearest", grid_mode=True)
 
 
 def coarsen(image: np.ndarray, fine: int) -> np.ndarray:
-    """Average an image of the grid so many times finer over the pixels of the coarse one."""
+    """Average an image of a grid finer by a factor over the pixels of the coarse one."""
     return block_mean(image.astype(float), fine)
 
 
