@@ -119,7 +119,7 @@ def completed(name: str, chosen: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def draws_noise(name: str, dims: int) -> bool:
-    """Tell whether a loss draws random numbers for images of ``dims`` dimensions: only then a seed changes its value."""
+    """Tell whether a loss draws random numbers for images of some dimensions: only then a seed changes its value."""
     return dims in card(name)["noise"]
 
 
