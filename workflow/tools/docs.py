@@ -14,7 +14,8 @@ import yaml
 from pydantic import BaseModel
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "workflow" / "lib"))
+LIBRARY = ROOT / "workflow" / "lib" / "likeness"
+sys.path.insert(0, str(LIBRARY.parent))
 
 from likeness import figures, losses, metrics  # noqa: E402
 from likeness.config import editor  # noqa: E402
@@ -148,12 +149,22 @@ class Tables:
         """Give the cells of every key that one of several blocks has, and which of them have it."""
         owners: dict[tuple[str, ...], list[str]] = {}
         for name, node in alternatives.items():
+            module = self.module(path, name.lower())
             for row in self.expanded(path, node):
-                owners.setdefault(tuple(row), []).append(name.lower())
+                option = row[0].strip("`").removeprefix("options.")
+                said = row[-1] or (argument(module, option) if module else "")
+                owners.setdefault((*row[:-1], said), []).append(name.lower())
         everywhere = len(alternatives)
         return [
             [key, "" if len(names) == everywhere else ", ".join(names), *more] for (key, *more), names in owners.items()
         ]
+
+    def module(self, path: str, name: str) -> Path | None:
+        """Find the module of a loss or of a built-in dataset, whose documentation says what options mean."""
+        rooms = {"losses.<name>": (LIBRARY / "losses", name), "datasets.<name>": (LIBRARY / "datasets", name)}
+        room, stem = rooms.get(path, (LIBRARY, ""))
+        found = room / f"{stem.replace('-', '_')}.py"
+        return found if found.is_file() else None
 
     def expanded(self, path: str, node: dict) -> Iterator[list[str]]:
         """Give the cells of the keys of a block, and of its options."""
@@ -169,6 +180,41 @@ class Tables:
                 yield [f"`{key}`", "one of those beside the other keys", "its name", meaning(entry)]
             else:
                 yield from self.rows(path, {**node, "properties": {key: raw}})
+
+
+def argument(module: Path, name: str) -> str:
+    """Give what the documentation of a loss, or of a dataset's ``make``, says of an argument, as Markdown.
+
+    What is said of the same argument of another class, of the same room, is told where it refers there.
+    """
+    said = documented(module).get(name, "")
+    if said and not said.startswith("see :class:"):
+        return markdown(said)
+    more = said.partition("; ")[2]
+    shared = (documented(path).get(name, "") for path in sorted(module.parent.glob("_*.py")))
+    first = next((text for text in shared if text and not text.startswith("see :class:")), "")
+    if more.startswith("by default"):
+        first = first.partition("; by default")[0]
+    return markdown("; ".join(part for part in (first.rstrip("."), more) if part))
+
+
+def documented(module: Path) -> dict[str, str]:
+    """Give what a module's functions and classes document of their arguments, the last one where several do."""
+    found: dict[str, str] = {}
+    for node in ast.parse(module.read_text()).body:
+        if not isinstance(node, ast.ClassDef) and getattr(node, "name", "") != "make":
+            continue
+        text = (ast.get_docstring(node) or "").partition("Args:\n")[2]
+        block = re.split(r"\n\n", text)[0]
+        for name, said in re.findall(r"^    (\w+): (.+?)(?=^    \w|\Z)", block, re.MULTILINE | re.DOTALL):
+            found[name] = " ".join(said.split())
+    return found
+
+
+def markdown(text: str) -> str:
+    """Write a sentence of a docstring as Markdown."""
+    text = re.sub(r":\w+:`\.?([\w.]+)`", r"`\1`", text.replace("``", "`")).replace("|", "\\|")
+    return text and f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 
 def purpose(module: Path, title: str = "") -> str:

@@ -43,7 +43,6 @@ OPTIONS = {
     "extract": {"default": "after", "enum": ["after", "before"]},
 }
 """What losses share that compare features, see ``shares`` in :mod:`.base`."""
-"""What the options that these losses share may be; see ``limits`` of a card."""
 
 
 @full_precision
