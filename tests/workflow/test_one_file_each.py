@@ -25,6 +25,8 @@ STUDY = {
     "datasets": {"some-bars": {"options": {"side": 24}}},
 }
 """What a study says to have them; metrics and figures it has anyway."""
+KEPT = {"losses": ["mse"], "methods": ["optimisation"], "datasets": ["mni-brain"]}
+"""What it has of the smoke study beside them."""
 TEXTS = """
 import sys
 from pathlib import Path
@@ -67,7 +69,7 @@ def test_one_file_each_is_all_that_a_study_needs(tmp_path: Path) -> None:
     for place, text in MODULES.items():
         (library(project) / place).write_text(text)
     smoke = yaml.safe_load((project / "config" / "smoke.yaml").read_text())
-    merged = {key: {**smoke[key], **said} for key, said in STUDY.items()}
+    merged = {key: {**{name: smoke[key][name] for name in KEPT[key]}, **said} for key, said in STUDY.items()}
     write_config(project, "added", {**smoke, **merged, "results": "results/added"})
     snakemake(project, "added", "--cores", "2")
     assert_only_added(before, sources(project))
