@@ -18,6 +18,7 @@ import json
 import math
 import os
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -634,7 +635,9 @@ def checked(arguments: argparse.Namespace) -> tuple[list[str], list[str]]:
         ours = [f"optimisation-{loss}" for loss in arguments.losses]
         names = [*ours, *(name for name in names if not name.startswith("optimisation-"))]
     known = {*PEERS, *(f"optimisation-{loss}" for loss in losses.names() if not losses.card(loss)["extractor"])}
-    for unknown in [name for name in names if "-".join(name.split("-")[:2]) not in known and name not in known]:
+    # options of ours stand behind the loss
+    stems = {name: re.sub(r"^(optimisation-\w+)(-\w+=[^-=]+)+$", r"\1", name) for name in names}
+    for unknown in [name for name, stem in stems.items() if stem not in known]:
         sys.exit(f"--contestants: there is no '{unknown}'; there are {', '.join(sorted(known))}")
     return datasets, names
 

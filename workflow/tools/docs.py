@@ -23,6 +23,7 @@ from likeness.config.dataset_file import DatasetFile  # noqa: E402
 from likeness.config.entries import configuration  # noqa: E402
 from likeness.extractors import sources  # noqa: E402
 from likeness.runtime.download import megabytes  # noqa: E402
+from likeness.userinput import cards  # noqa: E402
 
 BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(\n<!-- end -->)", re.DOTALL)
 SUPERVISION = {
@@ -161,9 +162,8 @@ class Tables:
 
     def module(self, path: str, name: str) -> Path | None:
         """Find the module of a loss or of a built-in dataset, whose documentation says what options mean."""
-        rooms = {"losses.<name>": (LIBRARY / "losses", name), "datasets.<name>": (LIBRARY / "datasets", name)}
-        room, stem = rooms.get(path, (LIBRARY, ""))
-        found = room / f"{stem.replace('-', '_')}.py"
+        room = {"losses.<name>": "losses", "datasets.<name>": "datasets"}.get(path)
+        found = LIBRARY / str(room) / f"{name.replace('-', '_')}.py"
         return found if found.is_file() else None
 
     def expanded(self, path: str, node: dict) -> Iterator[list[str]]:
@@ -201,7 +201,7 @@ def argument(module: Path, name: str) -> str:
 def documented(module: Path) -> dict[str, str]:
     """Give what a module's functions and classes document of their arguments, the last one where several do."""
     found: dict[str, str] = {}
-    for node in ast.parse(module.read_text()).body:
+    for node in cards.tree(module).body:
         if not isinstance(node, ast.ClassDef) and getattr(node, "name", "") != "make":
             continue
         text = (ast.get_docstring(node) or "").partition("Args:\n")[2]
@@ -219,7 +219,7 @@ def markdown(text: str) -> str:
 
 def purpose(module: Path, title: str = "") -> str:
     """Give the first line of a module's docstring, as Markdown and without the title that it may begin with."""
-    docstring = ast.get_docstring(ast.parse(module.read_text())) or ""
+    docstring = ast.get_docstring(cards.tree(module)) or ""
     what = docstring.partition("\n")[0].removeprefix(f"{title}: ").rstrip(".").replace("``", "`").replace("|", "\\|")
     return what[:1].upper() + what[1:]
 
