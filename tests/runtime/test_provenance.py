@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -61,6 +63,30 @@ def test_code_that_runs_changes_the_digest(library: Path, file: str, old: str, n
     before = now(library)
     edit(library / file, old, new)
     assert now(library) != before
+
+
+def test_what_was_parsed_is_kept_for_the_same_source_alone(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    before, module = now(library), library / "likeness" / "low.py"
+    parse = provenance._parse
+    monkeypatch.setattr(provenance, "_parse", lambda source: pytest.fail(f"parsed again: {source!r}"))
+    assert now(library) == before
+    monkeypatch.setattr(provenance, "_parse", parse)
+    # as long and as old as it was, which is all that Python looks at
+    times = module.stat().st_atime_ns, module.stat().st_mtime_ns
+    edit(module, "return 1", "return 2")
+    os.utime(module, ns=times)
+    assert now(library) != before
+    edit(module, "return 2", "return 1")
+    for broken in ("", "[]", "{}", '{"state": 1}'):
+        (module.parent / "__pycache__" / "low.code.json").write_text(broken)
+        assert now(library) == before
+
+
+def test_nothing_is_kept_where_python_keeps_nothing(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    now(library)
+    assert not list(library.rglob("__pycache__"))
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,10 @@ import subprocess
 import sys
 from collections.abc import Collection
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
+
+from likeness.runtime.provenance import code_digest
 
 ROOT = Path(__file__).parents[2]
 PARTS = ("workflow", "config", "envs", "profiles", "tests", "docs")
@@ -36,8 +38,10 @@ class Smoke:
 
 def copy_project(folder: Path) -> Path:
     """Copy the project without results; its ``.venv`` is the environment that runs the tests."""
+    digest_scripts()
     for part in PARTS:
-        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__", "oracles"))
+        # compiled modules are told by time and size, which an edit in a test may leave as they are
+        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("*.pyc", "oracles"))
     for file in FILES:
         shutil.copy2(ROOT / file, folder)
     (folder / ".venv").symlink_to(sys.prefix)
@@ -45,6 +49,13 @@ def copy_project(folder: Path) -> Path:
     for lock in LOCKS:
         os.utime(folder / lock, (0, 0))
     return folder
+
+
+@cache
+def digest_scripts() -> None:
+    """Leave beside the code what was parsed of it, so that no copy has to be parsed again."""
+    for script in (ROOT / "workflow" / "scripts").glob("*.py"):
+        code_digest(script)
 
 
 def copy_with_results(project: Path, folder: Path) -> Path:

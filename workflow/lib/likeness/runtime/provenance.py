@@ -10,10 +10,14 @@ import ast
 import hashlib
 import json
 import re
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from likeness.runtime.atomic import write_json
 
 LIBRARY = Path(__file__).parents[1]
 PACKAGE = LIBRARY.name
@@ -26,6 +30,8 @@ STATED = frozenset({"CARD", "OPTIONS", "SOURCE"})
 """Literals of a module that others read from its source: what a job uses of them is among its params."""
 MESSAGE = "msg"
 """What a function calls a text for a person. In a module that does anything else with the name, it counts."""
+RULES = sys.version.encode() + Path(__file__).read_bytes()
+"""What a digest depends on beside the source: this module, and how this version of Python writes down parsed code."""
 TOLD = re.compile(r"print|warnings\.warn|(logging|logger|log)\.(debug|info|warning|error|exception|critical|log)")
 """Calls that tell a person something."""
 
@@ -97,7 +103,7 @@ class _Bare(ast.NodeTransformer):
         return False
 
 
-def _bare(source: str, names: frozenset[str] = STATED | {MESSAGE}) -> ast.AST:
+def _bare(source: bytes, names: frozenset[str] = STATED | {MESSAGE}) -> ast.AST:
     """Parse code without what changes no result; a name that it uses for more than that counts."""
     tree = _Bare(names).visit(ast.parse(source))
     used = names & {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
@@ -114,15 +120,35 @@ def _files(module: str) -> Iterator[Path]:
 
 @cache
 def _read(path: Path) -> tuple[str, frozenset[str]]:
-    """Give the code of a file without what changes no result, and the modules that it names in imports."""
-    tree = _bare(path.read_text())
+    """Digest the code of a file without what changes no result, and find the modules that it names in imports.
+
+    Parsing all files takes a second of every call of Snakemake. So what was found is kept where Python keeps compiled
+    modules, if it may keep any, and is used as long as the source is the same.
+    """
+    source = path.read_bytes()
+    state = hashlib.sha256(RULES + source).hexdigest()
+    kept = path.parent / "__pycache__" / f"{path.stem}.code.json"
+    with suppress(OSError, ValueError, TypeError, KeyError):
+        found = json.loads(kept.read_text())
+        if found["state"] == state:
+            return str(found["code"]), frozenset(found["imports"])
+    code, imports = _parse(source)
+    if not sys.dont_write_bytecode:
+        with suppress(OSError):
+            write_json(kept, {"state": state, "code": code, "imports": sorted(imports)})
+    return code, imports
+
+
+def _parse(source: bytes) -> tuple[str, frozenset[str]]:
+    """Digest code without what changes no result, and find the modules that it names in imports."""
+    tree = _bare(source)
     named: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             named.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             named.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return ast.dump(tree), frozenset(named)
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), frozenset(named)
 
 
 @cache
