@@ -30,7 +30,7 @@ define needs
     { echo "make $@ needs the packages $(2): install them, or run it as root or with sudo"; exit 1; }
 endef
 
-.PHONY: help setup try figures check test test-slow test-slurm test-kubernetes test-conda lint format loss losses upgrade-dataset envs lock docs clean merge bench bench-methods bench-scale
+.PHONY: help setup try figures check test test-slow test-release test-slurm test-kubernetes test-conda lint format loss losses upgrade-dataset envs lock docs clean merge bench bench-methods bench-scale
 .DEFAULT_GOAL := help
 
 help: ## print this list
@@ -73,8 +73,11 @@ merge: $(READY) ## add results of parts that ran elsewhere to those of CONFIG: m
 test: $(READY) ## run the tests, but the long ones and those below; WORKERS=4 runs four at once
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-test-slow: $(READY) ## run the long tests: a study killed at ten moments, a study of ten thousand jobs, make try
+test-slow: $(READY) ## run the long tests: the examples of CONTRIBUTING, one new file of each kind, make try
 	$(BIN)/python -m pytest -m campaign -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+test-release: $(READY) ## repeat at length, before a release: a study killed at ten moments, ten times the search, merged halves
+	$(BIN)/python -m pytest -m release -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-slurm: $(READY) ## run the smoke study on a Slurm of one node; what was submitted stays in .pytest_cache/d/slurm
 	$(call needs,/usr/sbin/slurmctld,slurm-wlm munge)

@@ -60,7 +60,7 @@ def scores(dataset: Dataset, pair: tuple[str, str], displacement: np.ndarray) ->
     return float(np.nanmean(dice)), PrimaryScorer(dataset, moving, fixed).primary(displacement)
 
 
-@pytest.mark.campaign
+@pytest.mark.release
 @pytest.mark.parametrize("name", NAMES)
 def test_ten_times_the_effort_changes_nothing(name: str, brains: dict[int, Dataset]) -> None:
     wanted, dataset = losses.card(name)["extractor"], brains[SPACING[name]]

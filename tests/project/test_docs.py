@@ -55,6 +55,7 @@ def follow(folder: Path, language: str, text: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.campaign
 def test_the_examples_of_contributing_work_as_they_stand(tmp_path: Path) -> None:
     project = copy_project(tmp_path / "project")
     for language, text in blocks("CONTRIBUTING.md"):

@@ -85,6 +85,7 @@ def test_a_scaffold_has_the_types_of_torch(project: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.campaign
 def test_a_scaffold_runs_unchanged_through_the_smoke_study(smoke_study: Smoke, tmp_path: Path) -> None:
     """The study does not list the loss: naming it on the command line is enough."""
     project = copy_with_results(smoke_study.kept, tmp_path / "project")

@@ -130,7 +130,7 @@ def kill(
 
 
 @pytest.mark.slow
-@pytest.mark.campaign
+@pytest.mark.release
 def test_a_study_killed_at_ten_random_moments_ends_with_the_same_bytes(tmp_path: Path, smoke_study: Smoke) -> None:
     project = copy_project(tmp_path / "project")
     add_given_methods(project, "smoke")

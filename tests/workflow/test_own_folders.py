@@ -136,6 +136,7 @@ def test_a_weight_that_diverged_leaves_the_others(own: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.release
 def test_halves_of_two_machines_give_the_tables_of_an_undivided_run(own: Path, project: Path, tmp_path: Path) -> None:
     """To the byte, though jobs of the halves had another number of threads, and as many cores, than the whole had."""
     halves = {"a": "mse mse_masked", "b": "deepsim_seg"}
