@@ -44,10 +44,14 @@ def fault(value: Any, rule: dict[str, Any]) -> str | None:
         (2.0, {"type": "integer"}, "2.0 is not a whole number; give that"),
         (True, {"type": "number"}, "True is not a number; give that"),
         (None, {"type": "string"}, "it is empty; give a text"),
-        ("10", {"type": "integer"}, "'10' is text to YAML; write 10 without quotes"),
+        ("10", {"type": "integer"}, "YAML reads '10' as text; write 10 without quotes"),
         ("ten", {"type": "integer"}, "'ten' is not a whole number; give that"),
-        ("a\n", {"type": "string", "pattern": PATTERN}, f"'a\\n' has characters that cannot stand here; use {LINE}"),
-        (12, {"type": "integer", "multipleOf": 8}, "12 is no multiple of 8; give one"),
+        (
+            "a\n",
+            {"type": "string", "pattern": PATTERN},
+            f"'a\\n' contains characters that are not allowed here; use {LINE}",
+        ),
+        (12, {"type": "integer", "multipleOf": 8}, "12 is not a multiple of 8; give one"),
         ("x" * 99, {"type": "string", "maxLength": 9}, f"'{'x' * 58}… is too long; give at most 9 characters"),
     ],
 )
