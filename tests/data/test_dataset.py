@@ -117,13 +117,13 @@ def test_missing_folder(tmp_path):
         ({"labels": {}, "evaluate": []}, "key 'labels' is missing or empty"),
         ({"evaluate": []}, "key 'evaluate' is missing or empty"),
         ({"evaluate": [1, 7]}, "key 'evaluate' has 7, which 'labels' does not name"),
-        ({"evaluate": [0, 1]}, "key 'evaluate' has the background 0; take it out or set 'background: null'"),
+        ({"evaluate": [0, 1]}, "key 'evaluate' has the background 0; remove it or set 'background: null'"),
         ({"kinds": {"inside": [1, 7]}}, "key 'kinds' has 7 but 'labels' does not name it"),
         ({"kinds": {"inside": [1, 2], "other": [2]}}, "key 'kinds' has 2 twice"),
-        ({"pairs": {"within": "grop"}}, "key 'pairs.within' needs the column 'grop', which images.csv lacks"),
-        ({"pairs": {"max_gap": 2}}, "key 'pairs.max_gap' needs the column 'position'"),
+        ({"pairs": {"within": "grop"}}, "key 'pairs.within' refers to the column 'grop', which images.csv does not"),
+        ({"pairs": {"max_gap": 2}}, "key 'pairs.max_gap' refers to the column 'position'"),
         ({"pairs": {"moving": {"split": "trane"}}}, "'trane', which no image has; did you mean 'train'?"),
-        ({"pairs": {"moving": {"split": "train"}}}, "gives no pair in split 'val'"),
+        ({"pairs": {"moving": {"split": "train"}}}, "yields no pair in split 'val'"),
         ({"labels": {0: "background", 1: "dark"}, "evaluate": [1]}, "has the label value 2, which key 'labels'"),
     ],
 )
@@ -169,8 +169,8 @@ def test_malformed_yaml(folder, text, words):
         (0, "image", "", "column 'image' of image 'train0' is empty"),
         (0, "image", "image/none.png", "has 'image/none.png', which does not exist"),
         (0, "image", f"image/{'x' * 300}.png", "has a longer name than the file system allows; correct the path"),
-        (0, "image", "image/a.jpg", "save it in a format that is read here: .png"),
-        (0, "field", "f.png", "save it in a format that is read here: .npz"),
+        (0, "image", "image/a.jpg", "save it in a supported format: .png"),
+        (0, "field", "f.png", "save it in a supported format: .npz"),
         (0, "position", "first", "column 'position' of image 'train0' has 'first'; give a number"),
         (0, "position", "inf", "has 'inf'; give a number"),
     ],
@@ -228,7 +228,7 @@ def test_empty_split(tmp_path):
 
 def test_nothing_to_score(tmp_path):
     folder = make_dataset(tmp_path, with_label=False)
-    assert "split 'val' could not be scored; give its images one of label" in refusal(folder)
+    assert "split 'val' cannot be scored; give its images one of label" in refusal(folder)
 
 
 @pytest.mark.parametrize(
@@ -236,8 +236,8 @@ def test_nothing_to_score(tmp_path):
     [
         ("train,train0,train9", "names 'train9', which images.csv does not; did you mean 'train"),
         ("train,train0,train0", "registers an image to itself"),
-        ("train,train0,test0", "crosses splits, since 'test0' is in 'test'"),
-        ("test,train0,train1", "crosses splits, since 'train0' is in 'train'"),
+        ("train,train0,test0", "crosses splits, because 'test0' is in 'test'"),
+        ("test,train0,train1", "crosses splits, because 'train0' is in 'train'"),
         ("tests,train0,train1", "has 'tests'; did you mean 'test'?"),
         ("train,train1,train2\ntrain,train1,train2", "is listed twice"),
     ],
@@ -382,7 +382,7 @@ def test_whole_numbers_stored_as_floats_are_labels(volumes):
     save_nifti(path, values.astype(np.float32), affine)
     contents.check(volumes)
     save_nifti(path, values.astype(np.float32) + 0.5, affine)
-    assert "has values that are no whole numbers" in refusal(volumes)
+    assert "has values that are not integers" in refusal(volumes)
 
 
 @pytest.mark.parametrize(
@@ -392,14 +392,14 @@ def test_whole_numbers_stored_as_floats_are_labels(volumes):
         ("i,j\n1,2\n3,400\n5,6\n", "point 2 at [3.0, 400.0] is outside its image of (32, 32) voxels"),
         (
             "i,j,k\n1,2,3\n",
-            "the first line is not i,j; name the axes of the image file so, in the order it stores them",
+            "the first line is not i,j; name the axes of the image file like this, in their stored order",
         ),
         ("j,i\n1,2\n3,4\n5,6\n", "the first line is not i,j"),
         ("x,y\n1,2\n3,4\n5,6\n", "the first line is not i,j"),
-        ("i,j\n1,2\n3,nan\n5,6\n", "write one point a row as 2 numbers"),
+        ("i,j\n1,2\n3,nan\n5,6\n", "write one point per row as 2 numbers"),
         ("i,j\n1,2\n3,-0.1\n5,6\n", "point 2 at [3.0, -0.1] is outside its image"),
-        ("i,j\n1,\n", "write one point a row as 2 numbers"),
-        ("i,j\n1,2,3\n4,5,6\n", "write one point a row as 2 numbers"),
+        ("i,j\n1,\n", "write one point per row as 2 numbers"),
+        ("i,j\n1,2,3\n4,5,6\n", "write one point per row as 2 numbers"),
         ("", "the first line is not i,j"),
         ("4,5\n6,7\n8,9\n", "the first line is not i,j"),
     ],
@@ -566,13 +566,13 @@ def test_columns_that_look_like_known_ones(folder, given, wanted):
     path = folder / "images.csv"
     table = pd.read_csv(path, dtype=str, keep_default_na=False).drop(columns="label")
     table.assign(**{given: table.image}).to_csv(path, index=False)
-    assert f"column '{given}' would not be read; rename it to '{wanted}'" in refusal(folder)
+    assert f"column '{given}' would be ignored; rename it to '{wanted}'" in refusal(folder)
 
 
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"id,image,split\n\xff,b,train\n", "is not text in UTF-8 (byte 16); save it as UTF-8"),
+        (b"id,image,split\n\xff,b,train\n", "is not UTF-8 text (byte 16); save it as UTF-8"),
         (b"id,image,split\na,b\x00,train\n", r"row 2 has the character '\x00'; take it out"),
         (b'id,image,split\na,"b\nc",train\n', r"row 2 has the character '\n'; take it out"),
         (b"id,image,split\n" + b"x" * 200_000 + b",b,train\n", "cannot be read as CSV (field larger than"),
@@ -590,12 +590,12 @@ def test_the_score_that_decides_needs_pairs_of_both_splits(tmp_path):
     folder = make_dataset(tmp_path / "a", with_field=True)
     for row in (3, 4):
         edit_table(folder / "images.csv", row, "field", "")
-    said = "column 'field' decides the score, but no pair of split 'val' has two entries in one group; fill it in"
-    assert said in refusal(folder)
+    said = "column 'field' determines the score, but no pair of split 'val' has an entry for both images, in one group"
+    assert f"{said}; fill it in" in refusal(folder)
     other = make_dataset(tmp_path / "b", with_field=True)
     for row in range(7):
         edit_table(other / "images.csv", row, "group", row)
-    assert "no pair of split 'val' has two entries in one group" in refusal(other)
+    assert "no pair of split 'val' has an entry for both images, in one group" in refusal(other)
 
 
 def test_masks_count_only_where_the_images_of_a_side_are_alike(tmp_path):

@@ -183,7 +183,7 @@ def test_extracted_and_whole_share_the_default_scale_where_the_object_is_brighte
 def test_quantiles_that_coincide_are_refused(tmp_path):
     image = np.zeros((32, 32))
     image[3, 3] = 1
-    with pytest.raises(DatasetError, match=r"train0.tif: its quantiles 0.01 and 0.9 are both 0; give dataset.yaml"):
+    with pytest.raises(DatasetError, match=r"train0.tif: its quantiles 0.01 and 0.9 are both 0; set 'intensity'"):
         intensities(tmp_path, {"train0": image}, {"rule": "quantile", "low": 0.01, "high": 0.9})
 
 
