@@ -235,7 +235,7 @@ def test_nothing_to_score(tmp_path):
     ("pair", "words"),
     [
         ("train,train0,train9", "names 'train9', which images.csv does not; did you mean 'train"),
-        ("train,train0,train0", "registers an image to itself"),
+        ("train,train0,train0", "registers an image with itself"),
         ("train,train0,test0", "crosses splits, because 'test0' is in 'test'"),
         ("test,train0,train1", "crosses splits, because 'train0' is in 'train'"),
         ("tests,train0,train1", "has 'tests'; did you mean 'test'?"),

@@ -213,8 +213,8 @@ def test_what_is_no_former_layout_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("table", "said"),
     [
-        ("image,split\n", "column 'subject' is missing, so it is no table of the former layout; correct FOLDER"),
-        ("", "column 'subject' is missing, so it is no table of the former layout; correct FOLDER"),
+        ("image,split\n", "column 'subject' is missing, so this is not a table of the former layout; correct FOLDER"),
+        ("", "column 'subject' is missing, so this is not a table of the former layout; correct FOLDER"),
         (
             "subject,image,split,id\n",
             "column 'id' already exists, but 'subject' is to be renamed to it; rename or remove it",

@@ -411,7 +411,7 @@ class Fails(Program):
         (Reads, "more than tensor computations .aten::from_file."),
         (Restores, "code while it is loaded"),
         (OneArgument, "inputs other than an image"),
-        (Hounsfield, "a unit of its own"),
+        (Hounsfield, "a specific unit"),
         (Fails, "fails on a volume"),
     ],
 )

@@ -72,7 +72,7 @@ def test_what_is_no_file(tmp_path: Path) -> None:
     cases = {
         "missing.yaml": "does not exist; correct the path",
         ".": "is a folder; name a file",
-        "loop": "is a link that leads to itself",
+        "loop": "is a symbolic link that leads to itself",
         "x" * 300: "has a longer name than the file system allows",
     }
     for name, message in cases.items():
