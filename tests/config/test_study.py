@@ -154,7 +154,7 @@ def starting(**starts: str) -> dict[str, Any]:
             {"a": "b", "b": "a"},
             "'methods.a.optimisation.start': 'a', which starts from 'b', which starts from 'a'; one",
         ),
-        ({"truth": "voxelmorph"}, "'methods.truth': the name is taken by the true fields; choose another"),
+        ({"truth": "voxelmorph"}, "'methods.truth': the name is reserved for the true fields; choose another"),
     ],
 )
 def test_an_optimisation_that_could_never_start_is_refused(starts: dict[str, str], message: str) -> None:
@@ -288,7 +288,9 @@ def test_taps_are_those_of_the_stages_that_a_dataset_pretrains() -> None:
     options = {"options": {"taps": ["middle", "up0"]}, "variants": {"fine": {"taps": ["up3"]}}}
     study = {"datasets": {"cells": deeper}, "losses": {"diffusion_indomain": options}}
     assert list(Study.load(SMALL | study).runs())
-    with pytest.raises(ConfigurationError, match=r"fine\.taps': the extractor on 'mni-brain-3d' has no 'up3'"):
+    with pytest.raises(
+        ConfigurationError, match=r"fine\.taps': the extractor trained on 'mni-brain-3d' has no tap 'up3'"
+    ):
         Study.load(SMALL | study | {"datasets": {"cells": deeper, "mni-brain-3d": deeper}})
     options["variants"]["fine"]["trained_on"] = "cells"
     with pytest.raises(ConfigurationError, match=r"no dataset of this run other than 'cells'"):
@@ -348,7 +350,7 @@ def test_an_option_is_refused_where_it_changes_nothing(entry: dict[str, Any], re
         ),
         (
             {"segmentation": "owner/model@1"},
-            "key 'checkpoints.sources.segmentation': the weights of 'segmentation' are of ",
+            "key 'checkpoints.sources.segmentation': the weights of 'segmentation' do not ",
         ),
     ],
     ids=str,

@@ -301,5 +301,5 @@ def test_a_broken_prepared_image_says_what_to_delete(tmp_path, content):
     prepare(make_dataset(tmp_path / "raw"), tmp_path / "prepared")
     path = tmp_path / "prepared" / "images" / "val1.npz"
     path.write_bytes(content)
-    with pytest.raises(UserError, match=rf"^{path}: is broken \(.*\); delete {tmp_path / 'prepared'} and run again"):
+    with pytest.raises(UserError, match=rf"^{path}: is damaged \(.*\); delete {tmp_path / 'prepared'} and run again"):
         Dataset.open(tmp_path / "prepared").load("val1")

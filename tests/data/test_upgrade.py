@@ -198,7 +198,7 @@ def test_nothing_but_two_files_is_touched(tmp_path: Path) -> None:
 
 def test_what_is_no_former_layout_is_refused(tmp_path: Path) -> None:
     assert refusal(tmp_path / "none") == (
-        f"{tmp_path}/none: holds no subjects.csv, so it is no dataset of the former layout; correct FOLDER"
+        f"{tmp_path}/none: contains no subjects.csv, so it is not a dataset of the former layout; correct FOLDER"
     )
     folder = former(tmp_path / "own")
     table = (folder / "subjects.csv").read_text()

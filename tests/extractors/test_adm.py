@@ -126,6 +126,6 @@ class Harm:
 
 def test_no_code_in_a_file_is_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.save({"conv.weight": Harm()}, tmp_path / "harm.pt")
-    with pytest.raises(UserError, match=r"harm\.pt: holds no weights that can be read safely"):
+    with pytest.raises(UserError, match=r"harm\.pt: contains no weights that can be read safely"):
         adm.read(tmp_path / "harm.pt")
     assert "harm" not in capsys.readouterr().out

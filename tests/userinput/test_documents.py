@@ -27,10 +27,10 @@ def refusal(folder: Path, content: bytes) -> str:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "holds no keys and values; start with 'title: …'"),
-        (b"# nothing\n", "holds no keys and values; start with 'title: …'"),
-        (b"- a\n", "holds no keys and values; start with 'title: …'"),
-        (b"hello\n", "holds no keys and values; start with 'title: …'"),
+        (b"", "is not a block of keys and values; start with 'title: …'"),
+        (b"# nothing\n", "is not a block of keys and values; start with 'title: …'"),
+        (b"- a\n", "is not a block of keys and values; start with 'title: …'"),
+        (b"hello\n", "is not a block of keys and values; start with 'title: …'"),
         (b"a: [1\n", "line 2, column 1: expected ',' or ']', but got '<stream end>'; fix the YAML there"),
         (b"a: 1\n\tb: 2\n", r"line 2, column 1: found character '\t' that cannot start any token; indent with spaces"),
         (b"a: 1\n---\nb: 2\n", "line 2, column 1: but found another document; fix the YAML there"),

@@ -47,7 +47,7 @@ def refusal(change: dict[str, Any]) -> str:
         ),
         (
             {"methods": {"unregistered": {"kind": "voxelmorph"}}},
-            "key 'methods.unregistered': the name is taken by the pairs as they are; choose another",
+            "key 'methods.unregistered': the name is reserved for the unregistered pairs; choose another",
         ),
         (
             {"methods": {"ncc": {"kind": "voxelmorph"}}},
@@ -82,7 +82,7 @@ def refusal(change: dict[str, Any]) -> str:
         ),
         (
             {"losses": {"mse": {"variants": {"default": {}}}}},
-            "key 'losses.mse.variants.default': the name is taken by the variant without `variants`",
+            "key 'losses.mse.variants.default': the name is reserved for the variant without `variants`",
         ),
         (
             {"datasets": {"mni-brain": {"options": {"trian": 4}}}},
@@ -102,7 +102,7 @@ def refusal(change: dict[str, Any]) -> str:
         ),
         (
             {"datasets": {"mine": {"folder": "nowhere"}}},
-            "key 'datasets.mine.folder': nowhere: no such folder; name a folder that holds",
+            "key 'datasets.mine.folder': nowhere: no such folder; name a folder that contains",
         ),
         (
             {"datasets": {"mine": {"folder": "a", "recipe": "cells"}}},
@@ -147,8 +147,14 @@ def refusal(change: dict[str, Any]) -> str:
         ({"training": {"steps": 1e12}}, "key 'training.steps': 1000000000000.0 is not a whole number; give that"),
         ({"training": {"steps": 10**500}}, "key 'training.steps': 10000000000000000000000"),
         ({"training": {"batch": 100_000}}, "key 'training.batch': 100000 is too large; give at most 4096 (pairs per"),
-        ({"training": {"learning_rate": math.nan}}, "key 'training.learning_rate': nan is not finite; give a number"),
-        ({"training": {"learning_rate": math.inf}}, "key 'training.learning_rate': inf is not finite; give a number"),
+        (
+            {"training": {"learning_rate": math.nan}},
+            "key 'training.learning_rate': nan is not finite; give a finite number",
+        ),
+        (
+            {"training": {"learning_rate": math.inf}},
+            "key 'training.learning_rate': inf is not finite; give a finite number",
+        ),
         (
             {"training": {"learning_rate": "fast"}},
             "key 'training.learning_rate': 'fast' is not a number; give that",
@@ -156,11 +162,11 @@ def refusal(change: dict[str, Any]) -> str:
         ({"training": {"steps": "1e4"}}, "key 'training.steps': YAML reads '1e4' as text; write 10000 without quotes"),
         (
             {"training": {"lambda": {"grid": [1, math.nan]}}},
-            "key 'training.lambda.grid.1': nan is not finite; give a number",
+            "key 'training.lambda.grid.1': nan is not finite; give a finite number",
         ),
         (
             {"training": {"lambda": {"grid": [0.1, 0.10000001]}}},
-            "key 'training.lambda.grid': [0.1, 0.10000001] has entries that are the same in 6 digits; give each once",
+            "key 'training.lambda.grid': [0.1, 0.10000001] has entries that agree in the first 6 digits; give each",
         ),
         (
             {"training": {"augmentation": {"scale": [1.2, 0.8]}}},
@@ -168,17 +174,17 @@ def refusal(change: dict[str, Any]) -> str:
         ),
         (
             {"threads": 0},
-            "key 'threads': 0 is too small; give at least 1 (processor threads of one training or optimisation)",
+            "key 'threads': 0 is too small; give at least 1 (number of CPU threads of one training or optimisation)",
         ),
         ({"threads": 10**6}, "key 'threads': 1000000 is too large; give at most 1024"),
         ({"seeds": [-1]}, "key 'seeds.0': -1 is too small; give at least 0"),
         ({"seeds": [1, 1]}, "key 'seeds': [1, 1] contains duplicates; give each once"),
         ({"seeds": [2**40]}, "key 'seeds.0': 1099511627776 is too large; give at most 4294967295"),
         ({"seeds": [1.0]}, "key 'seeds.0': 1.0 is not a whole number; give that"),
-        ({"seeds": 1}, "key 'seeds': 1 is not a list; give that (seeds of all that is drawn)"),
+        ({"seeds": 1}, "key 'seeds': 1 is not a list; give that (random seeds)"),
         (
             {"statistics": {"confidence": "1.5"}},
-            "key 'statistics.confidence': '1.5' is too large; give less than 1 (coverage of the intervals)",
+            "key 'statistics.confidence': '1.5' is too large; give less than 1 (confidence level of the intervals)",
         ),
         ({"only_losses": 5}, "key 'only_losses': 5 is not a text; give that"),
         ({"only_losses": "\x1b[2J"}, r"key 'only_losses': the study has no '\x1b[2J'; use one of mse"),
@@ -257,8 +263,8 @@ def refusal(change: dict[str, Any]) -> str:
         ),
         (
             {"losses": {"diffusion_indomain": {"options": {"taps": ["up2", "up3"]}}}},
-            "key 'losses.diffusion_indomain.options.taps': the extractor on 'mni-brain' has no 'up3' but middle, up0, "
-            "up1, up2; choose one of these or add stages to `pretraining`",
+            "key 'losses.diffusion_indomain.options.taps': the extractor trained on 'mni-brain' has no tap 'up3', only "
+            "middle, up0, up1, up2; choose one of these or add stages to `pretraining`",
         ),
         (
             {"losses": {"mse_masked": None}, "datasets": {"cells": None}},
@@ -459,7 +465,7 @@ def test_snakemake_does_not_take_the_last_of_two_keys(project: Path) -> None:
         (
             "metrics/mine.py",
             {"title": "", "unit": "1", "doi": None},
-            "the CARD has no 'range'; add it as metrics/base.py",
+            "CARD has no key 'range'; add it as metrics/base.py",
         ),
     ],
 )
@@ -494,7 +500,7 @@ def test_make_says_what_snakemake_would_say_with_a_traceback(project: Path) -> N
     ("text", "message"),
     [
         (None, "no such configuration; config/ contains those that come with the project"),
-        ("", "holds no keys and values; start with 'title: …'"),
+        ("", "is not a block of keys and values; start with 'title: …'"),
         ("title: [t", "line 1, column 10: expected ',' or ']', but got"),
         ("title: t\n\tlosses: {}", "line 2, column 1: found character"),
     ],

@@ -208,11 +208,11 @@ def test_broken_weights_end_a_job_with_a_sentence(trained: Path, tmp_path: Path,
     said = done.stdout + done.stderr
     assert done.returncode == 1
     assert "Traceback" not in said, said
-    wrong = "holds no weights (" if kind == "pickle" else "holds weights of another architecture than the study's; "
+    wrong = "contains no weights (" if kind == "pickle" else "contains weights of another architecture than the study's"
     for path, source in ((model, model.parent), (extractor, extractor)):
         lines = [line for line in said.splitlines() if line.startswith(f"{path.relative_to(trained)}: {wrong}")]
         assert lines, said
-        assert lines[0].endswith(f"delete {source.relative_to(trained)} and run again, so that it is made anew")
+        assert lines[0].endswith(f"delete {source.relative_to(trained)} and run again to recreate it")
     assert "Traceback" in (results / "logs" / "register" / f"{RUN.format(loss='mse')}.log").read_text()
     assert not (tmp_path / "ran").exists()
     for path, content in before.items():
