@@ -118,8 +118,8 @@ class Checkpoints(Block):
     """Alternative Hugging Face models by extractor, as owner/name@revision; the files must have the same layout as
     those of the model they replace. `hashes` must state the SHA-256 of each file."""
     hashes: Annotated[dict[str, Hashes], BeforeValidator(opened)] = {}  # type: ignore[valid-type]
-    """SHA-256 by extractor, for files whose hash the project does not know, those of a model under `sources`, or files
-    copied to the folder in place of the published ones; for several files a block by file name."""
+    """Hashes (SHA-256) by extractor, for files whose hash the project does not know, those of a model under `sources`,
+    or files copied to the folder in place of the published ones; for several files a block by file name."""
 
 
 class Statistics(Block):
@@ -145,7 +145,7 @@ class Configuration(Block):
     ] = [1]
     """Random seeds; each gives a separate run with its own extractors. Claims need at least five."""
     threads: Annotated[int, Field(ge=1, le=1024)] = 1
-    """CPU threads of one training or optimisation; a fixed number, so that results do not depend on the number of
+    """Number of CPU threads of one training or optimisation; fixed, so that results do not depend on the number of
     cores."""
     keep_fields: Kept = False  # type: ignore[valid-type]
     """Whether to keep the displacement fields of all pairs after scoring; or a list of conventions (itk, learn2reg,
