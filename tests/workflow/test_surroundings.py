@@ -125,9 +125,7 @@ def test_a_results_folder_that_may_not_be_written(project: Path, make: bool) -> 
 def test_a_project_folder_that_may_not_be_written(project: Path) -> None:
     """Snakemake itself would end with a traceback."""
     project.chmod(0o555)
-    said = (
-        f"{project}/.snakemake: Snakemake keeps its state here, but cannot write (Permission denied); free some space"
-    )
+    said = f"{project}/.snakemake: Snakemake cannot write its state here (Permission denied); free some space"
     refused(call(project, make=True), said)
 
 

@@ -1,4 +1,4 @@
-"""Rename a dataset folder of the former layout: `make upgrade-dataset FOLDER=data/mine`."""
+"""Upgrade a dataset folder of the former layout: `make upgrade-dataset FOLDER=data/mine`."""
 
 import sys
 from pathlib import Path
