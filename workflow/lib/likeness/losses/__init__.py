@@ -124,7 +124,7 @@ def draws_noise(name: str, dims: int) -> bool:
 
 
 def with_more_draws(name: str, dims: int, chosen: Mapping[str, Any], times: int) -> dict[str, Any]:
-    """Return the options with ``times`` as many random draws as chosen, up to the option's maximum."""
+    """Return the options with ``times`` times as many random draws as chosen, up to the option's maximum."""
     key = card(name)["noise"][dims]
     most = limits(name)[key].get("maximum", math.inf)
     return {**chosen, key: min(times * chosen.get(key, options(name)[key]), most)}
