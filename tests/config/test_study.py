@@ -42,7 +42,7 @@ def test_the_refusal_of_a_missing_folder_names_file_key_and_mend(tmp_path: Path,
         Study.load(yaml.safe_load((CONFIG / "evidence.yaml").read_text()), "evidence.yaml")
     assert str(refusal.value).splitlines() == [
         f"evidence.yaml: key 'datasets.{name}.folder': data/{name}: no such folder; "
-        "name a folder that holds dataset.yaml and images.csv"
+        "name a folder that contains dataset.yaml and images.csv"
         for name in ("em-drosophila", "phc-t98g", "brain-ptbp")
     ]
 
@@ -111,7 +111,7 @@ def test_a_loss_that_the_study_does_not_list_stays_out_unless_asked_for() -> Non
         ),
         (
             {"datasets": {"mni-brain": {"optimisation": {"lambda": {"scale": "raw"}}}}},
-            "c.yaml: key 'datasets.mni-brain.optimisation.lambda.scale': tables have one scale for all datasets; "
+            "c.yaml: key 'datasets.mni-brain.optimisation.lambda.scale': the scale must be the same for all datasets; "
             "set it under `optimisation.lambda`",
         ),
         (
@@ -121,7 +121,7 @@ def test_a_loss_that_the_study_does_not_list_stays_out_unless_asked_for() -> Non
         ),
         (
             {"methods": {"optimisation": None}, "losses": {"ncc_sup": None}},
-            "c.yaml: key 'losses': none applies to any dataset, 'ncc_sup' not to 'mni-brain': "
+            "c.yaml: key 'losses': no loss applies to any dataset, 'ncc_sup' not to 'mni-brain': "
             f"{losses.card('ncc_sup')['only_trained']}; add another",
         ),
     ],
@@ -154,7 +154,7 @@ def starting(**starts: str) -> dict[str, Any]:
             {"a": "b", "b": "a"},
             "'methods.a.optimisation.start': 'a', which starts from 'b', which starts from 'a'; one",
         ),
-        ({"truth": "voxelmorph"}, "'methods.truth': the name is taken by the true fields; choose another"),
+        ({"truth": "voxelmorph"}, "'methods.truth': the name is reserved for the true fields; choose another"),
     ],
 )
 def test_an_optimisation_that_could_never_start_is_refused(starts: dict[str, str], message: str) -> None:
@@ -185,7 +185,7 @@ def test_an_extractor_of_another_dataset_is_a_variant() -> None:
     assert moved == ["mni-brain"]
     assert [bool(study.left_out(dataset, "deepsim_ae", "moved")) for dataset in THREE] == [False, True, True]
     assert study.left_out("mni-brain-3d", "deepsim_ae", "moved") == (
-        "The extractor of the variant is of cells, which has images in 2D."
+        "The extractor of the variant was trained on cells, which has 2D images."
     )
     assert study.trained_extractor("mni-brain", "deepsim_ae", "moved") == ("cells", "autoencoder")
     assert study.trained_extractor("mni-brain", "deepsim_ae", "default") == ("mni-brain", "autoencoder")
@@ -207,10 +207,10 @@ def test_an_extractor_is_taken_from_a_dataset_that_is_left_out_of_the_run() -> N
         (
             "mni-brain-3d",
             {},
-            "no dataset that is run but 'mni-brain-3d' itself has images in 3D, as it has; name another",
+            "no dataset of this run other than 'mni-brain-3d' has 3D images like it; name another",
         ),
-        ("cells", {"only_datasets": "cells"}, "no dataset that is run but 'cells' itself has images in 2D"),
-        ("cells", {"only_datasets": "mni-brain-3d"}, "no dataset that is run but 'cells' itself has images in 2D"),
+        ("cells", {"only_datasets": "cells"}, "no dataset of this run other than 'cells' has 2D images"),
+        ("cells", {"only_datasets": "mni-brain-3d"}, "no dataset of this run other than 'cells' has 2D images"),
     ],
     ids=str,
 )
@@ -246,9 +246,9 @@ def test_only_variants_of_losses_whose_extractor_is_trained_take_another(losses:
     [
         (
             {"vgg": "abc"},
-            "key 'checkpoints.hashes.vgg': 'abc' has characters that cannot stand here; use 64 hexadecimal",
+            "key 'checkpoints.hashes.vgg': 'abc' contains characters that are not allowed here; use 64 hexadecimal",
         ),
-        ({"vgg": {"a.pth": "abc"}}, "key 'checkpoints.hashes.vgg.a.pth': 'abc' has characters that cannot stand here"),
+        ({"vgg": {"a.pth": "abc"}}, "key 'checkpoints.hashes.vgg.a.pth': 'abc' contains characters that are not"),
         (
             {"nothing": "a" * 64},
             "key 'checkpoints.hashes.nothing': there is no extractor 'nothing' with published weights",
@@ -288,10 +288,12 @@ def test_taps_are_those_of_the_stages_that_a_dataset_pretrains() -> None:
     options = {"options": {"taps": ["middle", "up0"]}, "variants": {"fine": {"taps": ["up3"]}}}
     study = {"datasets": {"cells": deeper}, "losses": {"diffusion_indomain": options}}
     assert list(Study.load(SMALL | study).runs())
-    with pytest.raises(ConfigurationError, match=r"fine\.taps': the extractor on 'mni-brain-3d' has no 'up3'"):
+    with pytest.raises(
+        ConfigurationError, match=r"fine\.taps': the extractor trained on 'mni-brain-3d' has no tap 'up3'"
+    ):
         Study.load(SMALL | study | {"datasets": {"cells": deeper, "mni-brain-3d": deeper}})
     options["variants"]["fine"]["trained_on"] = "cells"
-    with pytest.raises(ConfigurationError, match=r"no dataset that is run but 'cells'"):
+    with pytest.raises(ConfigurationError, match=r"no dataset of this run other than 'cells'"):
         Study.load(SMALL | study)
     assert list(Study.load(SMALL | study | {"datasets": {"cells": deeper, "mni-brain": None}}).runs())
 
@@ -318,7 +320,7 @@ def test_an_option_is_refused_where_it_changes_nothing(entry: dict[str, Any], re
     if not refused:
         assert list(Study.load(study).runs())
         return
-    with pytest.raises(ConfigurationError, match=f"'losses.deepsim_ae.{refused}': has no effect where `comparator` is"):
+    with pytest.raises(ConfigurationError, match=f"'losses.deepsim_ae.{refused}': has no effect while `comparator` is"):
         Study.load(study)
 
 
@@ -327,28 +329,28 @@ def test_an_option_is_refused_where_it_changes_nothing(entry: dict[str, Any], re
     [
         (
             {"stable_diffusion": "owner/model"},
-            "key 'checkpoints.sources.stable_diffusion': 'owner/model' has characters that ",
+            "key 'checkpoints.sources.stable_diffusion': 'owner/model' contains characters that ",
         ),
         (
             {"stable_diffusion": "owner/../x@1"},
-            "key 'checkpoints.sources.stable_diffusion': 'owner/../x@1' has characters ",
+            "key 'checkpoints.sources.stable_diffusion': 'owner/../x@1' contains characters ",
         ),
         (
             {"stable_diffusion": "model@1"},
-            "key 'checkpoints.sources.stable_diffusion': 'model@1' has characters that cannot ",
+            "key 'checkpoints.sources.stable_diffusion': 'model@1' contains characters that are ",
         ),
         ({"stable_diffusion": None}, "key 'checkpoints.sources.stable_diffusion': it is empty; give a text"),
         (
             {"vgg": "owner/model@1"},
-            "key 'checkpoints.sources.vgg': the weights of 'vgg' are of no model on the hub that ",
+            "key 'checkpoints.sources.vgg': the weights of 'vgg' do not come from a Hugging Face ",
         ),
         (
             {"nothing": "owner/model@1"},
-            "key 'checkpoints.sources.nothing': the weights of 'nothing' are of no model on the ",
+            "key 'checkpoints.sources.nothing': the weights of 'nothing' do not come from a Hugging ",
         ),
         (
             {"segmentation": "owner/model@1"},
-            "key 'checkpoints.sources.segmentation': the weights of 'segmentation' are of ",
+            "key 'checkpoints.sources.segmentation': the weights of 'segmentation' do not ",
         ),
     ],
     ids=str,

@@ -113,17 +113,17 @@ def test_missing_folder(tmp_path):
         ({"name": 2024}, "key 'name': 2024 is not a text; give that (name of the dataset"),
         ({"labels": {"one": "x"}}, "key 'labels': the name 'one' is not a whole number; give that"),
         ({"labels": {0: "a", 1: "b", 2: "b"}}, "the name 'b' is given to two values"),
-        ({"labels": {0: "a", 1: "b", 2: "mean"}}, "the name 'mean' stands for a sum over labels"),
+        ({"labels": {0: "a", 1: "b", 2: "mean"}}, "the name 'mean' is reserved for aggregates"),
         ({"labels": {}, "evaluate": []}, "key 'labels' is missing or empty"),
         ({"evaluate": []}, "key 'evaluate' is missing or empty"),
         ({"evaluate": [1, 7]}, "key 'evaluate' has 7, which 'labels' does not name"),
-        ({"evaluate": [0, 1]}, "key 'evaluate' has the background 0; take it out or set 'background: null'"),
+        ({"evaluate": [0, 1]}, "key 'evaluate' has the background 0; remove it or set 'background: null'"),
         ({"kinds": {"inside": [1, 7]}}, "key 'kinds' has 7 but 'labels' does not name it"),
         ({"kinds": {"inside": [1, 2], "other": [2]}}, "key 'kinds' has 2 twice"),
-        ({"pairs": {"within": "grop"}}, "key 'pairs.within' needs the column 'grop', which images.csv lacks"),
-        ({"pairs": {"max_gap": 2}}, "key 'pairs.max_gap' needs the column 'position'"),
+        ({"pairs": {"within": "grop"}}, "key 'pairs.within' refers to the column 'grop', which images.csv does not"),
+        ({"pairs": {"max_gap": 2}}, "key 'pairs.max_gap' refers to the column 'position'"),
         ({"pairs": {"moving": {"split": "trane"}}}, "'trane', which no image has; did you mean 'train'?"),
-        ({"pairs": {"moving": {"split": "train"}}}, "gives no pair in split 'val'"),
+        ({"pairs": {"moving": {"split": "train"}}}, "yields no pair in split 'val'"),
         ({"labels": {0: "background", 1: "dark"}, "evaluate": [1]}, "has the label value 2, which key 'labels'"),
     ],
 )
@@ -151,7 +151,7 @@ def test_a_misspelt_required_key_is_told_as_misspelt(folder):
     [
         ("name: a\nname: b\n", "key 'name' is given twice in the block that starts on line 1"),
         ("name: [a\n", "dataset.yaml: line 2, column 1: expected ',' or ']', but got '<stream end>'; fix the YAML"),
-        ("- a\n", "holds no keys and values; start with 'name: …'"),
+        ("- a\n", "is not a block of keys and values; start with 'name: …'"),
         ("labels:\n  1: a\n  1: b\n", "key '1' is given twice in the block that starts on line 2"),
     ],
 )
@@ -169,8 +169,8 @@ def test_malformed_yaml(folder, text, words):
         (0, "image", "", "column 'image' of image 'train0' is empty"),
         (0, "image", "image/none.png", "has 'image/none.png', which does not exist"),
         (0, "image", f"image/{'x' * 300}.png", "has a longer name than the file system allows; correct the path"),
-        (0, "image", "image/a.jpg", "save it in a format that is read here: .png"),
-        (0, "field", "f.png", "save it in a format that is read here: .npz"),
+        (0, "image", "image/a.jpg", "save it in a supported format: .png"),
+        (0, "field", "f.png", "save it in a supported format: .npz"),
         (0, "position", "first", "column 'position' of image 'train0' has 'first'; give a number"),
         (0, "position", "inf", "has 'inf'; give a number"),
     ],
@@ -204,7 +204,7 @@ def test_a_position_that_the_rule_needs_is_empty(folder):
     [
         ("id,image\n", "column 'split' is missing"),
         ("id;image;split\n", "column 'id' is missing (separated by semicolons? use commas)"),
-        ("id,image,split,split\n", "column 'split' is there twice"),
+        ("id,image,split,split\n", "column 'split' occurs twice"),
         ("id,image,split\na,b\n", "row 2 has 2 entries but the header has 3"),
         ("id,image,split\na,b,train,d\n", "row 2 has 4 entries but the header has 3"),
         ("", "column 'id' is missing"),
@@ -228,16 +228,16 @@ def test_empty_split(tmp_path):
 
 def test_nothing_to_score(tmp_path):
     folder = make_dataset(tmp_path, with_label=False)
-    assert "split 'val' could not be scored; give its images one of label" in refusal(folder)
+    assert "split 'val' cannot be scored; give its images one of label" in refusal(folder)
 
 
 @pytest.mark.parametrize(
     ("pair", "words"),
     [
-        ("train,train0,train9", "names 'train9', which images.csv does not; did you mean 'train"),
-        ("train,train0,train0", "registers an image to itself"),
-        ("train,train0,test0", "crosses splits, since 'test0' is in 'test'"),
-        ("test,train0,train1", "crosses splits, since 'train0' is in 'train'"),
+        ("train,train0,train9", "names 'train9', which is not in images.csv; did you mean 'train"),
+        ("train,train0,train0", "registers an image with itself"),
+        ("train,train0,test0", "crosses splits, because 'test0' is in 'test'"),
+        ("test,train0,train1", "crosses splits, because 'train0' is in 'train'"),
         ("tests,train0,train1", "has 'tests'; did you mean 'test'?"),
         ("train,train1,train2\ntrain,train1,train2", "is listed twice"),
     ],
@@ -261,9 +261,9 @@ def rewrite(folder: Path, part: str, change, id: str = "train1") -> Path:
     [
         ("image", np.zeros_like, "is constant (0 everywhere)"),
         ("image", lambda a: a[:-1], "has the shape (32, 32), but its image has (31, 32)"),
-        ("image", lambda a: np.repeat((a >> 8).astype(np.uint8)[..., None], 3, -1), "is a colour picture (mode RGB)"),
+        ("image", lambda a: np.repeat((a >> 8).astype(np.uint8)[..., None], 3, -1), "is a colour image (mode RGB)"),
         ("label", lambda a: a[:, :-1], "has the shape (32, 31), but its image has (32, 32)"),
-        ("label", np.zeros_like, "the label map is background (0) everywhere"),
+        ("label", np.zeros_like, "the label map is all background (0)"),
         ("label", lambda a: a + 5, "has the label value 5, which key 'labels' of dataset.yaml does not name"),
         ("mask", np.zeros_like, "the mask is empty"),
     ],
@@ -312,7 +312,7 @@ def test_colour_tiff(folder):
     path = folder / "image" / "val0.tif"
     tifffile.imwrite(path, np.zeros((32, 32, 3), np.uint8), photometric="rgb")
     edit_table(folder / "images.csv", 3, "image", "image/val0.tif")
-    assert "is a colour or multi-channel picture" in refusal(folder)
+    assert "is a colour or multi-channel image" in refusal(folder)
 
 
 def test_not_finite(folder):
@@ -328,7 +328,7 @@ def test_not_finite(folder):
 def test_spatial_dims_does_not_fit(tmp_path, dims):
     folder = make_dataset(tmp_path, dims=dims, size=16)
     change_meta(folder, spatial_dims=5 - dims, spacing=[1.0] * (5 - dims))
-    assert f"but dataset.yaml says 'spatial_dims: {5 - dims}'" in refusal(folder)
+    assert f"but dataset.yaml has 'spatial_dims: {5 - dims}'" in refusal(folder)
 
 
 def save_nifti(path: Path, values: np.ndarray, affine: np.ndarray | None, unit: str = "mm") -> None:
@@ -345,11 +345,11 @@ def stored(path: Path) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda v, a: (np.stack([v, v], -1), a), "has the shape (16, 16, 8, 2), but dataset.yaml says"),
+        (lambda v, a: (np.stack([v, v], -1), a), "has the shape (16, 16, 8, 2), but dataset.yaml has"),
         (lambda v, _: (v, None), "its header has no affine"),
         (
             lambda v, a: (v, a @ np.diag([2, 1, 1, 1])),
-            "has the spacing 2 × 2 × 3 mm (x, y, z), but key 'spacing' of dataset.yaml says 1 × 2 × 3 mm; resample it",
+            "has the spacing 2 × 2 × 3 mm (x, y, z), but key 'spacing' of dataset.yaml is 1 × 2 × 3 mm; resample it",
         ),
         (lambda v, a: (v.astype(np.complex64), a), "has values of type complex64"),
         (lambda v, a: (v, a + np.eye(4, k=3)), "away from its image; save it with the image's affine"),
@@ -366,7 +366,7 @@ def test_singular_affine(volumes):
     content = bytearray(gzip.decompress(path.read_bytes()))
     content[280:296] = bytes(16)  # srow_x of the header
     path.write_bytes(gzip.compress(bytes(content)))
-    assert "its affine cannot be inverted" in refusal(volumes)
+    assert "its affine is not invertible" in refusal(volumes)
 
 
 def test_a_header_in_another_unit_agrees(volumes):
@@ -382,7 +382,7 @@ def test_whole_numbers_stored_as_floats_are_labels(volumes):
     save_nifti(path, values.astype(np.float32), affine)
     contents.check(volumes)
     save_nifti(path, values.astype(np.float32) + 0.5, affine)
-    assert "has values that are no whole numbers" in refusal(volumes)
+    assert "has values that are not integers" in refusal(volumes)
 
 
 @pytest.mark.parametrize(
@@ -392,14 +392,14 @@ def test_whole_numbers_stored_as_floats_are_labels(volumes):
         ("i,j\n1,2\n3,400\n5,6\n", "point 2 at [3.0, 400.0] is outside its image of (32, 32) voxels"),
         (
             "i,j,k\n1,2,3\n",
-            "the first line is not i,j; name the axes of the image file so, in the order it stores them",
+            "the first line is not i,j; name the axes of the image file like this, in their stored order",
         ),
         ("j,i\n1,2\n3,4\n5,6\n", "the first line is not i,j"),
         ("x,y\n1,2\n3,4\n5,6\n", "the first line is not i,j"),
-        ("i,j\n1,2\n3,nan\n5,6\n", "write one point a row as 2 numbers"),
+        ("i,j\n1,2\n3,nan\n5,6\n", "write one point per row as 2 numbers"),
         ("i,j\n1,2\n3,-0.1\n5,6\n", "point 2 at [3.0, -0.1] is outside its image"),
-        ("i,j\n1,\n", "write one point a row as 2 numbers"),
-        ("i,j\n1,2,3\n4,5,6\n", "write one point a row as 2 numbers"),
+        ("i,j\n1,\n", "write one point per row as 2 numbers"),
+        ("i,j\n1,2,3\n4,5,6\n", "write one point per row as 2 numbers"),
         ("", "the first line is not i,j"),
         ("4,5\n6,7\n8,9\n", "the first line is not i,j"),
     ],
@@ -516,7 +516,7 @@ def test_palette_numbers_are_labels_but_no_image(tmp_path):
     picture.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255])
     picture.save(tmp_path / "a.png")
     assert images.read(tmp_path / "a.png", 2, palette=True)[0].tolist() == [[0, 1], [2, 1]]
-    with pytest.raises(DatasetError, match="colour picture"):
+    with pytest.raises(DatasetError, match="colour image"):
         images.read(tmp_path / "a.png", 2)
 
 
@@ -553,12 +553,12 @@ assert not heavy, heavy
 def test_one_image(tmp_path):
     assert "split 'test' has no image" in refusal(make_dataset(tmp_path / "a", images={"train": 2}))
     lonely = make_dataset(tmp_path / "b", images={"train": 1, "val": 2, "test": 2})
-    assert "images.csv: split 'train' has one image; a pair needs two, add another" in refusal(lonely)
+    assert "images.csv: split 'train' has one image, but a pair needs two; add another" in refusal(lonely)
 
 
 def test_one_file_of_two_images(folder):
     edit_table(folder / "images.csv", 1, "image", "./image/train0.png")
-    assert "column 'image' of image 'train1' has the file of 'train0'" in refusal(folder)
+    assert "column 'image' of image 'train1' has the same file as 'train0'" in refusal(folder)
 
 
 @pytest.mark.parametrize(("given", "wanted"), [("labels", "label"), ("Mask", "mask"), ("landmark", "landmarks")])
@@ -566,18 +566,18 @@ def test_columns_that_look_like_known_ones(folder, given, wanted):
     path = folder / "images.csv"
     table = pd.read_csv(path, dtype=str, keep_default_na=False).drop(columns="label")
     table.assign(**{given: table.image}).to_csv(path, index=False)
-    assert f"column '{given}' would not be read; rename it to '{wanted}'" in refusal(folder)
+    assert f"column '{given}' would be ignored; rename it to '{wanted}'" in refusal(folder)
 
 
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"id,image,split\n\xff,b,train\n", "is not text in UTF-8 (byte 16); save it as UTF-8"),
-        (b"id,image,split\na,b\x00,train\n", r"row 2 has the character '\x00'; take it out"),
-        (b'id,image,split\na,"b\nc",train\n', r"row 2 has the character '\n'; take it out"),
+        (b"id,image,split\n\xff,b,train\n", "is not UTF-8 text (byte 16); save it as UTF-8"),
+        (b"id,image,split\na,b\x00,train\n", r"row 2 has the character '\x00'; remove it"),
+        (b'id,image,split\na,"b\nc",train\n', r"row 2 has the character '\n'; remove it"),
         (b"id,image,split\n" + b"x" * 200_000 + b",b,train\n", "cannot be read as CSV (field larger than"),
-        (b"idd,image,split\na,b,train\n", "column 'id' is missing ('idd' is there)"),
-        (b"id,image,split\n" + b"x" * 65 + b",b,train\n", "first a letter, a digit or '_', at most 64"),
+        (b"idd,image,split\na,b,train\n", "column 'id' is missing (found 'idd')"),
+        (b"id,image,split\n" + b"x" * 65 + b",b,train\n", "starting with a letter, a digit or '_', at most 64"),
     ],
     ids=range(6),
 )
@@ -590,12 +590,12 @@ def test_the_score_that_decides_needs_pairs_of_both_splits(tmp_path):
     folder = make_dataset(tmp_path / "a", with_field=True)
     for row in (3, 4):
         edit_table(folder / "images.csv", row, "field", "")
-    said = "column 'field' decides the score, but no pair of split 'val' has two entries in one group; fill it in"
-    assert said in refusal(folder)
+    said = "column 'field' determines the score, but no pair of split 'val' has an entry for both images, in one group"
+    assert f"{said}; fill it in" in refusal(folder)
     other = make_dataset(tmp_path / "b", with_field=True)
     for row in range(7):
         edit_table(other / "images.csv", row, "group", row)
-    assert "no pair of split 'val' has two entries in one group" in refusal(other)
+    assert "no pair of split 'val' has an entry for both images, in one group" in refusal(other)
 
 
 def test_masks_count_only_where_the_images_of_a_side_are_alike(tmp_path):
@@ -656,11 +656,11 @@ def bomb(shape: tuple[int, ...]) -> bytes:
 def test_headers_that_lie_take_no_memory(tmp_path):
     """What a header promises is checked before memory is set aside, and what would be too much is not decompressed."""
     lies = {
-        "rows.png": (png(1000, 100_000, 10), "needs more bytes than the file holds"),
+        "rows.png": (png(1000, 100_000, 10), "needs more bytes than the file contains"),
         "many.png": (png(60_000, 60_000, 10), "3.6e+09 values, but at most 1.34e+08 are read; crop or resample it"),
         "zeros.png": (png(20_000, 8000, bits=1), "1.6e+08 values, but at most 1.34e+08 are read"),
-        "long.nii": (nifti((500, 500, 500), 8), "needs more bytes than the file holds"),
-        "long.nii.gz": (gzip.compress(nifti((500, 500, 500), 8)), "needs more bytes than the file holds"),
+        "long.nii": (nifti((500, 500, 500), 8), "needs more bytes than the file contains"),
+        "long.nii.gz": (gzip.compress(nifti((500, 500, 500), 8)), "needs more bytes than the file contains"),
         "many.nii": (nifti((30_000, 30_000, 30_000), 8), "2.7e+13 values, but at most 1.34e+08 are read"),
         "long.tif": (huge_tiff(tmp_path / "h.tif"), "4e+08 values, but at most 1.34e+08 are read"),
     }
@@ -702,15 +702,15 @@ def jpeg(values: np.ndarray) -> bytes:
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("a.png", jpeg(np.zeros((32, 32), np.uint8)), "is a JPEG file, but its name says PNG; save it in that format"),
-        ("a.png", gzip.compress(b"a"), "is a gzip file, but its name says PNG"),
-        ("a.png", b"hello", "is no PNG file, but its name says PNG"),
-        ("a.tif", png(32, 32), "is a PNG file, but its name says TIFF"),
+        ("a.png", jpeg(np.zeros((32, 32), np.uint8)), "is a JPEG file, but its suffix is that of PNG; save it"),
+        ("a.png", gzip.compress(b"a"), "is a gzip file, but its suffix is that of PNG"),
+        ("a.png", b"hello", "is not a PNG file, but its suffix is that of PNG"),
+        ("a.tif", png(32, 32), "is a PNG file, but its suffix is that of TIFF"),
         ("a.tiff", b"II*\0", "cannot be read as TIFF"),
-        ("a.nii", gzip.compress(nifti((4, 4, 4), 64)), "is a gzip file, but its name says NIfTI"),
-        ("a.nii", png(32, 32), "is a PNG file, but its name says NIfTI"),
+        ("a.nii", gzip.compress(nifti((4, 4, 4), 64)), "is a gzip file, but its suffix is that of NIfTI"),
+        ("a.nii", png(32, 32), "is a PNG file, but its suffix is that of NIfTI"),
         ("a.nii", bytes(400), "cannot be read as NIfTI"),
-        ("a.nii.gz", nifti((4, 4, 4), 64), "is no gzip file, but its name says compressed NIfTI"),
+        ("a.nii.gz", nifti((4, 4, 4), 64), "is not a gzip file, but its suffix is that of compressed NIfTI"),
         ("a.nii.gz", gzip.compress(b"hello"), "cannot be read as compressed NIfTI"),
         ("a.png", b"", "is empty; write it again"),
     ],
@@ -741,15 +741,15 @@ def test_colour_and_transparency(tmp_path, mode):
 def test_pictures_that_are_several(tmp_path):
     frames = [Image.fromarray(np.full((8, 8), n, np.uint8)) for n in (10, 200)]
     frames[0].save(tmp_path / "a.png", save_all=True, append_images=frames[1:])
-    with pytest.raises(DatasetError, match="is an animation of 2 pictures; save one"):
+    with pytest.raises(DatasetError, match="is an animation of 2 frames; save one"):
         images.read(tmp_path / "a.png", 2)
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((2, 8, 8), np.uint8))
-    with pytest.raises(DatasetError, match=r"has the shape \(2, 8, 8\), but dataset.yaml says 'spatial_dims: 2'"):
+    with pytest.raises(DatasetError, match=r"has the shape \(2, 8, 8\), but dataset.yaml has 'spatial_dims: 2'"):
         images.read(tmp_path / "a.tif", 2)
     tifffile.imwrite(
         tmp_path / "b.tif", np.eye(8, dtype=np.uint8), photometric="palette", colormap=np.zeros((3, 256), np.uint16)
     )
-    with pytest.raises(DatasetError, match="is a colour picture"):
+    with pytest.raises(DatasetError, match="is a colour image"):
         images.read(tmp_path / "b.tif", 2)
     assert images.read(tmp_path / "b.tif", 2, palette=True)[0].sum() == 8
 
@@ -772,7 +772,7 @@ def test_intensities_that_the_rule_leaves_nothing_of(folder):
     change_meta(folder, intensity={"rule": "range", "low": -5, "high": -1})
     assert "train0.png: has intensities from" in refusal(folder)
     change_meta(folder, intensity={"rule": "range", "low": -5})
-    assert "key 'intensity.high' is missing; the rule range needs the intensity" in refusal(folder)
+    assert "key 'intensity.high' is missing; the rule range needs the intensities" in refusal(folder)
 
 
 def test_images_too_small_for_a_network(tmp_path):
@@ -821,7 +821,7 @@ def test_spacing_of_the_first_image_may_be_the_right_one(volumes):
     for path in volumes.glob("*/train0.nii.gz"):
         values, affine = stored(path)
         save_nifti(path, values, affine @ np.diag([2, 1, 1, 1]))
-    assert "says 1 × 2 × 3 mm; correct one of them" in refusal(volumes)
+    assert "is 1 × 2 × 3 mm; correct one of them" in refusal(volumes)
 
 
 def test_a_broken_memory_of_verdicts_is_forgotten(folder, tmp_path):

@@ -183,7 +183,7 @@ def test_extracted_and_whole_share_the_default_scale_where_the_object_is_brighte
 def test_quantiles_that_coincide_are_refused(tmp_path):
     image = np.zeros((32, 32))
     image[3, 3] = 1
-    with pytest.raises(DatasetError, match=r"train0.tif: its quantiles 0.01 and 0.9 are both 0; give dataset.yaml"):
+    with pytest.raises(DatasetError, match=r"train0.tif: its quantiles 0.01 and 0.9 are both 0; set 'intensity'"):
         intensities(tmp_path, {"train0": image}, {"rule": "quantile", "low": 0.01, "high": 0.9})
 
 
@@ -301,5 +301,5 @@ def test_a_broken_prepared_image_says_what_to_delete(tmp_path, content):
     prepare(make_dataset(tmp_path / "raw"), tmp_path / "prepared")
     path = tmp_path / "prepared" / "images" / "val1.npz"
     path.write_bytes(content)
-    with pytest.raises(UserError, match=rf"^{path}: is broken \(.*\); delete {tmp_path / 'prepared'} and run again"):
+    with pytest.raises(UserError, match=rf"^{path}: is damaged \(.*\); delete {tmp_path / 'prepared'} and run again"):
         Dataset.open(tmp_path / "prepared").load("val1")

@@ -57,7 +57,7 @@ def refusal(folder: Path) -> str:
 def test_the_former_layout_is_refused_by_name(tmp_path: Path) -> None:
     folder = former(tmp_path / "my data")
     said = (
-        f"{folder}/subjects.csv: is called images.csv now, its column 'subject' is 'id', and 'person' is 'subject'; "
+        f"{folder}/subjects.csv: was renamed to images.csv, its column 'subject' to 'id', and 'person' to 'subject'; "
         f"run `make upgrade-dataset FOLDER='{folder}'`, which renames them"
     )
     for read in (layout.check_tables, layout.capabilities, layout.states, contents.check):
@@ -70,14 +70,14 @@ def test_the_former_layout_is_refused_by_name(tmp_path: Path) -> None:
     [
         (
             "subject,image,split,label,person",
-            "column 'id' is missing, and 'subject' stands for the person, animal or specimen now; rename 'subject' to "
-            "'id' and, if it is there, 'person' to 'subject'",
+            "column 'id' is missing, and 'subject' now means the person, animal or specimen; rename 'subject' to "
+            "'id' and, if present, 'person' to 'subject'",
         ),
-        ("id,image,split,label,person", "column 'person' is called 'subject' now; rename it"),
-        ("id,image,split,label,Persons", "column 'Persons' is called 'subject' now; rename it"),
+        ("id,image,split,label,person", "column 'person' was renamed to 'subject'; rename it"),
+        ("id,image,split,label,Persons", "column 'Persons' was renamed to 'subject'; rename it"),
         (
             "id,image,split,subject,person",
-            "column 'person' is called 'subject' now; rename it, or take it out, since 'subject' is there too",
+            "column 'person' was renamed to 'subject'; rename it, or remove it, because 'subject' exists too",
         ),
     ],
 )
@@ -100,19 +100,19 @@ def test_former_columns_are_refused_by_name(tmp_path: Path, header: str, said: s
 )
 def test_rules_that_name_the_former_column_are_refused_by_name(tmp_path: Path, rules: dict, key: str) -> None:
     make_dataset(tmp_path, **rules)
-    said = f"{tmp_path}/dataset.yaml: key '{key}' needs the column 'person', which images.csv lacks; it is called "
-    with pytest.raises(DatasetError, match=re.escape(f"{said}'subject' now, write that") + r"\Z"):
+    said = f"{tmp_path}/dataset.yaml: key '{key}' refers to the column 'person', which images.csv does not have; "
+    with pytest.raises(DatasetError, match=re.escape(f"{said}it was renamed, write 'subject'") + r"\Z"):
         layout.check_tables(tmp_path)
 
 
 def test_an_upgraded_dataset_passes_and_is_prepared_as_if_it_had_always_been_so(tmp_path: Path) -> None:
     said = upgrade(former(tmp_path / "former"))
     assert said == [
-        "subjects.csv is images.csv",
-        "column 'subject' is 'id'",
-        "column 'person' is 'subject'",
-        "key 'pairs.different' names 'subject'",
-        "key 'intensity.shared_by' names 'subject'",
+        "subjects.csv to images.csv",
+        "column 'subject' to 'id'",
+        "column 'person' to 'subject'",
+        "column named by key 'pairs.different' to 'subject'",
+        "column named by key 'intensity.shared_by' to 'subject'",
     ]
     contents.check(tmp_path / "former")
     assert content(tmp_path / "former") == content(todays(tmp_path / "todays"))
@@ -198,28 +198,28 @@ def test_nothing_but_two_files_is_touched(tmp_path: Path) -> None:
 
 def test_what_is_no_former_layout_is_refused(tmp_path: Path) -> None:
     assert refusal(tmp_path / "none") == (
-        f"{tmp_path}/none: holds no subjects.csv, so it is no dataset of the former layout; correct FOLDER"
+        f"{tmp_path}/none: contains no subjects.csv, so it is not a dataset of the former layout; correct FOLDER"
     )
     folder = former(tmp_path / "own")
     table = (folder / "subjects.csv").read_text()
     upgrade(folder)
     assert refusal(folder) == (
-        f"{folder}: holds images.csv and no subjects.csv, so it is upgraded already; nothing is left to do"
+        f"{folder}: contains images.csv and no subjects.csv, so it is already upgraded; nothing to do"
     )
     (folder / "subjects.csv").write_text(table)
-    assert refusal(folder) == f"{folder}: holds images.csv and subjects.csv; remove the one that is out of date"
+    assert refusal(folder) == f"{folder}: contains images.csv and subjects.csv; remove the outdated one"
 
 
 @pytest.mark.parametrize(
     ("table", "said"),
     [
-        ("image,split\n", "column 'subject' is missing, so it is no table of the former layout; correct FOLDER"),
-        ("", "column 'subject' is missing, so it is no table of the former layout; correct FOLDER"),
+        ("image,split\n", "column 'subject' is missing, so this is not a table of the former layout; correct FOLDER"),
+        ("", "column 'subject' is missing, so this is not a table of the former layout; correct FOLDER"),
         (
             "subject,image,split,id\n",
-            "column 'id' is there already, which 'subject' is to be called; rename or remove it",
+            "column 'id' already exists, but 'subject' is to be renamed to it; rename or remove it",
         ),
-        ("subject,image,split\n\xff", "is not text in UTF-8 (byte 21); save it as UTF-8"),
+        ("subject,image,split\n\xff", "is not UTF-8 text (byte 21); save it as UTF-8"),
         (
             f"{'x' * 200_000},subject\n",
             "cannot be read as CSV (field larger than field limit (131072)); save it as comma-separated text",
@@ -239,7 +239,7 @@ def test_a_table_that_cannot_be_renamed_is_refused(tmp_path: Path, table: str, s
         ("name: [a\n", "line 2, column 1: expected ',' or ']', but got '<stream end>'; fix the YAML there"),
         (
             'pairs: {within: "pers\\x6fn"}\n',
-            "names columns under 'pairs' or 'intensity' in a way that cannot be changed in place; write them plainly, "
+            "names columns under 'pairs' or 'intensity' in a way that cannot be edited in place; write them "
             "without escapes, and run this again",
         ),
     ],
@@ -288,12 +288,12 @@ def test_killed_anywhere_it_is_refused_as_former_or_whole_and_completed(
     if (folder / "images.csv").exists():
         layout.check_tables(folder)
     else:
-        with pytest.raises(DatasetError, match=r"is called images\.csv now"):
+        with pytest.raises(DatasetError, match=r"was renamed to images\.csv"):
             layout.check_tables(folder)
     if (folder / "subjects.csv").exists():
         upgrade(folder)
     elif after < CHANGES:
-        with pytest.raises(DatasetError, match="it is upgraded already"):
+        with pytest.raises(DatasetError, match="it is already upgraded"):
             upgrade(folder)
     assert content(folder) == content(todays(tmp_path / "todays"))
     assert not list(folder.glob(".*"))
@@ -326,9 +326,9 @@ def test_the_tool_says_what_it_did_and_why_it_does_not(tmp_path: Path) -> None:
 
     done = call(str(folder))
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith(f"{folder}: subjects.csv is images.csv, column 'subject' is 'id', ")
+    assert done.stdout.startswith(f"{folder}: renamed subjects.csv to images.csv, column 'subject' to 'id', ")
     for again, said in (
-        (str(folder), "it is upgraded already"),
+        (str(folder), "it is already upgraded"),
         ("", "FOLDER is missing: make upgrade-dataset FOLDER="),
     ):
         done = call(again)

@@ -82,7 +82,7 @@ def test_cut_behind_the_tap_the_features_stay_and_the_weights_go(converted, tap:
 
 
 def test_a_tap_that_is_not_there_is_named(converted) -> None:
-    with pytest.raises(ValueError, match=r"taps: \['up', 'side'\] asked for, but the extractor has down, up"):
+    with pytest.raises(ValueError, match=r"taps: \['up', 'side'\] requested, but the extractor has down, up"):
         converted.cut(["up", "side"])
 
 
@@ -113,7 +113,9 @@ def test_a_file_that_differs_at_one_place_is_refused(place: str, shape, tmp_path
     if shape is not None:
         state[place] = torch.cat((value, value), -1) if shape == "wide" else torch.zeros(shape)
     torch.save(state, tmp_path / "other.pt")
-    with pytest.raises(UserError, match=rf"other\.pt: has (no )?weights '{place}'.*so it is of another network; fetch"):
+    with pytest.raises(
+        UserError, match=rf"other\.pt: has (no )?weights '{place}'.*so it belongs to a different network"
+    ):
         adm.read(tmp_path / "other.pt", HEAD, GROUPS)
 
 
@@ -124,6 +126,6 @@ class Harm:
 
 def test_no_code_in_a_file_is_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.save({"conv.weight": Harm()}, tmp_path / "harm.pt")
-    with pytest.raises(UserError, match=r"harm\.pt: holds no weights that can be read safely"):
+    with pytest.raises(UserError, match=r"harm\.pt: contains no weights that can be read safely"):
         adm.read(tmp_path / "harm.pt")
     assert "harm" not in capsys.readouterr().out

@@ -196,7 +196,7 @@ def test_timestep_and_comparator_change_the_value(name: str, dims: int) -> None:
 
 @pytest.mark.parametrize("name", DIFFUSION)
 def test_an_unknown_tap_is_named(name: str) -> None:
-    with pytest.raises(ValueError, match=r"taps: \['side'\] asked for, but the extractor has "):
+    with pytest.raises(ValueError, match=r"taps: \['side'\] requested, but the extractor has "):
         build(name, 2, taps=["side"])(pair_of(smooth(32, 32), smooth(32, 32)))
 
 

@@ -123,7 +123,7 @@ def test_half_of_the_labels_are_one_class_with_what_has_none(dataset: Dataset, t
 def test_weights_of_another_architecture_are_refused(dataset: Dataset, tmp_path: Path) -> None:
     architecture, outcome = train("autoencoder", dataset, tmp_path / "c")
     written = save(outcome, architecture | {"channels": [4, 4]}, tmp_path)
-    told = r"w\.safetensors: holds weights of another architecture than the study's; delete"
+    told = r"w\.safetensors: contains weights of another architecture than the study's; delete"
     with pytest.raises(ValueError, match=told):
         extractors.load(written)
 

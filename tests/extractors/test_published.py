@@ -232,7 +232,7 @@ def test_refuses_a_dinov2_that_cannot_run(fault: str, tmp_path: Path) -> None:
     else:
         state["patch_embed.proj.weight"] = state["patch_embed.proj.weight"][:100]
     torch.save(state, tmp_path / "published.pth")
-    with pytest.raises(UserError, match=r"so it is of another network; fetch the file again$"):
+    with pytest.raises(UserError, match=r"so it belongs to a different network; fetch the file again$"):
         dinov2.read(tmp_path / "published.pth")
 
 
@@ -251,7 +251,9 @@ def test_refuses_another_vgg(place: str, shape: tuple[int, ...] | None, tmp_path
     assert (config, list(found)) == ({"name": "vgg", **vgg.TINY}, list(state))
     state = {key: value for key, value in state.items() if key != place}
     torch.save(state if shape is None else state | {place: torch.zeros(shape)}, tmp_path / "vgg.pth")
-    with pytest.raises(UserError, match=rf"vgg\.pth: has (no )?weights '{place}'.*so it is of another network; fetch"):
+    with pytest.raises(
+        UserError, match=rf"vgg\.pth: has (no )?weights '{place}'.*so it belongs to a different network"
+    ):
         vgg.read(tmp_path / "vgg.pth")
 
 
@@ -405,11 +407,11 @@ class Fails(Program):
 @pytest.mark.parametrize(
     ("kind", "reason"),
     [
-        (Writes, "more than compute with tensors .aten::save."),
-        (Reads, "more than compute with tensors .aten::from_file."),
-        (Restores, "code of its own while it is loaded"),
-        (OneArgument, "other arguments"),
-        (Hounsfield, "a unit of its own"),
+        (Writes, "more than tensor computations .aten::save."),
+        (Reads, "more than tensor computations .aten::from_file."),
+        (Restores, "code while it is loaded"),
+        (OneArgument, "inputs other than an image"),
+        (Hounsfield, "a specific unit"),
         (Fails, "fails on a volume"),
     ],
 )
@@ -424,10 +426,10 @@ def test_impact_refuses_what_is_no_program_of_it(kind: type[nn.Module], reason: 
 @pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04"])
 def test_impact_refuses_what_is_no_program(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "p.pt").write_bytes(content)
-    with pytest.raises(UserError, match="no TorchScript program"):
+    with pytest.raises(UserError, match="not a TorchScript model"):
         impact.read(tmp_path / "p.pt")
     torch.save({"weight": torch.zeros(3), "more": Code()}, tmp_path / "p.pt")
-    with pytest.raises(UserError, match="no TorchScript program"):
+    with pytest.raises(UserError, match="not a TorchScript model"):
         impact.read(tmp_path / "p.pt")
 
 
@@ -560,7 +562,7 @@ def test_refuses_a_folder_with_an_impossible_value(part: str, key: str, value: A
 
 def test_refuses_a_folder_whose_parts_are_of_different_models(folder: Path) -> None:
     shutil.copy(folder / "vae" / "diffusion_pytorch_model.safetensors", folder / "unet")
-    with pytest.raises(UserError, match=f"^{folder / 'unet'}: .*beginning with .*; fetch the folder again$"):
+    with pytest.raises(UserError, match=f"^{folder / 'unet'}: .*starting with .*; fetch the folder again$"):
         stable_diffusion.read(folder)
 
 

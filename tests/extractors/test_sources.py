@@ -73,7 +73,7 @@ def test_a_source_that_lacks_something_is_refused(text: str, tmp_path: Path, mon
 
 
 def test_a_module_that_is_no_python_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UserError, match=r"vgg.py: line 2 is no Python"):
+    with pytest.raises(UserError, match=r"vgg.py: line 2 is not valid Python"):
         written(monkeypatch, tmp_path, "a = 1\nb = (")
 
 

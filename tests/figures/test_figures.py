@@ -200,8 +200,8 @@ def test_the_table_of_measures_says_what_is_unknown():
 def test_a_study_without_searches_says_so():
     empty, took = traces(SMALL)
     metas, metrics = SMALL.metas(), chosen(SMALL)
-    assert "No method" in words(search.draw(audits(SMALL)[:0], metrics, metas, SMALL.methods))
-    assert "No method" in words(effort.draw(empty[:0], took, metrics, metas, SMALL.methods))
+    assert "The study has no" in words(search.draw(audits(SMALL)[:0], metrics, metas, SMALL.methods))
+    assert "The study has no" in words(effort.draw(empty[:0], took, metrics, metas, SMALL.methods))
 
 
 def test_a_pair_that_has_ended_keeps_its_score():
@@ -308,8 +308,8 @@ def test_methods_without_loss_or_weight_go_through_every_figure(name: str, study
         assert "Classical" in said
         assert "Given" not in said
     elif study is ALONE:
-        lacks = "is trained." if name == "convergence" else "searches pair by pair."
-        assert f"No method of the study {lacks}" in said
+        lacks = "trained method." if name == "convergence" else "per-pair optimisation."
+        assert f"The study has no {lacks}" in said
 
 
 def test_infinite_distances_are_counted():

@@ -81,10 +81,10 @@ def test_when_every_marker_is_taken_the_card_has_to_state_one(folder: Path, monk
 @pytest.mark.parametrize(
     ("said", "reason"),
     [
-        ({"color": "#000000"}, "the CARD has 'color', which no such card has; did you mean 'colour'?"),
+        ({"color": "#000000"}, "CARD has an unknown key 'color'; did you mean 'colour'?"),
         ({"supervision": "label"}, "there is no supervision 'label'; did you mean 'labels'?"),
-        ({"options": {"window": {"minimum": 3}}}, "the CARD gives the option 'window' no default; add"),
-        ({"shares": ["_nothing"]}, "the CARD shares '_nothing', but _nothing.py beside it states no literal OPTIONS"),
+        ({"options": {"window": {"minimum": 3}}}, "the option 'window' in CARD has no default; add"),
+        ({"shares": ["_nothing"]}, "CARD shares '_nothing', but _nothing.py in the same folder has no literal OPTIONS"),
     ],
 )
 def test_a_wrong_card_is_refused_in_a_sentence(folder: Path, said: dict[str, object], reason: str) -> None:

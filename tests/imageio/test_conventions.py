@@ -323,7 +323,7 @@ def test_a_name_for_two_pairs_and_two_files_of_one_pair_are_refused(tmp_path: Pa
         conventions.stems("learn2reg", pairs, ["a", "b_c", "a_b", "c"])
     for name in ("a+b.mha", "a+b.nii.gz"):
         (tmp_path / name).touch()
-    with pytest.raises(DatasetError, match=r"a\+b\.nii\.gz: there is a\+b\.mha of the same pair too; keep one of them"):
+    with pytest.raises(DatasetError, match=r"a\+b\.nii\.gz: a\+b\.mha is of the same pair; keep one of them"):
         conventions.find(tmp_path, "itk", [("a", "b")], ["a", "b"])
 
 
@@ -347,7 +347,7 @@ REFUSED = {
         "itk",
         "a.nii.gz",
         lambda p: vectors(p, intent=0),
-        "and intent 0, but ITK's displacements are floats",
+        "and intent 0, but ITK expects floats",
     ),
     "whole numbers": ("itk", "a.nii.gz", lambda p: vectors(p, dtype=np.int16), "has int16 of shape"),
     "components": (
@@ -364,19 +364,19 @@ REFUSED = {
     ),
     "another grid": (
         *("itk", "a.nii.gz", lambda p: vectors(p, place=affine((1, 1, 1), (0, 3, 0), np.eye(3)))),
-        "its header puts its (14, 12, 10) voxels elsewhere than the (14, 12, 10) of its fixed image, up to 3 mm away",
+        "its header places its (14, 12, 10) voxels elsewhere than the (14, 12, 10) of its fixed image, up to 3 mm away",
     ),
     "another size": (
         "itk",
         "a.nii.gz",
         lambda p: vectors(p, (14, 12, 9, 1, 3)),
-        "its header puts its (14, 12, 9) voxels",
+        "its header places its (14, 12, 9) voxels",
     ),
     "not finite": (
         "itk",
         "a.nii.gz",
         lambda p: vectors(p, value=np.inf),
-        "the displacement has values that are not finite",
+        "the displacement has non-finite values",
     ),
     "no meta image": ("itk", "a.mha", lambda p: p.write_text("NDims = 3"), "cannot be read as MetaImage"),
     "a lie": (
@@ -395,12 +395,12 @@ REFUSED = {
         "itk",
         "a.mha",
         lambda p: p.write_bytes(b"\x89PNG\r\n"),
-        "is a PNG file, but its name says MetaImage",
+        "is a PNG file, but its suffix is that of MetaImage",
     ),
     "another axis": (
         *("learn2reg", "a.npz", lambda p: archive(p, "arr_0", np.zeros((*SHAPE, 3)))),
         "has float64 of shape (14, 12, 10, 3), but a field on the grid of its fixed image's file has numbers of shape "
-        "(3, 14, 12, 10), or half as many voxels an axis; save it so, component first",
+        "(3, 14, 12, 10), or half as many voxels per axis; save it like that, component first",
     ),
     "a third": (
         *("learn2reg", "a.npz", lambda p: archive(p, "arr_0", np.zeros((3, 5, 4, 3)))),
@@ -410,7 +410,7 @@ REFUSED = {
         *("learn2reg", "a.npz", lambda p: archive(p, "disp", np.zeros(3))),
         "has no array 'arr_0'; save it as np.savez(path, arr_0=field)",
     ),
-    "holes": ("learn2reg", "a.npz", lambda p: archive(p, "arr_0", NOWHERE), "the displacement has values that are not"),
+    "holes": ("learn2reg", "a.npz", lambda p: archive(p, "arr_0", NOWHERE), "the displacement has non-finite"),
     "objects": (
         *("voxels", "a.npz", lambda p: archive(p, "displacement", np.array([p, {}], object))),
         "has object of shape (2,), but a field on the grid",
@@ -419,7 +419,7 @@ REFUSED = {
     "turned": (
         *("voxels", "a.npz", lambda p: archive(p, "displacement", np.zeros((12, 14, 10, 3)))),
         "has float64 of shape (12, 14, 10, 3), but a field on the grid of its fixed image's file has numbers of shape "
-        "(14, 12, 10, 3); save it so, the component last",
+        "(14, 12, 10, 3); save it like that, component last",
     ),
 }
 
@@ -442,7 +442,7 @@ def test_images_that_itk_cannot_have_are_refused(tmp_path: Path) -> None:
     sheared = np.eye(4)
     sheared[0, 1] = 0.3
     flat = affine((1, 2, 3), (0, 0, 0), SWAPPED)
-    for kind, place, words in (("3D", sheared, "are not orthogonal"), ("2D", flat, "is flat to ITK")):
+    for kind, place, words in (("3D", sheared, "are not orthogonal"), ("2D", flat, "ITK reads an image")):
         folder = tmp_path / kind
         folder.mkdir()
         pair = case(folder, kind, (place, place))
@@ -460,11 +460,11 @@ def test_a_field_that_leaves_the_slice_or_a_picture_that_is_turned_is_refused(tm
     up.CopyInformation(field)
     parts = [sitk.VectorIndexSelectionCast(field, i) for i in range(2)]
     sitk.WriteImage(sitk.Compose([*parts, up]), str(tmp_path / "up.mha"))
-    with pytest.raises(DatasetError, match=r"points up to 2 mm out of the slice"):
+    with pytest.raises(DatasetError, match=r"points up to 2 mm out of the plane"):
         itk.read(tmp_path / "up.mha", *pair.places)
     picture = case(tmp_path, "picture", PLACES["plain"])
     vectors(tmp_path / "turned.nii.gz", (12, 14, 1, 1, 2))
-    with pytest.raises(DatasetError, match="its axes are not those of a picture to ITK"):
+    with pytest.raises(DatasetError, match="its axes are not those of a picture in ITK"):
         itk.read(tmp_path / "turned.nii.gz", *picture.places)
 
 
@@ -472,9 +472,7 @@ def test_without_simpleitk_a_sentence_says_what_to_do(tmp_path: Path, monkeypatc
     pair = case(tmp_path, "3D", PLACES["plain"])
     sitk.WriteImage(sitk.Image(SHAPE, sitk.sitkVectorFloat32, 3), str(tmp_path / "a.mha"))
     monkeypatch.setitem(sys.modules, "SimpleITK", None)
-    with pytest.raises(
-        DatasetError, match=r"a\.mha: only SimpleITK reads such a file, and it is not installed; install"
-    ):
+    with pytest.raises(DatasetError, match=r"a\.mha: needs SimpleITK to be read, which is not installed; install"):
         itk.read(tmp_path / "a.mha", *pair.places)
 
 

@@ -287,7 +287,7 @@ def test_refuses_an_even_window() -> None:
 def test_refuses_levels_that_the_extractor_lacks() -> None:
     image = oracle("2d.fixed")
     loss = losses.build("deepsim_seg", extractor=Looked("2d", image), levels=[0, 3])
-    with pytest.raises(ValueError, match=r"levels: \[0, 3\] asked for, but the extractor has levels 0 to 2"):
+    with pytest.raises(ValueError, match=r"levels: \[0, 3\] requested, but the extractor has levels 0 to 2"):
         loss(registered(image, image))
     with pytest.raises(ValueError, match="levels: the list is empty"):
         losses.build("deepsim_seg", extractor=Looked("2d", image), levels=[])

@@ -100,7 +100,7 @@ def test_a_card_without_what_its_kind_has_is_refused(what: str, lacking: str, tm
     card = {**CARD, "uses_loss": True, "has_lam": True, "seeded": True, what: True, lacking: False}
     (tmp_path / "odd.py").write_text(f"CARD = {card}\n")
     monkeypatch.setattr(kinds, "FOLDERS", (tmp_path,))
-    with pytest.raises(UserError, match=f"the CARD says `{what}`, but not `{lacking}`; what is {what} has a loss"):
+    with pytest.raises(UserError, match=f"CARD sets `{what}`, but not `{lacking}`; every {what} method has a loss"):
         kinds.card("odd")
 
 

@@ -77,10 +77,14 @@ NONE = r"key 'methods\.mine\.fields': \S+"
         (
             {"fields": "", "convention": "itk"},
             {"datasets": TWO},
-            f"{NONE}: the study has several datasets, and none has a subfolder of its name; put the fields of each "
+            f"{NONE}: has no subfolder named like one of the study's datasets; put the fields of each "
             "into one, mni-brain, mni-brain-3d$",
         ),
-        ({"fields": ""}, {}, r"key 'methods\.mine\.convention' is missing; add it \(how the fields are kept\)$"),
+        (
+            {"fields": ""},
+            {},
+            r"key 'methods\.mine\.convention' is missing; add it \(file names and units",
+        ),
         (
             {"fields": "", "convention": "fsl"},
             {},
@@ -109,12 +113,12 @@ NONE = r"key 'methods\.mine\.fields': \S+"
         (
             {"fields": "", "convention": "itk", "colour": "red"},
             {},
-            r"key 'methods\.mine\.colour': 'red' has characters",
+            r"key 'methods\.mine\.colour': 'red' contains characters",
         ),
         (
             {"fields": "one", "convention": "itk"},
             {"datasets": TWO, "optimisation": {"start": "mine"}},
-            r"key 'optimisation\.start': 'mine' has no fields of 'mni-brain-3d'; give some, or set it for other",
+            r"key 'optimisation\.start': 'mine' has no fields of 'mni-brain-3d'; provide them, or set it only for",
         ),
     ],
 )
@@ -209,7 +213,7 @@ def test_a_changed_file_of_the_convention_is_another_state(folder: Path) -> None
 def test_the_first_test_pair_names_what_is_looked_for(folder: Path) -> None:
     pairs = {"val": [], "test": [("x_0001", "x_0002")]}
     said = re.escape(
-        f"{folder}: has no field of any test pair; the first one's file would be called 'disp_0002_0001', "
+        f"{folder}: has no field of any test pair; the file of the first one would be 'disp_0002_0001' with "
     )
     with pytest.raises(UserError, match=said):
         given.find(folder, "learn2reg", pairs, ["x_0001", "x_0002"])

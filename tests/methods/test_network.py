@@ -224,7 +224,7 @@ def test_weights_of_another_architecture_are_refused(flat: Dataset, models: Path
     other = {"network": "voxelmorph", "architecture": ARCHITECTURE | {"channels": [4, 4]}}
     (models / "provenance.json").write_text(json.dumps({"recipe": other}))
     with pytest.raises(
-        UserError, match=r"1\.safetensors: holds weights of another architecture than the study's; delete"
+        UserError, match=r"1\.safetensors: contains weights of another architecture than the study's; delete"
     ):
         load_network(models, "1.safetensors", flat.shape)
 

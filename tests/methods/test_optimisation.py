@@ -121,7 +121,7 @@ def test_what_was_found_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert torch.equal(again.parameters, found.parameters)
     assert {**vars(again), "parameters": None} == {**vars(found), "parameters": None}
     (tmp_path / "a.npz").write_bytes(b"no archive")
-    with pytest.raises(UserError, match="is broken"):
+    with pytest.raises(UserError, match="is damaged"):
         Found.load(tmp_path / "a.npz", torch.device("cpu"))
 
 
@@ -515,7 +515,7 @@ def test_a_broken_checkpoint_is_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "a.checkpoint"
     path.write_bytes(b"no archive")
     checkpoint = Checkpoint(path, lambda: False, lambda: None)
-    with pytest.raises(UserError, match=r"a\.checkpoint.*is broken"):
+    with pytest.raises(UserError, match=r"a\.checkpoint.*is damaged"):
         minimise(bowls(TARGET, STRETCH), torch.zeros_like(TARGET), EFFORT, checkpoint=checkpoint)
 
 

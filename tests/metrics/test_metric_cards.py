@@ -164,8 +164,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     [
         ({"better": "less"}, "`better` of the CARD is 'less'; use one of lower, higher, or leave it out"),
         ({"per": "labels"}, "`per` of the CARD is 'labels'; did you mean 'label'?, or leave it out"),
-        ({"needed": []}, "the CARD has 'needed', which no such card has; did you mean 'needs'?"),
-        ({"primary": True, "rank": 1}, "the CARD says `primary`, but lacks `rank`, `better` or `needs`"),
+        ({"needed": []}, "CARD has an unknown key 'needed'; did you mean 'needs'?"),
+        ({"primary": True, "rank": 1}, "CARD has `primary`, but lacks `rank`, `better` or `needs`"),
     ],
 )
 def test_a_wrong_card_is_refused_in_a_sentence(folder: Path, said: dict[str, object], reason: str) -> None:

@@ -152,9 +152,9 @@ def test_published_files_of_unknown_size_are_named(monkeypatch: pytest.MonkeyPat
     check = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(check)
     said = check.summary(found, {"fetch": 1, "train_deepsim_ae": 1})
-    assert " GB while it runs and what is fetched: the size of b.pth is not known; memory unknown." in said
+    assert " GB while running plus downloads: the size of b.pth is unknown; memory unknown." in said
     assert "neither recorded nor measured: fetch, train_deepsim_ae." in said
-    assert "Of these, autoencoder can be measured once the weights are converted." in said
+    assert "Of these, autoencoder can be measured after conversion of the weights." in said
     assert check.table(found, {"train_deepsim_ae": 1}).split()[-1] == "–"
 
 

@@ -133,7 +133,7 @@ def test_only_times_may_differ_between_two_runs_of_one_job() -> None:
     refuse(
         [a, longer],
         "longer/scores/flat/voxelmorph/mse/default/seed1.parquet: differs from "
-        "a/scores/flat/voxelmorph/mse/default/seed1.parquet, though both are of one job; delete the results of one",
+        "a/scores/flat/voxelmorph/mse/default/seed1.parquet, although both are of one job; delete the results of one",
     )
     write(a / "models/flat/voxelmorph/mse/default/seed1/1.safetensors", "one more")
     refuse([a, longer], "longer/models/flat/voxelmorph/mse/default/seed1/1.safetensors: differs from a/models/")
@@ -150,13 +150,13 @@ def refuse(sources: list[Path], said: str, **changes: Any) -> None:
 @pytest.mark.usefixtures("here")
 def test_what_the_study_would_make_otherwise_is_refused() -> None:
     a = results("a", load())
-    place = "a/models/flat/voxelmorph/mse/default/seed1/provenance.json: was made with"
-    refuse([a], f"{place} steps 4, but config/parts.yaml says 8", training=STUDY["training"] | {"steps": 8})
-    extractor = "a/extractors/flat/autoencoder/seed1.json: was made with batch 1, but config/parts.yaml says 2"
+    place = "a/models/flat/voxelmorph/mse/default/seed1/provenance.json: was computed with"
+    refuse([a], f"{place} steps 4, but config/parts.yaml has 8", training=STUDY["training"] | {"steps": 8})
+    extractor = "a/extractors/flat/autoencoder/seed1.json: was computed with batch 1, but config/parts.yaml has 2"
     refuse([a], extractor, pretraining=STUDY["pretraining"] | {"batch": 2})
     record = Path("a/runtimes/score/flat/voxelmorph/mse/default/seed1.json")
     write(record, record.read_text().replace('"code": "', '"code": "0'))
-    refuse([a], f"{record}: was made by other code than this project's (commit abc); ")
+    refuse([a], f"{record}: was computed with different code (commit abc); ")
 
 
 OPTIMISED: dict[str, Any] = {
@@ -184,10 +184,10 @@ def test_searches_and_their_audits_are_taken_and_those_of_another_path_are_not()
         return OPTIMISED | {"optimisation": OPTIMISED["optimisation"] | changes}
 
     place = "mni-brain/optimisation/mse/default/seed-"
-    said = f"a/fields/{place}/provenance.json: was made with"
-    refuse([a], f"{said} separate False, but config/parts.yaml says True", **differs(separate=["mse"]))
+    said = f"a/fields/{place}/provenance.json: was computed with"
+    refuse([a], f"{said} separate False, but config/parts.yaml has True", **differs(separate=["mse"]))
     refuse(
-        [a], f"a/runtimes/audit/{place}.json: was made with pairs 2, but config/parts.yaml says 4", **differs(audit=4)
+        [a], f"a/runtimes/audit/{place}.json: was computed with pairs 2, but config/parts.yaml has", **differs(audit=4)
     )
 
 
@@ -201,7 +201,7 @@ def test_results_from_before_a_message_was_edited_are_taken_and_from_before_a_lo
     change(copy / "losses" / "mse.py")
     with library_at(copy):
         record = "a/runtimes/train/flat/voxelmorph/mse/default/seed1.json"
-        refuse([a], f"{record}: was made by other code than this project's (commit abc); ")
+        refuse([a], f"{record}: was computed with different code (commit abc); ")
 
 
 @pytest.mark.usefixtures("here")
@@ -213,7 +213,7 @@ def test_results_of_other_data_are_refused() -> None:
     with pytest.raises(UserError, match=r"^a/data/flat: differs from results/parts/data/flat, so that scores are not"):
         check_data(load(), [a])
     shutil.rmtree(a / "data")
-    with pytest.raises(UserError, match=r"^a/data/flat: missing, so that nobody can tell what the results are from"):
+    with pytest.raises(UserError, match=r"^a/data/flat: missing, so the data behind the results are unknown"):
         check_data(load(), [a])
 
 
@@ -224,7 +224,7 @@ def test_a_source_without_anything_of_the_study_is_refused() -> None:
     refuse([results("b", other)], "b: has no finished job of config/parts.yaml; name the configuration")
     refuse([results("c", load()) / "data"], "c/data: has no finished job")
     own = results("results/parts", load())
-    with pytest.raises(UserError, match=r"^results/parts: these are the study's own results; name those to merge"):
+    with pytest.raises(UserError, match=r"^results/parts: this is the study's own results folder; name those to merge"):
         parts(load(), [own])
 
 

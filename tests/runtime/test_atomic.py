@@ -113,5 +113,5 @@ def test_a_probe_leaves_nothing(tmp_path: Path) -> None:
 
 def test_broken_json_says_what_to_delete(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_bytes(b"{\xff")
-    with pytest.raises(UserError, match=rf"a.json: is no JSON \(.*\); delete {tmp_path} and run again"):
+    with pytest.raises(UserError, match=rf"a.json: is not valid JSON \(.*\); delete {tmp_path} and run again"):
         read_json(tmp_path / "a.json", tmp_path)

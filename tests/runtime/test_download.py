@@ -86,7 +86,7 @@ def test_a_server_that_cannot_resume_gives_everything_anew(
     fetch(server.url, path, DIGEST)
     assert path.read_bytes() == CONTENT
     assert server.asked == ["", "bytes=2000000-"]
-    assert "a.pth: the server cannot resume; fetching it anew" in capsys.readouterr().out
+    assert "a.pth: the server cannot resume; starting again" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("size", [SIZE, None])
@@ -153,7 +153,7 @@ def test_an_overloaded_server_is_asked_again(server: Served, path: Path) -> None
 
 def test_a_server_that_keeps_failing_is_given_up(server: Served, path: Path) -> None:
     server.statuses = [503] * 99
-    with pytest.raises(NotFetchedError, match="the server answers 503 Service Unavailable, 5 times in a row"):
+    with pytest.raises(NotFetchedError, match="the server responds with 503 Service Unavailable, 5 times in a row"):
         fetch(server.url, path, DIGEST)
     assert len(server.asked) == download.TRIES
 
@@ -177,7 +177,7 @@ def test_a_server_that_stalls_counts_as_dropped(server: Served, path: Path, monk
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
 def test_a_refusal_is_not_asked_twice(server: Served, path: Path, status: int) -> None:
     server.statuses = [status]
-    with pytest.raises(NotFetchedError, match=f"the server answers {status} "):
+    with pytest.raises(NotFetchedError, match=f"the server responds with {status} "):
         fetch(server.url, path, DIGEST)
     assert len(server.asked) == 1
 
@@ -206,10 +206,10 @@ def test_a_redirect_is_followed(server: Served, path: Path) -> None:
     ],
 )
 def test_nothing_but_https_is_asked(server: Served, path: Path, location: str) -> None:
-    with pytest.raises(NotFetchedError, match=r"is not HTTPS|is no address"):
+    with pytest.raises(NotFetchedError, match=r"is not HTTPS|is not a valid address"):
         fetch(location, path, DIGEST)
     server.statuses, server.location = [302], location
-    with pytest.raises(NotFetchedError, match=r"is not HTTPS|is not allowed|is no address"):
+    with pytest.raises(NotFetchedError, match=r"is not HTTPS|is not allowed|is not a valid address"):
         fetch(server.url, path, DIGEST)
     assert not path.exists()
 
@@ -231,7 +231,7 @@ def test_a_server_that_is_not_who_it_says_is_not_asked_twice(path: Path, monkeyp
 
 def test_a_full_disk_is_told_before(server: Served, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=SIZE - 1))
-    with pytest.raises(UserError, match=r"weights: has room for 5 MB, but a.pth takes 5 MB; .*`checkpoints.folder`"):
+    with pytest.raises(UserError, match=r"weights: has 5 MB of free space, but a.pth needs 5 MB; .*`checkpoints"):
         fetch(server.url, path, DIGEST)
     assert not partial(path).exists()
     partial(path).write_bytes(CONTENT[:1000])

@@ -76,7 +76,7 @@ def test_what_is_visible_chooses_among_the_gpus(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.usefixtures("machine")
 def test_a_machine_with_too_few_refuses() -> None:
     with (
-        pytest.raises(UserError, match=r"this machine has 2 GPUs, but the job asks for 3; lower `gpu`"),
+        pytest.raises(UserError, match=r"this machine has 2 GPUs, but the job requests 3; lower `gpu`"),
         gpus.locked(3),
     ):
         pass

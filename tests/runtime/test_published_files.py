@@ -41,8 +41,8 @@ def several(url: str) -> Source:
 def test_files_are_fetched_once_and_verified(server: Served, tmp_path: Path) -> None:
     wanted = several(server.url)
     said = missing(wanted, tmp_path) or ""
-    assert said.startswith(f"unet/model.safetensors, config.json: will be fetched from {server.url} and 1 more (")
-    assert f"(size unknown; licence: MIT) into {tmp_path / 'sd'}; without a network put what is missing there" in said
+    assert said.startswith(f"unet/model.safetensors, config.json: will be downloaded from {server.url} and 1 more (")
+    assert f"(size unknown; licence: MIT) into {tmp_path / 'sd'}; without a network, copy missing files there" in said
     for _ in range(2):
         assert obtain(wanted, tmp_path) == tmp_path / "sd"
     assert missing(wanted, tmp_path) is None
@@ -64,8 +64,8 @@ def test_another_file_put_there_by_hand_is_refused_and_stays(server: Served, tmp
     found = hashlib.sha256(b"mine").hexdigest()
     with pytest.raises(UserError) as error:
         obtain(single(server.url), tmp_path)
-    said = f"{path}: is not the published file: its sha256 is {found}, not {DIGEST}; move it away, so that it is "
-    assert str(error.value) == said + f"fetched from {server.url}, or put the right one there: see x.org"
+    said = f"{path}: is not the published file: its sha256 is {found}, not {DIGEST}; move it away to "
+    assert str(error.value) == said + f"download it from {server.url}, or copy the right one there: see x.org"
     assert (path.read_bytes(), server.asked) == (b"mine", [])
 
 
@@ -74,18 +74,18 @@ def test_without_a_network_it_is_said_what_to_put_where(tmp_path: Path) -> None:
     with pytest.raises(UserError) as error:
         obtain(single(url), tmp_path)
     assert str(error.value) == (
-        f"a.pth: cannot be fetched from {url} (no connection: Connection refused, 5 times in a row); fetch it on "
-        f"another machine (see x.org) and put it at {tmp_path}/a.pth; sha256 {DIGEST}; licence: MIT"
+        f"a.pth: cannot be downloaded from {url} (no connection: Connection refused, 5 times in a row); download it on "
+        f"another machine (see x.org) and copy it to {tmp_path}/a.pth; sha256 {DIGEST}; licence: MIT"
     )
     said = missing(single(url, size=528_000_000), tmp_path) or ""
     assert said.startswith(
-        f"a.pth: will be fetched from {url} (528 MB; licence: MIT) into {tmp_path}; without a network"
+        f"a.pth: will be downloaded from {url} (528 MB; licence: MIT) into {tmp_path}; without a network"
     )
 
 
 def test_what_the_server_gives_in_place_of_the_file_is_not_kept(server: Served, tmp_path: Path) -> None:
     server.content = b"<html>Please log in</html>"
-    with pytest.raises(UserError, match=r"what http.* gives is not the published file: the file there has the sha256 "):
+    with pytest.raises(UserError, match=r"the file at http.* is not the published one: the downloaded file has "):
         obtain(single(server.url), tmp_path)
     assert not list(tmp_path.iterdir())
 
@@ -94,7 +94,7 @@ def test_a_hash_that_nobody_knows_has_to_be_stated(server: Served, tmp_path: Pat
     unknown = single(server.url, None)
     assert (missing(unknown, tmp_path) or "").endswith("`checkpoints: {hashes: {vgg: …}}`")
     how = rf"state it in the configuration: `checkpoints: {{hashes: {{vgg: {DIGEST}}}}}`"
-    said = rf"a.pth: the project does not know which sha256 was published of a.pth; .* \(see x.org\) and {how}"
+    said = rf"a.pth: the project does not know the published sha256 of a.pth; .* \(see x.org\) and {how}"
     with pytest.raises(UserError, match=said):
         obtain(unknown, tmp_path)
     assert not (tmp_path / "a.pth").exists()
@@ -106,7 +106,7 @@ def test_a_hash_that_nobody_knows_has_to_be_stated(server: Served, tmp_path: Pat
 
 def test_a_study_may_state_the_hash_of_another_file_which_it_has(server: Served, tmp_path: Path) -> None:
     mine = single(server.url, size=7000).pinned({"vgg": hashlib.sha256(b"mine").hexdigest()})
-    with pytest.raises(UserError, match=r"what http.* gives is not the published file: the file there has the sha256 "):
+    with pytest.raises(UserError, match=r"the file at http.* is not the published one: the downloaded file has "):
         obtain(mine, tmp_path)
     (tmp_path / "a.pth").write_bytes(b"mine")
     assert obtain(mine, tmp_path) == tmp_path / "a.pth"
@@ -124,8 +124,8 @@ def test_hashes_of_several_files_are_stated_at_once(server: Served, tmp_path: Pa
     with pytest.raises(UserError) as refusal:
         obtain(wanted, tmp_path)
     assert str(refusal.value).endswith(
-        f"published of config.json, unet/config.json; compare what is there with what its "
-        f"publisher says (see x.org) and state it in the configuration: {how}"
+        f"published sha256 of config.json, unet/config.json; compare that of the file with the "
+        f"publisher's (see x.org) and state it in the configuration: {how}"
     )
     stated = wanted.pinned({"sd": {"config.json": DIGEST, "unet/config.json": found}})
     assert stated.hashes == {"model.safetensors": DIGEST, "config.json": DIGEST, "unet/config.json": found}
@@ -149,9 +149,9 @@ def test_of_another_model_every_hash_is_stated_and_no_file_of_the_first_is_used(
     # that the project knows the hashes of the first model is of no use
     with pytest.raises(UserError) as refusal:
         obtain(other.pinned({}), tmp_path)
-    assert "published of unet/model.safetensors, config.json; compare" in str(refusal.value)
+    assert "published sha256 of unet/model.safetensors, config.json; compare" in str(refusal.value)
     assert str(refusal.value).endswith(f"`checkpoints: {{hashes: {{sd: {block}}}}}`")
-    with pytest.raises(UserError, match=r"published of config\.json; compare"):
+    with pytest.raises(UserError, match=r"published sha256 of config\.json; compare"):
         obtain(other.pinned({"sd": {"unet/model.safetensors": digest}}), tmp_path)
     place = obtain(other.pinned({"sd": dict.fromkeys(other.hashes, digest)}), tmp_path)
     assert place == tmp_path / "hub" / "owner" / "model" / "1f"

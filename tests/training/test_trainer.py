@@ -105,7 +105,7 @@ def test_a_checkpoint_that_is_none_is_refused_and_not_run(tmp_path: Path) -> Non
     for content in [*broken, *((tmp_path / name).read_bytes() for name in ("evil", "other", "architecture"))]:
         checkpoint.write_bytes(content)
         with pytest.raises(
-            UserError, match=rf"^{checkpoint}: is no checkpoint of this training \(\w+\); delete it and run"
+            UserError, match=rf"^{checkpoint}: is not a checkpoint of this training \(\w+\); delete it and run"
         ):
             fit(checkpoint)
         assert checkpoint.read_bytes() == content

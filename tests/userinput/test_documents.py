@@ -27,10 +27,10 @@ def refusal(folder: Path, content: bytes) -> str:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "holds no keys and values; start with 'title: …'"),
-        (b"# nothing\n", "holds no keys and values; start with 'title: …'"),
-        (b"- a\n", "holds no keys and values; start with 'title: …'"),
-        (b"hello\n", "holds no keys and values; start with 'title: …'"),
+        (b"", "is not a block of keys and values; start with 'title: …'"),
+        (b"# nothing\n", "is not a block of keys and values; start with 'title: …'"),
+        (b"- a\n", "is not a block of keys and values; start with 'title: …'"),
+        (b"hello\n", "is not a block of keys and values; start with 'title: …'"),
         (b"a: [1\n", "line 2, column 1: expected ',' or ']', but got '<stream end>'; fix the YAML there"),
         (b"a: 1\n\tb: 2\n", r"line 2, column 1: found character '\t' that cannot start any token; indent with spaces"),
         (b"a: 1\n---\nb: 2\n", "line 2, column 1: but found another document; fix the YAML there"),
@@ -50,8 +50,8 @@ def refusal(folder: Path, content: bytes) -> str:
         (b"a: 2020-13-45\n", "month must be in 1..12; fix the YAML there"),
         (b"a: !!python/object/apply:os.system [exit]\n", "line 1, column 4: could not determine a constructor"),
         (b"a: \x00\n", "unacceptable character"),
-        (b"a: \xff\n", "is not text in UTF-8 (byte 4); save it as UTF-8"),
-        ("a: é\n".encode("utf-16"), "is not text in UTF-8 (byte 1); save it as UTF-8"),
+        (b"a: \xff\n", "is not UTF-8 text (byte 4); save it as UTF-8"),
+        ("a: é\n".encode("utf-16"), "is not UTF-8 text (byte 1); save it as UTF-8"),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -63,7 +63,7 @@ def test_a_file_that_nobody_wrote_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     with path.open("wb") as file:
         file.truncate(documents.MOST_CHARACTERS + 1)
-    with pytest.raises(UserError, match="has 10000001 bytes, which nobody wrote; correct the path"):
+    with pytest.raises(UserError, match="has 10000001 bytes, too many for a hand-written file; correct the path"):
         documents.read(path, UserError, "")
 
 
@@ -72,7 +72,7 @@ def test_what_is_no_file(tmp_path: Path) -> None:
     cases = {
         "missing.yaml": "does not exist; correct the path",
         ".": "is a folder; name a file",
-        "loop": "is a link that leads to itself",
+        "loop": "is a symbolic link that leads to itself",
         "x" * 300: "has a longer name than the file system allows",
     }
     for name, message in cases.items():
@@ -115,7 +115,7 @@ for path in (folder / "a.yaml", folder / "closed" / "b.yaml"):
     said = subprocess.run(call, capture_output=True, text=True, check=True).stdout.splitlines()
     (tmp_path / "closed").chmod(0o700)
     place = "" if os.geteuid() == 0 else f"{tmp_path}/"
-    refused = "may not be read by this user; change its permissions or those of its folders"
+    refused = "cannot be read by this user; change its permissions or those of its folders"
     assert said == [f"{place}a.yaml: {refused}", "True", *[f"{place}closed/b.yaml: {refused}"] * 2]
 
 

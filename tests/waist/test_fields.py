@@ -68,17 +68,17 @@ def test_names_with_the_same_letters_are_different_pairs(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (lambda folder: (folder / "0.3" / "a+b.npz").unlink(), "a+b.npz: holds no displacement field"),
-        (lambda folder: (folder / "0.3" / "a+b.npz").write_bytes(b"PK"), "a+b.npz: holds no displacement field"),
+        (lambda folder: (folder / "0.3" / "a+b.npz").unlink(), "a+b.npz: contains no displacement field"),
+        (lambda folder: (folder / "0.3" / "a+b.npz").write_bytes(b"PK"), "a+b.npz: contains no displacement field"),
         (lambda folder: fields.write(folder, 0.3, "a", "b", np.ones((5, 6, 2))), "float32 of shape (5, 6, 2), but the"),
-        (lambda folder: np.savez(folder / "0.3" / "a+b.npz", other=np.ones(3)), "a+b.npz: holds no displacement field"),
+        (lambda folder: np.savez(folder / "0.3" / "a+b.npz", other=np.ones(3)), "a+b.npz: contains no displacement"),
         (
             lambda folder: np.savez(folder / "0.3" / "a+b.npz", displacement=np.ones((*SHAPE, 2), int)),
             "has int64 of shape (6, 5, 2), but the fixed grid needs floats",
         ),
         (
             lambda folder: np.savez(folder / "0.3" / "a+b.npz", displacement=np.array([folder], object)),
-            "a+b.npz: holds no displacement field (Object arrays cannot be loaded",
+            "a+b.npz: contains no displacement field (Object arrays cannot be loaded",
         ),
     ],
     ids=["missing", "broken", "other shape", "other key", "whole numbers", "objects"],
@@ -89,7 +89,7 @@ def test_a_field_that_is_none_is_refused(folder: Path, damage, words: str) -> No
     with pytest.raises(UserError) as refusal:
         found.read(found.searches[0], "a", "b")
     assert words in str(refusal.value)
-    assert str(refusal.value).endswith(f"delete {folder} and run again, so that it is made anew")
+    assert str(refusal.value).endswith(f"delete {folder} and run again to recreate it")
 
 
 @pytest.mark.parametrize(
@@ -123,5 +123,5 @@ def test_a_manifest_that_is_none_is_refused(folder: Path, text: str | None) -> N
     manifest.unlink()
     if text is not None:
         manifest.write_text(text)
-    with pytest.raises(UserError, match=r"fields\.json: is no manifest of displacement fields"):
+    with pytest.raises(UserError, match=r"fields\.json: is not a manifest of displacement fields"):
         Fields.open(folder)

@@ -132,7 +132,7 @@ def write_extractor(folder: Path, server: Served, digest: str | None = "", url: 
         "sha256": hashlib.sha256(server.content).hexdigest() if digest == "" else digest,
         "bytes": len(server.content),
         "licence": "MIT",
-        "by_hand": "follow the address in a browser",
+        "by_hand": "open the address in a browser",
     }
     (library(folder) / "extractors" / "borrowed.py").write_text(EXTRACTOR.format(source=source))
 
@@ -158,9 +158,7 @@ def test_a_study_with_published_weights_fetches_them_once_and_trains(project: Pa
         # what is fetched is held against its hash, which is among the params in place of code
         assert complete(project / "loaded") == {"fetch": False, "convert": True, "prepare": True, "train": True}
     digest = hashlib.sha256(server.content).hexdigest()
-    assert (
-        f"borrowed.pth: will be fetched from {server.url} (4 MB; licence: MIT) into data/checkpoints; without a" in said
-    )
+    assert f"borrowed.pth: will be downloaded from {server.url} (4 MB; licence: MIT) into data/checkpoints" in said
     assert (project / FILE).read_bytes() == server.content
     described = json.loads((project / CONVERTED).with_suffix(".json").read_text())
     assert described["architecture"] == {"name": "borrowed", "channels": 4}
@@ -206,9 +204,8 @@ def test_without_a_network_the_file_is_put_there_by_hand_and_stays(project: Path
     digest = hashlib.sha256(server.content).hexdigest()
     write_extractor(project, server, url="https://localhost:9/borrowed.pth")
     said = fails(project, "--cores", "1", CONVERTED)
-    assert (
-        f"fetch it on another machine (follow the address in a browser) and put it at {FILE}; sha256 {digest}" in said
-    )
+    assert f"download it on another machine (open the address in a browser) and copy it to {FILE};" in said
+    assert f"; sha256 {digest}" in said
     file = project / FILE
     file.write_bytes(b"something else")
     for _ in range(2):

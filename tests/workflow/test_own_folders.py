@@ -155,7 +155,7 @@ def test_halves_of_two_machines_give_the_tables_of_an_undivided_run(own: Path, p
     whole = copies["whole"]
     change_manners(library(whole))
     said = run(whole, f"make merge FROM='{copies['a']}/results/own ../b/results/own' CONFIG=config/own.yaml")
-    assert re.search(r"a/results/own: 11 jobs taken\n../b/results/own: 4 jobs taken\n0 were .*, 0 are left", said)
+    assert re.search(r"a/results/own: 11 jobs copied\n../b/results/own: 4 jobs copied\n0 jobs existed, 0 and", said)
 
     jobs = todo(whole, "own")
     assert not [rule for rule in jobs if rule.startswith(("prepare", "pretrain", "train", "register", "score"))]

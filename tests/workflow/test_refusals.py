@@ -47,21 +47,21 @@ def refusal(change: dict[str, Any]) -> str:
         ),
         (
             {"methods": {"unregistered": {"kind": "voxelmorph"}}},
-            "key 'methods.unregistered': the name is taken by the pairs as they are; choose another",
+            "key 'methods.unregistered': the name is reserved for the unregistered pairs; choose another",
         ),
         (
             {"methods": {"ncc": {"kind": "voxelmorph"}}},
-            "key 'methods.ncc': the name is taken by a loss, beside which tables show it; choose another",
+            "key 'methods.ncc': the name is reserved for a loss, next to which it appears in tables; choose another",
         ),
-        ({"networks": {"voxelmorph": None}}, "key 'networks' is called `methods` now; move what"),
-        ({"weights": {"folder": "x"}}, "key 'weights' is called `checkpoints` now; move"),
+        ({"networks": {"voxelmorph": None}}, "key 'networks' was renamed to `methods`; move its"),
+        ({"weights": {"folder": "x"}}, "key 'weights' was renamed to `checkpoints`; move"),
         (
             {"training": {"grid": [1]}},
-            "key 'training.grid' is called `training.lambda.grid` now; move what stands there",
+            "key 'training.grid' was renamed to `training.lambda.grid`; move its value there",
         ),
         (
             {"datasets": {"mni-brain": {"training": {"weights": "raw"}}}},
-            "key 'datasets.mni-brain.training.weights' is called `datasets.mni-brain.training.lambda.scale` now; move",
+            "key 'datasets.mni-brain.training.weights' was renamed to `datasets.mni-brain.training.lambda.scale`; move",
         ),
         ({"losses": {"msee": None}}, "key 'losses.msee' is unknown; did you mean 'mse'?"),
         (
@@ -74,7 +74,7 @@ def refusal(change: dict[str, Any]) -> str:
         ),
         (
             {"losses": {"mse": {"variants": {"wide": {"window": 5}}}}},
-            "key 'losses.mse.variants.wide.window' is unknown; there is nothing to choose here",
+            "key 'losses.mse.variants.wide.window' is unknown; this block has no keys",
         ),
         (
             {"losses": {"ncc": {"options": {"window": "wide"}}}},
@@ -82,7 +82,7 @@ def refusal(change: dict[str, Any]) -> str:
         ),
         (
             {"losses": {"mse": {"variants": {"default": {}}}}},
-            "key 'losses.mse.variants.default': the name is taken by the variant without `variants`",
+            "key 'losses.mse.variants.default': the name is reserved for the variant without `variants`",
         ),
         (
             {"datasets": {"mni-brain": {"options": {"trian": 4}}}},
@@ -102,16 +102,16 @@ def refusal(change: dict[str, Any]) -> str:
         ),
         (
             {"datasets": {"mine": {"folder": "nowhere"}}},
-            "key 'datasets.mine.folder': nowhere: no such folder; name a folder that holds",
+            "key 'datasets.mine.folder': nowhere: no such folder; name a folder that contains",
         ),
         (
             {"datasets": {"mine": {"folder": "a", "recipe": "cells"}}},
-            "key 'datasets.mine.recipe' cannot stand beside `folder`; give one of them",
+            "key 'datasets.mine.recipe' cannot be combined with `folder`; give one of them",
         ),
         ({"only_losses": "mse nccc"}, "key 'only_losses': the study has no 'nccc'; did you mean 'ncc'?"),
         ({"only_datasets": "cells"}, "key 'only_datasets': the study has no 'cells'; use one of mni-brain"),
-        ({"datasets": None}, "key 'datasets': there is no entry; give at least 1 (datasets of the study by name)"),
-        ({"losses": {}}, "key 'losses': there is no entry; give at least 1 (losses of the study by name)"),
+        ({"datasets": None}, "key 'datasets': there are no entries; give at least 1 (datasets of the study by name)"),
+        ({"losses": {}}, "key 'losses': there are no entries; give at least 1 (losses of the study by name)"),
         ({"losses": ["mse"]}, "key 'losses': ['mse'] is not a block of keys and values; give that"),
         ({"training": {"steps": "many"}}, "key 'training.steps': 'many' is not a whole number; give that"),
         ({"training": {"steps": 1e4}}, "key 'training.steps': 10000.0 is not a whole number; give that"),
@@ -126,63 +126,72 @@ def refusal(change: dict[str, Any]) -> str:
         ),
         (
             {"losses": {"mse": {"lambda": {"grid": [1, 1]}}}},
-            "key 'losses.mse.lambda.grid': [1, 1] names something twice; give each once",
+            "key 'losses.mse.lambda.grid': [1, 1] contains duplicates; give each once",
         ),
         (
             {"losses": {"mse": {"lambda": {"grid": [0]}}}},
             "key 'losses.mse.lambda.grid.0': 0 is too small; give more than 0",
         ),
-        ({"seeds": []}, "key 'seeds': there is no entry; give at least 1"),
+        ({"seeds": []}, "key 'seeds': there are no entries; give at least 1"),
         ({"statistics": {"resamples": 5}}, "key 'statistics.resamples': 5 is too small; give at least 200"),
-        ({"title": None}, "key 'title': it is empty; give a text (one line that names the study)"),
+        (
+            {"title": None},
+            "key 'title': it is empty; give a text (title of the study on one line",
+        ),
         ({"title": ""}, "key 'title': '' is too short; give at least 1 characters"),
-        ({"title": "a\nb"}, r"key 'title': 'a\nb' has characters that cannot stand here; use one line without '$'"),
-        ({"title": "costs $5"}, "key 'title': 'costs $5' has characters that cannot stand here; use one line without"),
-        ({"results": "a b"}, "key 'results': 'a b' has characters that cannot stand here; use letters, digits, '.'"),
+        ({"title": "a\nb"}, r"key 'title': 'a\nb' contains characters that are not allowed here; use one"),
+        ({"title": "costs $5"}, "key 'title': 'costs $5' contains characters that are not allowed here; use"),
+        ({"results": "a b"}, "key 'results': 'a b' contains characters that are not allowed here; use letters"),
         ({"results": f"{__file__}/x"}, f"key 'results': '{__file__}' is a file; name a folder"),
         ({"training": {"steps": 10**12}}, "key 'training.steps': 1000000000000 is too large; give at most 100000000"),
         ({"training": {"steps": 1e12}}, "key 'training.steps': 1000000000000.0 is not a whole number; give that"),
         ({"training": {"steps": 10**500}}, "key 'training.steps': 10000000000000000000000"),
         ({"training": {"batch": 100_000}}, "key 'training.batch': 100000 is too large; give at most 4096 (pairs per"),
-        ({"training": {"learning_rate": math.nan}}, "key 'training.learning_rate': nan is not finite; give a number"),
-        ({"training": {"learning_rate": math.inf}}, "key 'training.learning_rate': inf is not finite; give a number"),
+        (
+            {"training": {"learning_rate": math.nan}},
+            "key 'training.learning_rate': nan is not finite; give a finite number",
+        ),
+        (
+            {"training": {"learning_rate": math.inf}},
+            "key 'training.learning_rate': inf is not finite; give a finite number",
+        ),
         (
             {"training": {"learning_rate": "fast"}},
             "key 'training.learning_rate': 'fast' is not a number; give that",
         ),
-        ({"training": {"steps": "1e4"}}, "key 'training.steps': '1e4' is text to YAML; write 10000 without quotes"),
+        ({"training": {"steps": "1e4"}}, "key 'training.steps': YAML reads '1e4' as text; write 10000 without quotes"),
         (
             {"training": {"lambda": {"grid": [1, math.nan]}}},
-            "key 'training.lambda.grid.1': nan is not finite; give a number",
+            "key 'training.lambda.grid.1': nan is not finite; give a finite number",
         ),
         (
             {"training": {"lambda": {"grid": [0.1, 0.10000001]}}},
-            "key 'training.lambda.grid': [0.1, 0.10000001] has entries that are the same in 6 digits; give each once",
+            "key 'training.lambda.grid': [0.1, 0.10000001] has entries that agree in the first 6 digits; give each",
         ),
         (
             {"training": {"augmentation": {"scale": [1.2, 0.8]}}},
-            "key 'training.augmentation.scale': [1.2, 0.8] does not rise; give the lowest first",
+            "key 'training.augmentation.scale': [1.2, 0.8] is not in ascending order; give the lowest first",
         ),
         (
             {"threads": 0},
-            "key 'threads': 0 is too small; give at least 1 (processor threads of one training or optimisation)",
+            "key 'threads': 0 is too small; give at least 1 (number of CPU threads of one training or optimisation)",
         ),
         ({"threads": 10**6}, "key 'threads': 1000000 is too large; give at most 1024"),
         ({"seeds": [-1]}, "key 'seeds.0': -1 is too small; give at least 0"),
-        ({"seeds": [1, 1]}, "key 'seeds': [1, 1] names something twice; give each once"),
+        ({"seeds": [1, 1]}, "key 'seeds': [1, 1] contains duplicates; give each once"),
         ({"seeds": [2**40]}, "key 'seeds.0': 1099511627776 is too large; give at most 4294967295"),
         ({"seeds": [1.0]}, "key 'seeds.0': 1.0 is not a whole number; give that"),
-        ({"seeds": 1}, "key 'seeds': 1 is not a list; give that (seeds of all that is drawn)"),
+        ({"seeds": 1}, "key 'seeds': 1 is not a list; give that (random seeds)"),
         (
             {"statistics": {"confidence": "1.5"}},
-            "key 'statistics.confidence': '1.5' is too large; give less than 1 (coverage of the intervals)",
+            "key 'statistics.confidence': '1.5' is too large; give less than 1 (confidence level of the intervals)",
         ),
         ({"only_losses": 5}, "key 'only_losses': 5 is not a text; give that"),
         ({"only_losses": "\x1b[2J"}, r"key 'only_losses': the study has no '\x1b[2J'; use one of mse"),
         ({"losses": {1: None}}, "key 'losses.1' is unknown; use one of mse"),
         ({"datasets": {True: None}}, "key 'datasets': the name True is not a text; give that"),
-        ({"datasets": {"größe": HEAD}}, "key 'datasets': the name 'größe' has characters that cannot stand here; use"),
-        ({"datasets": {"a\n": HEAD}}, r"key 'datasets': the name 'a\n' has characters that cannot stand here; use"),
+        ({"datasets": {"größe": HEAD}}, "key 'datasets': the name 'größe' contains characters that are not allowed"),
+        ({"datasets": {"a\n": HEAD}}, r"key 'datasets': the name 'a\n' contains characters that are not allowed"),
         ({"datasets": {"a" * 65: HEAD}}, f"key 'datasets': the name '{'a' * 58}… is too long; give at most 64"),
         ({5: "x"}, "key '5' is unknown; use one of title"),
         ({"x\ny": 1}, r"key 'x\ny' is unknown; use one of title"),
@@ -216,12 +225,12 @@ def refusal(change: dict[str, Any]) -> str:
         ),
         (
             {"losses": {"deepsim_seg": {"options": {"levels": []}}}},
-            "key 'losses.deepsim_seg.options.levels': there is no entry; give at least 1, the default is null",
+            "key 'losses.deepsim_seg.options.levels': there are no entries; give at least 1, the default is null",
         ),
         (
             {"losses": {"deepsim_seg": {"variants": {"deep": {"levels": [0, 3]}}}}},
-            "key 'losses.deepsim_seg.variants.deep.levels': [0, 3] goes beyond the 3 levels of the extractor on "
-            "'mni-brain', 0 to 2; name others or add stages to `pretraining`",
+            "key 'losses.deepsim_seg.variants.deep.levels': [0, 3] exceeds the 3 levels of the extractor trained on "
+            "'mni-brain', 0 to 2; choose others or add stages to `pretraining`",
         ),
         (
             {"losses": {"deepsim_ae": {"options": {"comparator": "lncc", "sigma": None}}}},
@@ -229,12 +238,12 @@ def refusal(change: dict[str, Any]) -> str:
         ),
         (
             {"losses": {"deepsim_ae": {"variants": {"wide": {"sigma": 8.0}}}}},
-            "key 'losses.deepsim_ae.variants.wide.sigma': has no effect where `comparator` is 'cosine'; make that "
-            "'lncc', or take the key away",
+            "key 'losses.deepsim_ae.variants.wide.sigma': has no effect while `comparator` is 'cosine'; set that "
+            "to 'lncc', or remove this key",
         ),
         (
             {"losses": {"diffusion_adm": {"options": {"zero_mean": True}}}},
-            "key 'losses.diffusion_adm.options.zero_mean': has no effect where `comparator` is 'lncc'; make that",
+            "key 'losses.diffusion_adm.options.zero_mean': has no effect while `comparator` is 'lncc'; set that",
         ),
         (
             {"losses": {"deepsim_vgg": {"options": {"levels": [0, 3]}}}},
@@ -254,12 +263,12 @@ def refusal(change: dict[str, Any]) -> str:
         ),
         (
             {"losses": {"diffusion_indomain": {"options": {"taps": ["up2", "up3"]}}}},
-            "key 'losses.diffusion_indomain.options.taps': the extractor on 'mni-brain' has no 'up3' but middle, up0, "
-            "up1, up2; name one of these or add stages to `pretraining`",
+            "key 'losses.diffusion_indomain.options.taps': the extractor trained on 'mni-brain' has no tap 'up3', only "
+            "middle, up0, up1, up2; choose one of these or add stages to `pretraining`",
         ),
         (
             {"losses": {"mse_masked": None}, "datasets": {"cells": None}},
-            "key 'losses': none applies to any dataset, 'mse_masked' not to 'cells': it compares the images only where",
+            "key 'losses': no loss applies to any dataset, 'mse_masked' not to 'cells': it compares the images",
         ),
         (
             {"datasets": {"head": HEAD | {"options": {"dose": 101}}}},
@@ -267,7 +276,7 @@ def refusal(change: dict[str, Any]) -> str:
         ),
         (
             {"datasets": {"cells": {"options": {"size": 100}}}},
-            "key 'datasets.cells.options.size': 100 is no multiple of 8; give one, the default is 256",
+            "key 'datasets.cells.options.size': 100 is not a multiple of 8; give one, the default is 256",
         ),
         (
             {"datasets": {"cells": {"options": {"binning": 3}}}},
@@ -275,7 +284,7 @@ def refusal(change: dict[str, Any]) -> str:
         ),
         (
             {"datasets": {"Mine": HEAD}},
-            "key 'datasets': the name 'Mine' has characters that cannot stand here; use lower-case",
+            "key 'datasets': the name 'Mine' contains characters that are not allowed here; use lower-case",
         ),
     ],
     ids=lambda value: str(value)[:60],
@@ -300,7 +309,7 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
         *("losses.mind.variants.far.dilation", "datasets.mni-brian", "datasets.own.pairs.test", "titel"),
     }
     assert all(line.startswith("c.yaml: key '") for line in lines)
-    assert "c.yaml: key 'losses.ncc.grid' is called `losses.ncc.lambda.grid` now; move what stands there" in lines
+    assert "c.yaml: key 'losses.ncc.grid' was renamed to `losses.ncc.lambda.grid`; move its value there" in lines
 
 
 def test_names_and_folders_that_are_wrong_are_told_at_once() -> None:
@@ -380,7 +389,7 @@ def test_a_loss_left_out_says_that_only_some_have_what_it_needs(tmp_path: Path) 
     study = Study.load(BASE | {"datasets": {"own": {"folder": str(folder)}}, "losses": {"ncc_sup": None, "mse": None}})
     reason = study.inapplicable("own", "ncc_sup")
     assert reason is not None
-    assert reason.endswith(", but only some of those that learn or validate have a label")
+    assert reason.endswith(", but only some training or validation images have a label")
     assert study.inapplicable("own", "mse") is None
 
 
@@ -451,12 +460,12 @@ def test_snakemake_does_not_take_the_last_of_two_keys(project: Path) -> None:
         (
             "figures/mine.py",
             {"reads": [], "title": "", "caption": ""},
-            "the CARD has 'title', which no such card has; ",
+            "CARD has an unknown key 'title'; ",
         ),
         (
             "metrics/mine.py",
             {"title": "", "unit": "1", "doi": None},
-            "the CARD has no 'range'; add it as metrics/base.py",
+            "CARD has no key 'range'; add it as metrics/base.py",
         ),
     ],
 )
@@ -475,9 +484,9 @@ def test_make_says_what_snakemake_would_say_with_a_traceback(project: Path) -> N
     (project / "config" / "folder.yaml").mkdir()
     (project / "config" / "binary.yaml").write_bytes(bytes(range(256)))
     for name, message in {
-        "missing": "no such configuration; config/ holds those that come with the project",
+        "missing": "no such configuration; config/ contains those that come with the project",
         "folder": "is a folder; name a file",
-        "binary": "is not text in UTF-8 (byte 129); save it as UTF-8",
+        "binary": "is not UTF-8 text (byte 129); save it as UTF-8",
     }.items():
         command = ["make", "figures", f"CONFIG=config/{name}.yaml"]
         done = subprocess.run(command, cwd=project, env=outside_make(), capture_output=True, text=True, check=False)
@@ -490,8 +499,8 @@ def test_make_says_what_snakemake_would_say_with_a_traceback(project: Path) -> N
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (None, "no such configuration; config/ holds those that come with the project"),
-        ("", "holds no keys and values; start with 'title: …'"),
+        (None, "no such configuration; config/ contains those that come with the project"),
+        ("", "is not a block of keys and values; start with 'title: …'"),
         ("title: [t", "line 1, column 10: expected ',' or ']', but got"),
         ("title: t\n\tlosses: {}", "line 2, column 1: found character"),
     ],

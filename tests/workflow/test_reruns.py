@@ -37,7 +37,7 @@ def test_words_progress_and_tries_rerun_nothing(smoke: Path) -> None:
         change_manners(lib)
         reword(scripts)
         change(lib / "losses" / "ncc.py", remark, ('"""', '"""Reworded: '))
-        change(lib / "training" / "trainer.py", remark, ('    """Trains one', '    """Reworded: trains one'))
+        change(lib / "training" / "trainer.py", remark, ('    """Train one', '    """Reworded: train one'))
         change(lib / "data" / "preparation.py", remark)
         change(scripts / "train.py", ("def main", "# a remark\ndef main"))
         change(scripts / "summary.py", ('"""', '"""Reworded: '))

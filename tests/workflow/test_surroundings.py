@@ -100,7 +100,7 @@ def test_an_image_that_may_not_be_read(project: Path) -> None:
     (project / "own" / "image" / "val1.png").chmod(0)
     refused(
         call(project),
-        "config/small.yaml: key 'datasets.own.folder': own/image/val1.png: may not be read by this user; change its",
+        "config/small.yaml: key 'datasets.own.folder': own/image/val1.png: cannot be read by this user; change its",
     )
     assert files(project / "results") == before
 
@@ -108,7 +108,7 @@ def test_an_image_that_may_not_be_read(project: Path) -> None:
 def test_a_folder_that_may_not_be_read(project: Path) -> None:
     before = files(project / "results")
     (project / "own").chmod(0)
-    said = "key 'datasets.own.folder': own/dataset.yaml: may not be read by this user; change its permissions or those"
+    said = "key 'datasets.own.folder': own/dataset.yaml: cannot be read by this user; change its permissions or those"
     refused(call(project), f"config/small.yaml: {said}")
     assert files(project / "results") == before
 
@@ -117,7 +117,7 @@ def test_a_folder_that_may_not_be_read(project: Path) -> None:
 def test_a_results_folder_that_may_not_be_written(project: Path, make: bool) -> None:
     before = files(project / "results")
     (project / "results" / "small").chmod(0o555)
-    said = "config/small.yaml: key 'results': results/small: permission denied; change the permissions, or write"
+    said = "config/small.yaml: key 'results': results/small: permission denied; change the permissions, or set"
     refused(call(project, make=make), said)
     assert files(project / "results") == before
 
@@ -125,9 +125,7 @@ def test_a_results_folder_that_may_not_be_written(project: Path, make: bool) -> 
 def test_a_project_folder_that_may_not_be_written(project: Path) -> None:
     """Snakemake itself would end with a traceback."""
     project.chmod(0o555)
-    said = (
-        f"{project}/.snakemake: Snakemake keeps its state here, but cannot write (Permission denied); free some space"
-    )
+    said = f"{project}/.snakemake: Snakemake cannot write its state here (Permission denied); free some space"
     refused(call(project, make=True), said)
 
 
@@ -147,7 +145,7 @@ def test_a_read_only_disk(project: Path, make: bool) -> None:
         (project / "results" / "small" / "tables" / "summary.csv").unlink()
     before = files(project / "results")
     done = call(project, mount="mount --bind results results && mount -o remount,bind,ro results", make=make)
-    refused(done, "config/small.yaml: key 'results': results/small: the file system is read-only; write elsewhere with")
+    refused(done, "config/small.yaml: key 'results': results/small: the file system is read-only; set the key")
     assert files(project / "results") == before
 
 
@@ -169,7 +167,7 @@ def test_a_disk_that_fills_up_under_a_job(project: Path) -> None:
     said = done.stdout + done.stderr
     assert done.returncode == 1
     assert "Error in rule prepare" in said
-    assert "results/small/data/own: the disk is full; free some space and run again, what is finished is kept" in said
+    assert "results/small/data/own: the disk is full; free some space and run again, finished files are kept" in said
     assert "Traceback" not in said, said
 
 
@@ -208,11 +206,11 @@ def test_broken_weights_end_a_job_with_a_sentence(trained: Path, tmp_path: Path,
     said = done.stdout + done.stderr
     assert done.returncode == 1
     assert "Traceback" not in said, said
-    wrong = "holds no weights (" if kind == "pickle" else "holds weights of another architecture than the study's; "
+    wrong = "contains no weights (" if kind == "pickle" else "contains weights of another architecture than the study's"
     for path, source in ((model, model.parent), (extractor, extractor)):
         lines = [line for line in said.splitlines() if line.startswith(f"{path.relative_to(trained)}: {wrong}")]
         assert lines, said
-        assert lines[0].endswith(f"delete {source.relative_to(trained)} and run again, so that it is made anew")
+        assert lines[0].endswith(f"delete {source.relative_to(trained)} and run again to recreate it")
     assert "Traceback" in (results / "logs" / "register" / f"{RUN.format(loss='mse')}.log").read_text()
     assert not (tmp_path / "ran").exists()
     for path, content in before.items():

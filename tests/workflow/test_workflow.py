@@ -149,13 +149,13 @@ def test_a_second_call_does_nothing(smoke: Path) -> None:
 def test_check_tells_what_is_left_to_do(smoke: Path) -> None:
     call = [sys.executable, "workflow/tools/check.py", "--configfile"]
     said = subprocess.run([*call, "config/smoke.yaml"], cwd=smoke, capture_output=True, text=True, check=True).stdout
-    assert "configuration and images are in order" in said
+    assert "configuration and images are valid" in said
     assert "Nothing to be done" in said
     anew = {"results": "anew", "losses": {"ncc": None}, "only_datasets": "mni-brain"}
     write_config(smoke, "anew", yaml.safe_load((smoke / "config" / "smoke.yaml").read_text()) | anew)
     said = subprocess.run([*call, "config/anew.yaml"], cwd=smoke, capture_output=True, text=True, check=True).stdout
     assert re.search(r"^ +train_ncc +1 +[\d.]+$", said, re.M)
-    assert re.search(r"about \d+ core-minutes?, .* GB on disk and .* GB while it runs; up to .* GB of memory", said)
+    assert re.search(r"about \d+ core-minutes?, .* GB on disk, .* GB while running; up to .* GB memory", said)
     assert re.search(r"^Kinds of jobs: \d+ measured here", said, re.M)
     assert not (smoke / "anew").exists()
 

@@ -1,4 +1,4 @@
-"""Path providers, discovery, and the options of a loss and variant; no rules."""
+"""Functions and constants for all rules: paths, runs, options of losses and variants; no rules."""
 
 import os
 import sys
@@ -27,15 +27,15 @@ CONFIGFILES = [str(path).removeprefix(f"{Path.cwd()}/") for path in workflow.con
 CONFIGFILE = CONFIGFILES[0]
 try:
     for file in CONFIGFILES if workflow.is_main_process else ():
-        # Snakemake has read it, but of two keys of one name it takes the last
+        # read again, because Snakemake accepts duplicate keys and uses the last one
         read(file)
     STUDY = Study.load(config, CONFIGFILE)
     FIGURES, METRICS = figures.names(), metrics.names()
 except UserError as error:
-    # an exit, because Snakemake would wrap the sentence of an exception in places in its own code
+    # an exit, because Snakemake would add locations in its own code to the message of an exception
     sys.exit(str(error))
 
-# Jobs end with the process that started them, and a lock that a killed Snakemake left is cleared by the next one.
+# Jobs end with the process that started them; locks left by a killed Snakemake are cleared by the next run.
 OWNER, ALONE = locks.enlist(Path(".snakemake") / ("owners" if workflow.is_main_process else "remote-owners"))
 os.environ[jobs.OWNER] = str(Path(OWNER.name).resolve())
 if workflow.is_main_process and ALONE:
@@ -44,15 +44,15 @@ if workflow.is_main_process and ALONE:
 
 RESULTS = STUDY.results
 WORK = f"{RESULTS}/work"
-# with the defaults filled in, because scripts that fetch or read published weights ask it where these lie
+# completed with defaults, because scripts read the folder of published weights from it
 config["checkpoints"] = STUDY.config["checkpoints"]
 TABLES = ("summary", "comparisons", "runs", "searches", "verdicts", "audit", "landscape")
 RUN = results.RUN
 RUNS = list(STUDY.runs())
 TRAININGS = [Run(*training) for training in STUDY.trainings()]
-# Extractors whose weights others published; the rest is trained.
+# Extractors with published weights; the others are trained.
 PUBLISHED = "|".join(STUDY.published) or "(?!)"
-# Of a large study tables and figures are no group: whenever a job ends, Snakemake counts the inputs of a whole group.
+# No group in a large study: whenever a job ends, Snakemake checks the inputs of its whole group.
 TOGETHER = "tables_and_figures" if len(RUNS) < 500 else None
 SAMPLED = [
     loss for loss in STUDY.losses if any(STUDY.inapplicable(dataset, loss) is None for dataset in STUDY.datasets)
@@ -60,34 +60,37 @@ SAMPLED = [
 
 
 def named(methods):
-    """Constrain a wildcard to some names, or to none."""
+    """Return a wildcard constraint that matches the given names, or nothing if there are none."""
     return "|".join(methods) or "(?!)"
 
 
 def trained(pattern):
-    """Restrict a pattern to methods that train a network."""
+    """Restrict a pattern to methods with a trained network."""
     return restricted(pattern, lambda method: method.trained)
 
 
 def optimised(pattern):
-    """Restrict a pattern to methods that optimise each pair."""
+    """Restrict a pattern to per-pair optimisation."""
     return restricted(pattern, lambda method: method.optimised)
 
 
 def by_syn(pattern):
-    """Restrict a pattern to methods that are SyN."""
+    """Restrict a pattern to SyN."""
     return restricted(pattern, lambda method: method.kind == "syn")
 
 
 def restricted(pattern, kind):
-    """Restrict a pattern to methods of a kind. In the pattern itself: a rule that inherits another replaces its
-    constraints, and two rules that give the fields of one method would be ambiguous."""
+    """Restrict a pattern to methods of a kind.
+
+    The restriction is part of the pattern, because a rule that inherits another replaces its wildcard constraints, and
+    two rules for the fields of one method would be ambiguous.
+    """
     return pattern.replace("{method}", f"{{method,{named(name for name, m in STUDY.methods.items() if kind(m))}}}")
 
 
 wildcard_constraints:
     dataset="[a-z0-9][a-z0-9-]*",
-    # what a method does not have is '-'
+    # '-' for parts that a method does not have
     method=named(name for name in STUDY.methods if name != UNREGISTERED),
     loss="[a-z0-9_]+|-",
     variant="[a-z0-9][a-z0-9_-]*|-",
@@ -96,7 +99,7 @@ wildcard_constraints:
 
 
 def script_path(name):
-    """Absolute, because a relative one would be resolved against the rule file that inherits the rule."""
+    """Return an absolute path; a relative one would be resolved from the rule file that inherits the rule."""
     return str(Path(workflow.basedir) / "workflow" / "scripts" / f"{name}.py")
 
 
@@ -109,19 +112,19 @@ def caption(name):
 
 
 def code(script, *modules):
-    """Digest of what a job runs: a param, so that an edit reruns what depends on it and a comment or message nothing."""
+    """Return a digest of the code of a job, a param: changes rerun jobs, except for comments and messages."""
     return code_digest(Path(script_path(script)), *modules)
 
 
 def raw_folder(wildcards, input):
-    """The user's own folder, or the one that the recipe writes."""
+    """Return the folder of a user dataset, or the one written for a built-in dataset."""
     return STUDY.config["datasets"][wildcards.dataset].get("folder") or str(input[0])
 
 
 def user_tables(wildcards):
-    """The tables of a user's folder: their change reruns everything; images are checked by size and time.
+    """Return the tables of a user dataset, whose changes rerun everything; images are checked by size and time.
 
-    They are local: where results lie in a storage that machines do not mount, the folder is read where Snakemake runs.
+    They are local: if the results are in a remote storage, the folder is read on the machine that runs Snakemake.
     """
     own = STUDY.config["datasets"][wildcards.dataset].get("folder")
     if own is None:
@@ -131,13 +134,13 @@ def user_tables(wildcards):
 
 
 def image_states(wildcards):
-    """Size and time of every image of a user's folder, in one digest: a changed image is prepared anew."""
+    """Return a digest of size and time of every image of a user dataset, so that changes rerun the preparation."""
     own = STUDY.config["datasets"][wildcards.dataset].get("folder")
     return layout.states(Path(own)) if own else ""
 
 
 def check_files():
-    """Refuse a folder that cannot take the results, and a user's images, before the first job; tell what is fetched."""
+    """Check the results folder and the user's images before the first job, and print what will be downloaded."""
     try:
         check_results(STUDY.results, CONFIGFILE)
         STUDY.check_images()
@@ -152,25 +155,25 @@ def recipe(wildcards):
 
 
 def maybe_temp(path):
-    """What was made for scores alone goes when they are there; fields that are exported are kept as such."""
+    """Mark fields as temporary, to be deleted after scoring, unless the study keeps them."""
     return path if STUDY.config["keep_fields"] is True else temp(path)
 
 
 def given_fields(pattern):
-    """Restrict a pattern to methods whose fields were given."""
+    """Restrict a pattern to methods with given fields."""
     return restricted(pattern, lambda method: method.kind == given.KIND)
 
 
 def given_states(wildcards):
-    """Size and time of every given field, in one digest: changed ones are read anew."""
+    """Return a digest of size and time of every given field, so that changed ones are read again."""
     convention = STUDY.config["methods"][wildcards.method]["convention"]
     return given.states(STUDY.given(wildcards.dataset, wildcards.method), convention)
 
 
 def extractor(wildcards, kind="safetensors"):
-    """The extractor that a loss needs, or nothing: its weights or their description.
+    """Return the weights, or their description, of the extractor that a loss needs; empty if none.
 
-    It was published, or pretrained on the same dataset, or on that from which a variant takes it.
+    It is published, or pretrained on the same dataset, or on the one that a variant selects by ``trained_on``.
     """
     name = cards.card(wildcards.loss)["extractor"]
     if name in STUDY.published:
@@ -184,7 +187,7 @@ def extractor(wildcards, kind="safetensors"):
 
 
 def features(wildcards, kind="safetensors"):
-    """The extractor whose features a form of a method registers, or nothing."""
+    """Return the extractor whose features a variant of a method registers; empty if none."""
     found = STUDY.features(Run.of(wildcards))
     if found is None:
         return []
@@ -193,18 +196,18 @@ def features(wildcards, kind="safetensors"):
 
 
 def compared(wildcards):
-    """The modules of the extractor whose features a form of a method registers, beside those that its script names."""
+    """List the modules of the extractor whose features a variant of a method registers."""
     found = STUDY.features(Run.of(wildcards))
     return [] if found is None else [f"likeness.extractors.{cards.card(found[0])['extractor']}"]
 
 
 def options(wildcards):
-    """Every option of a loss and variant, because the defaults that stand on its card are no code."""
+    """Return all options of a loss and variant, with defaults, because cards are not part of the code digest."""
     return cards.completed(wildcards.loss, STUDY.options(wildcards.loss, wildcards.variant))
 
 
 def growing(mem_mb):
-    """Memory in MB that grows with every retry, which profiles for clusters ask for: large images need more of it."""
+    """Return memory in MB that increases with every retry, as cluster profiles request: large images need more."""
     return lambda wildcards, attempt: mem_mb * attempt
 
 
@@ -214,12 +217,12 @@ def runs(pattern):
 
 
 def trainings(pattern):
-    """Expand a pattern over every run that trains a network."""
+    """Expand a pattern over every run with a trained network."""
     return results.expand(f"{RESULTS}/{pattern}", TRAININGS)
 
 
 def optimisations(pattern):
-    """Expand a pattern over every run that optimises each pair."""
+    """Expand a pattern over every run with per-pair optimisation."""
     return results.expand(f"{RESULTS}/{pattern}", list(STUDY.optimisations()))
 
 
@@ -235,8 +238,10 @@ def classical(pattern):
 
 
 def others(wildcards, pattern):
-    """What other losses, which do not know the labels of a pair, have left by the same method, of the first seed, where
-    a search has no truth to start from."""
+    """Return results of other losses with the same method and the first seed, for datasets without true fields.
+
+    Losses that use the labels of the pair itself are excluded.
+    """
     if "field" in STUDY.capabilities[wildcards.dataset]["parts"]:
         return []
     found = [
@@ -251,19 +256,19 @@ def others(wildcards, pattern):
 
 
 def start(wildcards, pattern):
-    """What the run has left that an optimisation starts from, where it starts from another method."""
+    """Return the results of the run from which an optimisation starts, if it starts from another method."""
     name = STUDY.optimisation(wildcards.dataset, wildcards.method, wildcards.loss)["start"]
     if name not in STUDY.methods:
         return []
     who = Run.of(wildcards)
     same = [run for run in RUNS if (run.dataset, run.method) == (who.dataset, name)]
     alike = [run for run in same if run.loss is None or (run.loss, run.variant) == (who.loss, who.variant)]
-    # a run without a seed starts from the first one of those that have
+    # a run without a seed starts from the first run with one
     return f"{RESULTS}/{min(alike, key=lambda run: run.seed not in (None, who.seed)).path(pattern)}"
 
 
 def exports():
-    """The fields of every run in every convention that the study asks for."""
+    """List the exported fields of every run, in every requested convention."""
     return [path for convention in STUDY.exports for path in runs(results.EXPORT.replace("{convention}", convention))]
 
 
@@ -273,7 +278,7 @@ def unregistered(pattern):
 
 
 def no_registration(pattern):
-    """The path of the unregistered pairs of any dataset."""
+    """Return a pattern of paths for the unregistered pairs of a dataset."""
     return f"{RESULTS}/{Run('{dataset}', UNREGISTERED).path(pattern)}"
 
 
@@ -283,7 +288,7 @@ def pretrainings(pattern):
 
 
 def learnt_curve(run):
-    """The learning curve of the extractor of a run, where the workflow trains it."""
+    """Return the learning curve of the extractor of a run, if the workflow trains it."""
     learnt = STUDY.learnt(run)
     if not learnt:
         return None
@@ -293,7 +298,7 @@ def learnt_curve(run):
 
 @cache
 def landscape_cases(loss):
-    """What a loss is sampled on: every dataset that it applies to, in every variant, with extractors of the first seed."""
+    """List the cases for which a loss is sampled: datasets and variants, with extractors of the first seed."""
     weights, found = sampled_extractors(loss), []
     for dataset, variant in sampled(loss):
         needed = extractor(sampled_as(loss, dataset, variant))
@@ -311,57 +316,57 @@ def landscape_cases(loss):
 
 @cache
 def sampled(loss):
-    """The datasets and variants that a loss is sampled on: those that it applies to."""
+    """List the datasets and variants for which a loss is sampled: those that it applies to."""
     return [(d, variant) for d in STUDY.datasets for name, variant in STUDY.combinations(d) if name == loss]
 
 
 def sampled_as(loss, dataset, variant):
-    """The wildcards that decide the extractor of a loss and variant, of the first seed."""
+    """Return the wildcards that determine the extractor of a loss and variant, for the first seed."""
     return SimpleNamespace(dataset=dataset, loss=loss, variant=variant, seed=STUDY.seeds[0])
 
 
 def sampled_extractors(loss, kind="safetensors"):
-    """The extractors that a loss is sampled with, each once: their weights or their descriptions."""
+    """List the weights, or the descriptions, of all extractors needed to sample a loss."""
     needed = [extractor(sampled_as(loss, *where), kind) for where in sampled(loss)]
     return list(dict.fromkeys(path for path in needed if path))
 
 
 def reads(wildcards):
-    """What the card of a figure says that it reads."""
+    """Return the inputs of a figure, from its card."""
     return figures.card(wildcards.figure)["reads"]
 
 
 def methods(*keys):
-    """What the card of every method of the study says under some keys, for the jobs that use it."""
+    """Return properties of all methods of the study, for the params of jobs that use them."""
     return {name: method.plain(*keys) for name, method in STUDY.methods.items()}
 
 
 def stated(key):
-    """What the card of every loss says under a key, for the jobs that use it."""
+    """Return a key of the cards of all losses of the study, for the params of jobs that use it."""
     return {loss: cards.card(loss)[key] for loss in STUDY.losses}
 
 
 def scored(*keys):
-    """What the card of every metric says under some keys, for the jobs that use it."""
+    """Return keys of the cards of all metrics, for the params of jobs that use them."""
     return {name: {key: metrics.card(name)[key] for key in keys} for name in METRICS}
 
 
 def primary(wildcards):
-    """The metric that decides on λ for a dataset."""
+    """Return the metric by which λ is chosen on a dataset."""
     return metrics.primary(STUDY.capabilities[wildcards.dataset]["parts"])
 
 
 def scored_code(script, wildcards, *modules):
-    """Digest of what a job runs that scores by the primary metric, beside the modules that it imports by a name."""
+    """Return a digest of the code of a job that uses the primary metric, including dynamically imported modules."""
     return code(script, *metrics.modules(primary(wildcards)), *modules)
 
 
 def check_rules():
-    """A rule file without a loss, or a loss without a rule, would be a hole in the study that no job reports."""
+    """Check that every loss has a rule file; otherwise the study would silently lack it."""
     folder = Path(workflow.basedir) / "workflow" / "rules" / "losses"
     for loss in STUDY.losses:
         if not (folder / f"{loss}.smk").is_file():
-            sys.exit(f"{folder}/{loss}.smk: missing; `make loss NAME={loss}` shows what it looks like")
+            sys.exit(f"{folder}/{loss}.smk: missing; `make loss NAME={loss}` creates a new loss as an example")
 
 
 check_rules()

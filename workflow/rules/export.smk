@@ -1,4 +1,4 @@
-# The fields of any method, as other programs read them.
+# Exports the fields of any method in a convention of other programs.
 rule export:
     input:
         dataset=rules.prepare.output.dataset,

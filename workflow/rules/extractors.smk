@@ -22,10 +22,10 @@ rule pretrain:
         script_path("pretrain")
 
 
-# Published weights. The files themselves are no output: Snakemake deletes outputs before a job and when one fails, which
-# would cost what a person put there, or 2 GB that had nearly arrived. The record says which files are meant and that
-# they are there. Both rules run where Snakemake does: that machine sees the folder, and if any reaches the network it is
-# that one. What fails is not tried again by Snakemake, because the script has done so.
+# Published weights. The files themselves are not outputs, because Snakemake deletes outputs before a job and when it
+# fails, which would remove files copied by the user and partial downloads. The record states which files are meant and
+# that they exist. Both rules run on the machine that runs Snakemake, which has access to the folder and most likely to
+# the network. Snakemake does not retry, because the script does.
 rule fetch:
     output:
         record=f"{RESULTS}/checkpoints/{{extractor}}.json",
@@ -42,7 +42,7 @@ rule fetch:
         runtime=1440,
         gpu=None,
     params:
-        # the folder is none: files that were moved are the same; that of a model which the study names is its own
+        # without the folder, because moved files are the same; a model chosen by the study has a separate folder
         hashes=lambda wc: STUDY.source(wc.extractor).identity,
     script:
         script_path("fetch")

@@ -16,17 +16,17 @@ FIGURE_INPUTS = {
     "prepared": expand(f"{RESULTS}/data/{{dataset}}", dataset=STUDY.datasets),
     "samples": runs(results.SAMPLE),
 }
-# what a card asks for in vain would fail in a job, when all else is done
+# checked here, because a missing input would only fail in a job after everything else
 for name in FIGURES:
     for what in figures.card(name)["reads"]:
         if what not in {*FIGURE_INPUTS, "methods"}:
             said = suggest(what, [*FIGURE_INPUTS, "methods"])
-            sys.exit(f"{figures.FOLDER / name}.py: the CARD reads '{what}', which there is not; {said}")
+            sys.exit(f"{figures.FOLDER / name}.py: CARD reads '{what}', which does not exist; {said}")
 METRIC_LOOKS = ("title", "short", "better", "per", "needs", "rank", "primary")
 METHOD_LOOKS = ("title", "order", "colour", "marker", "uses_loss", "has_lam", "optimised", "scale")
 
 
-# Any figure: its card says what it reads and what its caption is, which Snakemake would not expand by wildcard.
+# Any figure; its card states inputs and caption, because Snakemake does not expand wildcards in captions.
 rule plot:
     input:
         unpack(lambda wc: {what: FIGURE_INPUTS[what] for what in reads(wc) if what in FIGURE_INPUTS}),

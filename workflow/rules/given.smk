@@ -1,4 +1,4 @@
-# Fields that somebody made elsewhere become fields like all others, from where on nothing tells them apart.
+# Converts fields computed elsewhere to the common format; later steps treat them like all others.
 rule given:
     input:
         dataset=rules.prepare.output.dataset,

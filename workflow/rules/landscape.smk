@@ -1,5 +1,5 @@
-# One job for a loss, not for each of its datasets and variants: to import torch takes longer than to sample a small
-# dataset. So an edited loss is sampled anew on all of them and no other loss is; of another set of datasets all losses are.
+# One job per loss rather than per dataset and variant, because importing torch takes longer than sampling a small
+# dataset. A changed loss is therefore sampled again on all datasets; a changed set of datasets affects all losses.
 rule sample_landscape:
     input:
         datasets=lambda wc: list(

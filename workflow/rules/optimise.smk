@@ -1,5 +1,5 @@
-# The template of every loss's rule, as `train` is. Its fields stay on disk, as what the search found, from which a metric
-# that was edited makes them again without searching.
+# The template of every loss's rule, like `train`. The results of the search stay on disk, so that a changed metric does
+# not repeat it.
 rule optimise:
     input:
         dataset=rules.prepare.output.dataset,
@@ -30,7 +30,7 @@ rule optimise:
         script_path("optimise")
 
 
-# One rule for every loss: it changes no field and no score.
+# One rule for all losses, because it does not affect fields or scores.
 rule audit:
     input:
         dataset=rules.prepare.output.dataset,

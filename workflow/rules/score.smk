@@ -1,9 +1,9 @@
 SCORED = ("order", "unit", "per", "dimensions", "needs", "costly", "rank", "primary", "better")
-"""What scores, and the choice of λ from them, use of the cards of metrics."""
+"""Keys of the cards of metrics that scores and the choice of λ depend on."""
 
 
-# The fields of any method. Where they are temporary, an edited metric has the rule that made them run again, which for
-# a network costs a pass over the pairs; a method that searches for its fields keeps what it found.
+# Scores the fields of any method. If they are temporary, a changed metric reruns the rule that writes them, which for a
+# network is a pass over the pairs; methods that search for fields keep their results.
 rule score:
     input:
         dataset=rules.prepare.output.dataset,

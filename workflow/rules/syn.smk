@@ -1,4 +1,4 @@
-# Its fields stay on disk: they are what a search found, and a metric that was edited is not to repeat it.
+# The fields stay on disk, so that a changed metric does not repeat the search.
 rule syn:
     input:
         dataset=rules.prepare.output.dataset,

@@ -1,4 +1,4 @@
-# The template of every loss's rule. It matches nothing itself: workflow/rules/losses/<loss>.smk restricts it to a loss.
+# The template of every loss's rule. It matches nothing itself; workflow/rules/losses/<loss>.smk restricts it to a loss.
 rule train:
     input:
         dataset=rules.prepare.output.dataset,
@@ -14,8 +14,8 @@ rule train:
     conda:
         env_path("train")
     threads: STUDY.config["threads"]
-    # no `gpu`: how many a training gets is a matter of the machine, so that the profile says it, in `default-resources`;
-    # rules that have no use for one say None, which shuts that default out
+    # without `gpu`, whose number depends on the machine and is set in the profile's `default-resources`; rules that
+    # cannot use a GPU set it to None, which overrides that default
     resources:
         mem_mb=growing(4000),
         runtime=1440,

@@ -1,4 +1,4 @@
-"""Search once more for the fields of validation pairs, from other starts, and follow the search on its way."""
+"""Rule audit: repeat the search for validation pairs from other starts, and record the trajectory of one search."""
 
 import shutil
 from pathlib import Path
@@ -12,7 +12,7 @@ from likeness.runtime.jobs import Stopwatch, logged
 
 
 def reference(folders, dataset):
-    """Give the fields of the run, of those in folders, that is best on validation pairs; None where none is."""
+    """Return the fields of the run that is best on validation pairs; ``None`` if none was scored."""
     from likeness.fields import Fields
     from likeness.methods.audit import best, cost
 

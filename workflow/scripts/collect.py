@@ -1,4 +1,5 @@
-"""Collect all scores in one table, choose λ on validation, and collect how searches ended and all learning curves."""
+"""Rule collect: combine all scores, choose λ on validation pairs, and combine outcomes of searches and learning
+curves."""
 
 import json
 from collections.abc import Mapping
@@ -24,17 +25,17 @@ SEARCHES = [*KEYS, "lam", "moving", "fixed", "evaluations", "converged", "dissim
 
 
 def read(paths: list[str]) -> pa.Table:
-    """Read tables of scores as one; an Arrow table, in which texts take a quarter of the memory."""
+    """Concatenate tables of scores; as an Arrow table, in which strings take a quarter of the memory."""
     first, *others = (pq.read_table(path) for path in paths)
     return pa.concat_tables([first, *(table.cast(first.schema) for table in others)])
 
 
 def searches(paths: list[str], learnt: Mapping[str, str]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Give one row for every λ of every run, and one for every pair of it, where a method searches pair by pair.
+    """Return one row for every λ of every run, and one for every pair of it, for per-pair optimisation.
 
     Args:
-        paths: of what the runs say.
-        learnt: the learning curve of the extractor of a run, by its place.
+        paths: JSON files with the outcomes of the runs.
+        learnt: path of the learning curve of a run's extractor, by the run's place.
     """
     found = [json.loads(Path(path).read_text()) for path in paths]
     curves = {path: pd.read_csv(path) for path in set(learnt.values())}

@@ -1,4 +1,4 @@
-"""Compare all methods with each other on every dataset."""
+"""Rule comparisons: compare all methods with each other on every dataset."""
 
 import pandas as pd
 

@@ -1,4 +1,4 @@
-"""Turn the published weights of an extractor into the form that every extractor has here."""
+"""Rule convert: convert the published weights of an extractor to the common format."""
 
 from importlib import import_module
 from pathlib import Path
@@ -22,7 +22,7 @@ def main(snakemake) -> None:
     del state
     description = {"architecture": {**architecture, "name": name}, "hashes": wanted.hashes, "source": wanted.plain()}
     write_json(snakemake.output.description, {**description, "code": snakemake.params.code})
-    # what does not fit is told here, rather than by every training
+    # fails here, rather than in every training, if the weights do not match the architecture
     extractors.load(snakemake.output.weights)
     write_json(snakemake.output.runtime, watch.record(rule="convert", extractor=name, code=snakemake.params.code))
 

@@ -1,4 +1,4 @@
-"""Rule data_sheet: what a reader must know of a dataset, as text, numbers and a picture."""
+"""Rule data_sheet: write the data sheet of a dataset as text, numbers and a picture."""
 
 from pathlib import Path
 

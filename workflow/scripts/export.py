@@ -1,4 +1,4 @@
-"""Write the fields of one run at its chosen λ as other programs read them."""
+"""Rule export: write the fields of one run at its chosen λ in a convention of other programs."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ def main(snakemake) -> None:
 
     dataset, fields = Dataset.open(snakemake.input.dataset), Fields.open(snakemake.input.fields)
     chosen = json.loads(Path(snakemake.input.search).read_text())["chosen"]
-    # without validation pairs nothing was chosen
+    # λ is not chosen without validation pairs
     search = {search.lam: search for search in fields.searches}.get(chosen, fields.searches[0])
     convention = snakemake.wildcards.convention
     pairs = dataset.registered

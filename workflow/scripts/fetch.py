@@ -1,4 +1,4 @@
-"""Fetch the published weights of an extractor, or verify those that a person put there."""
+"""Rule fetch: download the published weights of an extractor, or verify files copied by the user."""
 
 from pathlib import Path
 

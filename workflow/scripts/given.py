@@ -1,4 +1,4 @@
-"""Read the fields that somebody made elsewhere, of all validation and test pairs that have one."""
+"""Rule given: read fields computed elsewhere, for all validation and test pairs that have one."""
 
 from pathlib import Path
 

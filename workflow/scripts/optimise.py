@@ -1,4 +1,4 @@
-"""Optimise all validation and test pairs with one loss, along the whole path of regularisation."""
+"""Rule optimise: optimise all validation and test pairs with one loss, along the regularisation path."""
 
 import json
 import shutil
@@ -11,12 +11,12 @@ from likeness.runtime.jobs import Stopwatch, logged
 
 
 def chosen_lam(search):
-    """Read which λ another method chose."""
+    """Return the λ that another method chose."""
     return json.loads(Path(search).read_text())["chosen"]
 
 
 def given(start, dataset, fields, search):
-    """Give the fields that a path starts from: the true ones, or those that another method chose."""
+    """Return the fields that the path starts from: the true ones, or those chosen by another method."""
     from likeness.evaluation.pair import PrimaryScorer
     from likeness.fields import Fields
 
@@ -26,7 +26,7 @@ def given(start, dataset, fields, search):
         return lambda *pair: PrimaryScorer(dataset, *map(dataset.load, pair)).true_field
     chosen = chosen_lam(search)
     found = Fields.open(fields)
-    # without validation pairs nothing was chosen
+    # λ is not chosen without validation pairs
     first, there = found.searches[0], {search.lam: search for search in found.searches}
     return lambda *pair: found.read(there.get(chosen, first), *pair)
 

@@ -1,4 +1,4 @@
-"""Draw any figure: read what its card asks for, call its module, save it as PNG and PDF."""
+"""Rule plot: draw a figure from the inputs that its card names, and save it as PNG and PDF."""
 
 from importlib import import_module
 from pathlib import Path
@@ -37,7 +37,7 @@ READERS = {
     "samples": samples,
     "methods": lambda snakemake: kinds.of(snakemake.params.methods),
 }
-"""What there is, by the keyword that ``draw`` takes it as."""
+"""Available inputs, by keyword argument of ``draw``."""
 
 
 def main(snakemake) -> None:

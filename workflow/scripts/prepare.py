@@ -1,4 +1,4 @@
-"""Rule prepare: a raw dataset folder becomes the prepared form that everything later reads."""
+"""Rule prepare: convert a raw dataset folder to the prepared form that all later steps read."""
 
 from likeness.data.preparation import prepare
 from likeness.runtime.jobs import logged

@@ -1,4 +1,4 @@
-"""Pretrain one feature extractor on one dataset."""
+"""Rule pretrain: train one feature extractor on one dataset."""
 
 import shutil
 

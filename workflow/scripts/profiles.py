@@ -1,4 +1,4 @@
-"""Collect the profiles of every loss around the truth, and measure them."""
+"""Rule profiles: collect the landscape profiles of every loss, and compute their measures."""
 
 import pandas as pd
 

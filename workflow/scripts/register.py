@@ -1,4 +1,4 @@
-"""Register all validation and test pairs with every network of a training, one per regularisation weight."""
+"""Rule register: register all validation and test pairs with every network of a training, one per λ."""
 
 from pathlib import Path
 

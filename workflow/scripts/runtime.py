@@ -1,4 +1,4 @@
-"""Collect what every job took, on what machine: the one table that differs from run to run."""
+"""Rule runtime: collect the resource usage of all jobs; the only table that differs between runs."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Sample a loss around the truth of every dataset of the study, in each of its variants; nothing is trained."""
+"""Rule sample_landscape: sample a loss around the truth of every dataset, in all variants, without training."""
 
 from pathlib import Path
 
@@ -28,8 +28,7 @@ def main(snakemake) -> None:
         who = {"dataset": case["dataset"], "loss": name, "variant": case["variant"]}
         rows += [{**who, **row} for row in sampled(dataset, loss, sampling, params.seed, params.needs, device)]
     with atomic_write(snakemake.output.profiles) as path:
-        # nine digits tell single-precision numbers apart
-        # the columns are named, because a loss that no pair has enough for has no profile
+        # nine digits preserve single-precision numbers; columns are named, because there can be no rows
         columns = ["dataset", "loss", "variant", *COLUMNS]
         pd.DataFrame(rows, columns=columns).to_csv(path, index=False, float_format="%.9g", lineterminator="\n")
     write_json(snakemake.output.runtime, watch.record(rule="sample_landscape", loss=name, code=params.code))

@@ -1,4 +1,4 @@
-"""Score the displacement fields of one run, or the unregistered pairs of a dataset."""
+"""Rule score: score the displacement fields of one run, or the unregistered pairs of a dataset."""
 
 from likeness.results import Run
 from likeness.runtime.atomic import atomic_write, write_json

@@ -1,4 +1,4 @@
-"""Rule simulate: a recipe writes the raw folder of a built-in dataset."""
+"""Rule simulate: write the raw folder of a built-in dataset."""
 
 from likeness.datasets import recipes
 from likeness.runtime.jobs import logged

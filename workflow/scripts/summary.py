@@ -1,4 +1,4 @@
-"""Summarise every method on every dataset: one line per metric."""
+"""Rule summary: summarise every method on every dataset, one row per metric."""
 
 import pandas as pd
 

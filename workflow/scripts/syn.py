@@ -1,4 +1,4 @@
-"""Register all validation and test pairs by SyN, along its whole path of smoothing."""
+"""Rule syn: register all validation and test pairs by SyN, for every smoothing of the path."""
 
 import shutil
 from pathlib import Path

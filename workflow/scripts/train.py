@@ -1,4 +1,4 @@
-"""Train one registration network with one loss, once for every regularisation weight of the grid."""
+"""Rule train: train registration networks with one loss, one for every regularisation weight of the grid."""
 
 import shutil
 from pathlib import Path

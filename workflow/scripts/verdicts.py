@@ -1,4 +1,4 @@
-"""Collect the audits of all searches and say what they mean."""
+"""Rule verdicts: collect the audits of all searches and classify their pairs."""
 
 import pandas as pd
 
@@ -11,7 +11,7 @@ from likeness.statistics.verdicts import endings, summarise
 
 
 def gathered(paths: list[str], columns: tuple[str, ...]) -> pd.DataFrame:
-    """Read tables as one, which may have no rows."""
+    """Concatenate tables, some of which can be empty."""
     found = [table for table in map(read_csv, paths) if len(table)]
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=[*KEYS, "lam", *columns])
 

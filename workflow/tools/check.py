@@ -1,4 +1,4 @@
-"""Check configuration and images, and tell jobs per rule, disk and time to expect. Called by `make check`."""
+"""Check configuration and images, and print jobs per rule, disk space and expected duration. Called by `make check`."""
 
 import argparse
 import os
@@ -22,20 +22,20 @@ from likeness.runtime import gpus  # noqa: E402
 from likeness.userinput.errors import ConfigurationError, UserError  # noqa: E402
 
 MEASURE_SECONDS = 60.0
-"""What `make check` takes at most to measure; the cost of what is left stays unknown."""
+"""Time limit of measurements in `make check`; costs not measured by then stay unknown."""
 
 
 def arguments() -> argparse.Namespace:
-    """Read the command line: what Snakemake gets, as far as it decides the study."""
+    """Parse the command line: the options of Snakemake that affect the study."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--configfile", default="config/config.yaml", type=Path)
     parser.add_argument("--config", nargs="*", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--quick", action="store_true", help="do not measure what nobody recorded")
+    parser.add_argument("--quick", action="store_true", help="do not measure costs that are not recorded")
     return parser.parse_args()
 
 
 def jobs(options: argparse.Namespace) -> dict[str, int]:
-    """Ask Snakemake for the jobs per rule that are left to do."""
+    """Return the number of remaining jobs per rule, from a dry run of Snakemake."""
     call = [sys.executable, "-m", "snakemake", "--dry-run", "--quiet", "rules", "--configfile", str(options.configfile)]
     call += ["--config", *options.config] if options.config else []
     done = subprocess.run(call, capture_output=True, text=True, check=False)
@@ -46,10 +46,10 @@ def jobs(options: argparse.Namespace) -> dict[str, int]:
 
 
 def read(options: argparse.Namespace) -> dict:
-    """Read the configuration as Snakemake does.
+    """Read the configuration in the same way as Snakemake.
 
     Raises:
-        ConfigurationError: if it is not there or no YAML, or if what is given beside it is no pair of key and value.
+        ConfigurationError: if the file does not exist or is not valid YAML, or ``--config`` is not KEY=VALUE.
     """
     config = configuration.read(options.configfile)
     try:
@@ -61,13 +61,13 @@ def read(options: argparse.Namespace) -> dict:
 
 
 def with_costs(planned: Plan, quick: bool) -> Forecast:
-    """Forecast the study from what is recorded, and what is measured now unless it shall be quick."""
+    """Forecast the study from recorded costs and, unless ``quick``, new measurements."""
     records = recorded(planned)
     unknown = [kind for kind in planned.kinds if (kind.job, *kind.who) not in records]
     if quick:
         return forecast(planned, records)
     script, cache = ROOT / "workflow" / "tools" / "measure.py", ROOT / "results" / "work" / "steps.json"
-    with tqdm(desc="measuring steps, QUICK=1 skips it", leave=False, disable=None) as bar:
+    with tqdm(desc="measuring steps, skip with QUICK=1", leave=False, disable=None) as bar:
 
         def told(done: int, total: int) -> None:
             bar.total = total
@@ -77,18 +77,18 @@ def with_costs(planned: Plan, quick: bool) -> Forecast:
 
 
 def span(seconds: float, unit: str = "") -> str:
-    """Say a time in minutes, or in hours where there are many."""
+    """Format a duration in minutes, or in hours if it is long."""
     minutes = max(1, round(seconds / 60))
     return f"{minutes} {unit}minute{'s' * (minutes > 1)}" if minutes < 120 else f"{seconds / 3600:.3g} {unit}hours"
 
 
 def minutes(jobs: Expected) -> str:
-    """Say the core-minutes of jobs, or that nobody knows those of any."""
+    """Format the core-minutes of jobs; a dash if all are unknown."""
     return "–" if jobs.unknown >= jobs.jobs else f"{jobs.core_seconds / 60:.1f}"
 
 
 def table(expected: Forecast, todo: dict[str, int]) -> str:
-    """List the jobs left to do by rule, with what they take."""
+    """List the remaining jobs by rule, with their costs."""
     rows = [(rule, str(count), minutes(expected.left({rule: count}))) for rule, count in todo.items()]
     head = ("rule", "jobs", "core-minutes")
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
@@ -98,63 +98,63 @@ def table(expected: Forecast, todo: dict[str, int]) -> str:
 
 
 def summary(expected: Forecast, todo: dict[str, int]) -> str:
-    """Say what is left to do takes, the whole study, and how well that is known."""
+    """Describe the resources for the remaining jobs and for the whole study, and the basis of the estimates."""
     left, cores, devices = expected.left(todo), os.cpu_count() or 1, len(gpus.present())
     wall = max(left.core_seconds / cores, (left.gpu_seconds or 0.0) / max(1, devices))
-    lacking = f" and what is fetched: the size of {', '.join(expected.unsized)} is not known" * bool(expected.unsized)
+    lacking = f" plus downloads: the size of {', '.join(expected.unsized)} is unknown" * bool(expected.unsized)
     where = f"the {cores} cores of this machine" + (f" and its {devices} GPUs" if devices else " without a GPU")
-    memory = "memory unknown" if expected.peak_mb is None else f"up to {expected.peak_mb / 1e3:.1f} GB of memory a job"
-    room = f"{expected.kept_gb:.2g} GB on disk and {expected.peak_gb(cores):.2g} GB while it runs{lacking}; {memory}"
+    memory = "memory unknown" if expected.peak_mb is None else f"up to {expected.peak_mb / 1e3:.1f} GB memory per job"
+    room = f"{expected.kept_gb:.2g} GB on disk, {expected.peak_gb(cores):.2g} GB while running{lacking}; {memory}"
     if not left.core_seconds:
-        return "\n".join([f"Left to do: time unknown; {room}.", *uncounted(expected, todo)])
+        return "\n".join([f"Remaining: time unknown; {room}.", *uncounted(expected, todo)])
     said = [
-        f"Left to do: about {span(left.core_seconds, 'core-')}, {span(max(wall, min(wall * cores, expected.longest)))} "
+        f"Remaining: about {span(left.core_seconds, 'core-')}, {span(max(wall, min(wall * cores, expected.longest)))} "
         f"on {where}; {room}.",
-        f"The whole study from nothing: about {span(expected.core_seconds, 'core-')}.",
+        f"Whole study from scratch: about {span(expected.core_seconds, 'core-')}.",
     ]
     if left.gpu_seconds is None:
-        said.append("GPU-hours: unknown until jobs ran on a GPU, or `make check` where there is one.")
+        said.append("GPU-hours: unknown until jobs have run on a GPU, or `make check` is run on a machine with one.")
     else:
-        said.append(f"Of a GPU: about {span(left.gpu_seconds, 'GPU-')}.")
+        said.append(f"On a GPU: about {span(left.gpu_seconds, 'GPU-')}.")
     return "\n".join([*said, *uncounted(expected, todo)])
 
 
 def uncounted(expected: Forecast, todo: dict[str, int]) -> list[str]:
-    """Say what is not known, and how the rest is."""
+    """Describe which costs are unknown, and the source of the others."""
     unknown = [rule for rule, count in todo.items() if expected.left({rule: count}).unknown]
     said = []
     if unknown:
-        said.append(f"Not counted, since such jobs are neither recorded nor measured: {', '.join(unknown)}.")
+        said.append(f"Not included, because such jobs are neither recorded nor measured: {', '.join(unknown)}.")
     if expected.unmeasured:
-        said.append(f"Of these, {', '.join(expected.unmeasured)} can be measured once the weights are converted.")
+        said.append(f"Of these, {', '.join(expected.unmeasured)} can be measured after conversion of the weights.")
     names = {"recorded": "recorded in this study", "measured": "measured here", "unknown": "unknown"}
     known = [f"{expected.sources[source]} {name}" for source, name in names.items() if expected.sources[source]]
     return [*said, f"Kinds of jobs: {', '.join(known)}."]
 
 
 def check() -> None:
-    """Print the verdict.
+    """Check the study and print the result.
 
     Raises:
-        ConfigurationError: what is wrong, in one sentence.
+        ConfigurationError: if something is wrong.
     """
     options = arguments()
     study = Study.load(read(options), str(options.configfile))
     study.check_images()
-    print(f"{options.configfile}: {study.config['title']}: configuration and images are in order.\n")
+    print(f"{options.configfile}: {study.config['title']}: configuration and images are valid.\n")
     for name in study.datasets:
         for loss in study.losses:
             if reason := study.inapplicable(name, loss):
-                print(f"  {loss} is left out on {name}: {reason}")
+                print(f"  {loss} is skipped on {name}: {reason}")
                 continue
             for variant in study.variants(loss):
                 if reason := study.left_out(name, loss, variant):
-                    print(f"  {loss}, {variant}, is left out on {name}: {reason}")
+                    print(f"  {loss}, {variant}, is skipped on {name}: {reason}")
     for said in [*study.missing_checkpoints(), *study.missing_fields()]:
         print(f"  {said}")
     todo = jobs(options)
     if not todo:
-        print("Nothing to be done: every result is up to date.")
+        print("Nothing to be done: all results are up to date.")
         return
     expected = with_costs(plan(study), options.quick)
     print(f"{table(expected, todo)}\n\n{summary(expected, todo)}")

@@ -1,4 +1,4 @@
-"""Write what repeats what stands elsewhere: schemas for editors, tables of keys, losses, metrics, figures and weights.
+"""Generate schemas for editors, and the tables of keys, losses, metrics, figures and weights in the documentation.
 
 A table stands between two comments in a page that is otherwise written by hand. Called by `make docs`.
 """
@@ -38,17 +38,17 @@ SCHEMAS: dict[str, tuple[Callable[[], type[BaseModel]], str]] = {
     "config": (configuration, "Configuration of a study"),
     "dataset": (lambda: DatasetFile, "dataset.yaml"),
 }
-"""Of every schema what makes its model, and its title."""
+"""Schemas: function that returns the model, and title."""
 WRITTEN = "# Written by `make docs` from workflow/lib/likeness/config/, for editors."
 
 
 def resolve(schema: dict, entry: dict) -> dict:
-    """Follow a reference; what stands beside it wins."""
+    """Resolve a reference; keys next to it take precedence."""
     return {**schema["$defs"][entry["$ref"].rsplit("/", 1)[1]], **entry} if "$ref" in entry else entry
 
 
 def limits(entry: dict) -> str:
-    """Say the range of a number."""
+    """Format the range of a number."""
     low, above = entry.get("minimum"), entry.get("exclusiveMinimum")
     high, below = entry.get("maximum"), entry.get("exclusiveMaximum")
     said = [f" ≥ {low}"] * (low is not None) + [f" > {above}"] * (above is not None)
@@ -57,7 +57,7 @@ def limits(entry: dict) -> str:
 
 
 def kind(entry: dict) -> str:
-    """Say what a key takes that has no table of its own."""
+    """Describe the values of a key without a separate table."""
     if "anyOf" in entry:
         return " or ".join(kind(choice) for choice in entry["anyOf"])
     if "const" in entry or "enum" in entry:
@@ -71,7 +71,7 @@ def kind(entry: dict) -> str:
 
 
 def default(parent: dict, key: str, entry: dict) -> str:
-    """Say what holds where a key is left out."""
+    """Format the default of a key."""
     if key in parent.get("required", []):
         return "required"
     if entry.get("default") in (None, {}, [], ""):
@@ -80,35 +80,35 @@ def default(parent: dict, key: str, entry: dict) -> str:
 
 
 def meaning(entry: dict) -> str:
-    """Give the description, so that it can stand in a table."""
+    """Return the description, escaped for a table."""
     return entry.get("description", "").replace("|", "\\|")
 
 
 def gist(entry: dict) -> str:
-    """Give the first sentence of the description."""
+    """Return the first sentence of the description."""
     first, more, _ = meaning(entry).partition(". ")
     return first + more.strip()
 
 
 def anchor(path: str) -> str:
-    """Give the anchor of a heading as GitHub makes it."""
+    """Return GitHub's anchor of a heading."""
     return re.sub(r"[^\w-]", "", path.lower())
 
 
 def choices(schema: dict, entry: dict) -> dict[str, dict]:
-    """Give the blocks of which an entry may be one, by what tells them apart; nothing where there is no choice."""
+    """Return the alternative blocks of an entry, by the name that selects them; empty if there is only one."""
     found = resolve(schema, entry)
     for named in found.get("patternProperties", {}).values():
         refs = [choice["$ref"] for choice in named.get("anyOf", []) if "$ref" in choice]
         return {ref.rsplit("/", 1)[1]: resolve(schema, {"$ref": ref}) for ref in refs}
     inner = {name: resolve(schema, part) for name, part in found.get("properties", {}).items()}
-    # blocks that all have the same keys, which no budget's have
+    # alternatives have equal keys, unlike the blocks of budgets
     alike = len(inner) > 1 and len({tuple(part.get("properties", [])) for part in inner.values()}) == 1
     return inner if alike and "properties" in next(iter(inner.values())) else {}
 
 
 class Tables:
-    """The tables of a schema: one for the document, then one for every block in it, described once."""
+    """The tables of a schema: one for the document, then one for every block, each once."""
 
     def __init__(self, schema: dict[str, Any]) -> None:
         self.schema = schema
@@ -125,7 +125,7 @@ class Tables:
             yield "\n".join(heading + head + [f"| {' | '.join(row)} |" for row in rows])
 
     def rows(self, path: str, node: dict) -> list[list[str]]:
-        """Give the cells of every key of a block."""
+        """Return the table cells of every key of a block."""
         rows = []
         for key, raw in node["properties"].items():
             entry, place = resolve(self.schema, raw), f"{path}.{key}".lstrip(".")
@@ -135,7 +135,7 @@ class Tables:
         return rows
 
     def link(self, place: str, raw: dict, entry: dict) -> str:
-        """Give a link to the table of a block, which waits to be written; nothing where a key takes no block."""
+        """Return a link to the table of a block, which is queued; empty if the key takes no block."""
         several = bool(choices(self.schema, raw))
         if not several and not entry.get("properties"):
             return ""
@@ -147,7 +147,7 @@ class Tables:
         return f"{'names, each with ' * several}[keys](#{anchor(self.seen[identity])})"
 
     def several(self, path: str, alternatives: dict[str, dict]) -> list[list[str]]:
-        """Give the cells of every key that one of several blocks has, and which of them have it."""
+        """Return the cells of every key of alternative blocks, and the names of those that have it."""
         owners: dict[tuple[str, ...], list[str]] = {}
         for name, node in alternatives.items():
             module = self.module(path, name.lower())
@@ -161,13 +161,13 @@ class Tables:
         ]
 
     def module(self, path: str, name: str) -> Path | None:
-        """Find the module of a loss or of a built-in dataset, whose documentation says what options mean."""
+        """Find the module of a loss or built-in dataset, whose docstrings describe the options."""
         room = {"losses.<name>": "losses", "datasets.<name>": "datasets"}.get(path)
         found = LIBRARY / str(room) / f"{name.replace('-', '_')}.py"
         return found if found.is_file() else None
 
     def expanded(self, path: str, node: dict) -> Iterator[list[str]]:
-        """Give the cells of the keys of a block, and of its options."""
+        """Yield the cells of the keys of a block, and of its options."""
         for key, raw in node["properties"].items():
             entry = resolve(self.schema, raw)
             if key == "options":
@@ -177,15 +177,15 @@ class Tables:
             elif "patternProperties" in entry:
                 yield [f"`{key}`", "names, each with options", "", meaning(entry)]
             elif "const" in entry:
-                yield [f"`{key}`", "one of those beside the other keys", "its name", meaning(entry)]
+                yield [f"`{key}`", "a name in the column `of`", "the entry's name", meaning(entry)]
             else:
                 yield from self.rows(path, {**node, "properties": {key: raw}})
 
 
 def argument(module: Path, name: str) -> str:
-    """Give what the documentation of a loss, or of a dataset's ``make``, says of an argument, as Markdown.
+    """Return the docstring of an argument of a loss, or of a dataset's ``make``, as Markdown.
 
-    What is said of the same argument of another class, of the same room, is told where it refers there.
+    A reference to the same argument of another class in the package is replaced by the text there.
     """
     said = documented(module).get(name, "")
     if said and not said.startswith("see :class:"):
@@ -199,7 +199,7 @@ def argument(module: Path, name: str) -> str:
 
 
 def documented(module: Path) -> dict[str, str]:
-    """Give what a module's functions and classes document of their arguments, the last one where several do."""
+    """Return the docstrings of arguments of a module's classes and ``make``, by name; the last one takes precedence."""
     found: dict[str, str] = {}
     for node in cards.tree(module).body:
         if not isinstance(node, ast.ClassDef) and getattr(node, "name", "") != "make":
@@ -212,25 +212,25 @@ def documented(module: Path) -> dict[str, str]:
 
 
 def markdown(text: str) -> str:
-    """Write a sentence of a docstring as Markdown."""
+    """Convert a sentence of a docstring to Markdown."""
     text = re.sub(r":\w+:`\.?([\w.]+)`", r"`\1`", text.replace("``", "`")).replace("|", "\\|")
     return text and f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 
 def purpose(module: Path, title: str = "") -> str:
-    """Give the first line of a module's docstring, as Markdown and without the title that it may begin with."""
+    """Return the first line of a module's docstring as Markdown, without a leading title."""
     docstring = ast.get_docstring(cards.tree(module)) or ""
     what = docstring.partition("\n")[0].removeprefix(f"{title}: ").rstrip(".").replace("``", "`").replace("|", "\\|")
     return what[:1].upper() + what[1:]
 
 
 def paper(doi: str | None) -> str:
-    """Link a paper by its DOI."""
+    """Return a link to a paper by its DOI."""
     return f"[{doi}](https://doi.org/{doi})" if doi else ""
 
 
 def table_of_losses() -> str:
-    """List every loss with the first line of its module's docstring."""
+    """Return the table of losses, with the first line of each module's docstring."""
     rows = ["| name | in figures | what it compares | supervision | paper |", "|---|---|---|---|---|"]
     for name in losses.names():
         card = losses.card(name)
@@ -241,7 +241,7 @@ def table_of_losses() -> str:
 
 
 def table_of_metrics() -> str:
-    """List every metric with what its card says."""
+    """Return the table of metrics, from their cards."""
     rows = ["| name | in figures | what it is | unit | better | range | paper |", "|---|---|---|---|---|---|---|"]
     for name in metrics.names():
         card = metrics.card(name)
@@ -255,14 +255,14 @@ def table_of_metrics() -> str:
 
 
 def table_of_figures() -> str:
-    """List every figure with what it shows."""
+    """Return the table of figures."""
     rows = ["| figure | what it shows |", "|---|---|"]
     rows += [f"| `{name}` | {purpose(figures.FOLDER / f'{name}.py')} |" for name in figures.names()]
     return "\n".join(rows)
 
 
 def table_of_weights() -> str:
-    """List what extractors need from elsewhere."""
+    """Return the table of published weights."""
     rows = ["| extractor | files | size | sha256 known | licence |", "|---|---|---|---|---|"]
     for found in filter(None, map(sources.source, sorted(path.stem for path in sources.FOLDER.glob("*.py")))):
         first, *others = found.files
@@ -276,7 +276,7 @@ def table_of_weights() -> str:
 
 
 def generated(what: str) -> str:
-    """Give what stands between the two comments."""
+    """Return the generated content between the two comments."""
     written = {
         "losses": table_of_losses,
         "metrics": table_of_metrics,
@@ -287,36 +287,36 @@ def generated(what: str) -> str:
 
 
 def schema_of(name: str) -> dict[str, Any]:
-    """Give the schema of a document."""
+    """Return the schema of a document."""
     make, title = SCHEMAS[name]
     return editor.schema(make(), title)
 
 
 def schema_file(name: str) -> Path:
-    """Give the file of the schema of a document, for editors."""
+    """Return the path of the schema file of a document, for editors."""
     return ROOT / "workflow" / "schemas" / f"{name}.schema.yaml"
 
 
 def schema_text(name: str) -> str:
-    """Give the content of that file."""
+    """Return the content of the schema file."""
     text = yaml.safe_dump(schema_of(name), sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
     return f"{WRITTEN}\n{text}"
 
 
 def page(path: Path) -> str:
-    """Give a page with everything generated in it anew."""
+    """Return a page with its generated content updated."""
     return BLOCK.sub(lambda block: f"{block[1]}{generated(block[2])}{block[3]}", path.read_text())
 
 
 def pages() -> list[Path]:
-    """List the pages that hold something generated."""
+    """List the pages with generated content."""
     return [
         path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))) if BLOCK.search(path.read_text())
     ]
 
 
 def main() -> int:
-    """Write every schema and page."""
+    """Update every schema and page."""
     for name in SCHEMAS:
         schema_file(name).write_text(schema_text(name))
     for path in pages():

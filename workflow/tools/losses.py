@@ -1,4 +1,4 @@
-"""Print the cards of all losses as a table. Called by `make losses`; reads no image and imports no torch."""
+"""Print the cards of all losses as a table, without reading images or importing torch. Called by `make losses`."""
 
 import json
 import shutil
@@ -13,11 +13,11 @@ from likeness import losses
 
 HEADS = ("loss", "in figures", "learns from", "in", "range", "unchanged by", "needs", "options and defaults")
 NARROWEST = 30
-"""The last column gets what is left of the terminal, but so much at least."""
+"""Minimum width of the last column, which otherwise fills the terminal."""
 
 
 def row(name: str) -> tuple[str, ...]:
-    """Give the cells of a loss."""
+    """Return the cells of the row of a loss."""
     card = losses.card(name)
     low, high = ("∞" if bound is None else f"{bound:g}" for bound in card["range"])
     needs = [*card["requires"], *([card["extractor"]] if card["extractor"] else [])]
@@ -35,7 +35,7 @@ def row(name: str) -> tuple[str, ...]:
 
 
 def lines(rows: list[tuple[str, ...]], width: int) -> Iterator[str]:
-    """Set rows in columns; the last one is broken where it is too wide."""
+    """Align rows in columns; the last column is wrapped."""
     widths = [max(len(cells[k]) for cells in rows) for k in range(len(HEADS) - 1)]
     left = max(NARROWEST, width - sum(widths) - 2 * len(widths))
     for number, cells in enumerate(rows):

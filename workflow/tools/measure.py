@@ -1,4 +1,4 @@
-"""Measure what kinds of jobs take: reads a list of tasks, writes a line for each, all as JSON. Called by check.py."""
+"""Measure the costs of kinds of jobs: tasks in, one cost per line out, both as JSON. Called by check.py."""
 
 import json
 import logging
@@ -17,7 +17,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as scratch:
             try:
                 cost = asdict(measure(task, Path(scratch)))
-            except Exception as error:  # whatever it is, the training will say it better; here the cost stays unknown
+            except Exception as error:  # the actual job will report it better; here the cost stays unknown
                 logging.debug("task %d: %s", number, error)
                 cost = None
         print(json.dumps(cost), flush=True)

@@ -1,4 +1,4 @@
-"""Merge the results of one study that several machines made in parts: `make merge FROM="results-a results-b"`."""
+"""Merge results of one study computed in parts on several machines: `make merge FROM="results-a results-b"`."""
 
 import argparse
 import os
@@ -18,7 +18,7 @@ def snakemake(configfile: Path, *arguments: str) -> None:
     """Run Snakemake on some of the study's files.
 
     Raises:
-        UserError: if it fails, with what it said last.
+        UserError: if it fails, with its output.
     """
     call = [sys.executable, "-m", "snakemake", "--configfile", str(configfile), "--quiet", "rules", "--cores", "all"]
     done = subprocess.run([*call, *arguments], capture_output=True, text=True, check=False)
@@ -27,20 +27,20 @@ def snakemake(configfile: Path, *arguments: str) -> None:
 
 
 def merge(configfile: Path, sources: list[Path]) -> Parts:
-    """Take from other folders of results what the study lacks, and let Snakemake know it as its own.
+    """Copy missing results from other results folders, and register them with Snakemake.
 
     Raises:
-        UserError: in one sentence, before anything is changed but data that was prepared.
+        UserError: if results do not match; nothing has been changed then, except for prepared data.
     """
     study = Study.load(read(configfile), str(configfile))
     found = parts(study, sources)
-    # prepared here, so that data is older than what is made from it, and known to be what this code prepares
+    # prepared first, so that the data are older than the results, and are those that the current code prepares
     snakemake(configfile, *(f"{study.results}/data/{dataset}" for dataset in study.datasets))
     check_data(study, sources)
     take(found, Path(study.results))
     made = [f"{study.results}/{path}" for job, _ in found.taken for path in (*job.made, job.record)]
     for first in range(0, len(made), 1000):
-        # records what was taken as made by the code and parameters that it was found to be made by
+        # registers the results with the code and parameters that they were verified against
         snakemake(configfile, "--touch", "--force", *made[first : first + 1000])
     return found
 
@@ -54,8 +54,8 @@ def main() -> None:
         sys.exit('FROM is missing: make merge FROM="results-a results-b" CONFIG=…')
     found = merge(options.configfile, options.sources)
     for source in options.sources:
-        print(f"{source}: {sum(place == source for _, place in found.taken)} jobs taken")
-    print(f"{len(found.kept)} were here already, {len(found.left)} are left for `make figures`, and what follows.")
+        print(f"{source}: {sum(place == source for _, place in found.taken)} jobs copied")
+    print(f"{len(found.kept)} jobs existed, {len(found.left)} and those after them are left for `make figures`.")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Write the two files of a new loss: its rule and its module. Called by `make loss NAME=my_loss`.
+"""Create the two files of a new loss: its rule and its module. Called by `make loss NAME=my_loss`.
 
-It needs Python alone, so that it runs before there is an environment.
+Uses only the standard library, so that it runs before an environment exists.
 """
 
 import keyword
@@ -23,9 +23,9 @@ use rule train as train_{name} with:
         loss="{name}",
 """
 
-MODULE = '''"""{title}: say here what it compares, and name the paper it comes from.
+MODULE = '''"""{title}: describe what it compares, and cite its paper.
 
-As scaffolded it is the mean absolute difference, which works: change it step by step.
+The scaffold is a working mean absolute difference; change it step by step.
 """
 
 from __future__ import annotations
@@ -47,26 +47,26 @@ class Loss(SimilarityLoss):
     """Mean absolute difference of the intensities."""
 
     def forward(self, pair: Registration) -> Tensor:
-        """Give the mean over the voxels of each pair."""
+        """Return the mean over the voxels of each pair, ``(batch,)``."""
         return mean_per_pair(self.map(pair))
 
     def map(self, pair: Registration) -> Tensor:
-        """Give the absolute difference per voxel."""
+        """Return the absolute difference per voxel, ``(batch, 1, *spatial)``."""
         return (pair.moved - pair.fixed).abs()
 '''
 
 
 def paths(name: str) -> tuple[Path, Path]:
-    """Give the module and the rule of a loss."""
+    """Return the paths of module and rule of a loss."""
     return MODULES / f"{name}.py", RULES / f"{name}.smk"
 
 
 def refusal(name: str) -> str | None:
-    """Say in one sentence why a loss cannot have this name; nothing if it can."""
+    """Explain in one sentence why a name is not allowed; ``None`` if it is."""
     if not re.fullmatch(r"[a-z]([a-z0-9_]*[a-z0-9])?", name):
-        return f"'{name}' is no name for a loss: use lower-case letters, digits and underscores, for example my_loss"
+        return f"'{name}' is not a valid name: use lower-case letters, digits and underscores, for example my_loss"
     if keyword.iskeyword(name) or name in RESERVED:
-        return f"'{name}' is taken by the project or by Python; choose another name"
+        return f"'{name}' is reserved by the project or Python; choose another name"
     for path in paths(name):
         if path.exists():
             return f"{path.relative_to(ROOT.parent)} exists; choose another name or edit it"
@@ -74,7 +74,7 @@ def refusal(name: str) -> str | None:
 
 
 def main(arguments: list[str]) -> int:
-    """Write both files, or say why not."""
+    """Write both files, or print why the name is not allowed."""
     name = arguments[0] if arguments else ""
     if reason := refusal(name):
         print(f"make loss: {reason}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Say in a sentence what Snakemake would say in many lines, before it starts. Called by `make figures`."""
+"""Report problems in one sentence before Snakemake would report them in many lines. Called by `make figures`."""
 
 import os
 import sys
@@ -13,21 +13,21 @@ from likeness.userinput.errors import UserError  # noqa: E402
 
 
 def check_state() -> None:
-    """Try whether Snakemake can keep its state.
+    """Check that Snakemake can write its state.
 
     Raises:
-        UserError: if one of its folders cannot be written to.
+        UserError: if one of its folders is not writable.
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     fixes = {
         ROOT / ".snakemake": "free some space or change its permissions, or use a copy of the project elsewhere",
-        cache / "snakemake": "set XDG_CACHE_HOME to a folder that can be written to",
+        cache / "snakemake": "set XDG_CACHE_HOME to a writable folder",
     }
     for folder, fix in fixes.items():
         try:
             check_writable(folder)
         except OSError as error:
-            msg = f"{folder}: Snakemake keeps its state here, but cannot write ({error.strerror}); {fix}"
+            msg = f"{folder}: Snakemake cannot write its state here ({error.strerror}); {fix}"
             raise UserError(msg) from None
 
 

@@ -1,4 +1,4 @@
-"""Rename a dataset folder of the former layout: `make upgrade-dataset FOLDER=data/mine`."""
+"""Upgrade a dataset folder of the former layout: `make upgrade-dataset FOLDER=data/mine`."""
 
 import sys
 from pathlib import Path
@@ -11,16 +11,16 @@ from likeness.userinput.errors import UserError  # noqa: E402
 
 
 def main(arguments: list[str]) -> None:
-    """Upgrade the folder and say what was renamed.
+    """Upgrade the folder and print what was renamed.
 
     Raises:
-        UserError: in one sentence, before anything is changed.
+        UserError: if the folder cannot be upgraded; nothing has been changed then.
     """
     folder = arguments[0] if arguments else ""
     if not folder:
         msg = "FOLDER is missing: make upgrade-dataset FOLDER=data/mine"
         raise UserError(msg)
-    print(f"{folder}: {', '.join(upgrade(Path(folder)))}.")
+    print(f"{folder}: renamed {', '.join(upgrade(Path(folder)))}.")
 
 
 if __name__ == "__main__":
@@ -29,4 +29,4 @@ if __name__ == "__main__":
     except UserError as error:
         sys.exit(str(error))
     except OSError as error:
-        sys.exit(f"{error.filename}: cannot be written ({error.strerror}); run it again where that is possible")
+        sys.exit(f"{error.filename}: cannot be written ({error.strerror}); run again with write permission")

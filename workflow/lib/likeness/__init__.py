@@ -1,7 +1,7 @@
-"""Likeness: which measure of likeness between two images should guide deformable registration?
+"""Likeness: a benchmark of similarity measures for deformable image registration.
 
-The library behind the workflow. It knows nothing of Snakemake. Its rooms build on one another in one direction, which
-``tests/project/test_rooms.py`` states and holds.
+The library behind the workflow, independent of Snakemake. Its packages depend on each other in one direction only, as
+specified and checked by ``tests/project/test_rooms.py``.
 """
 
 __version__ = "0.1.0"

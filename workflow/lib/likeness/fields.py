@@ -1,13 +1,12 @@
-"""The format of displacement fields: the waist through which every method passes on its way to the scores.
+"""The file format of displacement fields, which every method writes and the scores are computed from.
 
-A run leaves a folder with a manifest ``fields.json`` and one compressed array for every λ and pair,
-``<λ>/<moving>+<fixed>.npz``, ``-`` for λ where the method has none. An array has the key ``displacement``,
-``(*spatial, dims)`` float32 in voxels of the fixed grid, component last, and points into the moving image:
-``moved(x) = moving(x + displacement(x))``. A method that searches for a transformation leaves what it found instead,
-key ``parameters``, ``(*control, dims)`` float32, and the manifest names the transformation that makes a displacement of
-them. The manifest says for every λ how the search for its fields ended; a λ at which all pairs diverged, or that stands
-for a roughness that was not attained, has no arrays. It also lists the pairs that a method was not asked for or has no
-field of; of these there is no array at any λ.
+A run has a folder with a manifest ``fields.json`` and one compressed array per λ and pair,
+``<λ>/<moving>+<fixed>.npz``, with ``-`` for methods without λ. An array has the key ``displacement``,
+``(*spatial, dims)``, float32, in voxels of the fixed grid, component last, and points into the moving image:
+``moved(x) = moving(x + displacement(x))``. Per-pair optimisation stores parameters of a transformation instead, with
+the key ``parameters``, ``(*control, dims)``, float32; the manifest describes the transformation that converts them to a
+displacement. The manifest also has the outcome of the search for every λ, and the pairs without a field, for which
+there are no arrays. There are no arrays either for a λ at which all pairs diverged or whose roughness was not attained.
 """
 
 from __future__ import annotations
@@ -35,20 +34,19 @@ PARAMETERS = "parameters"
 
 @dataclass(frozen=True)
 class Search:
-    """How the search for the fields of one λ ended.
+    """Outcome of the search for the fields of one λ.
 
     Attributes:
-        lam: the regularisation weight as tables name it; ``None`` for a method without.
-        iterations: of the search: of a network, the step its weights are from, otherwise the mean over pairs; ``None``
-            where nobody counts.
-        converged: of a network 1 or 0, otherwise the share of pairs, for which a longer search would have changed
-            nothing that matters; ``None`` where nothing is scored.
-        diverged: whether it left no fields.
-        attained: whether there is a λ that makes fields as rough as wanted; where not, nothing is scored.
-        multiple: of λ₀, where ``lam`` says how rough fields are.
-        weight: of the regulariser, the λ of formulas.
-        score: mean primary score of the validation pairs, where the search was scored.
-        pairs: how the search for each pair ended, where each has one.
+        lam: regularisation weight as in tables; ``None`` for methods without λ.
+        iterations: length of the search: for a network the step of its weights, otherwise the mean over pairs; ``None``
+            if unknown.
+        converged: 1 or 0 for a network, otherwise the fraction of pairs that converged; ``None`` if nothing is scored.
+        diverged: whether there are no fields because all pairs diverged.
+        attained: whether a λ with the wanted roughness was found; if not, nothing is scored.
+        multiple: multiple of λ₀, if ``lam`` is a roughness.
+        weight: weight of the regulariser in the objective.
+        score: mean primary score of the validation pairs, if they were scored.
+        pairs: outcome of the search for each pair, for per-pair optimisation.
     """
 
     lam: float | None
@@ -63,25 +61,25 @@ class Search:
 
     @classmethod
     def of(cls, plain: Mapping[str, Any]) -> Search:
-        """Make one of plain types."""
+        """Restore from plain types."""
         return cls(**{**plain, "pairs": tuple(PairSearch(**pair) for pair in plain["pairs"])})
 
     @property
     def empty(self) -> bool:
-        """Whether it left no fields."""
+        """Whether there are no fields."""
         return self.diverged or not self.attained
 
 
 @dataclass(frozen=True)
 class PairSearch:
-    """How the search for the field of one pair ended.
+    """Outcome of the search for the field of one pair.
 
     Attributes:
-        moving, fixed: names of the images.
-        evaluations: of the objective.
-        converged: see :class:`Search`.
-        dissimilarity: what the loss says in the end; NaN where it diverged.
-        energy: of the regulariser, before its weight.
+        moving, fixed: image ids.
+        evaluations: number of evaluations of the objective.
+        converged: whether it converged.
+        dissimilarity: final value of the loss; NaN if it diverged.
+        energy: final energy of the regulariser, without its weight.
     """
 
     moving: str
@@ -93,18 +91,19 @@ class PairSearch:
 
 
 Given = Callable[[str, str], np.ndarray | None]
-"""Gives the field ``(*spatial, dims)``, voxels, that something else has of a pair; ``None`` where it has none."""
+"""Function that returns the field ``(*spatial, dims)`` of another run for a pair, in voxels; ``None`` if it has
+none."""
 
 
 def write(folder: Path, lam: float | None, moving: str, fixed: str, displacement: np.ndarray) -> None:
-    """Write the field ``(*spatial, dims)``, voxels, of one λ and pair into the folder of its run."""
+    """Write the field ``(*spatial, dims)``, in voxels, of one λ and pair to the folder of its run."""
     path = place(folder, lam, moving, fixed)
     path.parent.mkdir(parents=True, exist_ok=True)
     save(path, displacement)
 
 
 def write_parameters(folder: Path, lam: float | None, moving: str, fixed: str, parameters: np.ndarray) -> None:
-    """Write the parameters ``(*control, dims)`` of a transformation, voxels, of one λ and pair."""
+    """Write the parameters ``(*control, dims)`` of a transformation, in voxels, for one λ and pair."""
     path = place(folder, lam, moving, fixed)
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(path, allow_pickle=False, **{PARAMETERS: parameters.astype(np.float32, copy=False)})
@@ -120,11 +119,11 @@ def write_manifest(
     """Write the manifest of a run's folder.
 
     Args:
-        folder: with the fields.
-        shape: the spatial shape of the fixed grid.
-        searches: one for every λ, in the order of tables.
-        transformation: where the arrays hold its parameters.
-        missing: pairs, moving and fixed, that the method has no field of.
+        folder: folder of the fields.
+        shape: spatial shape of the fixed grid.
+        searches: outcome for every λ, in the order of tables.
+        transformation: transformation, if the arrays are its parameters.
+        missing: pairs, moving and fixed id, without a field.
     """
     made = None if transformation is None else {"kind": transformation.kind, "squarings": transformation.squarings}
     found = {"format": FORMAT, "shape": list(shape), "transformation": made, "missing": [list(p) for p in missing]}
@@ -133,21 +132,21 @@ def write_manifest(
 
 @dataclass(frozen=True)
 class Fields:
-    """The fields of a run. Open them with :meth:`open`."""
+    """The fields of a run; open them with :meth:`open`."""
 
     folder: Path
     shape: tuple[int, ...]
     searches: tuple[Search, ...]
     transformation: Transformation | None = None
     missing: frozenset[tuple[str, str]] = frozenset()
-    """Pairs, moving and fixed, that the method has no field of."""
+    """Pairs, moving and fixed id, without a field."""
 
     @classmethod
     def open(cls, folder: str | Path) -> Fields:
         """Read the manifest.
 
         Raises:
-            UserError: if it is missing, broken or of another format.
+            UserError: if it is missing, damaged or has another format.
         """
         path = Path(folder) / MANIFEST
         try:
@@ -158,7 +157,7 @@ class Fields:
             searches = tuple(Search.of(search) for search in found["searches"])
             lams = [search.lam if search.lam is None else f"{float(search.lam):g}" for search in searches]
             if len(set(lams)) < len(lams):
-                msg = "one λ twice"
+                msg = "duplicate λ"
                 raise ValueError(msg)
             shape, made = tuple(int(size) for size in found["shape"]), found["transformation"]
             if made is not None:
@@ -166,17 +165,17 @@ class Fields:
             missing = frozenset((str(moving), str(fixed)) for moving, fixed in found["missing"])
             return cls(Path(folder), shape, searches, made, missing)
         except (OSError, ValueError, KeyError, TypeError) as error:
-            msg = f"{path}: is no manifest of displacement fields ({error}); delete {folder} and run again"
+            msg = f"{path}: is not a manifest of displacement fields ({error}); delete {folder} and run again"
             raise UserError(msg) from error
 
     def read(self, search: Search, moving: str, fixed: str) -> np.ndarray | None:
         """Read the field of one λ and pair.
 
         Returns:
-            ``(*spatial, dims)`` float32, voxels; ``None`` where the search left none or the method lacks the pair.
+            ``(*spatial, dims)``, float32, in voxels; ``None`` if the search produced none or the pair has no field.
 
         Raises:
-            UserError: if it is missing, broken, or not on the fixed grid.
+            UserError: if the file is missing, damaged, or not on the fixed grid.
         """
         if search.empty or (moving, fixed) in self.missing:
             return None
@@ -189,10 +188,10 @@ class Fields:
         return displacement.astype(np.float32, copy=False)
 
     def read_parameters(self, search: Search, moving: str, fixed: str) -> np.ndarray:
-        """Read what a search for a transformation found for one λ and pair, ``(*control, dims)`` float32.
+        """Read the parameters of a transformation for one λ and pair, ``(*control, dims)``, float32.
 
         Raises:
-            UserError: if it is missing or broken.
+            UserError: if the file is missing or damaged.
         """
         return self._array(search, moving, fixed, PARAMETERS)
 
@@ -202,10 +201,10 @@ class Fields:
             with np.load(path, allow_pickle=False) as file:
                 return file[key]
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise made_anew(path, f"holds no displacement field ({error})", self.folder) from error
+            raise made_anew(path, f"contains no displacement field ({error})", self.folder) from error
 
     def _displacement(self, parameters: np.ndarray) -> np.ndarray:
-        """Give the displacement that parameters make; what is no such array is given back."""
+        """Convert parameters to a displacement; arrays that are no parameters are returned as they are."""
         assert self.transformation is not None
         if parameters.ndim != len(self.shape) + 1 or parameters.dtype.kind != "f":
             return parameters
@@ -213,6 +212,6 @@ class Fields:
 
 
 def place(folder: Path, lam: float | None, moving: str, fixed: str) -> Path:
-    """Give the path of the array of one λ and pair."""
-    # '+' is no character of a name
+    """Return the path of the array of one λ and pair."""
+    # '+' does not occur in ids
     return folder / (ABSENT if lam is None else f"{lam:g}") / f"{moving}+{fixed}.npz"

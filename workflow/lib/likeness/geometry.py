@@ -1,14 +1,14 @@
-"""Axis order, units and direction of everything spatial, and the few operations built on them.
+"""Conventions for axes, units and directions, and basic spatial operations.
 
-Conventions, stated here and nowhere else:
+All code follows these conventions:
 
 - Spatial axes are in the order of the image array: ``(row, column)`` for a picture, ``(x, y, z)`` for a NIfTI volume
-  in its canonical orientation. Axis ``i`` of an image, entry ``i`` of ``spacing`` and channel ``i`` of a displacement
-  belong together.
-- A displacement ``u`` is in voxels, lives on the fixed grid and points into the moving image:
+  in canonical orientation. Axis ``i`` of an image, entry ``i`` of ``spacing`` and channel ``i`` of a displacement
+  correspond.
+- A displacement ``u`` is in voxels, defined on the fixed grid, and points into the moving image:
   ``moved(x) = moving(x + u(x))``.
-- Tensors are ``(batch, channel, *spatial)``, so a displacement is ``(batch, dims, *spatial)``. In a file and in NumPy
-  a displacement is ``(*spatial, dims)``.
+- Tensors are ``(batch, channel, *spatial)``, so a displacement is ``(batch, dims, *spatial)``. In files and in NumPy, a
+  displacement is ``(*spatial, dims)``.
 """
 
 from __future__ import annotations
@@ -28,58 +28,58 @@ Interpolation = Literal["linear", "nearest"]
 Padding = Literal["border", "zeros"]
 MODES: dict[Interpolation, int] = {"linear": 0, "nearest": 1}
 PADDINGS: dict[Padding, int] = {"zeros": 0, "border": 1}
-"""As PyTorch's samplers count them."""
+"""PyTorch's numeric codes of interpolation and padding modes."""
 
 TOLERANCE = 1e-4
-"""How far from its target a point of an inverse may end, in voxels."""
+"""Maximum residual of an inverse, in voxels."""
 CONTRACTIONS = 12
-"""Fixed-point steps that an inverse tries before Newton's, which cost ten times as much and settle the rest."""
+"""Number of fixed-point iterations before Newton's method, whose steps are ten times as expensive."""
 
 
 def to_tensor(field: np.ndarray) -> Tensor:
-    """Turn a displacement from its file layout ``(*spatial, dims)`` into a tensor ``(1, dims, *spatial)``, float32."""
+    """Convert a displacement from file layout ``(*spatial, dims)`` to a tensor ``(1, dims, *spatial)``, float32."""
     return torch.from_numpy(np.ascontiguousarray(np.moveaxis(field, -1, 0), dtype=np.float32))[None]
 
 
 def to_array(displacement: Tensor) -> np.ndarray:
-    """Turn a displacement tensor ``(1, dims, *spatial)`` into its file layout ``(*spatial, dims)``, float32."""
+    """Convert a displacement tensor ``(1, dims, *spatial)`` to file layout ``(*spatial, dims)``, float32."""
     return np.ascontiguousarray(np.moveaxis(displacement[0].detach().float().cpu().numpy(), 0, -1))
 
 
 @lru_cache(maxsize=8)
 def _grid(shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
-    # a grid first asked for in inference mode (validation) must stay usable in autograd (training)
+    # a grid created in inference mode (validation) must remain usable with autograd (training)
     with torch.inference_mode(False):
         axes = [torch.arange(n, device=device, dtype=dtype) for n in shape]
         return torch.stack(torch.meshgrid(*axes, indexing="ij"))[None]
 
 
 def identity_grid(like: Tensor) -> Tensor:
-    """Give the voxel coordinates of the grid of ``like`` (batch, channel, *spatial) as ``(1, dims, *spatial)``.
+    """Return the voxel coordinates of the grid of ``like`` (batch, channel, *spatial) as ``(1, dims, *spatial)``.
 
-    At least float32: bfloat16 cannot tell neighbouring voxels beyond the 256th apart. The tensor is shared: do not
-    change it in place.
+    At least float32, because bfloat16 cannot distinguish neighbouring voxels from index 256 on. The tensor is cached
+    and must not be modified.
     """
     return _grid(tuple(like.shape[2:]), like.device, torch.promote_types(like.dtype, torch.float32))
 
 
 def sample(image: Tensor, points: Tensor, mode: Interpolation = "linear", padding: Padding = "border") -> Tensor:
-    """Read an image at voxel coordinates.
+    """Sample an image at voxel coordinates.
 
-    Coordinates keep the precision of ``points`` whatever the precision of ``image``, for example under autocast.
+    Coordinates keep the precision of ``points`` regardless of that of ``image``, for example under autocast.
 
     Args:
         image: ``(batch, channel, *spatial)``, floating point.
         points: ``(batch, dims, *other)``, in voxels of ``image``; ``other`` has as many axes as ``spatial`` but may
             differ in size.
         mode: ``"linear"`` or ``"nearest"``; linear is differentiable in both arguments.
-        padding: what lies outside: the nearest voxel (``"border"``) or ``"zeros"``.
+        padding: values outside: the nearest voxel (``"border"``) or ``"zeros"``.
 
     Returns:
         ``(batch, channel, *other)`` in the precision of ``image``.
 
     Raises:
-        ValueError: if the number of coordinates is not the number of the image's spatial axes.
+        ValueError: if the number of coordinates differs from the number of the image's spatial axes.
     """
     shape = image.shape[2:]
     if points.shape[1] != len(shape):
@@ -92,8 +92,8 @@ def sample(image: Tensor, points: Tensor, mode: Interpolation = "linear", paddin
 class _Sample(torch.autograd.Function):
     """``grid_sample`` at voxel coordinates.
 
-    It counts coordinates from the last axis to the first, as its own last axis, from -1 to 1. Autograd through the few
-    operations that make them so takes as long as the sampling itself.
+    ``grid_sample`` takes coordinates from -1 to 1, on the last axis of the grid and in reverse order of axes. Autograd
+    through this conversion would take as long as the sampling itself.
     """
 
     @staticmethod
@@ -125,19 +125,19 @@ class _Sample(torch.autograd.Function):
 
 
 def _extent(image: Tensor, points: Tensor) -> Tensor:
-    """Give the distance between the outermost voxels of each axis, as what divides ``points``."""
+    """Return the distance in voxels between the first and the last voxel of each axis, broadcastable to ``points``."""
     size = [max(n - 1, 1) for n in image.shape[2:]]
     return torch.tensor(size).to(points).view(1, -1, *[1] * (points.dim() - 2))
 
 
 def warp(image: Tensor, displacement: Tensor, mode: Interpolation = "linear", padding: Padding = "border") -> Tensor:
-    """Warp the moving image onto the fixed grid: ``moved(x) = moving(x + u(x))``.
+    """Warp the moving image to the fixed grid: ``moved(x) = moving(x + u(x))``.
 
     Args:
-        image: the moving image, ``(batch, channel, *spatial)``.
+        image: moving image, ``(batch, channel, *spatial)``.
         displacement: ``(batch, dims, *spatial)`` in voxels, on the fixed grid.
         mode: interpolation, see :func:`sample`.
-        padding: what lies outside the moving image, see :func:`sample`.
+        padding: values outside the moving image, see :func:`sample`.
 
     Returns:
         The moved image, ``(batch, channel, *spatial)``.
@@ -146,15 +146,15 @@ def warp(image: Tensor, displacement: Tensor, mode: Interpolation = "linear", pa
 
 
 def warp_labels(labels: np.ndarray, displacement: np.ndarray, outside: int = 0) -> np.ndarray:
-    """Warp a label map by its nearest voxel, exactly.
+    """Warp a label map by nearest-neighbour interpolation.
 
-    Coordinates are rounded in float64, as Learn2Reg does: :func:`warp` normalises them in float32, which decides ties
-    and near-ties by rounding error.
+    Coordinates are rounded in float64, as in Learn2Reg; :func:`warp` normalises them in float32, whose rounding errors
+    would decide ties.
 
     Args:
-        labels: of the moving image, ``(*spatial)``, any integers or bool.
+        labels: label map of the moving image, ``(*spatial)``, any integers or bool.
         displacement: ``(*spatial, dims)`` in voxels, on the fixed grid, finite.
-        outside: the label of what lies beyond the centres of the moving image's outermost voxels.
+        outside: label of positions beyond the centres of the moving image's outermost voxels.
 
     Returns:
         ``(*spatial)`` on the fixed grid, in the type of ``labels``.
@@ -165,10 +165,10 @@ def warp_labels(labels: np.ndarray, displacement: np.ndarray, outside: int = 0) 
 
 
 def compose(outer: Tensor, inner: Tensor) -> Tensor:
-    """Compose two displacements: the result moves ``x`` as ``outer`` moves what ``inner`` made of it.
+    """Compose two displacements ``(batch, dims, *spatial)`` in voxels; ``inner`` is applied first.
 
-    With phi(x) = x + u(x), the result belongs to ``phi_outer(phi_inner(x))``: warping an image by the result equals
-    warping it by ``outer`` first and the outcome by ``inner`` second. Shapes ``(batch, dims, *spatial)``, voxels.
+    With phi(x) = x + u(x), the result corresponds to ``phi_outer(phi_inner(x))``: warping an image by the result equals
+    warping it by ``outer`` first and the outcome by ``inner`` second.
     """
     return inner + warp(outer, inner)
 
@@ -177,7 +177,14 @@ def integrate(velocity: Tensor, steps: int = 7) -> Tensor:
     """Integrate a stationary velocity field over unit time by scaling and squaring.
 
     Arsigny et al., A Log-Euclidean Framework for Statistics on Diffeomorphisms, MICCAI 2006,
-    doi:10.1007/11866565_113. Shapes ``(batch, dims, *spatial)``, voxels; ``integrate(-v)`` inverts ``integrate(v)``.
+    doi:10.1007/11866565_113. ``integrate(-v)`` is the inverse of ``integrate(v)``.
+
+    Args:
+        velocity: ``(batch, dims, *spatial)`` in voxels per unit time.
+        steps: number of squarings.
+
+    Returns:
+        The displacement ``(batch, dims, *spatial)`` in voxels.
     """
     displacement = velocity / 2**steps
     for _ in range(steps):
@@ -187,20 +194,20 @@ def integrate(velocity: Tensor, steps: int = 7) -> Tensor:
 
 @torch.no_grad()
 def preimage(displacement: Tensor, points: Tensor, iterations: int = 40) -> Tensor:
-    """Find where a diffeomorphic displacement takes its points from: y with ``y + u(y) = points``.
+    """Find the preimages of points under a diffeomorphic displacement: y with ``y + u(y) = points``.
 
     Fixed-point iteration (Chen et al., A simple fixed-point approach to invert a deformation field, Med. Phys. 2008,
-    doi:10.1118/1.2816107) settles all points where the displacement is a contraction; damped Newton steps settle the
-    others, where a diffeomorphism stretches by more than 1. Beyond the grid the displacement repeats its border.
+    doi:10.1118/1.2816107) converges where the displacement is a contraction; damped Newton steps are used for the
+    remaining points. Outside the grid the border value of the displacement is used.
 
     Args:
         displacement: ``(1, dims, *spatial)`` in voxels.
         points: ``(1, dims, *other)``, in voxels.
-        iterations: most Newton steps.
+        iterations: maximum number of Newton steps.
 
     Returns:
-        ``(1, dims, *other)``. Where a fold keeps Newton from the preimage, the point of least residual found: compare
-        ``y + u(y)`` with ``points`` where that matters.
+        ``(1, dims, *other)``, in voxels. Where folding prevents convergence, the point with the smallest residual;
+        compare ``y + u(y)`` with ``points`` if this matters.
     """
     start = found = points - sample(displacement, points)
     for _ in range(CONTRACTIONS):
@@ -216,7 +223,7 @@ def preimage(displacement: Tensor, points: Tensor, iterations: int = 40) -> Tens
 
 
 def _newton(displacement: Tensor, points: Tensor, found: Tensor, iterations: int) -> Tensor:
-    """Solve ``y + u(y) = points`` from the guess ``found`` by Newton steps, halved wherever they do not help."""
+    """Solve ``y + u(y) = points`` by Newton steps from the guess ``found``; steps that do not help are halved."""
     dims = displacement.shape[1]
     last = torch.tensor(displacement.shape[2:]).to(points).view(1, dims, *[1] * dims) - 1
     gradient = torch.cat(torch.gradient(displacement, dim=tuple(range(2, 2 + dims))), dim=1)
@@ -226,7 +233,7 @@ def _newton(displacement: Tensor, points: Tensor, found: Tensor, iterations: int
     for _ in range(iterations):
         if residual.abs().amax() < TOLERANCE:
             break
-        inside = ((found >= 0) & (found <= last)).repeat_interleave(dims, dim=1)  # beyond the grid u is constant
+        inside = ((found >= 0) & (found <= last)).repeat_interleave(dims, dim=1)  # u is constant outside the grid
         slopes = (sample(gradient, found) * inside).flatten(2).unflatten(1, (dims, dims))  # (1, axis, component, n)
         step = torch.linalg.solve_ex(slopes.permute(0, 3, 2, 1) + identity, residual.flatten(2).mT[..., None]).result
         trial = found + scale * step[..., 0].mT.view_as(found)
@@ -238,19 +245,19 @@ def _newton(displacement: Tensor, points: Tensor, found: Tensor, iterations: int
 
 
 def invert(displacement: Tensor, iterations: int = 40) -> Tensor:
-    """Invert a diffeomorphic displacement, see :func:`preimage`; not differentiable.
+    """Invert a diffeomorphic displacement ``(batch, dims, *spatial)`` in voxels, see :func:`preimage`.
 
     ``displacement(x + inverse(x)) = -inverse(x)``: ``compose(displacement, invert(displacement))`` is zero wherever
-    the inverse stays inside the grid. Shapes ``(batch, dims, *spatial)``, voxels.
+    the inverse stays inside the grid. Not differentiable.
     """
     grid = identity_grid(displacement)
     return torch.cat([preimage(one[None], grid, iterations) for one in displacement]) - grid
 
 
 def determinant(matrix: Sequence[Sequence[Tensor]]) -> Tensor:
-    """Determinant of a 2×2 or 3×3 matrix of tensors of one shape, entry by entry.
+    """Determinant of a 2×2 or 3×3 matrix whose entries are tensors of equal shape.
 
-    Written out, because batched LU is ten times slower on small matrices.
+    The explicit formula is ten times faster than batched LU on small matrices.
     """
     if len(matrix) == 2:
         (a, b), (c, d) = matrix
@@ -266,7 +273,7 @@ def jacobian_determinant(displacement: Tensor) -> Tensor:
         displacement: ``(batch, dims, *spatial)`` in voxels.
 
     Returns:
-        ``(batch, 1, *spatial)``; 1 for the identity, negative where space is turned inside out.
+        ``(batch, 1, *spatial)``; 1 for the identity, negative where space is inverted.
     """
     dims = displacement.shape[1]
     slopes = torch.gradient(displacement, dim=tuple(range(2, 2 + dims)))
@@ -276,17 +283,17 @@ def jacobian_determinant(displacement: Tensor) -> Tensor:
 
 
 def diffusion_energy(displacement: Tensor, spacing: Sequence[float] | None = None) -> Tensor:
-    """Mean squared forward difference of each displacement, the regulariser of every training and, by default, search.
+    """Mean squared forward difference of each displacement, the regulariser of trainings and default of optimisations.
 
-    With ``spacing`` the differences are those of the physical displacement along physical axes, so that an anisotropic
-    grid is regularised alike in all directions; on an isotropic grid the value does not depend on it.
+    With ``spacing``, the differences are those of the physical displacement along physical axes, so that anisotropic
+    grids are regularised equally in all directions; for isotropic grids the value does not depend on it.
 
     Args:
         displacement: ``(batch, dims, *spatial)`` in voxels.
-        spacing: size of a voxel along each axis, any unit.
+        spacing: voxel size along each axis, any unit.
 
     Returns:
-        ``(batch,)``, the mean over components, axes and voxels (as in voxelmorph and DeepSim).
+        ``(batch,)``, the mean over components, axes and voxels (as in VoxelMorph and DeepSim).
     """
     dims = displacement.shape[1]
     weight = torch.ones(dims) if spacing is None else torch.tensor([float(s) for s in spacing])
@@ -301,13 +308,13 @@ def diffusion_energy(displacement: Tensor, spacing: Sequence[float] | None = Non
 
 
 def bending_energy(displacement: Tensor, spacing: Sequence[float] | None = None) -> Tensor:
-    """Mean squared second difference of each displacement, mixed ones counted twice.
+    """Mean squared second difference of each displacement; mixed differences count twice.
 
-    Rueckert et al., IEEE Trans. Med. Imaging 1999, doi:10.1109/42.796284. An affine displacement costs nothing.
+    Rueckert et al., IEEE Trans. Med. Imaging 1999, doi:10.1109/42.796284. The energy of affine displacements is 0.
 
     Args:
         displacement: ``(batch, dims, *spatial)`` in voxels.
-        spacing: size of a voxel along each axis, any unit; the energy goes with its inverse square.
+        spacing: voxel size along each axis, any unit; the energy is proportional to its inverse square.
 
     Returns:
         ``(batch,)``, the mean over components and voxels.
@@ -325,11 +332,11 @@ def bending_energy(displacement: Tensor, spacing: Sequence[float] | None = None)
 
 
 def resize_displacement(displacement: Tensor, shape: Sequence[int]) -> Tensor:
-    """Resample a displacement to another grid over the same field of view and rescale it per axis.
+    """Resample a displacement to another grid with the same field of view, and rescale it per axis.
 
     Args:
         displacement: ``(batch, dims, *spatial)`` in voxels of its own grid.
-        shape: the spatial shape of the other grid.
+        shape: spatial shape of the other grid.
 
     Returns:
         ``(batch, dims, *shape)`` in voxels of the other grid. Corner voxels of both grids coincide.

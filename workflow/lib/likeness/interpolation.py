@@ -1,7 +1,7 @@
-"""Interpolation and smoothing along the axes of a grid, as products of matrices.
+"""Interpolation and smoothing along the axes of a grid by matrix products.
 
-A grid spans an image from its first voxel to its last along every axis, however many points it has: that of control
-points, that of a coarser image. A matrix ``(new, old)`` takes the values at one to those at another.
+All grids over an image, such as that of control points or of a coarser image, extend from its first to its last voxel
+along every axis. A matrix ``(new, old)`` maps values on one grid to those on another.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 WHOLE, ROWS = 128, 32
-"""Rows up to which a matrix is multiplied as a whole, and as many of a larger one as are multiplied at once."""
+"""Number of rows up to which a matrix is multiplied as a whole, and number of rows per block of larger matrices."""
 
 
 def pitch(shape: Sequence[int], control: Sequence[int]) -> list[float]:
-    """Give the distance between neighbouring control points along every axis, in voxels."""
+    """Return the distance between neighbouring control points along every axis, in voxels."""
     return [(size - 1) / max(points - 1, 1) for size, points in zip(shape, control, strict=True)]
 
 
 def along(values: Tensor, matrices: Sequence[Tensor]) -> Tensor:
     """Apply a matrix ``(new, old)`` along every spatial axis of ``(batch, channel, *spatial)``.
 
-    As products of matrices, whose gradient on a processor takes a fraction of that of ``interpolate``, and as products
-    of one image each, which have the same bits whatever else is in the batch. A matrix may not be changed in place.
+    On a CPU, the gradient of matrix products is much faster than that of ``interpolate``; one product per image makes
+    the result bitwise independent of the batch. Matrices are cached and must not be modified.
     """
     for axis, matrix in enumerate(matrices):
         before, after = values.shape[2 : 2 + axis], values.shape[3 + axis :]
@@ -40,7 +40,7 @@ def along(values: Tensor, matrices: Sequence[Tensor]) -> Tensor:
 
 
 class _Block(NamedTuple):
-    """Some rows of a matrix, and the columns outside of which these are zero."""
+    """A block of rows of a matrix, and the range of its non-zero columns."""
 
     rows: slice
     columns: slice
@@ -49,9 +49,9 @@ class _Block(NamedTuple):
 
 @lru_cache(maxsize=256)
 def _blocks(matrix: Tensor) -> list[_Block]:
-    """Cut a matrix into rows that reach but few columns, as those of interpolation and smoothing do."""
+    """Split a matrix into blocks of rows with few non-zero columns, as in interpolation and smoothing."""
     found: list[_Block] = []
-    # on a GPU a product takes less time than it takes to ask for it
+    # on a GPU, launching a product takes longer than computing it
     together = ROWS if matrix.device.type == "cpu" and len(matrix) > WHOLE else len(matrix)
     for part in matrix.split(together):
         first = found[-1].rows.stop if found else 0
@@ -62,7 +62,7 @@ def _blocks(matrix: Tensor) -> list[_Block]:
 
 
 class _Product(torch.autograd.Function):
-    """Products ``(count, new, after)`` of a matrix ``(new, old)`` and values ``(count, old, after)``, by its blocks."""
+    """Products ``(count, new, after)`` of a matrix ``(new, old)`` and values ``(count, old, after)``, by blocks."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, matrix: Tensor) -> Tensor:
@@ -92,7 +92,7 @@ class _Product(torch.autograd.Function):
 
 @lru_cache(maxsize=64)
 def linear(points: int, size: int) -> Tensor:
-    """Give the matrix ``(size, points)`` of linear interpolation between points of which the outermost coincide."""
+    """Return the matrix ``(size, points)`` of linear interpolation between grids whose end points coincide."""
     place = torch.linspace(0, points - 1, size, dtype=torch.float64)
     first = place.floor().clamp(max=max(points - 2, 0)).long()
     matrix = torch.zeros(size, points, dtype=torch.float64)
@@ -105,7 +105,7 @@ def linear(points: int, size: int) -> Tensor:
 
 @lru_cache(maxsize=64)
 def cubic(points: int, size: int) -> Tensor:
-    """Give the matrix ``(size, points)`` of uniform cubic B-splines with a knot at every point."""
+    """Return the matrix ``(size, points)`` of uniform cubic B-splines with a knot at every point."""
     place = torch.linspace(0, points - 1, size, dtype=torch.float64)
     first = place.floor().clamp(max=max(points - 2, 0))
     t = place - first
@@ -119,9 +119,9 @@ def cubic(points: int, size: int) -> Tensor:
 
 @lru_cache(maxsize=64)
 def gaussian(points: int, sigma: float) -> Tensor:
-    """Give the matrix ``(points, points)`` that smooths by a Gaussian of ``sigma`` points, mirrored at the border.
+    """Return the matrix ``(points, points)`` of Gaussian smoothing by ``sigma`` points, with reflection at the border.
 
-    It is symmetric, so that smoothing a gradient is the gradient of smoothing.
+    It is symmetric, so that the gradient of smoothing is the smoothed gradient.
     """
     matrix = np.zeros((points, points))
     reach = int(np.ceil(4 * sigma))
@@ -135,6 +135,6 @@ def gaussian(points: int, sigma: float) -> Tensor:
 
 @lru_cache(maxsize=64)
 def coarsening(points: int, size: int) -> Tensor:
-    """Give the matrix ``(size, points)`` that smooths by half the new distance, if that is larger, and interpolates."""
+    """Return the matrix ``(size, points)`` of linear interpolation; to a coarser grid with prior Gaussian smoothing."""
     between = linear(points, size)
     return between @ gaussian(points, 0.5 * (points - 1) / max(size - 1, 1)) if size < points else between

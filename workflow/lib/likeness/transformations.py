@@ -1,13 +1,13 @@
-"""What a search varies instead of a displacement on every voxel: vectors on a coarser grid of control points.
+"""Parametric transformations: vectors on a coarse grid of control points instead of a displacement per voxel.
 
-Control points span the image from its first voxel to its last along every axis. Their vectors are in voxels of the
-image, whatever the distance between them. Three kinds of transformation make a displacement of them:
+Control points extend from the first to the last voxel of the image along every axis. Their vectors are in voxels of the
+image, regardless of their distance. There are three kinds of transformation:
 
-- ``velocity``: a stationary velocity, integrated over unit time on the control grid by scaling and squaring and then
+- ``velocity``: a stationary velocity field, integrated over unit time on the control grid by scaling and squaring, and
   interpolated linearly: a diffeomorphism;
 - ``displacement``: interpolated linearly;
 - ``bspline``: coefficients of uniform cubic B-splines, the free-form deformation of Rueckert et al., IEEE Trans. Med.
-  Imaging 1999, doi:10.1109/42.796284, whose coefficients at the border are repeated beyond it.
+  Imaging 1999, doi:10.1109/42.796284, with coefficients replicated at the border.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from likeness.interpolation import along, cubic, linear, pitch
 
 Kind = Literal["velocity", "displacement", "bspline"]
 SQUARINGS = 4
-"""Steps of scaling and squaring: more of them move the points of a rough field by a tenth of a voxel at most."""
+"""Number of squarings; more would move the points of a rough field by at most a tenth of a voxel."""
 
 
 @dataclass(frozen=True)
 class Transformation:
-    """A kind of transformation of an image grid.
+    """A parametric transformation of an image grid.
 
     Attributes:
-        kind: see the module.
+        kind: kind of transformation, see the module.
         shape: spatial shape of the image.
-        squarings: of a velocity.
+        squarings: number of squarings for a velocity.
     """
 
     kind: Kind
@@ -43,20 +43,21 @@ class Transformation:
     squarings: int = SQUARINGS
 
     def displacement(self, parameters: Tensor, grid: Sequence[int] | None = None) -> Tensor:
-        """Give the displacement of parameters ``(batch, dims, *control)``, which are in voxels of the image.
+        """Return the displacement for parameters ``(batch, dims, *control)`` in voxels of the image.
 
-        Differentiable with respect to the parameters. Where one of a pair's is not finite, its displacement is NaN.
+        Differentiable with respect to the parameters. NaN for pairs with a non-finite parameter.
 
         Args:
-            parameters: whose displacement it is.
-            grid: shape of another grid over the same image, from its first voxel to its last.
+            parameters: vectors of the control points.
+            grid: shape of another grid over the image, from its first to its last voxel.
 
         Returns:
-            ``(batch, dims, *grid)`` in its voxels; without one ``(batch, dims, *shape)`` in those of the image
+            ``(batch, dims, *grid)`` in voxels of that grid; by default ``(batch, dims, *shape)`` in voxels of the
+            image.
         """
         broken = ~parameters.detach().flatten(1).isfinite().all(1)
         if broken.any():
-            # interpolation at such places reads memory that is not the image's
+            # interpolation at non-finite positions would read invalid memory
             found = self.displacement(torch.where(broken.view(-1, *[1] * (parameters.dim() - 1)), 0, parameters), grid)
             return torch.where(broken.view(-1, *[1] * (found.dim() - 1)), torch.nan, found)
         control = tuple(parameters.shape[2:])
@@ -72,7 +73,7 @@ class Transformation:
 
 
 def control_shape(shape: Sequence[int], spacing: Sequence[float], distance: float) -> tuple[int, ...]:
-    """Give the shape of a grid whose control points are at most ``distance`` apart, in the unit of ``spacing``."""
+    """Return the shape of a grid of control points at most ``distance`` apart, in the unit of ``spacing``."""
     return tuple(
         min(size, max(2, ceil((size - 1) * step / distance - 1e-6) + 1))
         for size, step in zip(shape, spacing, strict=True)
@@ -80,5 +81,5 @@ def control_shape(shape: Sequence[int], spacing: Sequence[float], distance: floa
 
 
 def refine(parameters: Tensor, control: Sequence[int]) -> Tensor:
-    """Interpolate parameters linearly on another control grid over the same image."""
+    """Interpolate parameters linearly to another control grid over the same image."""
     return along(parameters, [linear(old, new) for old, new in zip(parameters.shape[2:], control, strict=True)])

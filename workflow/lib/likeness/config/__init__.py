@@ -1,1 +1,1 @@
-"""The study: its configuration, checked, and what follows from it."""
+"""The configuration of a study: models, validation and what is derived from them."""

@@ -1,4 +1,4 @@
-"""The blocks of a study in which a dataset may differ: how long, how fast and how densely."""
+"""Models of the configuration blocks that a dataset may override: training, optimisation, pretraining, landscape."""
 
 from __future__ import annotations
 
@@ -19,45 +19,45 @@ class Lambda(Block):
     """The regularisation weight λ."""
 
     scale: Literal["balanced", "raw"] = "balanced"
-    """`balanced`: λ = λ₀ · s, where λ₀ equalises the gradient norms of dissimilarity and regulariser and s is from the
-    grid; `raw`: λ is from the grid, as in the papers' protocols."""
+    """Scale of the grid. `balanced`: λ = λ₀ · s, where λ₀ equalises the gradient norms of dissimilarity and regulariser
+    and s is a value of the grid; `raw`: λ is a value of the grid, as in published protocols."""
     grid: Grid | None = None
-    """Values to try for every loss instead of those on its card."""
+    """Values to try for every loss, instead of those on its card."""
 
 
 class Path(Block):
-    """The path of regularisation, from smooth to rough fields."""
+    """The regularisation path, from smooth to rough fields."""
 
     scale: Literal["roughness", "balanced", "raw"] = "roughness"
-    """`roughness`: the grid states the median over validation pairs of the standard deviation of log J, and the λ that
-    gives it is searched for on these pairs; `balanced` and `raw`: as for networks."""
+    """Scale of the grid. `roughness`: a value of the grid is the median over validation pairs of the standard deviation
+    of log J, and the λ that yields it is searched for on these pairs; `balanced` and `raw`: as for networks."""
     grid: Grid | None = None
-    """Levels to try for every loss. Where the last one is the best on validation, one more is added. By default .05,
-    .1, .2, .3 and .4 on the scale of roughness; on the others what the losses' cards say."""
+    """Levels to try for every loss. If the last one is best on validation, one more is added. Default: .05, .1, .2, .3
+    and .4 on the scale `roughness`; the values on the losses' cards on the other scales."""
 
 
 class Augmentation(Block):
-    """Ranges of the joint random affine augmentation."""
+    """Ranges of the random affine augmentation, applied jointly to both images of a pair."""
 
     rotation: Annotated[Number, Field(ge=0, le=180)] = 0
-    """Largest angle in degrees."""
+    """Maximum angle in degrees."""
     scale: Annotated[
         list[Annotated[Number, Field(ge=0.01, le=100)]], Field(min_length=2, max_length=2), AfterValidator(rising)
     ] = [1, 1]
-    """Lowest and highest magnification."""
+    """Minimum and maximum magnification."""
     shear: Annotated[Number, Field(ge=0, lt=1)] = 0
-    """Largest shear."""
+    """Maximum shear."""
     translation: Annotated[Number, Field(ge=0, lt=1)] = 0
-    """Largest shift as a fraction of each axis."""
+    """Maximum shift as a fraction of each axis."""
     flip: bool = False
-    """Whether each axis is mirrored with probability one half."""
+    """Mirror each axis with probability one half."""
 
 
 class Training(Block):
-    """How networks are trained."""
+    """Training of registration networks."""
 
     steps: Steps = 20000
-    """Updates of each training."""
+    """Number of updates."""
     batch: Batch = 4
     """Pairs per update."""
     learning_rate: LearningRate = 0.0001
@@ -67,65 +67,65 @@ class Training(Block):
     checkpoint_every: Steps = 500
     """Steps between checkpoints."""
     patience: Annotated[int, Field(ge=0, le=100_000_000)] = 0
-    """Validations without improvement before the learning rate falls to a tenth; 0 keeps it constant."""
+    """Validations without improvement before the learning rate drops to a tenth; 0 keeps it constant."""
     annealing: bool = False
-    """Let the learning rate fall linearly to zero over the last two fifths of the steps, for trainings too short to
-    reach a plateau."""
+    """Decay the learning rate linearly to zero over the last two fifths of the steps, for trainings too short to reach
+    a plateau."""
     lam: Lambda = Field(default_factory=Lambda, alias="lambda")
     """The regularisation weight λ."""
     augmentation: Augmentation = Field(default_factory=Augmentation)
-    """Ranges of the joint random affine augmentation."""
+    """Ranges of the random affine augmentation, applied jointly to both images of a pair."""
     precision: Precision = "32-true"
-    """Arithmetic of the training; bfloat16 autocast is meant for GPUs."""
+    """Floating-point precision of the training; bfloat16 autocast is meant for GPUs."""
 
 
 class Optimisation(Block):
-    """How each pair is optimised by itself."""
+    """Per-pair (instance) optimisation."""
 
     transformation: Literal["velocity", "displacement", "bspline"] = "velocity"
-    """What is optimised, on a grid of control points: `velocity`, stationary, which gives diffeomorphisms;
+    """Parameters on a grid of control points: `velocity`, a stationary velocity field, which gives diffeomorphisms;
     `displacement`; or `bspline`, coefficients of cubic B-splines."""
     regulariser: Literal["diffusion", "bending"] = "diffusion"
-    """The mean square of first differences, `diffusion`, or of second ones, `bending`."""
+    """Mean square of first differences (`diffusion`) or of second differences (`bending`)."""
     kernel: Annotated[Number, Field(gt=0, le=1e6)] | None = None
-    """Standard deviation of the Gaussian that smooths velocity or displacement, in the dataset's unit of length; by
-    default (null) one and a half times the smallest spacing. Control points are four thirds of it apart."""
+    """Standard deviation of the Gaussian that smooths velocity or displacement, in the dataset's unit of length.
+    Default (null): one and a half times the smallest spacing. Control points are four thirds of it apart."""
     levels: Annotated[int, Field(ge=1, le=8)] = 4
-    """How many times the transformation gets finer on the way; each level halves control distance and kernel."""
+    """Number of resolution levels of the transformation; each level halves control point distance and kernel."""
     pyramid: bool = True
-    """Whether losses see coarser images at coarser levels, and those of a network coarser features of the images as
-    they are. At the last level nothing is coarse."""
+    """Whether losses see coarser images at coarser levels; losses with a feature extractor see coarser feature maps of
+    the full-resolution images instead. The last level is at full resolution."""
     rate: Annotated[Number, Field(gt=0, le=10)] = 0.3
-    """Length of the first steps, in distances between the control points of the finest level."""
+    """Length of the first steps, as a multiple of the control point distance at the finest level."""
     tolerance: Annotated[Number, Field(gt=0, le=1)] = 0.05
-    """A pair has converged where 99 % of its field change by less than so many voxels over 20 evaluations of the
+    """A pair has converged if 99 % of its field change by less than this many voxels over 20 evaluations of the
     objective."""
     evaluations: Annotated[int, Field(ge=1, le=1_000_000)] = 600
-    """Most evaluations of the objective for a pair and λ at the finest level; what has not converged by then is
-    marked."""
+    """Maximum number of evaluations of the objective for one pair and λ at the finest level; pairs that have not
+    converged by then are flagged."""
     batch: Batch = 8
-    """Pairs at once."""
+    """Pairs optimised at once."""
     separate: Names = []
-    """Losses whose every λ starts where the first does; for all others it starts where the stronger one before it
-    ended."""
+    """Losses for which every λ starts where the first λ does; for all others each λ starts from the result of the
+    stronger one before it."""
     start: str | None = None
-    """Where the first λ of a path starts: from the identity (null), from the fields that another method of the study
-    chose, by its name, with the same loss where it has one, or from the true ones (`truth`), which tells what the
-    search has to do with a result."""
+    """Start of the first λ of a path: the identity (null); the chosen fields of another method of the study, given by
+    name, with the same loss if it has one; or the true fields (`truth`), which shows how much of a result is due to the
+    search."""
     audit: Annotated[int, Field(ge=0, le=1_000_000)] = 8
-    """Validation pairs, spread evenly, for which the search at the chosen λ is repeated from other starts, the truth
-    among them, to tell a failure of the search from one of the loss; 0 for none."""
+    """Number of validation pairs, evenly spaced, for which the search at the chosen λ is repeated from other starts
+    including the truth, to tell a failure of the search from one of the loss; 0 for none."""
     lam: Path = Field(default_factory=Path, alias="lambda")
-    """The path of regularisation, from smooth to rough fields."""
+    """The regularisation path, from smooth to rough fields."""
     precision: Precision = "32-true"
-    """Arithmetic of the loss; bfloat16 autocast is meant for GPUs."""
+    """Floating-point precision of the loss; bfloat16 autocast is meant for GPUs."""
 
 
 class Pretraining(Block):
-    """How feature extractors are trained."""
+    """Training of feature extractors."""
 
     steps: Steps = 20000
-    """Updates of each extractor."""
+    """Number of updates of each extractor."""
     batch: Batch = 4
     """Images per update."""
     learning_rate: LearningRate = 0.0001
@@ -135,9 +135,9 @@ class Pretraining(Block):
     checkpoint_every: Steps = 500
     """Steps between checkpoints."""
     patience: Annotated[int, Field(ge=0, le=100_000_000)] = 0
-    """As in training."""
+    """See `training`."""
     annealing: bool = False
-    """As in training."""
+    """See `training`."""
     channels_2d: Channels = [64, 128, 256]
     """Channels of each stage on 2D images, finest first."""
     channels_3d: Channels = [32, 64, 128]
@@ -147,16 +147,17 @@ class Pretraining(Block):
 
 
 class Landscape(Block):
-    """How densely every loss is sampled around the truth of test pairs."""
+    """Sampling of every loss around the true registration of test pairs."""
 
     pairs: Annotated[int, Field(ge=1, le=10_000)] = 4
-    """Test pairs with a known registration, at most."""
+    """Maximum number of test pairs with a known registration."""
     lines: Annotated[int, Field(ge=1, le=10_000)] = 6
-    """Lines through the truth of each pair, for each of translations, rotations, scalings and deformations."""
+    """Number of lines through the truth of each pair, for each of translations, rotations, scalings and
+    deformations."""
     steps: Annotated[int, Field(ge=2, le=1000)] = 10
-    """Points of a line on either side of the truth."""
+    """Points of a line on each side of the truth."""
     extent: Annotated[Number, Field(gt=0, le=1)] = 0.25
-    """The largest mean end-point error on a line, relative to the mean distance of the content (mask, labels or the
+    """Largest mean end-point error on a line, relative to the mean distance of the foreground (mask, labels or the
     whole image) from its centre."""
 
 
@@ -166,23 +167,31 @@ BUDGETS: dict[str, type[Block]] = {
     "pretraining": Pretraining,
     "landscape": Landscape,
 }
-"""The blocks in which a dataset may differ, by name."""
+"""Models of the blocks that a dataset may override, by name."""
 
 
 def stated(block: Block) -> dict[str, Any]:
-    """Give the plain form of what a block states, without its defaults."""
+    """Return the values that were set explicitly, without defaults, as plain types."""
     return block.model_dump(by_alias=True, exclude_unset=True)
 
 
 AnyBlock = TypeVar("AnyBlock", bound=Block)
 Changes = Annotated[AnyBlock, PlainSerializer(stated)]
-"""A block that is laid over another one, whose values its own defaults would hide."""
+"""A block merged over another one; serialised without its defaults, which would hide the values below."""
 
 
 def overlaid(kind: str, base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Complete a budget: the entries of ``over`` over those of ``base`` over the defaults, as plain types.
+    """Merge a budget: ``over`` takes precedence over ``base``, and ``base`` over the defaults.
 
-    Of ``lambda`` scale and grid are two entries, while another augmentation stands in place of the one below.
+    ``scale`` and ``grid`` of ``lambda`` are merged separately; ``augmentation`` is replaced as a whole.
+
+    Args:
+        kind: key of :data:`BUDGETS`.
+        base: values of the study.
+        over: values of the dataset or method.
+
+    Returns:
+        The complete block, as plain types.
     """
     both = {key: {**base[key], **over[key]} for key in ("lambda",) if key in base and key in over}
     return BUDGETS[kind].model_validate({**base, **over, **both}).model_dump(by_alias=True)

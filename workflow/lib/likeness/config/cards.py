@@ -1,9 +1,10 @@
-"""Models of what cards say that a study may choose: options of losses and built-in datasets, settings of methods.
+"""Build pydantic models from cards: options of losses and built-in datasets, settings of methods.
 
-A card states of an option what JSON Schema has a keyword for, of ``type``, ``enum``, ``items``, ``minimum``,
+A rule of a card describes an option by JSON Schema keywords: ``type``, ``enum``, ``items``, ``minimum``,
 ``exclusiveMinimum``, ``maximum``, ``exclusiveMaximum``, ``multipleOf``, ``minLength``, ``maxLength``, ``pattern``,
-``minItems``, ``maxItems``, ``uniqueItems``, ``default`` and ``description``; and ``odd`` of a whole number, ``digits``
-of a list whose values differ in the first six of theirs, and ``required``.
+``minItems``, ``maxItems``, ``uniqueItems``, ``default`` and ``description``. Three more are specific to this project:
+``odd`` (odd integers only), ``digits`` (values of a list must differ in their first six significant digits) and
+``required``.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ KINDS: dict[str, tuple[type, Any]] = {
     "number": (float, Number),
     "string": (str, str),
 }
-"""Of the types of JSON Schema for single values, that of a default, and what a model takes."""
+"""JSON Schema types of scalars: Python type of the default, and type in the model."""
 CONSTRAINTS = {
     "minimum": "ge",
     "exclusiveMinimum": "gt",
@@ -35,29 +36,29 @@ CONSTRAINTS = {
     "maxItems": "max_length",
     "pattern": "pattern",
 }
-"""Keywords of JSON Schema, and what pydantic calls them."""
+"""JSON Schema keywords and their pydantic names."""
 
 
 def model(name: str, rules: Mapping[str, Mapping[str, Any]], base: type[Block], doc: str = "") -> type[Block]:
-    """Make the model of a block of options.
+    """Build the model of a block of options.
 
     Args:
-        name: of the model.
-        rules: of each option what its card says.
-        base: what it has besides.
-        doc: what it is, as a sentence; by default what the base is.
+        name: name of the model.
+        rules: rule of each option, as on the card.
+        base: base class, which may have further fields.
+        doc: description; by default that of ``base``.
     """
     return made(name, base, doc or base.__doc__ or "", **{option: _field(rule) for option, rule in rules.items()})
 
 
 def made(name: str, base: type[AnyBlock], doc: str, **fields: Any) -> type[AnyBlock]:
-    """Make a model with some more fields than its base, each as its type and what pydantic's ``Field`` says of it."""
-    # it has no source in which documentation of attributes would be looked for
+    """Create a subclass of a model with further fields, each given as its type and pydantic ``Field``."""
+    # a model created at run time has no source to read attribute docstrings from
     return create_model(name, __base__=base, __doc__=doc, __cls_kwargs__={"use_attribute_docstrings": False}, **fields)
 
 
 def rules(defaults: Mapping[str, Any], limits: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Put together what options may be: the kind of their defaults, and what a card says besides."""
+    """Build the rules of options: type and value of each default, with the limits of the card."""
     return {
         option: {"default": default, **({} if default is None else {"type": _kind(default)}), **limits.get(option, {})}
         for option, default in defaults.items()
@@ -77,7 +78,7 @@ def _field(rule: Mapping[str, Any]) -> tuple[Any, Any]:
 
 
 def annotation(rule: Mapping[str, Any]) -> Any:
-    """Give the type of the values that a rule of a card allows."""
+    """Return the type annotation of the values that a rule allows."""
     types = rule.get("type", [])
     types = [types] if isinstance(types, str) else [*types]
     nullable = "null" in types or ("default" in rule and rule["default"] is None and "required" not in rule)

@@ -1,6 +1,6 @@
-"""What the parts of a configuration have to say to each other: each check gives what is wrong, with its key.
+"""Checks across several parts of a configuration; each yields the key and the problem.
 
-What a single value may be stands in the model; here is what only the whole tells.
+Constraints on single values are part of the models.
 """
 
 from __future__ import annotations
@@ -25,14 +25,16 @@ if TYPE_CHECKING:
 
 
 Found = Iterator[tuple[str, str]]
-"""A key, and what is wrong with it and what to do."""
+"""Key, and a message with the problem and the fix."""
 
 
 def check(study: Study) -> None:
-    """Check a study that agrees with its model, and find out what its datasets have.
+    """Check a study that is valid for its model, and store the capabilities of its datasets in it.
+
+    Names and folders are checked first; what depends on them is checked only if these are valid.
 
     Raises:
-        ConfigurationError: a line for everything that does not fit; what follows from datasets and names once these do.
+        ConfigurationError: with one line for every problem.
     """
     for stage in (_NAMES, _WHOLE):
         faults = dict.fromkeys(fault for find in stage for fault in find(study))
@@ -41,12 +43,12 @@ def check(study: Study) -> None:
 
 
 def line(study: Study, key: str, what: str) -> str:
-    """Say what is wrong with a key of a study's file."""
+    """Format a message about a key of the study's file."""
     return f"{plain(study.file)}: key '{key}': {what}"
 
 
 def _check_results(study: Study) -> Found:
-    """Refuse results in the place of a file, at which Snakemake would end with a traceback."""
+    """Reject a results path that goes through a file, which would make Snakemake fail with a traceback."""
     for place in (Path(study.results), *Path(study.results).parents):
         with suppress(OSError):
             if place.is_file():
@@ -64,21 +66,21 @@ def _check_methods(study: Study) -> Found:
 
 
 def _check_forms(name: str, own: Mapping[str, str], forms: Sequence[str]) -> Found:
-    """Refuse a form of a method that is neither one of its own nor a loss whose features it could take."""
+    """Reject a variant of a method that is neither its own nor a loss whose features it could use."""
     able = [*own, *(loss for loss in losses.names() if _has_features(losses.card(loss)))]
     for form in forms:
         if form not in able:
-            said = f"'{plain(form)}' is neither a form of its own nor a loss that compares what an image alone decides"
+            said = f"'{plain(form)}' is neither a variant of this method nor a loss with features of single images"
             yield f"methods.{name}.variants", f"{said}; {suggest(form, able)}"
 
 
 def _has_features(card: Mapping[str, Any]) -> bool:
-    """Tell whether a loss compares features that depend on nothing but the image, at least in some dimensions."""
+    """Return whether a loss compares features that depend on a single image only, in at least one dimensionality."""
     return card["extractor"] is not None and not {*card["dimensions"]} <= {*card.get("noise", {})}
 
 
 def _check_effects(study: Study) -> Found:
-    """Refuse an option that changes nothing beside the others: what it is to be compared with would be the same."""
+    """Reject an option that has no effect given the others, as its variant would equal the one it is compared with."""
     for loss in study.config["losses"]:
         yield from _without_effect(study, loss)
 
@@ -90,14 +92,14 @@ def _without_effect(study: Study, loss: str) -> Found:
         for option in (key for key, value in stated.items() if key in limits and value != own[key]):
             takers = [stated_in]
             if stated_in == "options":
-                # it may be meant for variants, which inherit it and choose another partner
+                # an option of the loss may be meant for variants that inherit it and change the other option
                 takers = ["default", *(name for name, over in entry["variants"].items() if option not in over)]
             for partner, wanted in limits[option].get("with", {}).items():
                 found = [{**own, **study.options(loss, taker)}[partner] for taker in takers]
                 if wanted not in found:
                     key = stated_in if stated_in == "options" else f"variants.{stated_in}"
-                    said = f"has no effect where `{partner}` is '{found[0]}'; make that '{wanted}'"
-                    yield f"losses.{loss}.{key}.{option}", f"{said}, or take the key away"
+                    said = f"has no effect while `{partner}` is '{found[0]}'; set that to '{wanted}'"
+                    yield f"losses.{loss}.{key}.{option}", f"{said}, or remove this key"
 
 
 def _check_subsets(study: Study) -> Found:
@@ -129,14 +131,14 @@ def _check_datasets(study: Study) -> Found:
     for name, entry in study.config["datasets"].items():
         for kind in ("training", "optimisation"):
             if "scale" in entry[kind].get("lambda", {}):
-                said = f"tables have one scale for all datasets; set it under `{kind}.lambda`"
+                said = f"the scale must be the same for all datasets; set it under `{kind}.lambda`"
                 yield f"datasets.{name}.{kind}.lambda.scale", said
         yield from _check_losses_named(study, f"datasets.{name}.without_losses", entry["without_losses"])
         yield from _check_methods_named(study, f"datasets.{name}.without_methods", entry["without_methods"])
 
 
 def _check_folders(study: Study) -> Found:
-    """Refuse folders of datasets that cannot be used, and remember what the others have."""
+    """Reject unusable dataset folders, and store the capabilities of the others."""
     for name in study.prepared:
         entry = study.config["datasets"][name]
         if "folder" not in entry:
@@ -150,7 +152,7 @@ def _check_folders(study: Study) -> Found:
 
 
 def _transfers(study: Study) -> Iterator[tuple[str, str, str, str]]:
-    """List loss and variant that take an extractor from another dataset, with its name and the key that says so."""
+    """List variants that use an extractor trained on another dataset: loss, variant, dataset, configuration key."""
     for loss in study.losses:
         for variant in study.variants(loss):
             name = study.options(loss, variant).get(TRAINED_ON)
@@ -159,40 +161,40 @@ def _transfers(study: Study) -> Iterator[tuple[str, str, str, str]]:
 
 
 def _check_origins(study: Study) -> Found:
-    """Refuse to take an extractor from what is no dataset of the study."""
+    """Reject an extractor from a dataset that is not part of the study."""
     for _, _, name, key in _transfers(study):
         if name not in study.config["datasets"]:
             yield key, f"the study has no dataset '{plain(name)}'; {suggest(name, study.config['datasets'])}"
 
 
 def _check_transfers(study: Study) -> Found:
-    """Refuse to take an extractor from a dataset where none could be trained, or none that fits another dataset."""
+    """Reject an extractor from a dataset on which it cannot be trained, or that fits no other dataset."""
     for loss, variant, name, key in _transfers(study):
         dims = study.capabilities[name]["spatial_dims"]
         if reason := study.inapplicable(name, loss):
             yield key, f"no extractor can be trained on '{name}': {reason}; name another dataset"
         elif all(study.left_out(dataset, loss, variant) for dataset in study.datasets):
-            said = f"no dataset that is run but '{name}' itself has images in {dims}D, as it has"
-            yield key, f"{said}; name another, or leave the variant out"
+            said = f"no dataset of this run other than '{name}' has {dims}D images like it"
+            yield key, f"{said}; name another dataset, or remove the variant"
 
 
 def _check_sources(study: Study) -> Found:
-    """Refuse a model on the hub for an extractor that is not of one."""
+    """Reject an alternative Hugging Face model for an extractor that does not come from the hub."""
     named = study.config["checkpoints"]["sources"]
     able = [path.stem for path in sorted(sources.FOLDER.glob("*.py")) if named and _hub(path.stem)]
     for name in named:
         if name not in able:
-            said = f"the weights of '{plain(name)}' are of no model on the hub that another could stand for"
+            said = f"the weights of '{plain(name)}' do not come from a Hugging Face model, so none can replace them"
             yield f"checkpoints.sources.{plain(name)}", f"{said}; {suggest(name, able)}"
 
 
 def _check_hashes(study: Study) -> Found:
-    """Refuse a hash that is of nothing."""
+    """Reject a hash that belongs to no file."""
     for name, stated in study.config["checkpoints"]["hashes"].items():
         key = f"checkpoints.hashes.{plain(name)}"
         found = sources.source(name)
         if found is None:
-            yield key, f"there is no extractor '{plain(name)}' with published weights; take the key away"
+            yield key, f"there is no extractor '{plain(name)}' with published weights; remove the key"
             continue
         files = list(found.hashes)
         for file in [] if isinstance(stated, str) else stated:
@@ -203,12 +205,12 @@ def _check_hashes(study: Study) -> Found:
 
 
 def _check_applicable(study: Study) -> Found:
-    """Refuse a study of which nothing would be trained."""
+    """Reject a study without any runs."""
     if next(study.runs(), None) is None:
         dataset, loss = study.datasets[0], study.losses[0]
-        only = losses.card(loss).get("only_trained", "the study leaves out the methods that would")
+        only = losses.card(loss).get("only_trained", "the study leaves out the methods that would use it")
         reason = study.inapplicable(dataset, loss) or only
-        yield "losses", f"none applies to any dataset, '{loss}' not to '{dataset}': {reason}; add another"
+        yield "losses", f"no loss applies to any dataset, '{loss}' not to '{dataset}': {reason}; add another"
         return
     ran, dataset = {(run.method, run.variant) for run in study.runs()}, study.datasets[0]
     for name, entry in study.config["methods"].items():
@@ -221,7 +223,7 @@ def _check_applicable(study: Study) -> Found:
 
 
 def _check_levels(study: Study) -> Found:
-    """Refuse a level or a tap that the extractor which the study pretrains does not have."""
+    """Reject a level or tap that the extractor pretrained by the study does not have."""
     for dataset, loss, variant in ((name, *pair) for name in study.datasets for pair in study.combinations(name)):
         options = study.options(loss, variant)
         levels, taps = options.get("levels"), options.get("taps")
@@ -230,28 +232,28 @@ def _check_levels(study: Study) -> Found:
             stages = len(study.pretraining(learnt)["channels"])
             key = f"losses.{loss}.{'options' if variant == 'default' else f'variants.{variant}'}"
             if levels and max(levels) >= stages:
-                said = f"{levels} goes beyond the {stages} levels of the extractor on '{learnt}', 0 to {stages - 1}"
-                yield f"{key}.levels", f"{said}; name others or add stages to `pretraining`"
+                said = f"{levels} exceeds the {stages} levels of the extractor trained on '{learnt}', 0 to {stages - 1}"
+                yield f"{key}.levels", f"{said}; choose others or add stages to `pretraining`"
             possible = ["middle", *(f"up{stage}" for stage in range(stages))]
             unknown = next((tap for tap in taps or [] if tap not in possible), None)
             if unknown is not None:
-                said = f"the extractor on '{learnt}' has no '{plain(unknown)}' but {', '.join(possible)}"
-                yield f"{key}.taps", f"{said}; name one of these or add stages to `pretraining`"
+                said = f"the extractor trained on '{learnt}' has no tap '{plain(unknown)}', only {', '.join(possible)}"
+                yield f"{key}.taps", f"{said}; choose one of these or add stages to `pretraining`"
 
 
 def _check_splits(study: Study) -> Found:
-    """Refuse to train on a dataset that has nothing to train on or to validate by."""
+    """Reject training on a dataset without training or validation images."""
     learners = {dataset: f"the network of '{loss}' by '{method}'" for dataset, method, loss, *_ in study.trainings()}
     learners |= {dataset: f"the extractor '{name}'" for dataset, name, _ in study.pretrainings()}
     for dataset, who in learners.items():
         for split in ("train", "val"):
             if split not in study.capabilities[dataset]["splits"]:
-                said = f"split '{split}' has no image, but {who} is trained on '{dataset}'; add some to images.csv"
-                yield f"datasets.{dataset}", f"{said}, or leave it out by `without_losses` or `without_methods`"
+                said = f"split '{split}' has no images, but {who} is trained on '{dataset}'; add some to images.csv"
+                yield f"datasets.{dataset}", f"{said}, or exclude it with `without_losses` or `without_methods`"
 
 
 def _check_separate(study: Study) -> Found:
-    """Refuse to start what is no loss of the study separately."""
+    """Reject names under ``separate`` that are no losses of the study."""
     places: dict[str, Mapping[str, Any]] = {"optimisation": study.config["optimisation"]}
     for kind in ("datasets", "methods"):
         places |= {f"{kind}.{name}.optimisation": e.get("optimisation", {}) for name, e in study.config[kind].items()}
@@ -260,7 +262,7 @@ def _check_separate(study: Study) -> Found:
 
 
 def _check_starts(study: Study) -> Found:
-    """Refuse an optimisation that starts from what is not there, or waits for itself."""
+    """Reject an optimisation whose start does not exist or depends on itself."""
     runs = [run for run in study.optimisations() if run.loss]
     starts = {run: study.optimisation(run.dataset, run.method, str(run.loss))["start"] for run in runs}
     for run, start in starts.items():
@@ -269,19 +271,19 @@ def _check_starts(study: Study) -> Found:
 
 
 def _no_start(study: Study, run: Run, start: str) -> str | None:
-    """Say why there is nothing that a run could start from."""
+    """Explain why a run has nothing to start from; ``None`` if it has."""
     others = [name for name in study.methods if name != kinds.UNREGISTERED]
     if start == TRUTH and "field" not in study.capabilities[run.dataset]["parts"]:
-        return f"'{run.dataset}' has no true fields; set it for the datasets that have, or name a method"
+        return f"'{run.dataset}' has no true fields; set it only for datasets that have them, or name a method"
     if start not in (TRUTH, *others):
         return f"the study has no method '{plain(start)}'; {suggest(start, [TRUTH, *others])}"
     if start in others and study.methods[start].kind == given.KIND and study.given(run.dataset, start) is None:
-        return f"'{start}' has no fields of '{run.dataset}'; give some, or set it for other datasets"
+        return f"'{start}' has no fields of '{run.dataset}'; provide them, or set it only for other datasets"
     return None
 
 
 def _circle(study: Study, run: Run, starts: Mapping[Run, str | None]) -> str | None:
-    """Say which methods wait for one another."""
+    """Describe a cycle of methods that start from one another; ``None`` if there is none."""
     passed, start = [run.method], starts[run]
     while start in study.methods and start not in passed:
         passed.append(str(start))
@@ -293,7 +295,7 @@ def _circle(study: Study, run: Run, starts: Mapping[Run, str | None]) -> str | N
 
 
 def _key_of_start(study: Study, run: Run) -> str:
-    """Name the key that says where a run starts: of its method, its dataset or the study."""
+    """Return the configuration key that sets the start of a run: that of its method, its dataset or the study."""
     for kind, name in (("methods", run.method), ("datasets", run.dataset)):
         if "start" in study.config[kind][name]["optimisation"]:
             return f"{kind}.{name}.optimisation.start"
@@ -309,6 +311,6 @@ _NAMES = (
     *(_check_results, _check_subsets, _check_methods, _check_effects, _check_datasets, _check_separate),
     *(_check_origins, _check_folders, _check_sources, _check_hashes),
 )
-"""Checks of what a study names, and of the folders of its datasets."""
+"""Checks of names and of dataset folders."""
 _WHOLE = (_check_transfers, _check_applicable, _check_levels, _check_splits, _check_starts)
-"""Checks of what follows from that."""
+"""Checks that assume valid names and folders."""

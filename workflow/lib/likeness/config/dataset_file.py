@@ -1,6 +1,6 @@
-"""``dataset.yaml``, what a dataset says about itself: its keys, types, limits and descriptions.
+"""Model of ``dataset.yaml``, the self-description of a dataset: keys, types, limits and descriptions.
 
-Jobs read the file without this model, so that its values are taken as they are written, and the defaults are those of
+Jobs read the file without this model, so values are used exactly as written; defaults come from
 :data:`likeness.data.layout.DEFAULTS`.
 """
 
@@ -29,11 +29,11 @@ Entry = tagged({"text": str, "number": float}, lambda value: "text" if isinstanc
 
 
 ABSENT: Any = None
-"""Stands for a key that is left out, where null may not be given."""
+"""Default of a key that may be omitted but not be null."""
 
 
 class Written(Block):
-    """A block that jobs read as it is written, so that a key without a value is none."""
+    """A block in which a key without a value is an error, because jobs read the file as written."""
 
     @model_validator(mode="before")
     @classmethod
@@ -46,42 +46,43 @@ class Written(Block):
 
 
 class Intensities(Written):
-    """How intensities become the range 0 to 1 (linear, clipped). With the default, each image's quantiles .001 and .999
-    over all its voxels become 0 and 1. A brain-extracted image and its whole head then share one scale wherever the
-    brain holds the brightest voxels; where something outside it is brighter (scalp fat), name the column subject in
-    shared_by or give a fixed range."""
+    """Linear mapping of intensities to the range 0 to 1, with clipping. By default each image's quantiles .001 and .999
+    over all its voxels become 0 and 1. A brain-extracted image and its whole head then share one scale if the brain
+    holds the brightest voxels; if something outside it is brighter (scalp fat), name the column subject in shared_by or
+    give a fixed range."""
 
     rule: Literal["quantile", "range"]
-    """quantile, where low and high are shares of an image's voxels, or range, where they are intensities."""
+    """Meaning of low and high, quantile (quantiles of each image) or range (intensities)."""
     low: Intensity = ABSENT
     """Quantile (default .001) or intensity that becomes 0."""
     high: Intensity = ABSENT
     """Quantile (default .999) or intensity that becomes 1."""
     shared_by: str = ABSENT
     """A column of images.csv, for the rule quantile. Images with the same entry share one scale, from the lowest of
-    their low quantiles to the highest of their high ones; an image without an entry keeps its own."""
+    their low quantiles to the highest of their high ones; an image without an entry is scaled on its own."""
 
 
 class PairRule(Written):
-    """How pairs are drawn in every split that pairs.csv does not list; all ordered pairs of two different images of the
-    split that satisfy every key given."""
+    """How pairs are formed in every split that pairs.csv does not list: all ordered pairs of two different images of
+    the split that satisfy every key given."""
 
     moving: dict[str, Entry] = {}  # type: ignore[valid-type]
-    """Column and value that the moving image has, for example modality and brain."""
+    """Column and value required of the moving image, for example modality and brain."""
     fixed: dict[str, Entry] = {}  # type: ignore[valid-type]
-    """Column and value that the fixed image has."""
+    """Column and value required of the fixed image."""
     within: str = ABSENT
-    """A column in which both images have the same entry; an image without an entry is in no pair."""
+    """A column in which both images must have the same entry; an image without an entry is in no pair."""
     different: str = ABSENT
-    """A column in which the images differ, for example subject; an image without an entry differs from all others."""
+    """A column in which the images must differ, for example subject; an image without an entry differs from any
+    other."""
     max_gap: Annotated[float, Field(gt=0)] = ABSENT
-    """The positions of both images differ, by at most this much."""
+    """Maximum difference between the positions of the two images, which must not be equal."""
     max_pairs: Annotated[int, Field(ge=1)] = ABSENT
-    """Most pairs in each split, drawn at random by the study's seed; by default all of them."""
+    """Maximum number of pairs in each split, drawn at random with the dataset's seed; by default all."""
 
 
 class DatasetFile(Written):
-    """What a dataset says about itself, beside its images.csv and, where pairs are listed, pairs.csv."""
+    """A dataset's description of itself, next to its images.csv and, where pairs are listed, pairs.csv."""
 
     name: Identifier
     """Name of the dataset in tables, figures and file names; letters, digits, '.', '_' and '-'."""
@@ -102,21 +103,21 @@ class DatasetFile(Written):
     )
     """The label values to score; needed where images have label maps."""
     kinds: dict[str, Annotated[list[Value], Field(min_length=1)]] = DEFAULTS["kinds"]
-    """Label values of one kind that differ by place only, under the kind's name, for example all parcels of grey
-    matter; the data sheet's share of label entropy that intensity explains is that of the kinds. A value not listed is
-    a kind of its own."""
+    """Label values of structures that share one appearance and differ in location only, under the name of the group,
+    for example all parcels of grey matter; the data sheet reports how much of the groups' label entropy intensity
+    explains. A value not listed is a group of its own."""
     background: Value | None = DEFAULTS["background"]
-    """The label value that stands for "nothing", which is never scored; null where every value is a structure (in
-    electron microscopy 0 may be membrane)."""
+    """The label value of the background, which is never scored; null if every value is a structure (in electron
+    microscopy 0 may be membrane)."""
     modality: str = DEFAULTS["modality"]
-    """How the images were made, for the data sheet."""
+    """Imaging modality, for the data sheet."""
     intensity: Intensities = Field(default=DEFAULTS["intensity"], validate_default=True)
     pairs: PairRule = Field(default=DEFAULTS["pairs"], validate_default=True)
     stress_test: bool = DEFAULTS["stress_test"]
-    """true where all subjects derive from one template, so that results show where a method breaks rather than which is
-    better; said wherever results on the dataset are shown."""
+    """true if all subjects derive from one template, so that results show where a method breaks rather than which is
+    better; stated wherever results on the dataset are shown."""
     within_subject: bool = DEFAULTS["within_subject"]
-    """true where all images are of one specimen, so that train, validation and test are not independent; said on the
+    """true if all images are of one specimen, so that train, validation and test are not independent; stated on the
     data sheet."""
     licence: str = DEFAULTS["licence"]
     """Licence of the data."""
@@ -129,10 +130,10 @@ class DatasetFile(Written):
 
 
 def check(folder: str | Path) -> None:
-    """Check what a dataset folder's ``dataset.yaml`` says, as far as it can be told from it alone.
+    """Check the ``dataset.yaml`` of a dataset folder, without looking at the other files.
 
     Raises:
-        DatasetError: a line for everything that does not fit, with file, key and fix.
+        DatasetError: with one line for every problem, each with file, key and fix.
     """
     path = Path(folder) / "dataset.yaml"
     document: dict[Any, Any] = layout.read_document(path)

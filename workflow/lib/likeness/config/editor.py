@@ -1,4 +1,4 @@
-"""The JSON Schema of a model: what editors complete and check, and what documentation is written from."""
+"""JSON Schema of a model, for completion and checks in editors and for the generated documentation."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 RENAMED = {"gt": "exclusiveMinimum", "ge": "minimum", "lt": "exclusiveMaximum", "le": "maximum"}
-"""Limits of a value that is converted first, as pydantic and as JSON Schema call them."""
+"""Pydantic's names of constraints on converted values, and the JSON Schema keywords."""
 
 
 class _Generator(GenerateJsonSchema):
-    """Leaves out titles, which would repeat every key, and lets the alternatives of a union overlap."""
+    """Schema generator without titles, which would repeat every key, and with overlapping alternatives in unions."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002
         return False
 
     def tagged_union_schema(self, schema: Any) -> JsonSchemaValue:
-        # which alternative is meant may follow from an entry's name, of which JSON Schema knows nothing
+        # an entry's name may select the alternative, which JSON Schema cannot express
         return {"anyOf": [self.generate_inner(choice) for choice in schema["choices"].values()]}
 
 
 def schema(model: type[BaseModel], title: str) -> dict[str, Any]:
-    """Give the JSON Schema of a model, as plain types.
+    """Return the JSON Schema of a model, as plain types.
 
     Args:
-        model: of a document.
-        title: of the schema.
+        model: model of a document.
+        title: title of the schema.
     """
     found = _tidied(model.model_json_schema(by_alias=True, schema_generator=_Generator))
     parts = found.pop("$defs", {})
@@ -36,9 +36,9 @@ def schema(model: type[BaseModel], title: str) -> dict[str, Any]:
 
 
 def _tidied(node: Any, named: bool = False) -> Any:
-    """Put descriptions on one line, call limits as JSON Schema does and leave titles out.
+    """Join descriptions to one line, rename limits to JSON Schema keywords and drop titles.
 
-    Where a block is ``named``, its keys are those of documents, whatever they are called.
+    If ``named``, the node's keys are names from the document and are kept as they are.
     """
     if isinstance(node, list):
         return [_tidied(entry) for entry in node]

@@ -1,7 +1,7 @@
-"""The model of a configuration: with the losses, built-in datasets and kinds of methods that there are, by their cards.
+"""The complete model of a configuration, built from the cards of all losses, built-in datasets and kinds of methods.
 
-Each of them takes keys of its own, so that an entry is one of several models: a loss by its name, a dataset by its
-recipe and a method by its kind, for which the entry's name stands where it does not say so.
+Each of these has its own keys, so an entry is a union of models: the alternative is selected by a loss's name, a
+dataset's recipe or a method's kind. Recipe and kind default to the name of the entry.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from likeness.results import TRUTH
 
 
 def completed(complete: Callable[[str, Mapping[Any, Any]], dict[Any, Any]]) -> BeforeValidator:
-    """Make what completes every entry of a block by what its name says."""
+    """Create a validator that completes every entry of a block based on its name."""
 
     def entries(block: Any) -> Any:
         if not isinstance(block, Mapping):
@@ -44,10 +44,10 @@ def _with_kind(name: str, entry: Mapping[Any, Any]) -> dict[Any, Any]:
 
 
 def stated_kind(key: str, otherwise: str = "") -> Callable[[Any], str | None]:
-    """Make what finds the alternative that an entry states under a key; ``otherwise`` is another such key."""
+    """Create a function that selects an entry's alternative: the value of ``key``, or ``otherwise`` if it has that."""
 
     def choose(value: Any) -> str | None:
-        # to give its plain form, an entry that was read already is asked too
+        # serialisation calls this with validated entries as well
         entry = vars(value) if isinstance(value, Block) else value
         if not isinstance(entry, Mapping):
             return None
@@ -57,13 +57,13 @@ def stated_kind(key: str, otherwise: str = "") -> Callable[[Any], str | None]:
 
 
 def trains_extractor(loss: str) -> bool:
-    """Tell whether the workflow trains the extractor of a loss."""
+    """Return whether a loss uses a feature extractor that the workflow trains."""
     name = losses.card(loss)["extractor"]
     return name is not None and sources.source(name) is None
 
 
 def _free(taken: Mapping[str, str]) -> AfterValidator:
-    """Make what refuses names that stand for something else already."""
+    """Create a validator that rejects reserved names."""
 
     def check(name: str) -> str:
         if name in taken:
@@ -75,11 +75,11 @@ def _free(taken: Mapping[str, str]) -> AfterValidator:
 
 @lru_cache
 def loss(name: str) -> type[Loss]:
-    """Make the model of what a study says of a loss."""
+    """Create the model of the configuration of one loss."""
     rules = cards.rules(losses.options(name), losses.limits(name))
     another = {TRAINED_ON: {"type": ["string", "null"], "default": None}} if trains_extractor(name) else {}
     options = cards.model(f"options of {name}", rules, AsStated, "Options of the loss.")
-    doc = "Options in which a variant differs."
+    doc = "Options that differ from those of the loss."
     variant = cards.model(f"variant of {name}", another, options, doc) if another else options
     free = _free({"default": "the variant without `variants`"})
     return cards.made(
@@ -90,30 +90,30 @@ def loss(name: str) -> type[Loss]:
             options,
             Field(
                 default_factory=options.model_construct,
-                description="Options of the variant `default`, see the loss's own.",
+                description="Options of the variant `default`; see the documentation of the loss.",
             ),
         ),
         variants=(
             Annotated[dict[Annotated[Name, free], variant], BeforeValidator(opened)],  # type: ignore[valid-type]
             Field(
                 default={},
-                description="Further variants by name, each with the options in which it differs. Where the workflow "
-                "trains the loss's feature extractor, `trained_on` takes the one of another dataset of the study; the "
-                "variant is left out on that dataset itself and where images have other dimensions.",
+                description="Further variants by name, each with the options in which it differs. If the workflow "
+                "trains the loss's feature extractor, `trained_on` selects that of another dataset of the study; the "
+                "variant is skipped on that dataset itself and on datasets of other dimensionality.",
             ),
         ),
     )
 
 
 def built_in(name: str) -> type[Dataset]:
-    """Make the model of what a study says of a built-in dataset."""
+    """Create the model of the configuration of one built-in dataset."""
     rules = cards.rules(recipes.defaults(name), catalogue.limits(name))
     options = cards.model(f"options of {name}", rules, AsStated, "Options of the built-in dataset.")
     return cards.made(
         name,
         Dataset,
         f"The built-in dataset {name}.",
-        recipe=(Literal[name], Field(default=name, description="Built-in dataset; by default the one of its name.")),
+        recipe=(Literal[name], Field(default=name, description="Built-in dataset; by default the entry's name.")),
         options=(
             options,
             Field(
@@ -125,9 +125,9 @@ def built_in(name: str) -> type[Dataset]:
 
 
 def method(kind: str) -> type[Block]:
-    """Make the model of what a study says of a method of a kind."""
+    """Create the model of the configuration of a method of one kind."""
     card = kinds.card(kind)
-    own = {"enum": [kind], "default": kind, "description": "What the method is; by default what its name says."}
+    own = {"enum": [kind], "default": kind, "description": "Kind of the method; by default the entry's name."}
     rules = {"kind": own, **card["settings"]}
     return cards.model(kind, rules, Block, f"A method of the kind `{kind}`: {card['title']}.")
 
@@ -146,15 +146,15 @@ def _losses() -> tuple[Any, Any]:
     fields = {name: (model, Field(default_factory=model.model_construct)) for name, model in models.items()}
     return (
         cards.made("losses", Losses, "Losses by name.", **fields),
-        Field(description="Losses of the study by name; each is a module and a rule of that name."),
+        Field(description="Losses of the study by name; each has a module and a rule of the same name."),
     )
 
 
 def _methods() -> tuple[Any, Any]:
     entry = tagged({kind: method(kind) for kind in kinds.names()}, stated_kind("kind"))
     taken = {
-        **dict.fromkeys(losses.names(), "a loss, beside which tables show it"),
-        kinds.UNREGISTERED: "the pairs as they are",
+        **dict.fromkeys(losses.names(), "a loss, next to which it appears in tables"),
+        kinds.UNREGISTERED: "the unregistered pairs",
         TRUTH: "the true fields",
     }
     name = Annotated[MethodName, _free(taken)]
@@ -163,14 +163,14 @@ def _methods() -> tuple[Any, Any]:
         Field(
             default={"voxelmorph": {}},
             validate_default=True,
-            description="Methods of the study by name, which is what paths, tables and figures call them. Beside "
-            "them the unregistered pairs are always scored.",
+            description="Methods of the study by name, which is used in paths, tables and figures. Unregistered pairs "
+            "are always scored as well.",
         ),
     )
 
 
 @lru_cache
 def configuration() -> type[Configuration]:
-    """Make the model of a configuration."""
+    """Create the model of a configuration."""
     about = Configuration.__doc__ or ""
     return cards.made("Study", Configuration, about, datasets=_datasets(), losses=_losses(), methods=_methods())

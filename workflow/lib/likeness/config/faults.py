@@ -1,4 +1,4 @@
-"""What is wrong with a document, in words: of every fault the file, the key, what is wrong and what to give instead."""
+"""Error messages for invalid documents: for every fault the file, the key, the problem and the fix."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from likeness.config.values import CHARACTERS, TAG, AsStated
 from likeness.userinput.errors import UserError, plain, shown, suggest
 
 KEY = "[key]"
-"""Ends the place of a fault in the name of an entry."""
+"""Last element of a fault's location if the name of an entry is at fault, rather than its value."""
 WANTED = {
     "bool": "true or false",
     "int": "a whole number",
@@ -27,7 +27,7 @@ WANTED = {
     "model": "a block of keys and values",
     "model_attributes": "a block of keys and values",
 }
-"""What values of a type are, by what errors call it."""
+"""Descriptions of expected types, by the pydantic error type without ``_type``."""
 SAID = {
     "string_too_short": "{value} is too short; give at least {min_length} characters",
     "string_too_long": "{value} is too long; give at most {max_length} characters",
@@ -35,15 +35,15 @@ SAID = {
     "greater_than_equal": "{value} is too small; give at least {ge}",
     "less_than": "{value} is too large; give less than {lt}",
     "less_than_equal": "{value} is too large; give at most {le}",
-    "multiple_of": "{value} is no multiple of {multiple_of}; give one",
-    "string_unicode": "{value} has half a character; write the character itself",
-    "finite_number": "{value} is not finite; give a number",
+    "multiple_of": "{value} is not a multiple of {multiple_of}; give one",
+    "string_unicode": "{value} contains an unpaired surrogate; write the character itself",
+    "finite_number": "{value} is not finite; give a finite number",
     "odd": "{value} is even; give an odd number",
-    "rising": "{value} does not rise; give the lowest first",
-    "distinct": "{value} names something twice; give each once",
-    "apart": "{value} has entries that are the same in {digits} digits; give each once",
-    "taken": "the name is taken by {by}; choose another",
-    "recursion_loop": "it holds an alias of itself; write out what you mean",
+    "rising": "{value} is not in ascending order; give the lowest first",
+    "distinct": "{value} contains duplicates; give each once",
+    "apart": "{value} has entries that agree in the first {digits} digits; give each once",
+    "taken": "the name is reserved for {by}; choose another",
+    "recursion_loop": "the value contains a YAML alias of itself; write it out",
 }
 
 AnyModel = TypeVar("AnyModel", bound=BaseModel)
@@ -56,17 +56,20 @@ def checked(
     refusal: type[UserError],
     renamed: Mapping[str, str] | None = None,
 ) -> AnyModel:
-    """Make a model of a document.
+    """Validate a document against a model.
 
     Args:
-        model: of it.
-        document: as read from YAML.
-        file: its name, for messages.
-        refusal: class of the error.
-        renamed: keys of former versions, ``*`` for any name, and what they are called now.
+        model: pydantic model of the document.
+        document: content as read from YAML.
+        file: file name, for messages.
+        refusal: error class to raise.
+        renamed: former keys and their current names; ``*`` stands for any name.
+
+    Returns:
+        The validated model.
 
     Raises:
-        UserError: of the class given, a line for every fault.
+        UserError: of class ``refusal``, with one line for every fault.
     """
     try:
         return model.model_validate(document)
@@ -78,7 +81,7 @@ def checked(
 
 
 def _follows(fault: Fault, faults: Sequence[Fault]) -> bool:
-    """Tell whether another fault explains one: a key is missing because it is misspelt, or an entry has no name."""
+    """Return whether another fault causes this one, as a misspelt key causes a missing one."""
     misspelt = {(*other.keys[:-1], other.meant) for other in faults if other.meant}
     nameless = [other.keys for other in faults if other.named]
     within = any(fault.keys[: len(keys)] == keys for keys in nameless)
@@ -87,15 +90,15 @@ def _follows(fault: Fault, faults: Sequence[Fault]) -> bool:
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that does not fit.
+    """A validation error.
 
     Attributes:
-        kind: what pydantic calls it.
-        value: what does not fit.
-        keys: where it is.
-        named: whether the last key itself does not fit.
-        limits: what the kind of fault states beside.
-        place: what the model says about where it is.
+        kind: pydantic's error type, or the kind of a :class:`~likeness.config.values.Misfit`.
+        value: the invalid value.
+        keys: location in the document.
+        named: whether the last key itself is invalid, rather than its value.
+        limits: violated limits, by pydantic's or our names.
+        place: the model's description of the location.
     """
 
     kind: str
@@ -107,7 +110,7 @@ class Fault:
 
     @classmethod
     def of(cls, details: Mapping[str, Any], model: type[BaseModel], document: Mapping[Any, Any]) -> Fault:
-        """Make one of pydantic's details."""
+        """Convert one entry of pydantic's ``errors()``."""
         steps = details["loc"]
         keys = tuple(plain(step) for step in steps if step != KEY and not str(step).startswith(TAG))
         kind, value, limits = details["type"], details["input"], details.get("ctx", {})
@@ -121,7 +124,7 @@ class Fault:
     def _of_union(
         cls, details: Mapping[str, Any], model: type[BaseModel], document: Mapping[Any, Any], keys: tuple[str, ...]
     ) -> Fault:
-        """Say of an entry that is of no kind what it states, or what its name stands for."""
+        """Describe an entry of a union for which no alternative matches, by its discriminator or its name."""
         place, value = Place.of(model, details["loc"]), details["input"]
         if not isinstance(value, Mapping):
             return cls("dict_type", value, keys, False, {}, place)
@@ -134,14 +137,14 @@ class Fault:
 
     @property
     def meant(self) -> str | None:
-        """The key that a misspelt one stands for."""
+        """The known key closest to an unknown one; ``None`` if there is none or the fault is another."""
         if self.kind not in ("extra_forbidden", "invalid_key"):
             return None
         near = re.match("did you mean '(.*)'", suggest(self.keys[-1], self.place.known))
         return near[1] if near else None
 
     def sentence(self, renamed: Mapping[str, str]) -> str:
-        """Say it with key and fix."""
+        """Describe the fault in one sentence with key and fix."""
         key = f"key '{'.'.join(self.keys)}'"
         if self.kind in ("extra_forbidden", "invalid_key"):
             return f"{key} {self._unknown(renamed)}"
@@ -159,11 +162,11 @@ class Fault:
             steps = old.split(".")
             if len(steps) == len(self.keys) and all(a in ("*", b) for a, b in zip(steps, self.keys, strict=True)):
                 name = self.keys[steps.index("*")] if "*" in steps else ""
-                return f"is called `{new.replace('*', name)}` now; move what stands there"
+                return f"was renamed to `{new.replace('*', name)}`; move its value there"
         if self.keys[-1] == "recipe" and "folder" in self.place.known:
-            return "cannot stand beside `folder`; give one of them"
+            return "cannot be combined with `folder`; give one of them"
         if not self.place.known:
-            return "is unknown; there is nothing to choose here"
+            return "is unknown; this block has no keys"
         owner = f" to '{self.place.owner}'" if self.place.owner else ""
         return f"is unknown{owner}; {suggest(self.keys[-1], self.place.known)}"
 
@@ -174,7 +177,7 @@ class Fault:
             return f"{said} or name a `folder`" if self.place.discriminator == "recipe" else said
         if self.kind == "string_pattern_mismatch":
             pattern = self.limits["pattern"]
-            return f"{value} has characters that cannot stand here; use {CHARACTERS.get(pattern, pattern)}"
+            return f"{value} contains characters that are not allowed here; use {CHARACTERS.get(pattern, pattern)}"
         if self.kind in ("too_short", "too_long"):
             return self._counted(value)
         if self.kind in SAID:
@@ -185,18 +188,18 @@ class Fault:
         few = self.kind == "too_short"
         limit = self.limits["min_length" if few else "max_length"]
         if not self.value:
-            return f"there is no entry; give at least {limit}"
+            return f"there are no entries; give at least {limit}"
         return f"{value} has too {'few' if few else 'many'} entries; give at {'least' if few else 'most'} {limit}"
 
     def _wrong_type(self, value: str, wanted: str) -> str:
         if self.value is None:
             return f"it is empty; give {wanted}"
         number = written_number(self.value) if self.kind in ("int_type", "float_type") else None
-        return f"{value} is text to YAML; write {number}" if number else f"{value} is not {wanted}; give that"
+        return f"YAML reads {value} as text; write {number}" if number else f"{value} is not {wanted}; give that"
 
 
 def written_number(value: Any) -> str | None:
-    """Write a number that YAML takes for text, like 1e-4, so that it does not."""
+    """Format a number that YAML reads as text, such as 1e-4, so that YAML reads it as a number; else ``None``."""
     try:
         number = float(value) if isinstance(value, str) else math.nan
     except ValueError:
@@ -208,15 +211,15 @@ def written_number(value: Any) -> str | None:
 
 @dataclass(frozen=True)
 class Place:
-    """What a model says about a place in a document.
+    """The part of a model that describes a location in a document.
 
     Attributes:
-        known: keys that the block has, where it is one or a key in it.
-        choices: values that may stand there.
-        discriminator: the key that says of which alternative an entry is.
-        field: the field nearest above.
-        option: whether that is an option, whose default helps.
-        owner: the alternative that the block is, where there are several.
+        known: keys of the block at or around the location.
+        choices: allowed values, if they are enumerated.
+        discriminator: key that selects the alternative of a union.
+        field: innermost field around the location.
+        option: whether that field is an option, for which messages state the default.
+        owner: alternative of the union that the block belongs to.
     """
 
     known: tuple[str, ...]
@@ -228,12 +231,12 @@ class Place:
 
     @property
     def noun(self) -> str:
-        """What an entry of an unknown kind would be."""
+        """What an entry of an unknown alternative is called in messages."""
         return {"recipe": "built-in dataset ", "kind": "method of the kind "}.get(self.discriminator, "")
 
     @classmethod
     def of(cls, model: type[BaseModel], steps: Sequence[int | str]) -> Place:
-        """Find it by the steps that lead there."""
+        """Find the location by its path in pydantic's errors."""
         here, field, known, option, owner = model, None, (), False, ""
         for step in steps:
             here = _bare(here)
@@ -252,7 +255,7 @@ class Place:
         return cls(known, choices, discriminator, field, option, owner)
 
     def besides(self, said: str) -> str:
-        """Say what the key means, by the first clause of its description; of an option the default."""
+        """Return the meaning of the key in parentheses, from its description, or the default of an option."""
         if self.field is None:
             return ""
         text = " ".join((self.field.description or "").split())
@@ -270,7 +273,7 @@ def _is_model(annotation: Any) -> bool:
 
 
 def _bare(annotation: Any) -> Any:
-    """Take away what surrounds a type: constraints, and that null may stand there."""
+    """Strip constraints (``Annotated``) and optionality (``| None``) from a type annotation."""
     if get_origin(annotation) is Annotated:
         return _bare(get_args(annotation)[0])
     args = [arg for arg in get_args(annotation) if arg is not type(None)]
@@ -278,7 +281,7 @@ def _bare(annotation: Any) -> Any:
 
 
 def _choices(annotation: Any) -> tuple[tuple[Any, ...], str]:
-    """Give the values that may stand somewhere, or those of the key that says which one of several blocks does."""
+    """Return the allowed values, or for a union of blocks those of its discriminator, and the discriminator's name."""
     choices = get_args(annotation)
     kinds = [_bare(choice) for choice in choices] if get_origin(annotation) is Union else []
     if not kinds or not all(map(_is_model, kinds)):

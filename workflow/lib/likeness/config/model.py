@@ -1,8 +1,7 @@
-"""The blocks of a study: with :mod:`likeness.config.budgets` the one place that states their keys, types, limits,
-defaults and descriptions.
+"""Models of the configuration blocks; with :mod:`likeness.config.budgets` the single definition of all keys.
 
-The schema for editors and the tables of the documentation are written from here by ``make docs``. What has a card,
-losses, built-in datasets and kinds of methods, comes in by :mod:`likeness.config.entries`.
+``make docs`` generates the schema for editors and the tables of the documentation from these models.
+:mod:`likeness.config.entries` adds losses, built-in datasets and kinds of methods from their cards.
 """
 
 from __future__ import annotations
@@ -43,39 +42,39 @@ Kept = tagged(
 
 
 class Pairs(AsStated):
-    """Most pairs of a split, drawn at random by the seed; by default all of them."""
+    """Maximum number of pairs of each split, drawn at random with the seed; by default all."""
 
     train: Most | None = None
-    """Of the training pairs."""
+    """Maximum number of training pairs."""
     val: Most | None = None
-    """Of the validation pairs."""
+    """Maximum number of validation pairs."""
     test: Most | None = None
-    """Of the test pairs."""
+    """Maximum number of test pairs."""
 
 
 class Dataset(Block):
     """A dataset, built-in (`recipe`) or your own (`folder`)."""
 
     seed: Seed = 1
-    """Seed of the simulation and of drawn pairs."""
+    """Seed of the simulation and of randomly drawn pairs."""
     pairs: Pairs = Field(default_factory=Pairs)
-    """Most pairs of a split, drawn at random by the seed; by default all of them."""
+    """Maximum number of pairs of each split, drawn at random with the seed; by default all."""
     presmoothing: Annotated[Number, Field(ge=0, le=1e6)] = 0
-    """Standard deviation of the Gaussian that smooths every image before anything sees it, in the dataset's unit of
-    length. Interpolation smooths half-way between voxels and not on them, which matters less to smooth images."""
+    """Standard deviation of the Gaussian that smooths every image before any other processing, in the dataset's unit of
+    length. Interpolation smooths between voxels but not on them; the smoother the images, the smaller this effect."""
     without_losses: Names = []
-    """Losses of the study that are left out on this dataset, for time."""
+    """Losses of the study to skip on this dataset, to save time."""
     without_methods: Names = []
-    """Methods of the study that are left out on this dataset, for time; of one that has variants without a loss, such
-    as syn, `syn/cc` leaves out one of them."""
+    """Methods of the study to skip on this dataset, to save time; for a method with variants but without a loss, such
+    as syn, `syn/cc` skips a single variant."""
     training: Changes[Training] = Field(default_factory=Training)
-    """What differs from the study's `training` on this dataset."""
+    """Values that replace those of the study's `training` on this dataset."""
     optimisation: Changes[Optimisation] = Field(default_factory=Optimisation)
-    """What differs from the study's `optimisation` on this dataset."""
+    """Values that replace those of the study's `optimisation` on this dataset."""
     pretraining: Changes[Pretraining] = Field(default_factory=Pretraining)
-    """What differs from the study's `pretraining` on this dataset."""
+    """Values that replace those of the study's `pretraining` on this dataset."""
     landscape: Changes[Landscape] = Field(default_factory=Landscape)
-    """What differs from the study's `landscape` on this dataset."""
+    """Values that replace those of the study's `landscape` on this dataset."""
 
 
 class Own(Dataset):
@@ -86,18 +85,18 @@ class Own(Dataset):
 
 
 class LossLambda(Block):
-    """The regularisation of one loss."""
+    """Regularisation of one loss."""
 
     grid: Grid | None = None
-    """Values to try instead of those on the loss's card and of the study; on the scale `roughness` all losses have the
-    same levels."""
+    """Values to try, instead of those of the study or the loss's card; ignored on the scale `roughness`, where all
+    losses have the same levels."""
 
 
 class Loss(Block):
-    """A loss; without entries it runs with its defaults as the variant `default`."""
+    """A loss; without entries it runs with its default options as the variant `default`."""
 
     lam: LossLambda = Field(default_factory=LossLambda, alias="lambda")
-    """The regularisation of this loss."""
+    """Regularisation of this loss."""
 
 
 class Losses(AsStated):
@@ -111,61 +110,61 @@ class Losses(AsStated):
 
 
 class Checkpoints(Block):
-    """Published weights of feature extractors; studies share the files."""
+    """Published weights of feature extractors; the files are shared between studies."""
 
     folder: Annotated[str, Field(min_length=1, max_length=200)] = "data/checkpoints"
-    """Folder that they are fetched into, or put into by hand, relative to the project."""
+    """Folder that they are downloaded to, or copied to by hand, relative to the project."""
     sources: Annotated[dict[str, Revision], BeforeValidator(opened)] = {}
-    """Another model on the Hugging Face hub, by extractor, as owner/name@revision, of the layout of the one that it
-    stands for. `hashes` has to state the SHA-256 of every file of it."""
+    """Alternative Hugging Face models by extractor, as owner/name@revision; the files must have the same layout as
+    those of the model they replace. `hashes` must state the SHA-256 of each file."""
     hashes: Annotated[dict[str, Hashes], BeforeValidator(opened)] = {}  # type: ignore[valid-type]
-    """The SHA-256, by extractor, of files whose hash the project does not know, of those of a model under `sources`, or
-    of others that you put there in place of the published ones; of several files a block, by file name."""
+    """Hashes (SHA-256) by extractor, for files whose hash the project does not know, those of a model under `sources`,
+    or files copied to the folder in place of the published ones; for several files a block by file name."""
 
 
 class Statistics(Block):
-    """How intervals and p values are made."""
+    """Confidence intervals and p-values."""
 
     resamples: Annotated[int, Field(ge=200, le=1_000_000)] = 5000
-    """Resamples of the crossed bootstrap over subjects."""
+    """Number of resamples of the crossed bootstrap over subjects."""
     confidence: Annotated[Number, Field(gt=0.5, lt=1)] = 0.95
-    """Coverage of the intervals."""
+    """Confidence level of the intervals."""
 
 
 class Configuration(Block):
-    """A study names datasets, losses and budgets. A configuration file replaces the default one; nothing is merged."""
+    """A study: datasets, losses and budgets. A configuration file replaces the default one; nothing is merged."""
 
     title: Line
-    """One line that names the study; figures and the report show it."""
+    """Title of the study on one line, shown in figures and the report."""
     demonstration: bool = False
-    """Whether every figure is stamped as a demonstration, because the budget is too small for claims."""
+    """Stamp every figure as a demonstration, because the budget is too small for claims."""
     results: Folder = "results"
-    """Folder that everything is written to, relative to the project."""
+    """Folder for all results, relative to the project."""
     seeds: Annotated[
         list[Seed], Field(min_length=1, json_schema_extra={"uniqueItems": True}), AfterValidator(distinct)
     ] = [1]
-    """Seeds of all that is drawn; each is a run of its own, and an extractor of its own. Claims need at least five."""
+    """Random seeds; each gives a separate run with its own extractors. Claims need at least five."""
     threads: Annotated[int, Field(ge=1, le=1024)] = 1
-    """Processor threads of one training or optimisation; a fixed number, so that tables do not depend on the number of
+    """Number of CPU threads of one training or optimisation; fixed, so that results do not depend on the number of
     cores."""
     keep_fields: Kept = False  # type: ignore[valid-type]
-    """Whether the displacement fields of all pairs stay on disk after they are scored; or conventions, of itk,
-    learn2reg and voxels, in which every run's fields at the chosen λ are written into `exports/` of the results, where
-    other programs, or another study as given fields, find them."""
+    """Whether to keep the displacement fields of all pairs after scoring; or a list of conventions (itk, learn2reg,
+    voxels) in which every run's fields at the chosen λ are written to `exports/` of the results, for use by other
+    programs or as given fields of another study."""
     only_losses: str = ""
-    """Space-separated losses to run instead of those under `losses`; one that is not listed there runs with its
-    defaults. Empty means all that are listed. Set by `make figures LOSSES=…`."""
+    """Space-separated losses to run instead of all under `losses`; one that is not listed there runs with its default
+    options. Empty means all. Set by `make figures LOSSES=…`."""
     only_datasets: str = ""
     """Space-separated datasets to restrict the study to; empty means all. Set by `make figures DATASETS=…`."""
     training: Training = Field(default_factory=Training)
-    """Budget of every registration training; a dataset may change it."""
+    """Training of registration networks; can be changed per dataset."""
     optimisation: Optimisation = Field(default_factory=Optimisation)
-    """How each pair is optimised by itself; a dataset or a method of that kind may change it."""
+    """Per-pair (instance) optimisation; can be changed per dataset and per method of that kind."""
     pretraining: Pretraining = Field(default_factory=Pretraining)
-    """Budget of the pretrained extractors; a dataset may change it."""
+    """Training of feature extractors; can be changed per dataset."""
     landscape: Landscape = Field(default_factory=Landscape)
-    """How densely every loss is sampled around the truth of test pairs; a dataset may change it."""
+    """Sampling of every loss around the true registration of test pairs; can be changed per dataset."""
     checkpoints: Checkpoints = Field(default_factory=Checkpoints)
-    """Published weights of feature extractors; studies share the files."""
+    """Published weights of feature extractors; the files are shared between studies."""
     statistics: Statistics = Field(default_factory=Statistics)
-    """How intervals and p values are made."""
+    """Confidence intervals and p-values."""

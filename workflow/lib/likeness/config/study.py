@@ -1,6 +1,6 @@
-"""A study: the configuration, checked and completed, and what follows from it for each dataset and loss.
+"""A study: the validated, completed configuration and what it implies for each dataset and loss.
 
-Nothing here reads an image or imports a heavy library, because the workflow needs it while it is parsed.
+Snakemake evaluates this while it parses the workflow, so nothing here reads an image or imports a heavy library.
 """
 
 from __future__ import annotations
@@ -40,33 +40,33 @@ RENAMED = {
     "datasets.*.training.grid": "datasets.*.training.lambda.grid",
     "losses.*.grid": "losses.*.lambda.grid",
 }
-"""Keys that former versions had, ``*`` for any name, and what they are called now."""
+"""Keys of former versions and their current names; ``*`` stands for any name."""
 ROUGHNESS = [0.05, 0.1, 0.2, 0.3, 0.4]
-"""Default levels of a path of regularisation."""
+"""Default levels of the regularisation path on the scale `roughness`: standard deviation of log J."""
 
 
 def read(path: str | Path) -> dict[Any, Any]:
-    """Read a configuration file, strictly: Snakemake's own reading takes the last of two keys of one name.
+    """Read a configuration file strictly, unlike Snakemake, which keeps the last of two equal keys.
 
     Raises:
-        ConfigurationError: in one sentence, if it is not there, no YAML, or names a key twice.
+        ConfigurationError: if the file does not exist, is not valid YAML or repeats a key.
     """
     path = Path(path)
     if not path.exists():
-        msg = f"{path}: no such configuration; config/ holds those that come with the project"
+        msg = f"{path}: no such configuration; config/ contains those that come with the project"
         raise ConfigurationError(msg)
     return documents.read(path, ConfigurationError, "title: …")
 
 
 def check_results(results: str, file: str) -> None:
-    """Try whether anything can be written into the folder of the results.
+    """Check that the results folder is writable.
 
     Args:
-        results: the key of that name.
-        file: the configuration, for the message.
+        results: value of the key ``results``.
+        file: configuration file, for the message.
 
     Raises:
-        ConfigurationError: if not; where the disk is full, with what is free.
+        ConfigurationError: if it is not; if the disk is full, with the free space.
     """
     try:
         check_writable(Path(results))
@@ -80,30 +80,30 @@ def check_results(results: str, file: str) -> None:
 
 @dataclass(frozen=True)
 class Study:
-    """A configuration that was checked. Make one with :meth:`load`."""
+    """A validated configuration; create one with :meth:`load`."""
 
     config: dict[str, Any]
     file: str
     capabilities: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Spatial dims and parts of every dataset of the study, and of those that extractors are taken from, by name."""
+    """Capabilities, such as spatial dimensions and parts, of the study's datasets and of those extractors come from."""
 
     @classmethod
     def load(cls, config: Mapping[str, Any], file: str = "the configuration") -> Study:
-        """Check a configuration against its model, the losses, the recipes and the tables of datasets.
+        """Check a configuration against its model, the losses, the recipes and the datasets' tables.
 
         Args:
-            config: as read from YAML.
-            file: its name, for messages.
+            config: content as read from YAML.
+            file: file name, for messages.
 
         Raises:
-            ConfigurationError: a line for everything that is wrong, with file, key and fix.
+            ConfigurationError: with one line for every problem, each with file, key and fix.
         """
         model = faults.checked(configuration(), config, file, ConfigurationError, RENAMED)
         full = model.model_dump(by_alias=True)
-        # Snakemake warns of './' and '//' in paths
+        # Snakemake warns about './' and '//' in paths
         full["results"] = str(Path(full["results"]))
         for name in full["only_losses"].split():
-            # a new loss is tried on a study that does not know it, with the loss's defaults
+            # `make try` runs a new loss, with its default options, in a study that does not list it
             if name in losses.names():
                 full["losses"].setdefault(name, loss_model(name)().model_dump(by_alias=True))
         study = cls(full, file)
@@ -111,10 +111,10 @@ class Study:
         return study
 
     def check_images(self) -> None:
-        """Check every image of the user's own datasets; a good verdict is remembered until a file changes.
+        """Check every image of the user's own datasets; success is cached until a file changes.
 
         Raises:
-            ConfigurationError: at the first image that does not fit.
+            ConfigurationError: at the first invalid image.
         """
         for name in self.prepared:
             if folder := self.config["datasets"][name].get("folder"):
@@ -126,12 +126,12 @@ class Study:
 
     @property
     def results(self) -> str:
-        """Folder that everything is written to."""
+        """Folder for all results."""
         return self.config["results"]
 
     @cached_property
     def methods(self) -> dict[str, Method]:
-        """Methods of the study by name, in the order of the configuration, the unregistered pairs last."""
+        """Methods of the study by name, in the order of the configuration, followed by the unregistered pairs."""
         named = {}
         for name, entry in self.config["methods"].items():
             method = kinds.method(name, entry["kind"])
@@ -147,7 +147,7 @@ class Study:
 
     @property
     def seeds(self) -> list[int]:
-        """Seeds of the runs that have one."""
+        """Random seeds of the study."""
         return self.config["seeds"]
 
     def _chosen(self, kind: str) -> list[str]:
@@ -161,7 +161,7 @@ class Study:
 
     @cached_property
     def prepared(self) -> list[str]:
-        """Datasets that are prepared: those of the study, and any other that an extractor is trained on."""
+        """Datasets to prepare: those of the study, and any others that extractors are trained on."""
         taken = [self.options(loss, variant).get(TRAINED_ON) for loss in self.losses for variant in self.variants(loss)]
         others = [str(name) for name in taken if name in self.config["datasets"]]
         return list(dict.fromkeys([*self.datasets, *others]))
@@ -177,10 +177,10 @@ class Study:
         return ["default", *self.config["losses"][loss]["variants"]]
 
     def options(self, loss: str, variant: str) -> dict[str, Any]:
-        """Options of a variant: its own over those of the variant ``default``.
+        """Options of a variant: its own, over those of the variant ``default``.
 
-        Beside keywords of the loss there may be ``trained_on``: the dataset whose extractor it takes. A loss that is
-        none of the study's, whose features another method takes, has its defaults.
+        ``trained_on`` may be among them: the dataset whose extractor the variant uses. A loss outside the study, whose
+        features another method uses, has its default options.
         """
         entry = self.config["losses"].get(loss)
         if entry is None:
@@ -188,7 +188,7 @@ class Study:
         return {**entry["options"], **({} if variant == "default" else entry["variants"][variant])}
 
     def inapplicable(self, dataset: str, loss: str) -> str | None:
-        """Say in a sentence why a loss does not apply to a dataset; ``None`` where it does."""
+        """Explain in a sentence why a loss does not apply to a dataset; ``None`` if it does."""
         able, card = self.capabilities[dataset], losses.card(loss)
         if loss in self.config["datasets"][dataset]["without_losses"]:
             return "The study leaves it out on this dataset."
@@ -197,11 +197,11 @@ class Study:
         missing = next((part for part in card["requires"] if part not in able["parts"]), None)
         if missing is None:
             return None
-        some = f", but only some of those that learn or validate have a {missing}" if missing in able["partly"] else ""
+        some = f", but only some training or validation images have a {missing}" if missing in able["partly"] else ""
         return card["requires"][missing] + some
 
     def runs(self) -> Iterator[Run]:
-        """List every run that makes fields."""
+        """List every run that produces displacement fields."""
         for dataset in self.datasets:
             left_out = self.config["datasets"][dataset]["without_methods"]
             for name in self.config["methods"]:
@@ -221,20 +221,20 @@ class Study:
         return [both for both in found if not (method.optimised and "only_trained" in losses.card(both[0]))]
 
     def _featured_on(self, dataset: str, form: str | None) -> bool:
-        """Tell whether a form of a method is no loss, or one whose features images of a dataset have."""
+        """Return whether a variant of a method is not a loss, or is a loss whose features apply to the dataset."""
         if form not in losses.names():
             return True
         noisy = losses.draws_noise(form, self.capabilities[dataset]["spatial_dims"])
         return not noisy and self.inapplicable(dataset, form) is None
 
     def trainings(self) -> Iterator[tuple[str, str, str, str, int]]:
-        """List every run that trains a network: dataset, method, loss, variant and seed, all of which it has."""
+        """List every run that trains a network: dataset, method, loss, variant and seed."""
         for dataset, name, loss, variant, seed in self.runs():
             if self.methods[name].trained and loss and variant and seed is not None:
                 yield dataset, name, loss, variant, seed
 
     def optimisations(self) -> Iterator[Run]:
-        """List every run that optimises each pair."""
+        """List every run that optimises each pair separately."""
         return (run for run in self.runs() if self.methods[run.method].optimised)
 
     def classical(self) -> Iterator[Run]:
@@ -242,7 +242,7 @@ class Study:
         return (run for run in self.runs() if self.methods[run.method].kind == "syn")
 
     def given(self, dataset: str, method: str) -> Path | None:
-        """Give the folder with the fields of a dataset that a method was given; ``None`` where there is none."""
+        """Return the folder of the fields given for a method on a dataset; ``None`` if there is none."""
         return given.folder_of(self.config["methods"][method]["fields"], dataset, self.config["datasets"])
 
     def givens(self) -> list[Run]:
@@ -250,10 +250,10 @@ class Study:
         return [run for run in self.runs() if self.methods[run.method].kind == given.KIND]
 
     def missing_fields(self) -> list[str]:
-        """Say in a sentence which test pairs given fields lack, where the tables of a folder tell what there are.
+        """Describe the test pairs without given fields, one sentence per run, for datasets whose tables list all pairs.
 
         Raises:
-            ConfigurationError: where they lack all.
+            ConfigurationError: if no fields are found for any pair.
         """
         said = []
         for run in self.givens():
@@ -274,12 +274,12 @@ class Study:
 
     @property
     def exports(self) -> list[str]:
-        """Conventions that all fields are written in."""
+        """Conventions in which all fields are exported."""
         kept = self.config["keep_fields"]
         return kept if isinstance(kept, list) else []
 
     def combinations(self, dataset: str) -> list[tuple[str, str]]:
-        """List the losses, with their variants, that apply to a dataset."""
+        """List the losses and variants that apply to a dataset."""
         return [
             (loss, variant)
             for loss in self.losses
@@ -289,43 +289,43 @@ class Study:
         ]
 
     def _seeds(self, run: Run) -> Sequence[int | None]:
-        """List the seeds of the runs of a method: one run stands for all where nothing is drawn."""
+        """List the seeds of a run; a single ``None`` if the run is deterministic."""
         dims = self.capabilities[run.dataset]["spatial_dims"]
         noisy = run.loss is not None and losses.draws_noise(run.loss, dims)
         return self.seeds if self.methods[run.method].seeded or noisy or self.learnt(run) else [None]
 
     def left_out(self, dataset: str, loss: str, variant: str) -> str | None:
-        """Say in a sentence why a variant with another dataset's extractor leaves a dataset out; ``None`` otherwise."""
+        """Explain why a variant with another dataset's extractor skips a dataset; ``None`` if it does not."""
         name = self.options(loss, variant).get(TRAINED_ON)
         if name is None:
             return None
         if name == dataset:
-            return "The extractor of the variant is of this dataset, as that of the default is."
+            return "The extractor of the variant was trained on this dataset, as was that of the default."
         dims = self.capabilities[name]["spatial_dims"]
         alike = dims == self.capabilities[dataset]["spatial_dims"]
-        return None if alike else f"The extractor of the variant is of {name}, which has images in {dims}D."
+        return None if alike else f"The extractor of the variant was trained on {name}, which has {dims}D images."
 
     @staticmethod
     def features(run: Run) -> tuple[str, str] | None:
-        """Give the loss and variant whose extractor a run may need: its own, or what the form of its method names."""
+        """Return the loss and variant whose extractor a run may need: its own, or the one named by its variant."""
         if run.loss is None:
             return (run.variant, "default") if run.variant in losses.names() else None
         return run.loss, str(run.variant)
 
     def learnt(self, run: Run) -> tuple[str, str] | None:
-        """Give the dataset and the name of the extractor that a run needs, if the workflow trains it."""
+        """Return dataset and name of the extractor that a run needs; ``None`` if the workflow does not train one."""
         features = self.features(run)
         return self.trained_extractor(run.dataset, *features) if features else None
 
     def trained_extractor(self, dataset: str, loss: str, variant: str) -> tuple[str, str] | None:
-        """Give the dataset and the name of the extractor that a loss needs there, if the workflow trains it."""
+        """Return dataset and name of the extractor that a loss needs; ``None`` if the workflow does not train one."""
         if not trains_extractor(loss):
             return None
         return self.options(loss, variant).get(TRAINED_ON) or dataset, losses.card(loss)["extractor"]
 
     def pretrainings(self) -> Iterator[tuple[str, str, int]]:
         """List every extractor that the workflow trains: dataset, extractor, seed."""
-        # where no method uses a loss, its landscape does, by the first seed
+        # the landscape needs the extractor for the first seed even if no method uses the loss
         seeds = self.seeds if any(method.uses_loss for method in self.methods.values()) else self.seeds[:1]
         sampled = (
             (*found, seed)
@@ -338,12 +338,12 @@ class Study:
         yield from dict.fromkeys([*sampled, *needed])
 
     def source(self, extractor: str) -> Source:
-        """Give the files of an extractor whose weights are published, of the model and with the hashes of the study."""
+        """Return the weight files of an extractor, with the model and the hashes chosen by the study."""
         return sources.wanted_by(self.config["checkpoints"], extractor)
 
     @cached_property
     def published(self) -> list[str]:
-        """Extractors with published weights that a loss of the study needs."""
+        """Extractors with published weights that the study needs."""
         sampled = (loss for dataset in self.datasets for loss, _ in self.combinations(dataset))
         run = (features[0] for run in self.runs() if (features := self.features(run)))
         needed = dict.fromkeys(losses.card(loss)["extractor"] for loss in [*sampled, *run])
@@ -351,24 +351,24 @@ class Study:
 
     @property
     def checkpoints_folder(self) -> Path:
-        """Where published weights lie."""
+        """Folder of downloaded weights."""
         return Path(self.config["checkpoints"]["folder"])
 
     def missing_checkpoints(self) -> list[str]:
-        """Say in a sentence of every extractor whose files have yet to be fetched what they are and where they go."""
+        """Describe the weight files that have yet to be downloaded and where they go, one sentence per extractor."""
         converted = Path(self.results) / "extractors"
         unmade = [name for name in self.published if not (converted / f"{name}.safetensors").exists()]
         return [said for name in unmade if (said := missing(self.source(name), self.checkpoints_folder))]
 
     def _architecture(self, entry: Mapping[str, Any], dataset: str) -> dict[str, Any]:
-        """Keep of settings that there are for 2D and 3D images those for the dataset's, without that in their names."""
+        """Select the settings for the dataset's dimensionality and strip the suffix ``_2d`` or ``_3d``."""
         dims = self.capabilities[dataset]["spatial_dims"]
         chosen = {key: value for key, value in entry.items() if not key.endswith(("_2d", "_3d"))}
         own = {key: value for key, value in entry.items() if key.endswith(f"_{dims}d")}
         return {**chosen, **{key.removesuffix(f"_{dims}d"): value for key, value in own.items()}}
 
     def training(self, dataset: str, method: str, loss: str) -> dict[str, Any]:
-        """Everything that decides a training but the data, the loss's options and the seed, as plain types."""
+        """Everything that determines a training except data, loss options and seed, as plain types."""
         entry = self.config["datasets"][dataset]
         budget = overlaid("training", self.config["training"], entry["training"])
         card, scale = losses.card(loss), budget["lambda"]["scale"]
@@ -382,11 +382,11 @@ class Study:
         return budget
 
     def syn(self, method: str, variant: str) -> dict[str, Any]:
-        """Everything that decides a registration by SyN but the data and the seed, as plain types."""
+        """Everything that determines a SyN registration except data and seed, as plain types."""
         return {"variant": variant, "smoothing": self.config["methods"][method]["smoothing"]}
 
     def optimisation(self, dataset: str, method: str, loss: str) -> dict[str, Any]:
-        """Everything that decides an optimisation but the data, the loss's options and the seed, as plain types."""
+        """Everything that determines an optimisation except data, loss options and seed, as plain types."""
         budget = self._searching(dataset, method)
         del budget["audit"]
         grid, scale = budget["lambda"]["grid"], budget["lambda"]["scale"]
@@ -397,22 +397,22 @@ class Study:
         return {**budget, "separate": loss in budget["separate"], "threads": self.config["threads"]}
 
     def audited(self, dataset: str, method: str) -> int:
-        """Tell for how many validation pairs the searches of a method are repeated from other starts."""
+        """Number of validation pairs for which a method's searches are repeated from other starts."""
         return self._searching(dataset, method)["audit"]
 
     def _searching(self, dataset: str, method: str) -> dict[str, Any]:
-        """Put together what a study says of the optimisation of each pair, for all losses."""
+        """Merge the optimisation settings of study, dataset and method; shared by all losses."""
         budget = dict(self.config["optimisation"])
         for over in (self.config["datasets"][dataset], self.config["methods"][method]):
             budget = overlaid("optimisation", budget, over["optimisation"])
         return budget
 
     def pretraining(self, dataset: str) -> dict[str, Any]:
-        """Everything that decides the pretraining of an extractor but the data and the seed, as plain types."""
+        """Everything that determines the pretraining of an extractor except data and seed, as plain types."""
         entry = self.config["datasets"][dataset]
         budget = self._architecture(overlaid("pretraining", self.config["pretraining"], entry["pretraining"]), dataset)
         return {**budget, "threads": self.config["threads"]}
 
     def landscape(self, dataset: str) -> dict[str, Any]:
-        """Give how densely losses are sampled around the truth of a dataset."""
+        """Return the sampling of the loss landscape on a dataset."""
         return overlaid("landscape", self.config["landscape"], self.config["datasets"][dataset]["landscape"])

@@ -1,7 +1,6 @@
-"""Types of single values in a configuration, and the block that holds them.
+"""Types of single configuration values, and the base class of blocks.
 
-Everything is read strictly: nothing is converted but text that stands for a number, where a number is wanted, since
-YAML takes ``1e-4`` for text.
+Values are validated strictly. The only conversion is from text to number, because YAML reads ``1e-4`` as text.
 """
 
 from __future__ import annotations
@@ -26,9 +25,9 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 
 TAG = "\0"
-"""What the names of the alternatives of a union begin with, which tells them from keys in the places of errors."""
+"""Prefix of the tags of a union's alternatives, which distinguishes them from keys in error locations."""
 DIGITS = 6
-"""Significant digits in which the values of a grid must differ, because a value names its files."""
+"""Significant digits in which grid values must differ, because file names contain them."""
 
 LINE = r"^[^$\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
 _HYPHENS = r"^[a-z0-9][a-z0-9-]*$"
@@ -48,11 +47,11 @@ CHARACTERS = {
     r"^[A-Za-z0-9][A-Za-z0-9._-]*$": "letters, digits, '.', '_' and '-', first a letter or digit",
     r"^[^$\s\x00-\x1f\x7f-\x9f]+$": "a word without spaces and without '$'",
 }
-"""What every pattern takes, in words."""
+"""Allowed characters in words, by pattern."""
 
 
 def _as_written(value: Any, check: Callable[[Any], float]) -> float:
-    """Read text as a number, and keep a whole number whole: jobs get what the configuration says."""
+    """Convert text to a number; integers stay integers, so that jobs get the value as it is written."""
     if isinstance(value, str):
         try:
             value = float(value)
@@ -63,7 +62,7 @@ def _as_written(value: Any, check: Callable[[Any], float]) -> float:
 
 
 class Misfit(ValueError):
-    """A fault of a kind of ours, which :mod:`likeness.config.faults` says in words, with what it states beside."""
+    """A custom validation error; :mod:`likeness.config.faults` turns ``kind`` and ``stated`` into a message."""
 
     def __init__(self, kind: str, **stated: Any) -> None:
         super().__init__(kind)
@@ -72,28 +71,28 @@ class Misfit(ValueError):
 
 
 def distinct(values: list) -> list:
-    """Refuse a list that names something twice."""
+    """Reject a list with duplicates."""
     if any(value in values[:place] for place, value in enumerate(values)):
         raise Misfit("distinct")
     return values
 
 
 def rising(values: list) -> list:
-    """Refuse numbers that are not in ascending order."""
+    """Reject numbers that are not in ascending order."""
     if values != sorted(values):
         raise Misfit("rising")
     return values
 
 
 def apart(values: list) -> list:
-    """Refuse numbers that agree in the first digits."""
+    """Reject numbers that agree in their first :data:`DIGITS` significant digits."""
     if len({f"{value:.{DIGITS}g}" for value in values}) < len(values):
         raise Misfit("apart", digits=DIGITS)
     return values
 
 
 def odd(value: int) -> int:
-    """Refuse an even number."""
+    """Reject an even number."""
     if value % 2 == 0:
         raise Misfit("odd")
     return value
@@ -120,7 +119,7 @@ Names = Annotated[list[str], Field(json_schema_extra={"uniqueItems": True}), Aft
 
 
 def tagged(alternatives: Mapping[str, Any], choose: Callable[[Any], str | None]) -> Any:
-    """Make a union, of which ``choose`` tells by the value which alternative is meant."""
+    """Create a union whose alternative ``choose`` selects from the value."""
     named = tuple(Annotated[kind, Tag(TAG + name)] for name, kind in alternatives.items())
     return Annotated[Union[named], Discriminator(lambda value: _tag(choose(value)))]  # noqa: UP007
 
@@ -130,12 +129,12 @@ def _tag(name: str | None) -> str | None:
 
 
 def opened(value: Any) -> Any:
-    """Take a key without a value for a block without entries."""
+    """Turn ``None``, the value of a key without entries, into an empty block."""
     return {} if value is None else value
 
 
 class Block(BaseModel):
-    """Keys and their values; attributes are documented by the text below them, which becomes their description."""
+    """Base class of blocks; the string below an attribute becomes its description."""
 
     model_config = ConfigDict(
         strict=True,
@@ -144,7 +143,7 @@ class Block(BaseModel):
         allow_inf_nan=False,
         use_attribute_docstrings=True,
         protected_namespaces=(),
-        # most models are but parts of that of a configuration
+        # most models are only used as part of the configuration's
         defer_build=True,
     )
 
@@ -160,7 +159,7 @@ class Block(BaseModel):
 
 
 class AsStated(Block):
-    """A block whose plain form is what was stated, in that order: its defaults are those of whoever it is for."""
+    """A block serialised with the stated keys only, in that order, because defaults are filled in elsewhere."""
 
     _keys: tuple[str, ...] = PrivateAttr(())
 

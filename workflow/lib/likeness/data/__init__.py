@@ -1,1 +1,1 @@
-"""Datasets: their layout on disk, the check, and the prepared form that every later step reads."""
+"""Datasets: folder layout, validation, and the prepared form that all later steps read."""

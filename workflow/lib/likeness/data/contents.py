@@ -1,4 +1,4 @@
-"""Reading the files of a raw dataset, image by image, and refusing those that do not fit together."""
+"""Read and validate the files of a raw dataset: images, label maps, masks, fields and landmarks."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from likeness.userinput import documents
 from likeness.userinput.errors import DatasetError, plain
 
 SPACING_TOLERANCE = 0.01
-"""Relative difference between a header's spacing and that of ``dataset.yaml`` that passes as rounding."""
+"""Relative difference between a header's spacing and that of ``dataset.yaml`` that is accepted as rounding."""
 
 FEWEST_VOXELS = 5
-"""Along each axis: where a network has strided it twice, there must be more than one voxel to normalise over."""
+"""Minimum size along each axis: after two strided convolutions, normalisation still needs more than one voxel."""
 
 LARGEST_INTENSITY = 1e30
-"""Beyond it, sums and squares in single precision overflow."""
+"""Limit above which sums and squares in single precision overflow."""
 
 AXES = "ijk"
-"""Names of the columns of landmarks, the axes of the image file."""
+"""Column names of landmark files: the axes of the image file."""
 
 Limits = tuple[float, float]
-"""The intensities that become 0 and 1."""
+"""The intensities that are mapped to 0 and 1."""
 
 
 def check(folder: str | Path) -> RawDataset:
-    """Check a raw dataset folder completely, tables and images.
+    """Validate a raw dataset folder completely, tables and images.
 
     Raises:
-        DatasetError: at the first thing that does not fit.
+        DatasetError: at the first problem.
     """
     raw = layout.check_tables(folder)
     _check_files(raw)
@@ -48,10 +48,10 @@ def check(folder: str | Path) -> RawDataset:
 
 
 def _check_files(raw: RawDataset) -> None:
-    """Read every file of a dataset once and check it.
+    """Read and validate every file of a dataset.
 
     Raises:
-        DatasetError: at the first thing that does not fit.
+        DatasetError: at the first problem.
     """
     first: Sample | None = None
     for id in raw.images.index:
@@ -62,16 +62,16 @@ def _check_files(raw: RawDataset) -> None:
 
 
 def check_images(folder: str | Path, cache: Path) -> None:
-    """Check what :func:`layout.check_tables` does and every image, unless nothing changed since the last good verdict.
+    """Validate tables and images, unless nothing has changed since the last successful check.
 
     Args:
-        folder: the raw dataset folder.
-        cache: a JSON file of good verdicts, shared by all datasets; made anew if it is absent or broken. A verdict
-            holds for the tables' content, the path, size and modification time of every file they name, and the code
-            of the check.
+        folder: raw dataset folder.
+        cache: JSON file of successful checks, shared by all datasets; recreated if it is missing or invalid. An entry
+            is valid for the tables' content, the path, size and modification time of every file they name, and the
+            code of the check.
 
     Raises:
-        DatasetError: at the first thing that does not fit.
+        DatasetError: at the first problem.
     """
     raw = layout.check_tables(folder)
     key = str(raw.folder.resolve())
@@ -80,7 +80,7 @@ def check_images(folder: str | Path, cache: Path) -> None:
     if verdicts.get(key) == state:
         return
     _check_files(raw)
-    # a verdict that cannot be kept is found anew
+    # without the cache, the check is only repeated
     with suppress(OSError):
         write_json(cache, verdicts | {key: state})
 
@@ -94,16 +94,16 @@ def _verdicts(cache: Path) -> dict[str, Any]:
 
 
 def read(raw: RawDataset, id: str) -> Sample:
-    """Read an image with all that belongs to it, in one orientation, as float32 in the intensities of the file.
+    """Read an image and its other parts in a common orientation; intensities stay as stored, as float32.
 
     Raises:
-        DatasetError: if a part is unreadable, empty, or does not fit its image or ``dataset.yaml``.
+        DatasetError: if a part is unreadable or empty, or does not match its image or ``dataset.yaml``.
     """
     path = cast(Path, raw.file(id, "image"))
     stored, grid = images.read(path, raw.meta["spatial_dims"])
     if min(stored.shape) < FEWEST_VOXELS:
         msg = f"{path}: has the shape {stored.shape}; a network needs at least {FEWEST_VOXELS} voxels along each axis, "
-        raise DatasetError(msg + "pad it or take larger images")
+        raise DatasetError(msg + "pad it or use larger images")
     _check_spacing(raw, id, path, grid)
     image = _intensities(path, stored)
     parts: dict[str, np.ndarray] = {}
@@ -119,7 +119,7 @@ def read(raw: RawDataset, id: str) -> Sample:
 
 
 def check_alike(raw: RawDataset, first: Sample, sample: Sample) -> None:
-    """Check what all images must share.
+    """Check that two images of a dataset agree where all must.
 
     Raises:
         DatasetError: if the images differ in shape, or the landmarks in number.
@@ -132,32 +132,32 @@ def check_alike(raw: RawDataset, first: Sample, sample: Sample) -> None:
         return
     if len(sample.landmarks) != len(first.landmarks):
         msg = f"{raw.file(sample.name, 'landmarks')}: has {len(sample.landmarks)} points, but '{first.name}' has "
-        msg += f"{len(first.landmarks)}; keep the points that all images have, in one order"
+        msg += f"{len(first.landmarks)}; keep the points that all images have, in the same order"
         raise DatasetError(msg)
 
 
 def limits(raw: RawDataset, sample: Sample) -> Limits:
-    """Find the intensities that become 0 and 1 in an image of its own scale.
+    """Find the intensities that are mapped to 0 and 1 in an image that does not share its scale.
 
     Raises:
-        DatasetError: if nothing is left between them.
+        DatasetError: if no intensity range remains.
     """
     rule, path = raw.meta["intensity"], raw.file(sample.name, "image")
     if rule["rule"] == "range":
         low, high = float(rule["low"]), float(rule["high"])
         if sample.image.max() <= low or sample.image.min() >= high:
-            msg = f"{path}: has intensities from {sample.image.min():g} to {sample.image.max():g}, all beyond the "
+            msg = f"{path}: has intensities from {sample.image.min():g} to {sample.image.max():g}, all outside the "
             raise DatasetError(msg + f"range {low:g} to {high:g} of key 'intensity' of dataset.yaml; widen it")
         return low, high
     low, high = (float(q) for q in np.quantile(sample.image, (rule["low"], rule["high"])))
     if not np.float32(high - low) > 0:
         msg = f"{path}: its quantiles {rule['low']} and {rule['high']} are both {low:g}; "
-        raise DatasetError(msg + "give dataset.yaml an 'intensity' of wider quantiles or of the rule range")
+        raise DatasetError(msg + "set 'intensity' of dataset.yaml to quantiles further apart or to the rule range")
     return low, high
 
 
 def _intensities(path: Path, stored: np.ndarray) -> np.ndarray:
-    """Give the intensities in single precision, in which they must be finite and still differ."""
+    """Convert intensities to single precision; they must be finite and not constant after the conversion."""
     if not np.isfinite(stored).all():
         msg = f"{path}: has values that are not finite (NaN or infinite); fill them, for example with 0"
         raise DatasetError(msg)
@@ -178,15 +178,15 @@ def _check_spacing(raw: RawDataset, id: str, path: Path, grid: images.Grid) -> N
         return
     header = " × ".join(f"{s:.4g}" for s in cast(tuple[float, ...], grid.spacing))
     msg = f"{path}: its header has the spacing {header}{'' if grid.unit == 'unknown' else f' {grid.unit}'}"
-    msg += f" (x, y, z), but key 'spacing' of dataset.yaml says {' × '.join(f'{s:.4g}' for s in told)} {unit}"
+    msg += f" (x, y, z), but key 'spacing' of dataset.yaml is {' × '.join(f'{s:.4g}' for s in told)} {unit}"
     first = raw.images.index[0]
-    msg += "; correct one of them" if id == first else f"; resample it, since the image of '{first}' agrees"
+    msg += "; correct one of them" if id == first else f"; resample it, because the image of '{first}' agrees"
     raise DatasetError(msg)
 
 
 def _check_shape(path: Path, shape: tuple[int, ...], image: tuple[int, ...]) -> None:
     if shape != image:
-        msg = f"{path}: has the shape {shape}, but its image has {image}; resample it to the image's grid"
+        msg = f"{path}: has the shape {shape}, but its image has {image}; resample it to the grid of the image"
         raise DatasetError(msg)
 
 
@@ -197,11 +197,11 @@ def _read_map(raw: RawDataset, path: Path, part: str, image: images.Grid, shape:
     if part in ("mask", "unmatched"):
         values = np.ascontiguousarray(stored != 0)
         if not np.isfinite(stored).all() or (part == "mask" and not values.any()):
-            msg = f"{path}: the {part} is empty or has values that are not finite; leave the column empty for none"
+            msg = f"{path}: the {part} is empty or has non-finite values; leave the column empty for none"
             raise DatasetError(msg)
         return values
     if not np.isfinite(stored).all() or (stored != np.round(stored)).any():
-        msg = f"{path}: has values that are no whole numbers; save the map without interpolation"
+        msg = f"{path}: has values that are not integers; save the map without interpolation"
         raise DatasetError(msg)
     most = np.iinfo(PARTS[part]).max
     if stored.min() < 0 or stored.max() > most:
@@ -220,19 +220,19 @@ def _check_label(raw: RawDataset, path: Path, label: np.ndarray) -> None:
         msg = f"{path}: has the label value {unknown[0]}, which key 'labels' of dataset.yaml does not name; "
         raise DatasetError(msg + "add it there or correct the map")
     if list(found) == [raw.meta["background"]]:
-        msg = f"{path}: the label map is background ({found[0]}) everywhere; leave the column 'label' empty for none"
+        msg = f"{path}: the label map is all background ({found[0]}); leave the column 'label' empty for none"
         raise DatasetError(msg)
 
 
 def read_landmarks(path: Path, grid: images.Grid) -> np.ndarray:
-    """Read points and turn them like their image.
+    """Read landmarks and convert them to the orientation of their image.
 
     Args:
         path: CSV with the header ``i,j`` or ``i,j,k`` and voxel coordinates along the axes of the image file.
-        grid: of the image.
+        grid: grid of the image.
 
     Returns:
-        ``(points, dims)`` float64, voxels.
+        ``(points, dims)``, float64, in voxels.
 
     Raises:
         DatasetError: if the file is unreadable, has other columns, or a point is not finite or outside the image.
@@ -244,21 +244,21 @@ def read_landmarks(path: Path, grid: images.Grid) -> np.ndarray:
     except csv.Error as error:
         msg = f"{path}: cannot be read as CSV ({plain(error)}); save it as comma-separated text"
         raise DatasetError(msg) from None
-    # the names are fixed, because 'x' is a column to some and a row to others
+    # fixed names, because 'x' means column to some and row to others
     if not rows or [cell.strip() for cell in rows[0]] != list(AXES[:dims]):
         names = ",".join(AXES[:dims])
-        msg = f"{path}: the first line is not {names}; name the axes of the image file so, in the order it stores them"
+        msg = f"{path}: the first line is not {names}; name the axes of the image file like this, in their stored order"
         raise DatasetError(msg)
     try:
         points = np.array([[float(cell) for cell in row] for row in rows[1:]]).reshape(len(rows) - 1, dims)
     except ValueError:
         points = np.empty((0, dims))
     if not len(points) or not np.isfinite(points).all():
-        msg = f"{path}: write one point a row as {dims} numbers, its voxel coordinates along the axes of the image file"
+        msg = f"{path}: write one point per row as {dims} numbers, voxel coordinates along the axes of the image file"
         raise DatasetError(msg)
     outside = ((points < 0) | (points > np.array(grid.shape) - 1)).any(axis=1)
     if outside.any():
         row = int(np.argmax(outside))
         msg = f"{path}: point {row + 1} at {points[row].tolist()} is outside its image of {grid.shape} voxels; "
-        raise DatasetError(msg + "give voxel coordinates from 0, not millimetres, or remove the point everywhere")
+        raise DatasetError(msg + "give zero-based voxel coordinates, not millimetres, or remove the point everywhere")
     return np.ascontiguousarray(grid.turn_points(points))

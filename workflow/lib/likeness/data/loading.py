@@ -1,4 +1,4 @@
-"""From a prepared dataset to tensors on the device."""
+"""Load prepared datasets as tensors on a device."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from likeness.data.store import Dataset, Sample
 T = TypeVar("T")
 
 CACHE_BYTES = 4 * 1024**3
-"""Memory for images that were read; datasets beyond it are read anew when they come up."""
+"""Memory for cached images; larger datasets are read again as needed."""
 
 
 class Loader:
-    """Reads images with what belongs to them as batches and keeps the most recent ones in memory.
+    """Load images and their parts as batches, with a cache of the most recent ones in memory.
 
     Args:
-        dataset: a prepared dataset.
-        device: where the tensors go.
+        dataset: prepared dataset.
+        device: device of the returned tensors.
     """
 
     def __init__(self, dataset: Dataset, device: torch.device | str = "cpu") -> None:
@@ -49,20 +49,20 @@ class Loader:
         return torch.stack(whole).to(self.device) if len(whole) == len(found) else None
 
     def images(self, names: Sequence[str]) -> Tensor:
-        """Give the images ``(batch, 1, *spatial)`` in [0, 1]."""
+        """Return the images ``(batch, 1, *spatial)``, float32 in [0, 1]."""
         images = self._batch(names, "image")
         assert images is not None
         return images
 
     def labels(self, names: Sequence[str]) -> Tensor | None:
-        """Give label maps ``(batch, 1, *spatial)`` of class indices (not label ids), or ``None`` if one has none."""
+        """Return label maps ``(batch, 1, *spatial)`` of class indices, not label ids; ``None`` if an image has none."""
         return self._batch(names, "label")
 
     def masks(self, names: Sequence[str]) -> Tensor | None:
-        """Give masks ``(batch, 1, *spatial)``, 1 where there is content, or ``None`` if one image has none."""
+        """Return masks ``(batch, 1, *spatial)``, 1 in the foreground; ``None`` if an image has none."""
         return self._batch(names, "mask")
 
 
 def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    """Cut a sequence into parts of ``size`` items; the last one may be shorter."""
+    """Split a sequence into chunks of ``size`` items; the last one may be shorter."""
     return (items[start : start + size] for start in range(0, len(items), size))

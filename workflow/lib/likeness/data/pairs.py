@@ -1,6 +1,6 @@
-"""Which images are registered to which: pairs that a dataset lists, and pairs drawn by its rule.
+"""Image pairs to register: listed by the dataset, or drawn by its rule.
 
-The rule is the key ``pairs`` of ``dataset.yaml``; :mod:`likeness.config.dataset_file` says what its keys mean.
+The rule is the key ``pairs`` of ``dataset.yaml``; :mod:`likeness.config.dataset_file` documents its keys.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ SPLITS = ("train", "val", "test")
 
 
 def evenly_spaced(items: Sequence[Any], count: int) -> list[Any]:
-    """Pick at most ``count`` items, evenly from the first to the last: neighbours in a list are often alike."""
+    """Select at most ``count`` items, evenly spaced from first to last, because neighbours are often similar."""
     chosen = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
     return [items[i] for i in chosen]
 
@@ -28,17 +28,17 @@ def complete(
     seed: int,
     most: Mapping[str, int] = MappingProxyType({}),
 ) -> pd.DataFrame:
-    """List the pairs of every split: those of ``pairs.csv``, and by the rule where it lists none.
+    """List the pairs of every split: those of ``pairs.csv``, or those of the rule if it lists none.
 
     Args:
-        images: indexed by id; ``split`` and the columns that the rule names; ``position`` as numbers.
+        images: indexed by id; ``split``, the columns that the rule names, and ``position`` as numbers.
         listed: ``split``, ``moving``, ``fixed``.
         rule: the key ``pairs`` of ``dataset.yaml``.
-        seed: decides which pairs remain where there are more than wanted.
-        most: pairs by split that a study takes, drawn from those that are listed or that the rule gives.
+        seed: seed of the random selection if there are more pairs than wanted.
+        most: maximum number of pairs by split, selected from the listed or drawn ones.
 
     Returns:
-        ``split``, ``moving``, ``fixed``; splits in the order train, val, test, listed pairs in their order, drawn ones
+        ``split``, ``moving``, ``fixed``; splits in the order train, val, test; listed pairs in their order, drawn ones
         in the order of the images.
     """
     tables = []
@@ -54,13 +54,13 @@ def complete(
 
 
 def draw(images: pd.DataFrame, rule: Mapping[str, Any], split: str) -> np.ndarray:
-    """Draw all pairs of a split that satisfy the rule, before ``max_pairs``.
+    """Return all pairs of a split that satisfy the rule, before ``max_pairs`` is applied.
 
     Returns:
         ``(pairs, 2)`` ids, moving and fixed, in the order of the images.
     """
     table = images[images.split == split]
-    allowed = ~np.eye(len(table), dtype=bool)  # rows move, columns are fixed
+    allowed = ~np.eye(len(table), dtype=bool)  # rows: moving, columns: fixed
     for column, value in rule.get("moving", {}).items():
         allowed &= has_value(table[column], value)[:, None]
     for column, value in rule.get("fixed", {}).items():
@@ -80,7 +80,7 @@ def draw(images: pd.DataFrame, rule: Mapping[str, Any], split: str) -> np.ndarra
 
 
 def has_value(column: pd.Series, value: object) -> np.ndarray:
-    """Tell which entries are the value of a rule; a number equals an entry that reads as the same number."""
+    """Return which entries equal a value of a rule, as a boolean array; numbers are compared numerically."""
     if isinstance(value, int | float):
         return pd.to_numeric(column, errors="coerce").eq(value).to_numpy()
     return column.astype(str).eq(str(value)).to_numpy()

@@ -1,4 +1,4 @@
-"""From a raw dataset folder to the prepared form that everything later reads."""
+"""Convert a raw dataset folder to the prepared form that all later steps read."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ def prepare(
     most: Mapping[str, int] = MappingProxyType({}),
     presmoothing: float = 0.0,
 ) -> None:
-    """Write the prepared form of a raw dataset: whole or not at all, the same bytes for the same input.
+    """Write the prepared form of a raw dataset, atomically and deterministically.
 
     Args:
-        folder: the raw dataset folder, see :mod:`likeness.data.layout`.
-        output: the folder to write, see :mod:`likeness.data.store`; replaced if it exists.
-        seed: decides which pairs remain where the dataset has more than its ``max_pairs``, or the study takes fewer.
-        name: what the study calls the dataset; by default the name that it gives itself.
-        most: pairs by split that the study takes; all of them if it does not say.
-        presmoothing: standard deviation, in the unit of the spacing, of the Gaussian that smooths every image, so that
-            interpolation, which smooths too, makes less of a difference.
+        folder: raw dataset folder, see :mod:`likeness.data.layout`.
+        output: folder to write, see :mod:`likeness.data.store`; replaced if it exists.
+        seed: seed of the random selection of pairs, see ``max_pairs`` and ``most``.
+        name: name of the dataset in the study; by default that of ``dataset.yaml``.
+        most: maximum number of pairs by split; by default all.
+        presmoothing: standard deviation, in the unit of the spacing, of a Gaussian that smooths every image, which
+            reduces the effect of the smoothing by interpolation.
 
     Raises:
-        DatasetError: if the raw dataset is refused.
+        DatasetError: if the raw dataset is invalid.
     """
     raw = layout.check_tables(folder)
     with atomic_write(output) as part:
@@ -53,14 +53,14 @@ def prepare(
             low, high = shared.get(id) or contents.limits(raw, sample)
             sigma = [presmoothing / size for size in raw.meta["spacing"]]
             has |= _write_sample(part / "images" / f"{id}.npz", sample, low, high, sigma)
-        assert first is not None  # a dataset without images has been refused
+        assert first is not None  # datasets without images are rejected before
         _write_tables(raw, part, first.image.shape, has, name, presmoothing)
         drawn = pairs.complete(raw.images, raw.pairs, raw.meta["pairs"], seed, most)
         drawn.to_csv(part / "pairs.csv", index=False, lineterminator="\n")
 
 
 def _shared_limits(raw: RawDataset) -> dict[str, Limits]:
-    """Find the common limits of images that share a scale; empty where each has its own."""
+    """Find the common intensity limits of images that share a scale; empty if each has its own."""
     column = raw.meta["intensity"].get("shared_by")
     if column is None:
         return {}
@@ -73,7 +73,7 @@ def _shared_limits(raw: RawDataset) -> dict[str, Limits]:
 
 
 def _write_sample(path: Path, sample: Sample, low: float, high: float, sigma: Sequence[float]) -> set[str]:
-    """Write one archive, its image smoothed by a number of voxels, and tell which parts are in it."""
+    """Write one archive, its image smoothed by ``sigma`` voxels per axis, and return the names of its parts."""
     parts: dict[str, Any] = {part: getattr(sample, part) for part in PARTS if getattr(sample, part) is not None}
     image = np.clip((sample.image - np.float32(low)) / np.float32(high - low), 0, 1)
     parts["image"] = gaussian_filter(image, sigma, mode="nearest") if any(sigma) else image

@@ -1,10 +1,10 @@
-"""The prepared form of a dataset, the same for built-in ones and a user's own.
+"""The prepared form of a dataset, the same for built-in and user datasets.
 
-A folder with ``dataset.yaml`` (completed: every key present), ``images.csv``, ``pairs.csv`` (every pair of every split,
-explicit) and ``images/<id>.npz``, uncompressed, with ``image`` (float32 in [0, 1]) and what belongs to it of ``label``
-(int16), ``instances`` (int32), ``mask`` and ``unmatched`` (bool), ``field`` (float32, ``(*spatial, dims)``) and
-``landmarks`` (float64, ``(points, dims)``, voxels). Beside these stands where the voxels lie, ``stored`` and ``affine``
-(float64, see :class:`likeness.imageio.placement.Placement`), the latter not for pictures.
+A folder with ``dataset.yaml`` (all keys present), ``images.csv``, ``pairs.csv`` (all pairs of all splits) and
+``images/<id>.npz``, uncompressed, with ``image`` (float32 in [0, 1]) and those available of ``label`` (int16),
+``instances`` (int32), ``mask`` and ``unmatched`` (bool), ``field`` (float32, ``(*spatial, dims)``) and ``landmarks``
+(float64, ``(points, dims)``, voxels). The archive also has ``stored`` and, except for pictures, ``affine``, which
+locate the voxels (float64, see :class:`likeness.imageio.placement.Placement`).
 """
 
 from __future__ import annotations
@@ -34,23 +34,30 @@ PARTS = {
 }
 
 PLACEMENT = ("stored", "affine")
-"""What says where the voxels lie, no content."""
+"""Arrays that describe the location of the voxels, rather than content."""
 
 TOLD = ("split", "group", "subject", "modality")
-"""The columns that ``images.csv`` always has beside ``id``, empty where the raw dataset does not tell."""
+"""Columns that ``images.csv`` always has besides ``id``; empty if the raw dataset does not have them."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One image with what belongs to it; arrays are ``(*spatial)``, absent parts are ``None``.
+    """One image and its parts; arrays are ``(*spatial)``, missing parts are ``None``.
 
-    ``mask`` marks where the image has content. ``unmatched`` marks content that its partner in a pair lacks. ``field``
-    is a true displacement ``(*spatial, dims)`` in voxels from this image's grid into a space shared by all images of
-    the same ``group``. ``landmarks`` are ``(points, dims)`` in voxels; the same row is the same point in every image.
+    Attributes:
+        name: id of the image.
+        image: intensities, float32; in [0, 1] in a prepared dataset.
+        label: label ids.
+        instances: instance ids.
+        mask: foreground.
+        unmatched: content that the other image of a pair does not have.
+        field: true displacement ``(*spatial, dims)`` in voxels, from this image's grid to a space shared by all images
+            of the same ``group``.
+        landmarks: ``(points, dims)`` in voxels; equal rows correspond across images.
+        placement: location of the voxels; set for raw datasets only, see :meth:`Dataset.placement` for prepared ones.
     """
 
     name: str
-    """The image's id."""
     image: np.ndarray
     label: np.ndarray | None = None
     instances: np.ndarray | None = None
@@ -59,18 +66,17 @@ class Sample:
     field: np.ndarray | None = None
     landmarks: np.ndarray | None = None
     placement: Placement | None = None
-    """Of what was read from a raw dataset; of a prepared one :meth:`Dataset.placement` tells."""
 
 
 def of_split(pairs: pd.DataFrame, split: str) -> list[tuple[str, str]]:
-    """List the pairs ``(moving, fixed)`` of a split from a table of pairs."""
+    """Select the pairs ``(moving, fixed)`` of a split from a table of pairs."""
     chosen = pairs[pairs.split == split]
     return list(zip(chosen.moving, chosen.fixed, strict=True))
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A prepared dataset. Open one with :meth:`open`."""
+    """A prepared dataset; open one with :meth:`open`."""
 
     folder: Path
     meta: dict[str, Any]
@@ -81,7 +87,7 @@ class Dataset:
 
     @classmethod
     def open(cls, folder: str | Path) -> Dataset:
-        """Open the folder that the rule ``prepare`` wrote."""
+        """Open a folder written by :func:`likeness.data.preparation.prepare`."""
         folder = Path(folder)
         meta = yaml.safe_load((folder / "dataset.yaml").read_text())
         text = dict.fromkeys(("id", *TOLD, "moving", "fixed"), str)
@@ -90,17 +96,17 @@ class Dataset:
 
     @property
     def name(self) -> str:
-        """What the study calls the dataset."""
+        """Name of the dataset in the study."""
         return self.meta["name"]
 
     @property
     def spatial_dims(self) -> int:
-        """The number of spatial axes, 2 or 3."""
+        """Number of spatial axes, 2 or 3."""
         return self.meta["spatial_dims"]
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The spatial shape that all images of the dataset share."""
+        """Spatial shape of all images."""
         return tuple(self.meta["shape"])
 
     @property
@@ -110,68 +116,68 @@ class Dataset:
 
     @property
     def spacing_unit(self) -> str:
-        """The unit in which distances are reported."""
+        """Unit in which distances are reported."""
         return self.meta["spacing_unit"]
 
     @property
     def labels(self) -> dict[int, str]:
-        """Every label's id and name, background included."""
+        """Name of every label by id, including the background."""
         return {int(k): str(v) for k, v in self.meta["labels"].items()}
 
     @property
     def evaluate(self) -> list[int]:
-        """The label ids that are scored."""
+        """Ids of the scored labels."""
         return [int(k) for k in self.meta["evaluate"]]
 
     @property
     def taught(self) -> list[int]:
-        """Half of the scored labels, which the extractor ``segmentation_half`` learns; drawn, but the same ones always.
+        """Half of the scored labels, on which the extractor ``segmentation_half`` is trained; a fixed random selection.
 
-        Neighbouring ids would not do: where left and right of a structure alternate, one side would teach the other.
+        Taking every other id would not do: if left and right structures alternate, one side would teach the other.
         """
         ids = sorted(self.evaluate)
         return sorted(int(k) for k in np.random.default_rng(len(ids)).permutation(ids)[: len(ids) // 2])
 
     @property
     def held_out(self) -> list[int]:
-        """The other scored labels; none where only one is scored."""
+        """The other half of the scored labels; empty if only one is scored."""
         return [k for k in sorted(self.evaluate) if k not in self.taught] if self.taught else []
 
     @property
     def axes(self) -> str:
-        """How a slice is looked at: ``"ij"`` as a picture, row and column, ``"xyz"`` as canonical NIfTI axes."""
+        """Axis convention of slices: ``"ij"`` for pictures (row, column), ``"xyz"`` for canonical NIfTI axes."""
         return self.meta["axes"]
 
     @cached_property
     def has(self) -> frozenset[str]:
-        """The parts that at least one image of this dataset has, of :data:`PARTS`."""
+        """Those of :data:`PARTS` that at least one image has."""
         return frozenset(self.meta["has"])
 
     @property
     def primary(self) -> str:
-        """The score that λ is chosen by and figures show first: the best that the parts of the dataset allow."""
+        """Primary metric, used to choose λ and shown first in figures: the best that the dataset's parts allow."""
         return metrics.primary(self.has)
 
     def load(self, id: str) -> Sample:
-        """Read one image with what belongs to it.
+        """Load one image with all its parts.
 
         Raises:
             KeyError: if the dataset has no such image.
-            UserError: if its file is broken.
+            UserError: if the file is damaged.
         """
         return Sample(id, **self._read(id, tuple(PARTS)))
 
     def placement(self, id: str) -> Placement:
-        """Read where the voxels of one image lie, and where its file has them.
+        """Load the location of the voxels of one image, in space and in the order of its file.
 
         Raises:
             KeyError: if the dataset has no such image.
-            UserError: if its file is broken.
+            UserError: if the file is damaged.
         """
         return Placement(self.shape, **self._read(id, PLACEMENT))
 
     def _read(self, id: str, names: tuple[str, ...]) -> dict[str, Any]:
-        """Read those of some arrays that an image has."""
+        """Load those of the named arrays that an image has."""
         if id not in self.images.index:
             msg = f"{self.folder}: no image '{id}'"
             raise KeyError(msg)
@@ -180,7 +186,7 @@ class Dataset:
             with np.load(path, allow_pickle=False) as parts:
                 return {name: parts[name] for name in names if name in parts}
         except (ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise made_anew(path, f"is broken ({error})", self.folder) from error
+            raise made_anew(path, f"is damaged ({error})", self.folder) from error
 
     def pairs_of(self, split: str) -> list[tuple[str, str]]:
         """List the pairs ``(moving, fixed)`` of ``train``, ``val`` or ``test``."""
@@ -188,9 +194,9 @@ class Dataset:
 
     @property
     def registered(self) -> list[tuple[str, str]]:
-        """The pairs ``(moving, fixed)`` that every method makes fields of: of validation, then of test."""
+        """The pairs ``(moving, fixed)`` that every method registers: validation, then test."""
         return [*self.pairs_of("val"), *self.pairs_of("test")]
 
     def subject(self, id: str) -> str:
-        """Name the independent unit behind an image: its ``subject`` where the dataset tells it, else its id."""
+        """Return the independent unit that an image belongs to: its ``subject`` if known, else its id."""
         return self.images.subject[id] or id

@@ -1,4 +1,4 @@
-"""A raw dataset folder of the former layout, in which ``subjects.csv`` listed the images, renamed to that of today."""
+"""Upgrade a raw dataset folder from the former layout, with ``subjects.csv``, to the current one."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ from likeness.userinput import documents
 from likeness.userinput.errors import DatasetError, plain
 
 RENAMED = {"subject": "id", "person": "subject"}
-"""The columns of the former table by what they are called now."""
+"""Former column names and their current names."""
 
 _PROGRESS = ".upgrade"
-"""A folder that is there while files are replaced; once the new ``dataset.yaml`` has left it, the old one is gone."""
+"""Folder that exists while files are being replaced; it is empty once ``dataset.yaml`` has been replaced."""
 _CELL = re.compile(r'"(?:[^"]|"")*"[^,\r\n]*|[^,\r\n]*')
-"""An entry of a CSV as it is written."""
+"""One entry of a CSV row, quoted or not, as it is written."""
 
 
 def upgrade(folder: Path) -> list[str]:
-    """Rename the table of images, its columns and what names them in ``dataset.yaml``; nothing else changes.
+    """Rename the image table, its columns, and references to them in ``dataset.yaml``; nothing else changes.
 
-    Killed on the way, it leaves a folder that is whole or still refused as of the former layout, and called again it
-    completes what it began. The rules cannot tell by themselves whether they are renamed, since ``subject`` is a name
-    before and after.
+    If interrupted, the folder is either valid or still rejected as being of the former layout, and another call
+    completes the upgrade. A marker folder is needed for this, because ``subject`` is a valid name before and after, so
+    the rules do not show whether they have been renamed.
 
     Args:
-        folder: the raw dataset folder.
+        folder: raw dataset folder.
 
     Returns:
-        What was renamed, a clause each.
+        One clause per change.
 
     Raises:
-        DatasetError: if the folder is not of the former layout, or if a name cannot be changed in place; then nothing
-            has changed.
+        DatasetError: if the folder is not of the former layout, or a name cannot be replaced in place; nothing has
+            been changed then.
     """
     former, table, described = (folder / name for name in ("subjects.csv", "images.csv", "dataset.yaml"))
     progress = folder / _PROGRESS
     if progress.is_dir() and not former.exists():
-        shutil.rmtree(progress)  # all that was left to do
+        shutil.rmtree(progress)
     _check_layout(folder, resumed=progress.is_dir())
     content, said = _renamed_table(former)
     if not progress.is_dir() or (progress / described.name).exists():
@@ -66,39 +66,39 @@ def upgrade(folder: Path) -> list[str]:
 
 
 def _check_layout(folder: Path, resumed: bool) -> None:
-    """Check that there is a former table to rename, and none of today unless an upgrade was interrupted."""
+    """Check that there is a table to rename, and no current one unless an upgrade was interrupted."""
     former, table = (documents.is_file(folder / name, DatasetError) for name in ("subjects.csv", "images.csv"))
     if former and table and not resumed:
-        msg = f"{plain(folder)}: holds images.csv and subjects.csv; remove the one that is out of date"
+        msg = f"{plain(folder)}: contains images.csv and subjects.csv; remove the outdated one"
     elif table and not former:
-        msg = f"{plain(folder)}: holds images.csv and no subjects.csv, so it is upgraded already; nothing is left to do"
+        msg = f"{plain(folder)}: contains images.csv and no subjects.csv, so it is already upgraded; nothing to do"
     elif not former:
-        msg = f"{plain(folder)}: holds no subjects.csv, so it is no dataset of the former layout; correct FOLDER"
+        msg = f"{plain(folder)}: contains no subjects.csv, so it is not a dataset of the former layout; correct FOLDER"
     else:
         return
     raise DatasetError(msg)
 
 
 def _renamed_table(path: Path) -> tuple[bytes, list[str]]:
-    """Give the table with other names in its header, every other byte as it is, and what was renamed."""
+    """Return the table with its header renamed, otherwise byte for byte the same, and a list of the changes."""
     text, mark = _read(path)
     lines = list(io.StringIO(text, newline=""))
     start, end, header = _header(path, lines)
     names = [cell.strip() for cell in header]
     if "subject" not in names:
-        msg = f"{path}: column 'subject' is missing, so it is no table of the former layout; correct FOLDER"
+        msg = f"{path}: column 'subject' is missing, so this is not a table of the former layout; correct FOLDER"
         raise DatasetError(msg)
     if "id" in names:
-        msg = f"{path}: column 'id' is there already, which 'subject' is to be called; rename or remove it"
+        msg = f"{path}: column 'id' already exists, but 'subject' is to be renamed to it; rename or remove it"
         raise DatasetError(msg)
-    said = ["subjects.csv is images.csv"]
-    said += [f"column '{old}' is '{new}'" for old, new in RENAMED.items() if old in names]
+    said = ["subjects.csv to images.csv"]
+    said += [f"column '{old}' to '{new}'" for old, new in RENAMED.items() if old in names]
     lines[start:end] = [_CELL.sub(_rename_cell, "".join(lines[start:end]))]
     return mark + "".join(lines).encode(), said
 
 
 def _header(path: Path, lines: list[str]) -> tuple[int, int, list[str]]:
-    """Find the first row that is not empty: the lines that it starts and ends on, and its entries."""
+    """Find the first non-empty row: its first line, the line after it, and its entries."""
     rows, start = csv.reader(lines), 0
     try:
         for row in rows:
@@ -117,25 +117,23 @@ def _rename_cell(found: re.Match[str]) -> str:
 
 
 def _renamed_rules(path: Path) -> tuple[bytes, list[str]]:
-    """Give ``dataset.yaml`` with other names of columns, every other byte as it is, and what was renamed."""
+    """Return ``dataset.yaml`` with columns renamed, otherwise byte for byte the same, and a list of the changes."""
     documents.read(path, DatasetError, "name: …")
     text, mark = _read(path)
-    # a byte order mark for the loader to drop, as where the file is read
+    # the loader drops a byte order mark, as it does when the file is read; positions are shifted by one
     loader = yaml.SafeLoader(f"\ufeff{text}")
     root = loader.get_single_node()
     found = {id(node): (key, node) for key, node in _columns(root)}
-    said = [f"key '{key}' names '{RENAMED[node.value]}'" for key, node in found.values()]
-    # from the end, so that what is to be changed does not move
+    said = [f"column named by key '{key}' to '{RENAMED[node.value]}'" for key, node in found.values()]
+    # from the end, so that the positions of earlier nodes stay valid
     for _, node in sorted(found.values(), key=lambda place: place[1].start_mark.index, reverse=True):
         start, end = node.start_mark.index - 1, node.end_mark.index - 1
         before, _, after = text[start:end].rpartition(node.value)
         node.value = RENAMED[node.value]
         text = text[:start] + before + node.value + after + text[end:]
     if _load(text) != loader.construct_document(root):
-        msg = (
-            f"{path}: names columns under 'pairs' or 'intensity' in a way that cannot be changed in place; write them "
-        )
-        raise DatasetError(msg + "plainly, without escapes, and run this again")
+        msg = f"{path}: names columns under 'pairs' or 'intensity' in a way that cannot be edited in place; write them "
+        raise DatasetError(msg + "without escapes, and run this again")
     return mark + text.encode(), said
 
 
@@ -147,7 +145,7 @@ def _load(text: str) -> Any:
 
 
 def _columns(root: yaml.Node | None) -> Iterator[tuple[str, yaml.ScalarNode]]:
-    """List where rules name a column that is renamed: the key, and the node that names it."""
+    """List references to renamed columns: the key, and the node of the name."""
     rules = _entries(root)
     pairs, intensity = _entries(rules.get("pairs")), _entries(rules.get("intensity"))
     nodes = [(f"pairs.{key}", pairs.get(key)) for key in ("within", "different")]
@@ -165,6 +163,6 @@ def _entries(node: yaml.Node | None) -> dict[str, yaml.Node]:
 
 
 def _read(path: Path) -> tuple[str, bytes]:
-    """Give a text and the byte order mark that it starts with, if any."""
+    """Return the text of a file and its byte order mark, if any."""
     text = documents.read_text(path, DatasetError)
     return text, codecs.BOM_UTF8 if path.read_bytes().startswith(codecs.BOM_UTF8) else b""

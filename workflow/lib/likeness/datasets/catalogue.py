@@ -1,6 +1,6 @@
-"""What the cards of the built-in datasets say: what they have, how large they are, what options may be.
+"""Properties of the built-in datasets from their cards: parts, size and limits of options.
 
-Apart from :mod:`likeness.datasets.recipes`, which makes the datasets: what is reckoned with here changes no image.
+Separate from :mod:`likeness.datasets.recipes`, which makes the datasets, because changes here do not change any image.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ KEYS = ("parts", "labels", "extent", "step", "multiple", "images_per_subject", "
 
 
 class Size(NamedTuple):
-    """How large a dataset is: what the cost of a study depends on."""
+    """Size of a dataset, for the cost estimate of a study."""
 
     shape: tuple[int, ...]
     images: dict[str, int]
-    """Of each split."""
+    """By split."""
     pairs: dict[str, int]
-    """Of the splits that are scored."""
+    """By scored split."""
     labels: int
 
 
@@ -37,7 +37,7 @@ def card(name: str) -> dict[str, Any]:
 
 
 def limits(name: str) -> dict[str, Any]:
-    """Give what the options of a built-in dataset may be.
+    """Return the constraints on the options of a built-in dataset, by option.
 
     Raises:
         KeyError: if there is no such dataset.
@@ -46,7 +46,7 @@ def limits(name: str) -> dict[str, Any]:
 
 
 def describe(name: str) -> dict[str, Any]:
-    """Tell what a built-in dataset offers, for parsing, as ``layout.capabilities``.
+    """Return the capabilities of a built-in dataset, in the form of :func:`likeness.data.layout.capabilities`.
 
     Raises:
         KeyError: if there is no such dataset.
@@ -57,7 +57,7 @@ def describe(name: str) -> dict[str, Any]:
 
 
 def size(name: str, options: Mapping[str, Any]) -> Size:
-    """Tell the size of a built-in dataset, for a forecast.
+    """Compute the size of a built-in dataset for given options.
 
     Raises:
         KeyError: if there is no such dataset.

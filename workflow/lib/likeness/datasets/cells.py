@@ -1,16 +1,16 @@
-"""``cells``: sections of a simulated block of nerve tissue, cut and deformed like serial-section electron microscopy.
+"""``cells``: sections of simulated nerve tissue, cut and deformed as in serial-section electron microscopy.
 
-A phantom is a function of space: cells of very different sizes fill it, additively weighted Voronoi regions with wavy
-walls; thin sheets of glia run between them; mitochondria, vesicles and synapses lie where they belong. A stack is a
-few neighbouring planes of one phantom. Each is read through a warp of its own, which is the true field, so that cell
-walls drift and organelles appear and vanish from section to section by anatomy, not by rule. What is smaller than a
-section is thick (vesicles, the grain of the cytoplasm, noise) is drawn anew for every section.
+A phantom is a function of space. Cells of very different sizes fill it as additively weighted Voronoi regions with wavy
+walls, thin sheets of glia run between them, and mitochondria, vesicles and synapses lie at plausible places. A stack
+consists of a few neighbouring planes of one phantom. Each plane is sampled through its own warp, the true field, so
+cell walls shift and organelles appear and vanish between sections as a result of the anatomy. Structures smaller than
+the section thickness (vesicles, cytoplasm texture, noise) are drawn independently for every section.
 
 The constants are calibrated to the training tiles of real data: Gerhard et al., Segmented anisotropic ssTEM dataset of
-neural tissue, doi:10.6084/m9.figshare.856713. ``tests/support/texture.py`` measures what they are calibrated to.
+neural tissue, doi:10.6084/m9.figshare.856713; ``tests/support/texture.py`` measures the statistics used.
 
-Lengths are in pixels of 4.6 nm. Depth is compressed by the elongation of the cells across the sections, so that in
-the phantom's own coordinates every structure is isotropic.
+Lengths are in pixels of 4.6 nm. Depth is divided by the elongation of the cells across the sections, so that all
+structures are isotropic in the phantom's coordinates.
 """
 
 from __future__ import annotations
@@ -48,81 +48,85 @@ CARD = {
 LABELS = {0: "membrane", 1: "intracellular", 2: "mitochondria", 3: "synapse", 4: "glia"}
 MEMBRANE, INTRACELLULAR, MITOCHONDRIA, SYNAPSE, GLIA = LABELS
 SPACING = 4.6
-"""Nanometres per pixel."""
+"""Nanometres per pixel before binning."""
 STEP = 5.2
-"""Distance of neighbouring sections in the compressed depth: 46 nm, were cells 1.9 times as long as wide."""
+"""Distance of neighbouring sections in compressed depth: 46 nm for cells 1.9 times as long as wide."""
 MARGIN = 72.0
-"""How far the block of tissue goes on around the sections, so that large cells beside them still reach in."""
+"""Margin of tissue around the sections, so that large cells with centres outside them are included."""
 
 CELL_RADII = ((66.0, 0.7), (38.0, 0.35), (23.0, 0.3), (15.0, 0.15))
-"""Radius of a class of cells, and how many of its spheres are tried, as a share of the block's volume over radius³."""
+"""Radius of a class of cells, and number of spheres tried, as a fraction of the block's volume over radius³."""
 PACKING = 0.9
-"""How close two cells may come, as a share of the sum of their radii."""
+"""Minimum distance of two cell centres, as a fraction of the sum of their radii."""
 WAVINESS = ((13.0, 60.0), (2.2, 11.0))
-"""Amplitude and scale of what bends the walls."""
+"""Amplitude and length scale of the functions that bend the walls."""
 
 GLIA_SCALE = 50.0
 GLIA_THRESHOLD = 1.2
-"""Glia grows where a random function of that scale and of variance 1 exceeds the threshold, around the large cells."""
+"""Glia is placed around large cells where a random function of this scale and variance 1 exceeds the threshold."""
 SMALLEST_IN_GLIA = 18.0
-"""Radius of the smallest cells that glia leaves alone."""
+"""Radius above which cells are kept inside glia."""
 GLIA_CLEARANCE = 3.0
 GLIA_TAPER = 25.0
-"""Distance of glia from the cells' spheres, and how much it grows where the random function falls short by 1."""
+"""Distance of glia from the cells' spheres, and its increase where the random function is 1 below the threshold."""
 
 MEMBRANE_HALF_WIDTH = 2.95
 WIDEST_MEMBRANE = 4.65
-"""Half the width of a membrane cut across, and the most that cutting it obliquely makes of it."""
+"""Half the width of a membrane cut perpendicularly, and the maximum when cut obliquely."""
 SMALLEST_HOST = 34.0
 MITOCHONDRIA_PER_CELL = 0.55
-"""Radius from which a cell may have a mitochondrion, and how often it does."""
+"""Minimum radius of a cell that can contain a mitochondrion, and the probability that it does."""
 MITOCHONDRION_LENGTH = (38.0, 80.0)
 MITOCHONDRION_ASPECT = 0.66
 CRISTA_PERIOD = 11.0
 SYNAPSES_TRIED = 1.5e-6
-"""Points tried per unit of volume; those that fall close to a wall become synapses."""
+"""Points tried per unit of volume; those close to a wall become synapses."""
 SYNAPSE_EXTENT = (25.0, 25.0, 40.0)
 SYNAPSE_THICKNESS = 17.0
 VESICLES = 0.002
 FILAMENTS = 0.003
-"""How many per pixel of cytoplasm; vesicles in the average cell."""
+"""Density per pixel of cytoplasm; for vesicles in the average cell."""
 
 BRIGHTNESS = {"cytoplasm": 0.655, "mitochondria": 0.365, "glia": 0.31, "synapse": 0.10, "membrane": 0.12}
 CELL_CONTRAST = 0.04
-"""Standard deviation of the brightness of cells."""
+"""Standard deviation of the brightness between cells."""
 GRAIN = ((0.7, 0.1), (1.8, 0.054), (14.0, 0.062))
-"""Scale and strength of the texture that is new in every section."""
+"""Length scale and strength of the texture drawn for every section."""
 POINT_SPREAD = 0.8
-"""Standard deviation of the blur of what is not grain."""
+"""Standard deviation of the blur of everything except grain."""
 GAIN = 0.05
-"""Standard deviation of the contrast over the sections."""
+"""Standard deviation of the contrast between sections."""
 
 WARP_SCALES = (110.0, 45.0, 18.0)
 WARP_AMPLITUDES = (3.6, 2.1, 0.9)
 WARP_STRIDE = 4
-"""Warps are drawn on every fourth pixel, which their smallest scale allows, and refined by cubic splines."""
+"""Warps are drawn on every fourth pixel, enough for their smallest scale, and interpolated by cubic splines."""
 WARP_EXTENT = 512
-"""Warps are drawn at least that wide and cropped: a warp repeats at its ends and must not do so within a section."""
+"""Minimum width of a drawn warp, which is then cropped: warps are periodic, and no period may end within a section."""
 
 BLOCK = 8
-"""Edge of the blocks of pixels for which candidates for the nearest cell are chosen."""
+"""Edge length, in pixels, of the blocks for which candidates for the nearest cell are selected."""
 SPLITS = ("train", "val", "test")
 NOTE = (
-    "Simulated tissue, calibrated to real sections at 4.6 nm before it is binned, but simulated. Each stack is a "
-    "phantom of its own and counts as one subject: its sections share cells. field is the true warp of a section into "
-    "the plane of its phantom, shared by a group, and says nothing of the step in depth: cell walls run obliquely and"
-    " drift between sections, and organelles end, so that even the true displacement leaves a mean Dice (membrane, "
-    "intracellular, mitochondria, glia) of about .7; a registration that follows every wall departs from it by a "
-    "pixel or two. Label 0 is membrane, a structure, not background."
+    "Simulated tissue, calibrated to real sections at 4.6 nm before binning. Each stack is a separate phantom and "
+    "counts as one subject, because its sections share cells. field is the true warp of a section into the plane of "
+    "its phantom, shared by a group; it does not describe the step in depth: cell walls run obliquely and shift "
+    "between sections, and organelles end, so that even the true displacement gives a mean Dice (membrane, "
+    "intracellular, mitochondria, glia) of only about .7, and a registration that follows every wall differs from it "
+    "by a pixel or two. Label 0 is membrane, a structure, not background."
 )
 
 
 @dataclass(frozen=True)
 class Waves:
-    """A smooth random function of space with mean 0 and variance 1: a sum of plane waves.
+    """A smooth random function of space with mean 0 and variance 1, as a sum of plane waves.
 
-    Its covariance is close to a Gaussian of standard deviation ``scale`` (Rahimi and Recht, Random features for
-    large-scale kernel machines, NIPS 2007). ``vectors`` are ``(waves, 3)``, ``phases`` ``(waves,)``.
+    Its covariance is approximately a Gaussian of standard deviation ``scale`` (Rahimi and Recht, Random features for
+    large-scale kernel machines, NIPS 2007).
+
+    Attributes:
+        vectors: wave vectors, ``(waves, 3)``.
+        phases: ``(waves,)``.
     """
 
     vectors: np.ndarray
@@ -130,12 +134,12 @@ class Waves:
 
     @classmethod
     def draw(cls, scale: float, generator: np.random.Generator, waves: int = 20) -> Waves:
-        """Draw a function that changes over the length ``scale``."""
+        """Draw a random function with length scale ``scale``."""
         vectors = generator.standard_normal((waves, 3)) / scale
         return cls(vectors.astype(np.float32), generator.uniform(0, 2 * np.pi, waves).astype(np.float32))
 
     def __call__(self, points: np.ndarray, depth: float | np.ndarray) -> np.ndarray:
-        """Evaluate at ``points``, ``(2, *spatial)``, of the plane ``depth``; gives ``(*spatial)``, float32."""
+        """Evaluate at ``points`` ``(2, *spatial)`` of the plane ``depth``; returns ``(*spatial)``, float32."""
         total = np.zeros(points.shape[1:], np.float32)
         for vector, phase in zip(self.vectors, self.phases, strict=True):
             total += np.cos(vector[0] * points[0] + vector[1] * points[1] + (vector[2] * depth + phase))
@@ -144,26 +148,26 @@ class Waves:
 
 @dataclass(frozen=True)
 class Cells:
-    """Additively weighted Voronoi cells: a point belongs to the cell to whose sphere it is closest."""
+    """Additively weighted Voronoi cells: a point belongs to the cell whose sphere is closest."""
 
     centres: np.ndarray
     """``(cells, 3)``: row, column, depth."""
     radii: np.ndarray
     """``(cells,)``."""
     brightness: np.ndarray
-    """How much brighter than average the cytoplasm is, ``(cells,)``."""
+    """Offset of the cytoplasm's brightness from the average, ``(cells,)``."""
     vesicles: np.ndarray
     """Vesicles per pixel, ``(cells,)``."""
 
 
 @dataclass(frozen=True)
 class Mitochondria:
-    """Ellipsoids: ``shape`` ``(n, 3, 3)`` maps an offset from ``centre`` ``(n, 3)`` to the unit ball."""
+    """Ellipsoids: ``shape`` ``(n, 3, 3)`` maps offsets from ``centre`` ``(n, 3)`` to the unit ball."""
 
     centre: np.ndarray
     shape: np.ndarray
     host: np.ndarray
-    """The cell that each lies in, ``(n,)``."""
+    """Index of the cell that contains each, ``(n,)``."""
 
 
 @dataclass(frozen=True)
@@ -175,28 +179,28 @@ class Phantom:
     synapses: np.ndarray
     """Centres, ``(synapses, 3)``."""
     waviness: tuple[tuple[float, Waves, Waves], ...]
-    """Amplitude and the two components of what bends the walls."""
+    """Amplitude and the two components of each function that bends the walls."""
     glia: Waves
-    """Where glia grows."""
+    """Random function that places glia."""
 
 
 @dataclass(frozen=True)
 class Plane:
-    """What the phantom is at every pixel of a section; arrays are ``(*spatial)``."""
+    """Properties of the phantom at every pixel of a section; arrays are ``(*spatial)``."""
 
     points: np.ndarray
-    """Where the pixel lies before walls are bent, ``(3, *spatial)``."""
+    """Position of each pixel after bending, ``(3, *spatial)``."""
     cell: np.ndarray
     wall: np.ndarray
-    """Distance within the plane to the nearest membrane, negative inside glia."""
+    """In-plane distance to the nearest membrane, negative inside glia."""
     glia: np.ndarray
     """Depth inside glia, negative outside."""
     membrane: np.ndarray
-    """Half the width of a membrane as it appears: more where the section cuts it obliquely."""
+    """Apparent half-width of membranes, larger where the section cuts them obliquely."""
 
 
 def draw_phantom(size: int, sections: int, generator: np.random.Generator) -> Phantom:
-    """Draw a block of tissue that holds ``sections`` planes of ``size`` by ``size`` pixels."""
+    """Draw a block of tissue for ``sections`` planes of ``size`` by ``size`` pixels."""
     low = np.full(3, -MARGIN)
     high = np.array([size, size, (sections - 1) * STEP]) + MARGIN
     glia = Waves.draw(GLIA_SCALE, generator, waves=40)
@@ -211,7 +215,7 @@ def draw_phantom(size: int, sections: int, generator: np.random.Generator) -> Ph
 
 
 def draw_cells(low: np.ndarray, high: np.ndarray, glia: Waves, generator: np.random.Generator) -> Cells:
-    """Pack spheres of very different sizes at random into the block, the largest first, the smallest not in glia."""
+    """Pack spheres of very different sizes at random, the largest first; the smallest are left out inside glia."""
     volume = float(np.prod(high - low))
     radii = np.concatenate([np.full(round(share * volume / radius**3), radius) for radius, share in CELL_RADII])
     radii = np.sort(radii * generator.uniform(0.8, 1.25, len(radii)))[::-1]
@@ -227,7 +231,7 @@ def draw_cells(low: np.ndarray, high: np.ndarray, glia: Waves, generator: np.ran
 
 
 def draw_mitochondria(cells: Cells, generator: np.random.Generator) -> Mitochondria:
-    """Give large cells elongated mitochondria of random direction, off the middle."""
+    """Draw elongated, off-centre mitochondria of random orientation in large cells."""
     large = np.flatnonzero(cells.radii > SMALLEST_HOST)
     host = large[generator.random(len(large)) < MITOCHONDRIA_PER_CELL]
     count, radius = len(host), cells.radii[host, None]
@@ -240,7 +244,7 @@ def draw_mitochondria(cells: Cells, generator: np.random.Generator) -> Mitochond
 
 
 def draw_synapses(cells: Cells, low: np.ndarray, high: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Draw points of the block that lie close to a wall, ``(synapses, 3)``."""
+    """Draw random points close to cell walls, ``(synapses, 3)``."""
     points = generator.uniform(low, high, (round(SYNAPSES_TRIED * float(np.prod(high - low))), 3))
     distance = np.linalg.norm(points[:, None] - cells.centres, axis=2) - cells.radii
     first, second = np.partition(distance, 1, axis=1)[:, :2].T
@@ -248,7 +252,7 @@ def draw_synapses(cells: Cells, low: np.ndarray, high: np.ndarray, generator: np
 
 
 def cut(phantom: Phantom, field: np.ndarray, depth: float) -> Plane:
-    """Read the plane ``depth`` of the phantom through a warp ``(*spatial, 2)``."""
+    """Sample the plane ``depth`` of the phantom through a warp ``(*spatial, 2)``, in pixels."""
     points = np.indices(field.shape[:2], dtype=np.float32) + np.moveaxis(field, -1, 0)
     bent = np.concatenate([points, np.full_like(points[:1], depth)])
     for amplitude, rows, columns in phantom.waviness:
@@ -274,12 +278,12 @@ def cut(phantom: Phantom, field: np.ndarray, depth: float) -> Plane:
 def nearest_cells(cells: Cells, points: np.ndarray) -> tuple[np.ndarray, ...]:
     """Find the two nearest cells of every point ``(3, *spatial)``.
 
-    A cell is only compared within blocks whose middle it is close enough to: a distance changes no more than the point
-    has moved.
+    A cell is only compared within blocks close enough to it; the distance to a cell changes by no more than the
+    distance between two points, so the distance at the middle of a block bounds it.
 
     Returns:
-        The index of the nearest cell, of the second nearest, the distance to the nearest cell's sphere, and how much
-        farther the second is, each ``(*spatial)``.
+        Index of the nearest cell, index of the second nearest, distance to the nearest cell's sphere, and the
+        additional distance of the second, each ``(*spatial)``.
     """
     middle = points[:, BLOCK // 2 :: BLOCK, BLOCK // 2 :: BLOCK]
     coarse = np.full((len(cells.radii), *middle.shape[1:]), np.inf, np.float32)
@@ -304,7 +308,7 @@ def nearest_cells(cells: Cells, points: np.ndarray) -> tuple[np.ndarray, ...]:
 
 
 def distance_to(centre: np.ndarray, radius: float, points: np.ndarray) -> np.ndarray:
-    """Distance of points ``(3, *spatial)`` to the surface of a sphere, negative inside, float32."""
+    """Signed distance of points ``(3, *spatial)`` to the surface of a sphere, negative inside, float32."""
     row, column, depth = (p - np.float32(c) for p, c in zip(points, centre, strict=True))
     return np.sqrt(row * row + column * column + depth * depth) - np.float32(radius)
 
@@ -316,7 +320,7 @@ def direction(cells: Cells, cell: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 def mitochondria_in(phantom: Phantom, plane: Plane) -> tuple[np.ndarray, np.ndarray]:
-    """Find where mitochondria are: how far out within one (1 at its surface, inf outside), and the phase of cristae."""
+    """Compute the relative radius inside mitochondria (1 at the surface, inf outside) and the phase of the cristae."""
     radius, phase = np.full(plane.cell.shape, np.inf, np.float32), np.zeros(plane.cell.shape, np.float32)
     free = plane.wall > plane.membrane + 2
     depth = float(plane.points[2, 0, 0])
@@ -336,7 +340,7 @@ def mitochondria_in(phantom: Phantom, plane: Plane) -> tuple[np.ndarray, np.ndar
 
 
 def synapses_in(phantom: Phantom, plane: Plane) -> np.ndarray:
-    """Find the dense zones: 1 at the heart of a synapse, 0 outside, ``(*spatial)``."""
+    """Compute the density of synapses, from 0 outside to 1 at their centre, ``(*spatial)``."""
     density = np.zeros(plane.cell.shape, np.float32)
     extent = np.array(SYNAPSE_EXTENT, np.float32)[:, None, None]
     depth, edge = float(plane.points[2, 0, 0]), np.abs(plane.wall)
@@ -355,10 +359,10 @@ def draw_section(
     """Draw one section.
 
     Args:
-        phantom: the block of tissue.
+        phantom: block of tissue.
         field: displacement from the section's grid into the phantom's plane, ``(*spatial, 2)``, pixels.
-        depth: the plane's compressed depth.
-        generator: the source of what is new in each section.
+        depth: compressed depth of the plane.
+        generator: random generator for what differs between sections.
 
     Returns:
         The image ``(*spatial)``, float32 in [0, 1], and its labels, uint8.
@@ -382,7 +386,7 @@ def stain(
     synapse: np.ndarray,
     generator: np.random.Generator,
 ) -> np.ndarray:
-    """Give everything its brightness, without blur and noise: ``(*spatial)``."""
+    """Render the brightness of all structures, without blur and noise, ``(*spatial)``."""
     image = BRIGHTNESS["cytoplasm"] + phantom.cells.brightness.astype(np.float32)[plane.cell]
     image += granules_in(phantom, plane, generator)
     image = np.where(plane.glia > 0, BRIGHTNESS["glia"], image)
@@ -394,7 +398,7 @@ def stain(
 
 
 def acquire(image: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Take the micrograph of a section: blur, grain and contrast; gives ``(*spatial)``, float32 in [0, 1]."""
+    """Simulate image acquisition: blur, grain and contrast; returns ``(*spatial)``, float32 in [0, 1]."""
     image = ndimage.gaussian_filter(image, POINT_SPREAD)
     for scale, strength in GRAIN:
         image += np.float32(strength) * smooth_noise(image.shape, (scale, scale), generator).astype(np.float32)
@@ -403,7 +407,7 @@ def acquire(image: np.ndarray, generator: np.random.Generator) -> np.ndarray:
 
 
 def granules_in(phantom: Phantom, plane: Plane, generator: np.random.Generator) -> np.ndarray:
-    """Draw the shadows of vesicles, rings of 40 nm, and of filaments cut across: 0 or less, ``(*spatial)``."""
+    """Draw vesicles, as rings of 40 nm, and cross-sections of filaments as darkening: at most 0, ``(*spatial)``."""
     room = plane.wall > plane.membrane + 3
     chance = generator.random(plane.cell.shape)
     dots = (chance > 1 - FILAMENTS) & room
@@ -413,20 +417,20 @@ def granules_in(phantom: Phantom, plane: Plane, generator: np.random.Generator) 
 
 
 def blur(spots: np.ndarray, scale: float) -> np.ndarray:
-    """Put a Gaussian of height 1 on every spot of a mask."""
+    """Place a Gaussian of height 1 at every pixel of a mask."""
     return ndimage.gaussian_filter(spots.astype(np.float32), scale) * np.float32(2 * np.pi * scale**2)
 
 
 def cristae(radius: np.ndarray, phase: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Brightness inside mitochondria: a dark rim and folds across, ``(*spatial)``."""
+    """Brightness inside mitochondria, a dark rim and transverse folds, ``(*spatial)``."""
     folds = 0.1 * np.cos(phase + 2.0 * smooth_noise(radius.shape, (12, 12), generator))
     rim = np.exp(-0.5 * np.square((1 - np.minimum(radius, 1)) / 0.07))
     return (BRIGHTNESS["mitochondria"] + folds - 0.15 * rim).astype(np.float32)
 
 
 def draw_warp(size: int, generator: np.random.Generator) -> np.ndarray:
-    """Draw the warp of a section, ``(size, size, 2)``, float32, pixels; what it is like does not depend on the size."""
-    margin = 8  # splines flatten a field at the ends of its grid
+    """Draw the warp of a section, ``(size, size, 2)``, float32, pixels; its statistics do not depend on the size."""
+    margin = 8  # spline interpolation flattens the field near the ends of its grid
     coarse, part = (n // WARP_STRIDE + 1 + 2 * margin for n in (max(size, WARP_EXTENT), size))
     field = random_warp((coarse, coarse), (WARP_STRIDE, WARP_STRIDE), WARP_SCALES, WARP_AMPLITUDES, generator)
     zoom = (WARP_STRIDE * (part - 1) + 1) / part
@@ -442,11 +446,11 @@ def draw_stack(
 
     Args:
         size: rows and columns, a multiple of 8.
-        sections: how many.
-        generator: the source of randomness.
+        sections: number of sections.
+        generator: random generator.
 
     Returns:
-        For each section its image (float32 in [0, 1]), labels (uint8) and field (float32, ``(size, size, 2)``, pixels).
+        For each section the image (float32 in [0, 1]), labels (uint8) and field (float32, ``(size, size, 2)``, pixels).
     """
     phantom = draw_phantom(size, sections, generator)
     fields = [draw_warp(size, generator) for _ in range(sections)]
@@ -454,11 +458,11 @@ def draw_stack(
 
 
 def bin_section(image: np.ndarray, label: np.ndarray, field: np.ndarray, factor: int) -> dict[str, np.ndarray]:
-    """Average blocks of pixels, as microscopists do before they register: noise falls, membranes stay visible.
+    """Average blocks of pixels, as is common before registration: noise decreases and membranes stay visible.
 
     Args:
         image: ``(rows, columns)``.
-        label: ``(rows, columns)``; the most frequent label of a block, the lowest of equals, becomes its label.
+        label: ``(rows, columns)``; a block gets its most frequent label, the lowest in a tie.
         field: ``(rows, columns, 2)``, pixels; the result is in pixels of the coarser grid.
         factor: pixels per block along each axis.
     """
@@ -481,21 +485,21 @@ def make(
     val: int = 8,
     test: int = 24,
 ) -> None:
-    """Write the raw dataset folder, whole or not at all.
+    """Write the raw dataset folder atomically.
 
     Args:
-        folder: where it is to appear.
-        seed: of everything random; the same seed gives the same bytes.
+        folder: folder to create.
+        seed: random seed; equal seeds give equal bytes.
         size: rows and columns of a section before binning, in pixels of 4.6 nm, a multiple of 8.
-        binning: pixels along each axis that are averaged to one; 1, 2 or 4.
-        sections: how many each stack has; neighbours are paired, in both directions.
-        train: how many stacks there are for training.
-        val: for validation.
-        test: for the test; as many independent units stand behind its pairs.
+        binning: binning factor along each axis; 1, 2 or 4.
+        sections: number of sections per stack; neighbours are paired, in both directions.
+        train: number of training stacks.
+        val: number of validation stacks.
+        test: number of test stacks, which are the independent units of the test.
 
     Raises:
-        ValueError: if the size is no multiple of 8 from 64 on, the binning none of these, or there are fewer than two
-            sections or no stack.
+        ValueError: if the size is not a multiple of 8 or less than 64, the binning is not 1, 2 or 4, there are fewer
+            than two sections, or a split has no stack.
     """
     if size < 64 or size % BLOCK or binning not in (1, 2, 4) or sections < 2 or min(train, val, test) < 1:
         msg = (
@@ -516,8 +520,8 @@ def make(
 def write_stack(
     folder: Path, split: str, number: int, seed: int, *, size: int, binning: int, sections: int
 ) -> list[dict[str, str | int]]:
-    """Draw a stack, write its files and give its rows of ``images.csv``."""
-    # what a stack is does not depend on how many others there are
+    """Draw a stack, write its files and return its rows of ``images.csv``."""
+    # seeded by stack, so that it does not depend on the number of stacks
     generator = np.random.default_rng([seed, SPLITS.index(split), number])
     group = f"{split}{number:02d}"
     place = {"split": split, "group": group, "subject": group}
@@ -529,19 +533,19 @@ def write_stack(
 
 
 def neighbours(rows: list[dict[str, Any]]) -> list[dict[str, str]]:
-    """Pair neighbouring sections of a stack, in both directions."""
+    """Pair neighbouring sections of each stack, in both directions."""
     adjacent = [(a, b) for a, b in pairwise(rows) if a["group"] == b["group"]]
     both = [pair for a, b in adjacent for pair in ((a, b), (b, a))]
     return [{"split": m["split"], "moving": m["id"], "fixed": f["id"]} for m, f in both]
 
 
 def describe(binning: int) -> dict[str, Any]:
-    """Give the content of ``dataset.yaml``."""
+    """Return the content of ``dataset.yaml``."""
     return {
         "name": "cells",
         "description": (
-            "Simulated sections of nerve tissue as serial-section electron microscopy shows it, cut from 3D phantoms "
-            "and warped; neighbouring sections are registered."
+            "Simulated sections of nerve tissue as in serial-section electron microscopy, cut from 3D phantoms and "
+            "warped; neighbouring sections are registered."
         ),
         "spatial_dims": 2,
         "spacing": [binning * SPACING] * 2,

@@ -1,7 +1,7 @@
-"""``mni-brain``: axial slices of simulated brains, a stress test with a known truth.
+"""``mni-brain``: axial slices of simulated brains, a stress test with known true displacements.
 
-Every image is of a subject of its own: the MNI152 template warped by a diffeomorphism of several scales, with bias,
-contrast and noise of its own. Train, validation and test use different slices, at least 6 mm apart.
+Every image shows a different subject: the MNI152 template warped by a multi-scale diffeomorphism, with individual bias
+field, contrast and noise. Train, validation and test use different slices, at least 6 mm apart.
 """
 
 from __future__ import annotations
@@ -30,29 +30,29 @@ CARD = {
 }
 
 HEIGHTS = {"train": (-27, -9, 3, 21, 39, 51), "val": (-15, 9, 27, 45), "test": (-21, -3, 15, 33)}
-"""Millimetres above the anterior commissure: the slices of each split."""
+"""Slices of each split, in millimetres above the anterior commissure."""
 
 GREY, WHITE = 10, 3
-"""Parcels of grey and of white matter on each side."""
+"""Number of parcels of grey and of white matter on each side."""
 
 NOTE = (
-    "Stress test, not evidence: all subjects come from one template, whose intensities nearly tell the tissue, which "
-    "favours intensity losses. field is the true displacement into the template's slice, shared by a group; "
+    "Stress test, not evidence: all subjects come from one template, whose intensities almost determine the tissue, "
+    "which favours intensity losses. field is the true displacement into the template's slice, shared by a group; "
     "true warps mix scales of 4 to 32 mm and a ventricle dilation. "
     "Labels are Voronoi parcels of grey and white matter, split by hemisphere."
 )
 
 
 def make(folder: Path, *, seed: int, train: int = 48, val: int = 16, test: int = 40, spacing: int = 2) -> None:
-    """Write the raw dataset folder, whole or not at all.
+    """Write the raw dataset folder atomically.
 
     Args:
-        folder: where it is to appear.
-        seed: of everything random; the same seed gives the same bytes.
-        train: how many training subjects, grouped over that split's slices.
-        val: how many validation subjects.
-        test: how many test subjects; each is moving once and fixed once.
-        spacing: of pixels, in mm.
+        folder: folder to create.
+        seed: random seed; equal seeds give equal bytes.
+        train: number of training subjects, distributed over the slices of that split.
+        val: number of validation subjects.
+        test: number of test subjects; each is moving once and fixed once.
+        spacing: pixel size in mm.
     """
     templates = mni.slice_templates(sum(HEIGHTS.values(), ()), GREY, WHITE, spacing)
     groups = {split: [mni.slice_name(z) for z in heights] for split, heights in HEIGHTS.items()}
@@ -71,7 +71,7 @@ def make(folder: Path, *, seed: int, train: int = 48, val: int = 16, test: int =
 
 
 def write_subject(folder: Path, template: mni.Template, subject: Subject, seed: int) -> dict[str, str]:
-    """Simulate a subject, write the files of its image and give the row of ``images.csv``."""
+    """Simulate a subject, write the files of its image and return the row of ``images.csv``."""
     generator = stream(seed, subject.name)
     brain = mni.simulate_brain(template, generator)
     image = mni.acquire(brain.image * brain.brain, template.spacing, generator)

@@ -1,4 +1,4 @@
-"""``mni-brain-3d``: simulated brains as small volumes, a stress test with a known truth."""
+"""``mni-brain-3d``: simulated brains as small volumes, a stress test with known true displacements."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ CARD = {
 }
 
 GREY, WHITE = 10, 3
-"""Parcels of grey and of white matter on each side."""
+"""Number of parcels of grey and of white matter on each side."""
 
 NOTE = (
-    "Stress test, not evidence: all subjects come from one template, whose intensities nearly tell the tissue, which "
-    "favours intensity losses, and train, validation and test differ in the simulated subjects only: the split is "
-    "nominal. field is the true displacement into the template; true warps mix scales of 4 to 32 mm and a ventricle "
+    "Stress test, not evidence: all subjects come from one template, whose intensities almost determine the tissue, "
+    "which favours intensity losses, and train, validation and test differ in the simulated subjects only: the split "
+    "is nominal. field is the true displacement into the template; true warps mix scales of 4 to 32 mm and a ventricle "
     "dilation. Labels are Voronoi parcels of grey and white matter, split by hemisphere."
 )
 
 
 def make(folder: Path, *, seed: int, train: int = 20, val: int = 8, test: int = 24, spacing: int = 4) -> None:
-    """Write the raw dataset folder, whole or not at all.
+    """Write the raw dataset folder atomically.
 
     Args:
-        folder: where it is to appear.
-        seed: of everything random; the same seed gives the same bytes.
-        train: how many training subjects.
-        val: how many validation subjects.
-        test: how many test subjects; each is moving once and fixed once.
-        spacing: of voxels, in mm.
+        folder: folder to create.
+        seed: random seed; equal seeds give equal bytes.
+        train: number of training subjects.
+        val: number of validation subjects.
+        test: number of test subjects; each is moving once and fixed once.
+        spacing: voxel size in mm.
     """
     template = mni.volume_template(shape(VOLUME, spacing), float(spacing), GREY, WHITE)
     sizes = {"train": train, "val": val, "test": test}

@@ -1,8 +1,8 @@
-"""``mni-head``: brain-extracted slices onto whole heads, a stress test for content that only one image has.
+"""``mni-head``: brain-extracted slices registered to whole heads, a stress test for content that only one image has.
 
-Each subject gives two images of the same slice: ``brain``, what an imperfect brain extraction leaves, and ``head``, the
-brain with a simulated skull and scalp around a stated share of the circumference. The pairs are the brain of one
-subject and the head of another.
+Each subject has two images of the same slice: ``brain``, the result of an imperfect brain extraction, and ``head``, the
+brain with simulated skull and scalp around a given fraction of the circumference. A pair is the brain of one subject
+and the head of another.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ CARD = {
 NOTE = (
     "Stress test, not evidence: all brains come from one template, and skull and scalp are drawn, not measured. Outer "
     "layers deform independently of the brain, and brain extraction errs by 1 to 2 mm and leaves remnants. mask marks "
-    "what a brain-extracted image has kept; unmatched marks what a head has and the extracted brain of another lacks. "
+    "what brain extraction has kept; unmatched marks content of a head that the extracted brain of another lacks. "
     "field is the true displacement of the brain into the template's slice, shared by a group."
 )
 
@@ -54,17 +54,17 @@ def make(
     lesion: bool = False,
     spacing: int = 2,
 ) -> None:
-    """Write the raw dataset folder, whole or not at all.
+    """Write the raw dataset folder atomically.
 
     Args:
-        folder: where it is to appear.
-        seed: of everything random; the same seed gives the same bytes, and the same subjects at every dose.
-        train: how many subjects for training, grouped over that split's slices; each gives two images.
-        val: how many subjects for validation.
-        test: how many subjects for the test; each is moving once and fixed once.
-        dose: percentage of the circumference with skull and scalp in the fixed images.
+        folder: folder to create.
+        seed: random seed; equal seeds give equal bytes, and the same subjects at every dose.
+        train: number of training subjects, distributed over the slices of that split; each has two images.
+        val: number of validation subjects.
+        test: number of test subjects; each is moving once and fixed once.
+        dose: percentage of the circumference with skull and scalp in the fixed images, 0 to 100.
         lesion: whether the fixed images also have a lesion or a resection of 10 to 30 mm each.
-        spacing: of pixels, in mm.
+        spacing: pixel size in mm.
 
     Raises:
         ValueError: if the dose is not a percentage.
@@ -93,7 +93,7 @@ def simulate(
 ) -> dict[str, dict[str, np.ndarray]]:
     """Simulate the two images of a subject, ``brain`` and ``head``, each with its parts.
 
-    Each purpose has randomness of its own, so that doses and lesions are compared on the same subjects.
+    Every component has its own random stream, so that doses and lesions are compared on the same subjects.
     """
 
     def drawn(what: str) -> np.random.Generator:
@@ -134,8 +134,8 @@ def _meta(template: mni.Template, dose: float, lesion: bool) -> dict[str, Any]:
     too = " and a lesion or resection of 10 to 30 mm in each head" if lesion else ""
     return {
         "name": "mni-head",
-        "description": "Axial slices of simulated brains, extracted, onto the whole heads of other subjects; skull and "
-        f"scalp around {dose:g} % of the circumference{too}.",
+        "description": "Brain-extracted axial slices of simulated brains, registered to whole heads of other subjects; "
+        f"skull and scalp around {dose:g} % of the circumference{too}.",
         **mni.describe(template, mni.label_names(GREY, WHITE)),
         "pairs": {
             "moving": {"modality": "brain"},

@@ -1,4 +1,4 @@
-"""The built-in datasets, found by name, known without computing or importing anything of them."""
+"""Find the built-in datasets by name, without importing or computing them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ FOLDER = Path(__file__).parent
 
 
 def names() -> list[str]:
-    """Name every built-in dataset."""
+    """List all built-in datasets."""
     return [name.replace("_", "-") for name in cards.names(FOLDER)]
 
 
 def module(name: str) -> str:
-    """Name the module of a built-in dataset.
+    """Return the module of a built-in dataset.
 
     Raises:
         KeyError: if there is no such dataset.
@@ -28,29 +28,29 @@ def module(name: str) -> str:
 
 
 def path(name: str) -> Path:
-    """Give the source of a built-in dataset.
+    """Return the source file of a built-in dataset.
 
     Raises:
         KeyError: if there is no such dataset.
     """
     if name not in names():
-        msg = f"no built-in dataset '{name}'; there are {', '.join(names())}"
+        msg = f"no built-in dataset '{name}'; available: {', '.join(names())}"
         raise KeyError(msg)
     return FOLDER / f"{name.replace('-', '_')}.py"
 
 
 def make(name: str, folder: str | Path, seed: int, **options: Any) -> None:
-    """Write the raw folder of a built-in dataset, whole or not at all.
+    """Write the raw folder of a built-in dataset atomically.
 
     Args:
-        name: of the dataset.
-        folder: where it is to appear.
-        seed: the same seed gives the same bytes.
-        options: the recipe's own, see its ``make``.
+        name: name of the dataset.
+        folder: folder to create.
+        seed: random seed; equal seeds give equal bytes.
+        options: options of the dataset, see its ``make``.
 
     Raises:
         KeyError: if there is no such dataset.
-        ValueError: if the recipe has no such option.
+        ValueError: if the dataset has no such option.
     """
     own = defaults(name)
     for option in options:
@@ -62,7 +62,7 @@ def make(name: str, folder: str | Path, seed: int, **options: Any) -> None:
 
 @lru_cache
 def defaults(name: str) -> dict[str, Any]:
-    """Give the options of a built-in dataset with their defaults, without importing its module.
+    """Return the options of a built-in dataset with their defaults, without importing its module.
 
     Raises:
         KeyError: if there is no such dataset.

@@ -1,6 +1,6 @@
-"""How the built-in recipes write a raw dataset folder, the layout a user's own dataset has.
+"""Write the raw dataset folder of a built-in dataset, in the layout of user datasets.
 
-Bytes depend on the content alone: no time, name or machine enters a file.
+The bytes depend on the content only: files contain no time, path or machine name.
 """
 
 from __future__ import annotations
@@ -17,20 +17,21 @@ import yaml
 from likeness.imageio import displacement as archive
 
 FOLDERS = {"image": "images", "label": "labels", "mask": "masks", "unmatched": "unmatched", "field": "fields"}
-"""Where the files of each part lie in the dataset's folder."""
+"""Subfolder of each part in the dataset's folder."""
 
 
 def write_sample(folder: Path, id: str, spacing: Sequence[float], **parts: np.ndarray) -> dict[str, str]:
-    """Write an image and what belongs to it: PNG where it has two axes, NIfTI where it has three.
+    """Write an image and its parts, as PNG in 2D and NIfTI in 3D.
 
     Args:
-        folder: the dataset's.
-        id: the image's.
-        spacing: size of a voxel along each axis.
-        parts: of :data:`FOLDERS`; ``image`` in [0, 1], ``field`` ``(*spatial, dims)`` in voxels, the others labels.
+        folder: folder of the dataset.
+        id: id of the image.
+        spacing: voxel size along each axis.
+        parts: parts as in :data:`FOLDERS`; ``image`` in [0, 1], ``field`` ``(*spatial, dims)`` in voxels, others
+            labels.
 
     Returns:
-        The image's row of ``images.csv`` as far as the files go.
+        The id and files of the image's row in ``images.csv``.
     """
     suffix = ".png" if parts["image"].ndim == 2 else ".nii.gz"
     row = {"id": id}
@@ -46,18 +47,18 @@ def write_sample(folder: Path, id: str, spacing: Sequence[float], **parts: np.nd
 
 
 def write_image(path: Path, image: np.ndarray, spacing: Sequence[float]) -> None:
-    """Write intensities in [0, 1], clipped, as 16-bit integers with 65535 for 1.
+    """Write intensities in [0, 1], clipped, as 16-bit integers scaled to 65535.
 
     Args:
-        path: ends in ``.png`` (two axes) or ``.nii.gz`` (three axes, canonical orientation).
+        path: ends in ``.png`` (2D) or ``.nii.gz`` (3D, canonical orientation).
         image: ``(*spatial)``.
-        spacing: size of a voxel along each axis; PNG has no place for it.
+        spacing: voxel size along each axis; not stored in PNG.
     """
     _write(path, np.round(np.clip(image, 0, 1) * 65535).astype(np.uint16), spacing)
 
 
 def write_labels(path: Path, labels: np.ndarray, spacing: Sequence[float]) -> None:
-    """Write a label map or a mask as 8-bit integers, or as 16-bit ones where an id exceeds 255.
+    """Write a label map or mask as 8-bit integers, or as 16-bit integers if an id exceeds 255.
 
     Raises:
         ValueError: if an id is negative or exceeds 65535.
@@ -69,13 +70,13 @@ def write_labels(path: Path, labels: np.ndarray, spacing: Sequence[float]) -> No
 
 
 def write_field(path: Path, displacement: np.ndarray) -> None:
-    """Write a true displacement ``(*spatial, dims)``, voxels, as ``.npz`` with the key ``displacement``."""
+    """Write a true displacement ``(*spatial, dims)`` in voxels as ``.npz`` with the key ``displacement``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     archive.save(path, displacement, compressed=False)
 
 
 def write_tables(folder: Path, meta: dict[str, Any], images: list[dict[str, Any]], pairs: list[dict[str, Any]]) -> None:
-    """Write ``dataset.yaml``, ``images.csv`` and ``pairs.csv``; an image's missing entries stay empty."""
+    """Write ``dataset.yaml``, ``images.csv`` and ``pairs.csv``; missing entries of images stay empty."""
     text = yaml.safe_dump(meta, sort_keys=False, allow_unicode=True, width=110)
     (folder / "dataset.yaml").write_text(text, encoding="utf-8")
     pd.DataFrame(images).to_csv(folder / "images.csv", index=False, lineterminator="\n")
@@ -94,5 +95,5 @@ def _write(path: Path, array: np.ndarray, spacing: Sequence[float]) -> None:
     import nibabel
 
     image = nibabel.Nifti1Image(array, np.diag([*map(float, spacing), 1.0]))
-    # nibabel would put the time into the gzip header
+    # nibabel would write the time into the gzip header
     path.write_bytes(gzip.compress(image.to_bytes(), compresslevel=3, mtime=0))

@@ -1,1 +1,1 @@
-"""A pair's truth, all scores, and the landscape of a loss around the truth."""
+"""Evaluation: scores of registered pairs, and the landscape of a loss around the truth."""

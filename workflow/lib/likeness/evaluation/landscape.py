@@ -1,16 +1,16 @@
-"""What a loss says around the truth: its values along lines through a known registration, without training anything.
+"""Loss landscape: values of a loss along lines through a known registration, without any training.
 
 After Škerl, Likar and Pernuš, A protocol for evaluation of similarity measures for rigid registration, IEEE TMI 2006,
-doi:10.1109/TMI.2006.874963. There a line runs through the reference in the space of rigid parameters, normalised
-so that a unit of each moves the image alike. Here it runs through the true displacement u of a pair in the space of
-displacements, ``u + d · p``, where p is a translation, a rotation, a scaling or a smooth deformation whose mean length
-is 1 in the dataset's unit: the distance d from the reference is the mean end-point error, for every kind of line.
+doi:10.1109/TMI.2006.874963. There, a line runs through the reference in the space of rigid parameters, normalised such
+that one unit of each moves the image equally. Here it runs through the true displacement u of a pair in the space of
+displacements, ``u + d · p``, where p is a translation, a rotation, a scaling or a smooth deformation with mean length 1
+in the dataset's unit: the distance d from the reference is the mean end-point error, for every kind of line.
 
-The moving image is also shifted along each axis by whole and half voxels from where it lies: interpolation smooths it
-half-way between voxels and not on them, which many losses see (Pluim, Maintz and Viergever, Interpolation artefacts in
-mutual information-based image registration, CVIU 2000, doi:10.1006/cviu.1999.0816).
+The moving image is also shifted along each axis by whole and half voxels: interpolation smooths it between voxels but
+not on them, which affects many losses (Pluim, Maintz and Viergever, Interpolation artefacts in mutual information-based
+image registration, CVIU 2000, doi:10.1006/cviu.1999.0816).
 
-What the measures make of the values is in :mod:`likeness.statistics.landscape`.
+:mod:`likeness.statistics.landscape` computes measures from the values.
 """
 
 from __future__ import annotations
@@ -38,29 +38,30 @@ TRUE_FIELD = "true field"
 SAME_SUBJECT = "same subject"
 SAME_IMAGE = "same image"
 NOISE = 0.02
-"""Standard deviation of the noise that tells an image from itself, where nothing better is known."""
+"""Standard deviation of the noise between an image and its copy, for references of the kind :data:`SAME_IMAGE`."""
 COLUMNS = ["reference", "pair", "transform", "line", "distance", "value", "unit"]
-"""What a point of a line is described by."""
+"""Columns that describe a point of a line."""
 GRID = "grid"
-"""What the table calls shifts by whole and half voxels."""
+"""Kind of line for shifts by whole and half voxels."""
 VOXELS = 3
-"""Such shifts go so far, to either side."""
+"""Maximum of such shifts, to each side."""
 WAVES = 0.4
-"""Width of the Gaussian that smooths a deformation, relative to the size of the content; see :func:`content_size`."""
+"""Standard deviation of the Gaussian that smooths a deformation, relative to the size of the foreground; see
+:func:`content_size`."""
 
 Line = Callable[[float], Tensor]
-"""Gives the displacement ``(1, dims, *spatial)``, voxels, at a distance from the reference."""
+"""Function that returns the displacement ``(1, dims, *spatial)`` in voxels at a distance from the reference."""
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How densely the surroundings of the truth are sampled, as the block ``landscape`` of a study says.
+    """Sampling of the landscape, from the block ``landscape`` of a study.
 
     Attributes:
-        pairs: of the test split, at most.
-        lines: through the reference of each pair, of each kind.
-        steps: on either side of the reference.
-        extent: the largest distance from it, relative to the size of the content; see :func:`content_size`.
+        pairs: maximum number of test pairs.
+        lines: number of lines of each kind through the reference of each pair.
+        steps: number of points on each side of the reference.
+        extent: largest distance from the reference, relative to the size of the foreground; see :func:`content_size`.
     """
 
     pairs: int
@@ -71,14 +72,14 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Reference:
-    """A pair whose registration is known.
+    """A pair with a known registration.
 
     Attributes:
         kind: how it is known: :data:`TRUE_FIELD`, :data:`SAME_SUBJECT` or :data:`SAME_IMAGE`.
-        moving: name of the moving image.
-        fixed: name of the fixed image.
-        displacement: the true one, ``(1, dims, *spatial)``, voxels.
-        content: ``(*spatial)``, bool: voxels of the fixed image over which distances are averaged.
+        moving: id of the moving image.
+        fixed: id of the fixed image.
+        displacement: true displacement, ``(1, dims, *spatial)``, in voxels.
+        content: foreground of the fixed image, over which distances are averaged, ``(*spatial)``, bool.
     """
 
     kind: str
@@ -89,22 +90,23 @@ class Reference:
 
 
 def references(dataset: Dataset, count: int) -> list[Reference]:
-    """Find test pairs whose registration is known, by the best of the ways that the dataset allows.
+    """Find test pairs with a known registration, in the best way that the dataset allows.
 
-    1. Both images have a true field into one space: the displacement that follows from them.
-    2. The fixed image and another one of the same subject, of the modality that moves, have the same label map, so that
-       they show the same anatomy in the same place: no displacement.
-    3. The fixed image and itself, told apart by noise alone: no displacement. That is the easiest of tasks: the noise
-       that the image came with matches too.
+    1. Both images have a true field to the same space: the displacement that follows from them.
+    2. The fixed image and one of the same subject, with the modality of the moving image, have equal label maps, so
+    they
+       show the same anatomy at the same place: zero displacement.
+    3. The fixed image and a noisy copy of it: zero displacement. This is the easiest task, because the noise of the
+       original image matches, too.
 
     Args:
-        dataset: a prepared dataset.
-        count: at most so many pairs, spread over those of the test.
+        dataset: prepared dataset.
+        count: maximum number of pairs, evenly spaced over the test pairs.
     """
     pairs = dataset.pairs_of("test")
     if found := [reference for pair in evenly_spaced(pairs, count) if (reference := _true_field(dataset, *pair))]:
         return found
-    # images that move to the same one are replaced by the same one of its subject
+    # the moving image is replaced by one of the fixed image's subject, so each fixed image is needed only once
     wanted = dict.fromkeys((dataset.images.modality[moving], fixed) for moving, fixed in pairs)
     if found := [reference for one in evenly_spaced([*wanted], count) if (reference := _same_subject(dataset, *one))]:
         return found
@@ -138,7 +140,7 @@ def _at_rest(dataset: Dataset, kind: str, moving: str, fixed: str) -> Reference:
 
 
 def _content(dataset: Dataset, sample: Sample) -> np.ndarray:
-    """Mark the mask of an image, or what is not background, or all of it."""
+    """Return the foreground of an image: its mask, its labels, or the whole image, ``(*spatial)``, bool."""
     background = dataset.meta.get("background")
     for content in (
         sample.mask,
@@ -150,19 +152,20 @@ def _content(dataset: Dataset, sample: Sample) -> np.ndarray:
 
 
 def content_size(content: np.ndarray, spacing: Sequence[float]) -> float:
-    """Give the mean distance of content ``(*spatial)``, bool, from its centre, in the unit of ``spacing``."""
+    """Return the mean distance of the foreground ``(*spatial)``, bool, from its centre, in the unit of ``spacing``."""
     points = np.argwhere(content) * np.asarray(spacing)
     return float(np.linalg.norm(points - points.mean(0), axis=1).mean())
 
 
 class Directions:
-    """Draws lines through the reference of one pair.
+    """Draw lines through the reference of one pair.
 
-    Each is scaled so that the displacement at distance d has the mean length d over the content, in the dataset's unit.
+    Each is scaled such that the displacement at distance d has mean length d over the foreground, in the dataset's
+    unit.
 
     Args:
-        content: ``(*spatial)``, bool, not empty.
-        spacing: size of a voxel along each axis.
+        content: foreground, ``(*spatial)``, bool, not empty.
+        spacing: voxel size along each axis.
     """
 
     def __init__(self, content: np.ndarray, spacing: Sequence[float]) -> None:
@@ -175,31 +178,31 @@ class Directions:
         self.inside = self.points[:, self.content]
 
     def line(self, transform: str, source: np.random.Generator) -> Line:
-        """Draw a line of a kind, one of :data:`TRANSFORMS`."""
+        """Draw a line of one of the kinds :data:`TRANSFORMS`."""
         return TRANSFORMS[transform](self, source)
 
     def _straight(self, physical: Tensor) -> Line:
-        """Give the line along a displacement ``(dims, *spatial)`` in the dataset's unit, of any length."""
+        """Return the line along a displacement ``(dims, *spatial)`` in the dataset's unit, normalised."""
         unit = (physical / physical[:, self.content].norm(dim=0).mean() / self.voxel)[None]
         return lambda distance: distance * unit
 
     def translation(self, source: np.random.Generator) -> Line:
-        """Draw a shift in a random direction."""
+        """Draw a translation in a random direction."""
         return self._straight(self._vector(source).expand_as(self.points).clone())
 
     def scaling(self, source: np.random.Generator) -> Line:
-        """Draw a stretch about the centre of the content, by factors that are random for each axis."""
+        """Draw a scaling about the centre of the foreground, with a random factor for each axis."""
         centre = self.inside.mean(1).view_as(self.voxel)
         return self._straight(self._vector(source) * (self.points - centre))
 
     def deformation(self, source: np.random.Generator) -> Line:
-        """Draw a smooth random field that does not shift the content as a whole."""
+        """Draw a smooth random field with zero mean over the foreground."""
         sigma = WAVES * self.size / self.spacing
         field = torch.from_numpy(np.stack([smooth_noise(self.shape, sigma, source) for _ in self.shape])).float()
         return self._straight(field - field[:, self.content].mean(1).view_as(self.voxel))
 
     def rotation(self, source: np.random.Generator) -> Line:
-        """Draw a rotation about a random voxel of the content, in 3D about a random axis through it."""
+        """Draw a rotation about a random voxel of the foreground; in 3D about a random axis through it."""
         centre = self.inside[:, int(source.integers(self.inside.shape[1]))].view_as(self.voxel)
         arm = self.points - centre
         axis = self._vector(source) if self.dims == 3 else None
@@ -211,14 +214,14 @@ class Directions:
         reach = float(arm[:, self.content].norm(dim=0).mean())
 
         def at(distance: float) -> Tensor:
-            # a turn by the angle a moves a point at radius r by 2 r sin(a / 2)
+            # a rotation by angle a moves a point at radius r by 2 r sin(a / 2)
             angle = 2 * math.asin(max(-1.0, min(1.0, distance / (2 * reach))))
             return ((arm * (math.cos(angle) - 1) + turned * math.sin(angle)) / self.voxel)[None]
 
         return at
 
     def _vector(self, source: np.random.Generator) -> Tensor:
-        """Draw a direction, uniformly, as ``(dims, 1, …)`` of length 1."""
+        """Draw a uniformly distributed direction, a unit vector ``(dims, 1, …)``."""
         drawn = source.standard_normal(self.dims)
         return torch.tensor(drawn / np.linalg.norm(drawn), dtype=torch.float32).view_as(self.voxel)
 
@@ -229,15 +232,15 @@ TRANSFORMS: dict[str, Callable[[Directions, np.random.Generator], Line]] = {
     "scaling": Directions.scaling,
     "deformation": Directions.deformation,
 }
-"""The kinds of lines, in the order of tables and figures."""
+"""Kinds of lines, in the order of tables and figures."""
 
 
 def registration(loader: Loader, reference: Reference, seed: int) -> Registration:
-    """Load a pair at its true displacement; of an image with itself the fixed one gets noise."""
+    """Load a pair at its true displacement; noise is added to the fixed image of a pair of equal images."""
     dataset, moving, fixed = loader.dataset, [reference.moving], [reference.fixed]
     images = loader.images(moving), loader.images(fixed)
     if reference.kind == SAME_IMAGE:
-        # into the fixed image: noise in the moving one would be smoothed everywhere but at the reference
+        # in the fixed image, because in the moving one it would be smoothed everywhere except at the reference
         noise = torch.randn(images[1].shape, generator=generator("cpu", seed, 5))
         images = images[0], (images[1] + NOISE * noise.to(images[1])).clamp(0, 1)
     return Registration(
@@ -258,7 +261,7 @@ def _complete(pair: Registration, needs: Collection[str]) -> bool:
 
 
 def value(loss: SimilarityLoss, pair: Registration, displacement: Tensor, seed: int) -> float:
-    """Give a loss of one pair at a displacement; the same seed gives a loss that draws the same noise."""
+    """Return the loss of one pair at a displacement; equal seeds give equal noise in the loss."""
     device = pair.moving.device
     with torch.no_grad():
         moved = replace(pair, displacement=displacement.to(device), generator=generator(device, seed, 2))
@@ -275,20 +278,20 @@ def sampled(
 ) -> Iterator[dict[str, Any]]:
     """Sample a loss along lines through the references of a dataset.
 
-    The lines depend on dataset, sampling and seed alone, so that every loss is seen along the same ones.
+    The lines depend on dataset, sampling and seed only, so they are the same for every loss.
 
     Args:
-        dataset: a prepared dataset.
-        loss: to be evaluated, on ``device``.
-        sampling: how densely.
-        seed: of lines and noise.
-        needs: what the loss requires of a pair, of ``mask``, ``label`` and ``labels``; a pair without it is left out.
-            Losses are offered datasets by what training and validation images have.
-        device: where to compute.
+        dataset: prepared dataset.
+        loss: loss on ``device``.
+        sampling: numbers of pairs, lines and points.
+        seed: seed of lines and noise.
+        needs: parts that the loss requires, of ``mask``, ``label`` and ``labels``; pairs without them are skipped,
+            which occurs because the applicability of a loss is decided on training and validation images.
+        device: device of the computation.
 
     Yields:
-        A row per point of a line, :data:`COLUMNS`: ``line`` is counted for each pair and transform, ``distance`` is in
-        ``unit``, and its sign tells the side. Of the transform :data:`GRID` a line is an axis.
+        A row per point, with the keys :data:`COLUMNS`: ``line`` is numbered for each pair and transform, ``distance``
+        is in ``unit``, with the side as sign. For the transform :data:`GRID`, a line is an axis.
     """
     loader = Loader(dataset, device)
     for number, reference in enumerate(references(dataset, sampling.pairs)):
@@ -306,7 +309,7 @@ def sampled(
 
 
 At = Callable[[Tensor], float]
-"""Gives a loss of one pair at a displacement."""
+"""Function that returns the loss of one pair at a displacement."""
 Point = tuple[str, int, float, float]
 """Transform, line, distance and value."""
 
@@ -314,7 +317,7 @@ Point = tuple[str, int, float, float]
 def _lines(
     at: At, reference: Reference, dataset: Dataset, sampling: Sampling, seed: int, number: int
 ) -> Iterator[Point]:
-    """Sample a loss of a pair along lines through its reference."""
+    """Sample the loss of a pair along lines through its reference."""
     directions = Directions(reference.content, dataset.spacing)
     side = np.arange(1, sampling.steps + 1) * (sampling.extent * directions.size / sampling.steps)
     centre = at(reference.displacement)
@@ -327,7 +330,7 @@ def _lines(
 
 
 def _shifts(at: At, dataset: Dataset) -> Iterator[Point]:
-    """Sample a loss of a pair where the moving image is shifted by whole and half voxels."""
+    """Sample the loss of a pair with the moving image shifted by whole and half voxels."""
     still = torch.zeros(1, dataset.spatial_dims, *dataset.shape)
     for axis, size in enumerate(dataset.spacing):
         for halves in range(-2 * VOXELS, 2 * VOXELS + 1):

@@ -1,6 +1,6 @@
-"""The validation score of a training while it runs: the primary score of a pair, and the truth behind it.
+"""The validation score during training: the primary score of a pair.
 
-It stands apart from the other scores, so that these can change without a training being repeated.
+Separate from the other scores, so that changes to these do not invalidate trainings.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from likeness.metrics.base import Pair, Value, mean
 
 
 class PrimaryScorer(Pair):
-    """Scores displacements of one pair; what does not depend on the displacement is computed once, when needed."""
+    """Score displacements of one pair; quantities independent of the displacement are computed once on first access."""
 
     def __init__(self, dataset: Dataset, moving: Sample, fixed: Sample) -> None:
         group = dataset.images.group
@@ -31,12 +31,12 @@ class PrimaryScorer(Pair):
         self.dataset = dataset
         self.name = f"{moving.name}>{fixed.name}"
         self.grid = (*fixed.image.shape, fixed.image.ndim)
-        """The shape of a displacement of this pair."""
+        """Shape of a displacement of this pair."""
 
     def primary(self, displacement: np.ndarray) -> float:
-        """Give the primary score of the dataset, for labels their mean, of a displacement ``(*spatial, dims)``.
+        """Return the dataset's primary score of a displacement ``(*spatial, dims)``, averaged over labels.
 
-        NaN where the pair lacks what it is computed from.
+        NaN if the pair lacks the required parts.
         """
         name = self.dataset.primary
         value = metrics.scorer(name)(self.at(displacement)) if self.has(metrics.card(name)["needs"]) else None
@@ -44,7 +44,7 @@ class PrimaryScorer(Pair):
 
     @property
     def true_field(self) -> np.ndarray | None:
-        """The true displacement as methods give theirs, ``(*spatial, dims)`` float32; ``None`` where there is none."""
+        """The true displacement in the form of methods' results, ``(*spatial, dims)``, float32; ``None`` if unknown."""
         return None if self.truth is None else self.truth.displacement.astype(np.float32)
 
 

@@ -1,6 +1,6 @@
-"""All scores of a displacement, whatever produced it: every metric that the images of the pair allow.
+"""All scores of a displacement, from any method: every metric that the parts of the pair allow.
 
-A displacement that is not finite, of a training that diverged, scores NaN throughout.
+A non-finite displacement, of a training that diverged, scores NaN throughout.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from likeness.metrics.base import Registered
 
 
 class Score(TypedDict):
-    """One row of the table of scores; ``label`` is a label's name, ``mean`` or ``all``."""
+    """One row of the table of scores; ``label`` is the name of a label, ``mean`` or ``all``."""
 
     metric: str
     label: str
@@ -28,15 +28,15 @@ class Score(TypedDict):
 def score_pair(
     dataset: Dataset, moving: Sample, fixed: Sample, displacement: np.ndarray | None, costly: bool = True
 ) -> list[Score]:
-    """Score one displacement of a pair; see :class:`PairScorer`, which scores many at less cost."""
+    """Score one displacement of a pair; :class:`PairScorer` is more efficient for several."""
     return PairScorer(dataset, moving, fixed).score(displacement, costly)
 
 
 class PairScorer(PrimaryScorer):
-    """Scores displacements of one pair; what does not depend on the displacement is computed once, when first needed.
+    """Score displacements of one pair; quantities independent of the displacement are computed once on first access.
 
-    What is scored follows from what both images have: labels, instances, landmarks, true fields into a common space
-    (the same ``group``), content without counterpart.
+    The metrics depend on the parts of both images: labels, instances, landmarks, true fields to a common space (the
+    same ``group``), unmatched content.
     """
 
     def __init__(self, dataset: Dataset, moving: Sample, fixed: Sample) -> None:
@@ -49,9 +49,9 @@ class PairScorer(PrimaryScorer):
         """Score a displacement.
 
         Args:
-            displacement: ``(*spatial, dims)`` in voxels, on the fixed grid, into the moving image; ``None`` scores the
-                pair as it is, unregistered.
-            costly: whether to compute the metrics whose cards say that they are.
+            displacement: ``(*spatial, dims)`` in voxels, from the fixed grid into the moving image; ``None`` scores the
+                unregistered pair.
+            costly: whether to compute the metrics that are ``costly`` by their cards.
 
         Returns:
             One row per metric and label.
@@ -64,7 +64,7 @@ class PairScorer(PrimaryScorer):
         if displacement.shape != self.grid:
             msg = (
                 f"displacement of {self.name}: shape {displacement.shape}, but the fixed "
-                f"image needs {self.grid}; give it in voxels of the fixed grid with the component as last axis"
+                f"image needs {self.grid}; give it in voxels of the fixed grid with the components on the last axis"
             )
             raise ValueError(msg)
         diverged = not np.isfinite(displacement).all()

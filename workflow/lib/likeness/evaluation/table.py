@@ -1,4 +1,4 @@
-"""The table of scores: one tidy row per split, run, λ, pair, metric and label; null for what a method does not have."""
+"""The table of scores in tidy format: one row per split, run, λ, pair, metric and label; null if not applicable."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ COLUMNS = (
     *("moving", "fixed", "moving_subject", "fixed_subject", "metric", "label", "value", "unit"),
 )
 TYPES = {"loss": "str", "variant": "str", "seed": "Int64", "lam": "float64"}
-"""Of the columns that may be null throughout."""
+"""Types of the columns that can be entirely null."""
 SPLITS = ("val", "test")
-"""Costly metrics are left out on validation, where nothing is chosen by them, and at every λ but the chosen one."""
+"""Costly metrics are only computed for test pairs at the chosen λ, because nothing is selected by them."""
 
 
 def score_unregistered(dataset: Dataset, run: Run) -> pd.DataFrame:
-    """Score all validation and test pairs of a dataset as they are."""
+    """Score all validation and test pairs of a dataset without registration."""
     return _table(
         row
         for split in SPLITS
@@ -37,23 +37,22 @@ def score_unregistered(dataset: Dataset, run: Run) -> pd.DataFrame:
 def score_fields(
     dataset: Dataset, fields: Fields, run: Run, choose: Callable[[pd.DataFrame], float] = lambda _: np.nan
 ) -> pd.DataFrame:
-    """Score the fields of all validation and test pairs, whatever method they are from.
+    """Score the fields of all validation and test pairs, from any method.
 
-    A λ that diverged scores NaN; one that stands for a roughness that was not attained is left out, and so is a pair
-    that the method has no field of.
+    A λ that diverged scores NaN. Pairs without a field, and λ whose roughness was not attained, have no rows.
 
     Args:
-        dataset: prepared.
-        fields: of its validation and test pairs.
-        run: that made them.
-        choose: gives the chosen λ from the scores of validation pairs; by default NaN, the λ of methods without one.
+        dataset: prepared dataset.
+        fields: fields of its validation and test pairs.
+        run: run that produced them.
+        choose: function that chooses λ from the scores of validation pairs; by default NaN, for methods without λ.
 
     Raises:
         UserError: if the field of a pair is missing or not on the grid of the dataset.
     """
     if fields.shape != dataset.shape:
         msg = f"{fields.folder}: has fields on a grid of {fields.shape} voxels, but {dataset.name} has {dataset.shape}"
-        raise UserError(msg + "; delete it and run again, so that it is made anew")
+        raise UserError(msg + "; delete it and run again to recreate it")
     diverged = np.full((*dataset.shape, dataset.spatial_dims), np.nan, np.float32)
 
     def displacements(moving: str, fixed: str) -> dict[float, np.ndarray | None]:
@@ -69,21 +68,21 @@ def score_fields(
 
     validation = scored("val", None)
     test = scored("test", choose(validation))
-    # a table without rows has no types that would fit
+    # an empty table has no usable column types
     return pd.concat([table for table in (validation, test) if len(table)] or [test], ignore_index=True)
 
 
 def pairs_there(dataset: Dataset, fields: Fields, split: str) -> list[tuple[str, str]]:
-    """List the pairs of a split that a method has fields of."""
+    """List the pairs of a split that a method has fields for."""
     return [pair for pair in dataset.pairs_of(split) if pair not in fields.missing]
 
 
 def sample(dataset: Dataset, fields: Fields) -> dict[str, np.ndarray]:
-    """Give the fields of one test pair, which figures show: the middle one, or the next that the method has.
+    """Return the fields of one test pair for figures: the middle one, or the next that the method has.
 
     Returns:
-        ``moving`` and ``fixed``, names; ``lams`` ``(n,)``, NaN for none; ``displacements`` ``(n, *spatial, dims)``. A λ
-        that diverged is left out.
+        ``moving`` and ``fixed``: ids; ``lams`` ``(n,)``, NaN for methods without λ; ``displacements``
+        ``(n, *spatial, dims)`` in voxels. Diverged λ are omitted.
     """
     pairs, there = dataset.pairs_of("test"), pairs_there(dataset, fields, "test")
     middle = len(pairs) // 2
@@ -106,7 +105,7 @@ def _rows(
     run: Run,
     chosen: float | None,
 ) -> Iterable[dict[str, Any]]:
-    """Score all displacements of one pair, what they share once; costly metrics at the chosen λ alone."""
+    """Score all displacements of one pair with shared computations; costly metrics at the chosen λ only."""
     scorer = PairScorer(dataset, dataset.load(moving), dataset.load(fixed))
     pair = {
         "moving": moving,

@@ -1,12 +1,13 @@
-"""Feature extractors: frozen networks whose features a loss compares.
+"""Feature extractors: frozen networks whose features losses compare.
 
-A module ``extractors/<name>.py`` provides ``build(config) -> Extractor``, see :mod:`likeness.extractors.base`, with
-random weights, and ``TINY``, the configuration of a tiny form of the same layout. Then either the pipeline trains it:
-``architecture(dataset, channels, norm)`` gives the configuration for a dataset, ``objective(extractor, batch)`` what is
-minimised, without which it stays untrained, and ``ignorance(extractor, batch)`` the least of that for an answer which
-does not depend on the image. Or others published it: ``SOURCE``, a literal, says where and with which
-hash, and ``read(path)`` turns the file into a configuration and weights; ``FULL`` is the configuration of the published
-network, for those who reckon or measure what it takes.
+A module ``extractors/<name>.py`` has ``build(config) -> Extractor``, see :mod:`likeness.extractors.base`, with random
+weights, and ``TINY``, the configuration of a tiny network with the same layout. There are two kinds:
+
+- Extractors trained by the workflow have ``architecture(dataset, channels, norm)``, the configuration for a dataset;
+  ``objective(extractor, batch)``, the training loss, without which the network stays untrained; and
+  ``ignorance(extractor, batch)``, the lowest training loss of a prediction that does not depend on the image.
+- Extractors with published weights have ``SOURCE``, a literal with address and hash; ``read(path)``, which converts the
+  file to a configuration and weights; and ``FULL``, the configuration of the published network, for cost estimates.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ if TYPE_CHECKING:
     from torch import nn
 
 PRETRAINED = ("segmentation", "segmentation_half", "autoencoder", "denoiser", "untrained")
-"""Extractors that the pipeline makes for each dataset; those that learn see its training images."""
+"""Extractors that the workflow creates for each dataset; trained ones use its training images."""
 
 
 def freeze(extractor: nn.Module) -> nn.Module:
-    """Switch an extractor to evaluation and exclude its parameters from every gradient."""
+    """Set an extractor to evaluation mode and exclude its parameters from gradients."""
     import torch
 
     if getattr(extractor, "channels_last", False):
@@ -34,10 +35,10 @@ def freeze(extractor: nn.Module) -> nn.Module:
 
 
 def load(weights: str | Path) -> nn.Module:
-    """Load a frozen extractor from its ``.safetensors`` file and the ``.json`` beside it.
+    """Load a frozen extractor from its ``.safetensors`` file and the ``.json`` next to it.
 
     Raises:
-        UserError: if a file is broken, or the weights do not fit the architecture that the ``.json`` describes.
+        UserError: if a file is damaged, or the weights do not match the architecture in the ``.json``.
     """
     from likeness.training.checkpoint import load_weights
 
@@ -48,7 +49,7 @@ def load(weights: str | Path) -> nn.Module:
 
 
 def tiny(name: str, spatial_dims: int) -> nn.Module:
-    """Build a tiny random frozen extractor with the published file's layout, for tests."""
+    """Build a tiny random frozen extractor with the layout of the published file, for tests."""
     import torch
 
     module = import_module(f"likeness.extractors.{name}")

@@ -1,7 +1,8 @@
-"""ADM, OpenAI's unconditional diffusion model of natural images: the features of DGIR.
+"""ADM, OpenAI's unconditional diffusion model of natural images, used for features by DGIR.
 
 Dhariwal and Nichol, Diffusion models beat GANs on image synthesis, NeurIPS 2021, arXiv:2105.05233; for registration
-DGIR, MICCAI 2025. The published weights are converted into a ``diffusers.UNet2DModel``.
+DGIR, MICCAI 2025, arXiv:2506.02419. The published weights (https://github.com/openai/guided-diffusion) are converted to
+a ``diffusers.UNet2DModel``.
 """
 
 from __future__ import annotations
@@ -23,15 +24,15 @@ SOURCE = {
     "sha256": "a37c32fffd316cd494cf3f35b339936debdc1576dad13fe57c42399a5dbc78b1",
     "bytes": 2211383297,
     "licence": "MIT (openai/guided-diffusion); ImageNet, which it was trained on, is for research",
-    "by_hand": "follow the address in a browser",
+    "by_hand": "open the address in a browser",
 }
 TINY = {"channels": [8, 8, 16, 16, 32, 32], "head": 8, "groups": 8}
 PLACES = {"down": "down_blocks.3.attentions.1", "up": "up_blocks.3.resnets.1"}
-"""DGIR's ``input_blocks[11]``, 1/8 of the resolution, and ``output_blocks[10]``, 1/4 of it."""
+"""DGIR's ``input_blocks[11]``, at 1/8 of the resolution, and ``output_blocks[10]``, at 1/4."""
 LEVELS, LAYERS, ATTENTIVE = 6, 2, 3
-"""Resolutions, residual blocks at each on the way down, and how many of the coarse ones attend."""
+"""Number of resolution levels, of residual blocks per level of the encoder, and of coarse levels with attention."""
 HEAD = 64
-"""Width of a head of the published network; the file does not tell."""
+"""Channels per attention head of the published network, which the file does not contain."""
 GROUPS = 32
 
 
@@ -39,8 +40,8 @@ def build(config: dict[str, Any], whole: bool = False) -> DiffusionExtractor:
     """Build the extractor from its architecture, with random weights.
 
     Args:
-        config: ``channels`` of the six levels, width of a ``head`` of attention and ``groups`` of the norm.
-        whole: whether to keep what comes behind the last tap, which predicts noise and its variance.
+        config: ``channels`` of the six levels, channels per attention ``head`` and number of ``groups`` of the norm.
+        whole: keep the layers behind the last tap, which predict noise and its variance.
     """
     from diffusers import UNet2DModel
 
@@ -68,19 +69,19 @@ def build(config: dict[str, Any], whole: bool = False) -> DiffusionExtractor:
 
 
 def read(path: Path, head: int = HEAD, groups: int = GROUPS, whole: bool = False) -> tuple[dict[str, Any], dict]:
-    """Read a file of the layout of ``guided-diffusion``.
+    """Read a file in the layout of ``guided-diffusion``.
 
     Args:
-        path: the file.
-        head: width of a head of attention, which the file does not tell.
-        groups: of the norm, likewise.
+        path: weights file.
+        head: channels per attention head, which the file does not contain.
+        groups: number of groups of the norm, which the file does not contain.
         whole: see :func:`build`.
 
     Returns:
-        The architecture and the weights, of the published network up to the last tap.
+        The architecture, and the weights of the network up to the last tap.
 
     Raises:
-        UserError: if it is no such file.
+        UserError: if the file does not have this layout.
     """
     state = read_state(path)
     channels = []
@@ -88,7 +89,7 @@ def read(path: Path, head: int = HEAD, groups: int = GROUPS, whole: bool = False
         divisor = groups if level < LEVELS - ATTENTIVE else math.lcm(groups, head)
         channels.append(checkpoint.width(state, f"input_blocks.{3 * level + 1}.0.out_layers.3.bias", divisor, path))
     config = {"name": "adm", "channels": channels, "head": head, "groups": groups}
-    # in full, so that a file without what lies behind the last tap is of another network, too
+    # the whole network, so that a file that lacks layers behind the last tap is rejected as well
     checkpoint.compare(state, _shapes(checkpoint.shapes(lambda: build(config, whole=True))), path)
     weights = {f"unet.{ours}": state[theirs] for theirs, ours in _names()}
     for theirs, ours in _attentions():
@@ -97,7 +98,7 @@ def read(path: Path, head: int = HEAD, groups: int = GROUPS, whole: bool = False
 
 
 def _shapes(ours: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
-    """Give the shapes that weights have in the file from those that they have here."""
+    """Return the shapes of the weights in the file from those in this module's layout."""
     found = {theirs: ours[f"unet.{name}"] for theirs, name in _names()}
     for theirs, name in _attentions():
         (width,) = ours[f"unet.{name}.group_norm.bias"]
@@ -108,7 +109,7 @@ def _shapes(ours: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
 
 
 def _attention(state: dict[str, Tensor], prefix: str, head: int) -> dict[str, Tensor]:
-    """Convert one attention: queries, keys and values are stored side by side for every head."""
+    """Convert an attention layer; the file interleaves queries, keys and values per head."""
     found = {"group_norm.weight": state[f"{prefix}.norm.weight"], "group_norm.bias": state[f"{prefix}.norm.bias"]}
     for kind in ("weight", "bias"):
         stored = state[f"{prefix}.qkv.{kind}"]
@@ -138,10 +139,10 @@ SINGLE = {
 
 
 def _residuals() -> Iterator[tuple[str, str, bool]]:
-    """Pair the residual blocks' places in both layouts, and say whether the block changes the number of channels."""
+    """List the residual blocks' names in both layouts, and whether the block changes the number of channels."""
     for level in range(LEVELS):
         for layer in range(LAYERS):
-            # between levels of equal width there is nothing to project
+            # levels of equal width need no projection
             wider = layer == 0 and level in (2, 4)
             yield f"input_blocks.{3 * level + layer + 1}.0", f"down_blocks.{level}.resnets.{layer}", wider
         if level < LEVELS - 1:
@@ -157,7 +158,7 @@ def _residuals() -> Iterator[tuple[str, str, bool]]:
 
 
 def _names() -> Iterator[tuple[str, str]]:
-    """Pair the names of all weights but those of attentions."""
+    """List the names of all weights in both layouts, except those of attention layers."""
     for kind in ("weight", "bias"):
         yield from ((f"{theirs}.{kind}", f"{ours}.{kind}") for theirs, ours in SINGLE.items())
         for theirs, ours, projects in _residuals():
@@ -167,7 +168,7 @@ def _names() -> Iterator[tuple[str, str]]:
 
 
 def _attentions() -> Iterator[tuple[str, str]]:
-    """Pair the attentions' places in both layouts."""
+    """List the attention layers' names in both layouts."""
     for level in range(LEVELS - ATTENTIVE, LEVELS):
         for layer in range(LAYERS):
             yield f"input_blocks.{3 * level + layer + 1}.1", f"down_blocks.{level}.attentions.{layer}"

@@ -1,9 +1,9 @@
-"""Anatomix: a 3D U-Net, trained on synthetic volumes to give a place the same features in any contrast.
+"""Anatomix: a 3D U-Net trained on synthetic volumes to give contrast-independent features.
 
 Dey et al., Learning general-purpose biomedical volume representations using randomized synthesis, ICLR 2025,
-arXiv:2411.02372. As published: a volume is scaled to [0, 1] by its own minimum and maximum, and the features are the 16
-channels of the last layer, at full resolution, without a norm or an activation behind it. The authors extract them
-once, before the volume is warped, and in overlapping windows of 128 voxels; here a volume is seen whole.
+arXiv:2411.02372, https://github.com/neel-dey/anatomix. As published, a volume is scaled to [0, 1] by its minimum and
+maximum, and the features are the 16 channels of the last layer, at full resolution, without norm or activation. The
+authors extract them once, before warping, in overlapping windows of 128 voxels; here whole volumes are processed.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ FULL = {"width": 16, "downs": 4, "features": 16}
 TINY = {"width": 4, "downs": 2, "features": 6}
 TINY_CONTRAST = 5000.0
 COMPILED = "_orig_mod."
-"""What ``torch.compile`` writes before every name."""
+"""Prefix that ``torch.compile`` adds to every name."""
 DEEPEST = 8
-"""More poolings than any volume takes."""
+"""Upper bound on the number of poolings."""
 SMALLEST_RANGE = 1e-3
-"""A volume whose intensities differ by less is constant: what differs is not blown up to the full range."""
+"""Lower bound on the intensity range of a volume, so that a nearly constant one is not stretched to the full range."""
 
 
 class Anatomix(Extractor):
-    """The U-Net, its modules in one sequence, as they are numbered in the published file.
+    """The U-Net, with modules in one sequence and numbered as in the published file.
 
     Args:
         width: channels of the finest stage; every coarser one has twice as many.
@@ -68,10 +68,10 @@ class Anatomix(Extractor):
     def forward(self, image: Tensor) -> list[Tensor]:
         """Map ``(batch, 1, *spatial)`` to ``[(batch, features, *spatial)]``.
 
-        In full precision also under autocast, as the authors run it.
+        Runs in full precision even under autocast, as in the authors' code.
         """
         spatial = image.shape[2:]
-        # a border can be reflected only where the coarsest grid has two voxels
+        # reflection padding needs at least two voxels on the coarsest grid
         shape = [max(2 * self.stride, size) for size in padded_to([self.stride] * 3, spatial)]
         with torch.autocast(image.device.type, enabled=False):
             current = pad(_unit_range(image.to(next(self.parameters()).dtype)), shape)
@@ -90,7 +90,7 @@ def _convolution(inputs: int, outputs: int) -> nn.Module:
 
 
 def _convolved(*channels: int) -> list[nn.Module]:
-    """One convolution with its norm and activation after the other."""
+    """A sequence of convolutions, each followed by norm and activation."""
     return [m for a, b in pairwise(channels) for m in (_convolution(a, b), nn.BatchNorm3d(b), nn.ReLU())]
 
 
@@ -106,21 +106,21 @@ def build(config: dict[str, Any]) -> Anatomix:
 
 
 def tiny(extractor: Anatomix) -> None:
-    """Make the features of a random network as large as those of a trained one, not next to nothing."""
+    """Scale the features of a random network to the magnitude of a trained one's."""
     with torch.no_grad():
         list(extractor.parameters())[-1].mul_(TINY_CONTRAST)
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Read the authors' file, or one of its layout with another width and depth.
+    """Read the authors' file, or one with the same layout and another width and depth.
 
     Raises:
-        UserError: if it is no such file.
+        UserError: if the file does not have this layout.
     """
     state = {key.removeprefix(COMPILED): value for key, value in read_state(path).items()}
     width = checkpoint.shape(state, "model.0.weight", 5, path)[0]
     kernels = [value for value in state.values() if value.dim() == 5]
-    # one before the first stage, two at every stage of either side, two at the bottom, and the last layer
+    # one before the first stage, two per stage of encoder and decoder, two at the bottom, and the last layer
     downs = min(max(len(kernels) // 4 - 1, 1), DEEPEST)
     config = {"width": width, "downs": downs, "features": len(kernels[-1])}
     checkpoint.check(state, lambda: build(config), path)

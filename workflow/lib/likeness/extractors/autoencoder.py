@@ -1,6 +1,6 @@
-"""Autoencoder as feature extractor (DeepSim-AE), trained to reproduce the training images; no labels.
+"""Autoencoder as feature extractor (DeepSim-AE), trained to reconstruct the training images, without labels.
 
-Czolbe et al., Medical Image Analysis 2023, doi:10.1016/j.media.2023.102830.
+Czolbe et al., Med. Image Anal. 2023, doi:10.1016/j.media.2023.102830.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ TINY = {"channels": [4, 6, 8], "strides": 2, "norm": "none"}
 
 
 def architecture(dataset: Dataset, channels: list[int], norm: str) -> dict[str, Any]:
-    """Describe the network for a dataset."""
+    """Return the configuration of the network for a dataset."""
     return stages(dataset, channels, norm)
 
 
@@ -29,10 +29,10 @@ def build(config: dict[str, Any]) -> UNetExtractor:
 
 
 def objective(extractor: UNetExtractor, batch: Batch) -> Tensor:
-    """Mean squared error of the reproduction."""
+    """Mean squared reconstruction error."""
     return F.mse_loss(extractor.unet(batch.images).float(), batch.images)
 
 
 def ignorance(extractor: UNetExtractor, batch: Batch) -> Tensor:  # noqa: ARG001
-    """Give the objective of the mean intensity everywhere."""
+    """Return the objective of predicting the mean intensity everywhere."""
     return batch.images.var(unbiased=False)

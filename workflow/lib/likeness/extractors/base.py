@@ -1,4 +1,4 @@
-"""What every extractor is to a loss: images in, feature maps out, and where these lie."""
+"""Interface of feature extractors: images in, feature maps out, and the field of view of these."""
 
 from __future__ import annotations
 
@@ -12,19 +12,18 @@ __all__ = ["Extractor", "pad", "padded_to"]
 
 
 class Extractor(nn.Module):
-    """A network whose features a loss compares.
+    """A network whose features losses compare.
 
-    Called with images ``(batch, 1, *spatial)`` in [0, 1] it gives a list of feature maps ``(batch, channels,
-    *coarser)``, finest first. Any size of image will do: what a network strides is padded at the end of every axis by
-    repeating the border.
+    It maps images ``(batch, 1, *spatial)`` in [0, 1] to a list of feature maps ``(batch, channels, *coarser)``, finest
+    first. Images can have any size; strided networks pad the end of every axis by replication.
     """
 
     dimensions: int | None = None
-    """Spatial dimensions of its images, or ``None`` where the same code works in 2D and in 3D."""
+    """Number of spatial dimensions of its images; ``None`` if it supports 2D and 3D."""
 
     channels_last = False
-    """Whether the CPU convolves its pictures faster if the channels of a position lie side by side."""
+    """Whether convolution on a CPU is faster in channels-last memory format."""
 
     def extent(self, shape: Sequence[int]) -> tuple[int, ...]:
-        """Give the extent, in voxels from the first one, that every feature map of an image of ``shape`` covers."""
+        """Return the field of view of every feature map of an image of ``shape``, in voxels from the first one."""
         return tuple(shape)

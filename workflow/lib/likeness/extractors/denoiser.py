@@ -1,7 +1,7 @@
 """A small denoising diffusion model, trained on the training images, without labels.
 
-It needs no download, and for that reason cannot test the claim of DGIR (MICCAI 2025), which is about features that
-emerge from training on natural images. Volumes are learned section by section, along all three axes.
+Since it is not trained on natural images, it cannot test the claim of DGIR (MICCAI 2025, arXiv:2506.02419), which is
+about features that emerge from such training. For volumes, it is trained on sections along all three axes.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from likeness.extractors.noising import TIMESTEPS, DiffusionExtractor, noised, s
 from likeness.extractors.sections import random_sections
 
 SECTIONS = 8
-"""So many sections of every volume are learned in a step."""
+"""Sections of every volume per training step."""
 TINY = {"channels": [4, 8], "groups": 2}
 
 
 def architecture(dataset: Dataset, channels: list[int], norm: str) -> dict[str, Any]:  # noqa: ARG001
-    """Describe the network for a dataset; its norm is in groups, whatever the others' is."""
+    """Return the configuration of the network for a dataset; it uses group norm regardless of ``norm``."""
     groups = 8 if all(width % 8 == 0 for width in channels) else 1
     return {"channels": channels, "groups": groups}
 
@@ -32,7 +32,7 @@ def architecture(dataset: Dataset, channels: list[int], norm: str) -> dict[str, 
 def build(config: dict[str, Any]) -> DiffusionExtractor:
     """Build the extractor from its architecture, with random weights.
 
-    Its taps are ``middle`` and the decoder's stages ``up0``, coarsest, to ``up<n>``.
+    Its taps are ``middle`` and the stages of the decoder, from ``up0``, the coarsest, to ``up<n>``.
     """
     from diffusers import UNet2DModel
 
@@ -69,5 +69,5 @@ def objective(extractor: DiffusionExtractor, batch: Batch) -> Tensor:
 
 
 def ignorance(extractor: DiffusionExtractor, batch: Batch) -> Tensor:  # noqa: ARG001
-    """Give the objective of no noise everywhere: its variance."""
+    """Return the objective of predicting no noise, which is its variance."""
     return torch.ones(())

@@ -1,10 +1,10 @@
-"""DINOv2 ViT-S/14: a vision transformer, trained without labels on 142 million natural pictures.
+"""DINOv2 ViT-S/14: a vision transformer, trained without labels on 142 million natural images.
 
-Oquab et al., DINOv2: Learning robust visual features without supervision, TMLR 2024, arXiv:2304.07193; in registration
-Song et al., DINO-Reg, MICCAI 2024. The features are the patch tokens behind a block, normalised by the network's last
-norm, one for every 14 by 14 pixels. A picture is padded to whole patches, not resized to them: its pixels keep their
-values and every size its scale, so that a shift by a patch shifts the features by one. Grey is repeated to RGB and
-normalised like the pictures that the network was trained on.
+Oquab et al., DINOv2: Learning robust visual features without supervision, TMLR 2024, arXiv:2304.07193,
+https://github.com/facebookresearch/dinov2; in registration Song et al., DINO-Reg, MICCAI 2024. The features are the
+patch tokens of a block after the network's final norm, one per 14 by 14 pixels. Images are padded to whole patches
+rather than resized, so that intensities and scale are preserved, and a shift by one patch shifts the features by one
+position. Grey images are repeated to RGB and normalised as in training.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ SOURCE = {
     "sha256": "b938bf1bc15cd2ec0feacfe3a1bb553fe8ea9ca46a7e1d8d00217f29aef60cd9",
     "bytes": 88283115,
     "licence": "Apache-2.0",
-    "by_hand": "follow the address in a browser",
+    "by_hand": "open the address in a browser",
 }
 FULL = {"width": 384, "depth": 12, "heads": 6, "patch": 14, "grid": 37}
 TINY = {"width": 128, "depth": 3, "heads": 2, "patch": 4, "grid": 5}
 HEAD = 64
-"""Channels of an attention head, in every DINOv2."""
+"""Channels per attention head, in every DINOv2."""
 OFFSET = 0.1
-"""Added to the patches that the grid of positions is scaled to: the published code's guard against rounding moves every
-position a little, and the weights are used to it."""
+"""Added to the number of patches to which the position embeddings are resized: the published code does this against
+rounding errors, which shifts all positions slightly, and the weights were trained with it."""
 UNUSED = "mask_token"
-"""Stands in for hidden patches in training only."""
+"""Replaces hidden patches during training only."""
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of ImageNet's channels."""
+"""Mean and standard deviation of ImageNet's channels."""
 
 
 class Attention(nn.Module):
-    """Every token reads from all others."""
+    """Multi-head self-attention."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention and a perceptron, each behind a norm and scaled per channel."""
+    """Attention and a multilayer perceptron, each with pre-norm and layer scale."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -78,17 +78,17 @@ class Block(nn.Module):
 
 
 class DINOv2(Extractor):
-    """The vision transformer, its parameters named as in the published file.
+    """The vision transformer, with parameters named as in the published file.
 
     Args:
         width: channels of a token.
         depth: number of blocks.
         heads: number of attention heads.
-        patch: edge of a patch, in pixels.
-        grid: edge of the grid of learned positions, in patches.
+        patch: edge length of a patch in pixels.
+        grid: edge length of the grid of position embeddings in patches.
 
     Attributes:
-        taps: the blocks whose tokens are compared, counted from 0.
+        taps: indices of the blocks whose tokens are returned, from 0.
     """
 
     dimensions = 2
@@ -108,11 +108,11 @@ class DINOv2(Extractor):
         self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
 
     def extent(self, shape: Sequence[int]) -> tuple[int, ...]:
-        """Give the extent in pixels that feature maps cover: whole patches."""
+        """Return the field of view of the feature maps in pixels: whole patches."""
         return padded_to([self.patch] * len(shape), shape)
 
     def cut(self, taps: Sequence[int] | None) -> None:
-        """Choose the blocks whose tokens are compared, the last by default, and drop those behind the last of them.
+        """Select the blocks whose tokens are returned, by default the last one, and drop the blocks behind them.
 
         Raises:
             ValueError: if there is no such block.
@@ -120,15 +120,15 @@ class DINOv2(Extractor):
         depth = len(self.blocks)
         taps = (depth - 1,) if taps is None else tuple(taps)
         if not taps or not all(0 <= tap < depth for tap in taps):
-            msg = f"taps: {list(taps)} asked for, but the extractor has blocks 0 to {depth - 1}"
+            msg = f"taps: {list(taps)} requested, but the extractor has blocks 0 to {depth - 1}"
             raise ValueError(msg)
         self.taps = taps
         self.blocks = self.blocks[: max(taps) + 1]
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """Map ``(batch, 1, height, width)`` to maps ``(batch, width, rows, columns)`` of tokens, one for every tap.
+        """Map ``(batch, 1, height, width)`` to token maps ``(batch, width, rows, columns)``, one per tap.
 
-        In full precision also under autocast, see :class:`likeness.extractors.vgg.VGG`.
+        Runs in full precision even under autocast, see :class:`likeness.extractors.vgg.VGG`.
         """
         with torch.autocast(image.device.type, enabled=False):
             image = pad(image, self.extent(image.shape[2:])).to(self.mean.dtype).expand(-1, 3, -1, -1)
@@ -144,12 +144,12 @@ class DINOv2(Extractor):
         return [found[tap] for tap in self.taps]
 
     def _positions(self, rows: int, columns: int) -> Tensor:
-        """Give the learned positions for a grid of patches, ``(1, 1 + rows * columns, width)``."""
+        """Return the position embeddings for a grid of patches, ``(1, 1 + rows * columns, width)``."""
         edge = math.isqrt(self.pos_embed.shape[1] - 1)
         if rows == columns == edge:
             return self.pos_embed
         learned = self.pos_embed[:, 1:].unflatten(1, (edge, edge)).permute(0, 3, 1, 2)
-        # by factors, not to a size: both are the same number of patches, but the factors place them
+        # by factors rather than to a size, because they place the samples differently
         factors = ((rows + OFFSET) / edge, (columns + OFFSET) / edge)
         scaled = F.interpolate(learned, scale_factor=factors, mode="bicubic", align_corners=False)
         return torch.cat((self.pos_embed[:, :1], scaled.flatten(2).transpose(1, 2)), dim=1)
@@ -164,7 +164,7 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Read the authors' file of a network without registers, of any width and depth.
 
     Raises:
-        UserError: if it is no such file.
+        UserError: if the file does not have this layout.
     """
     state = read_state(path)
     state.pop(UNUSED, None)
@@ -172,7 +172,7 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     tokens = checkpoint.shape(state, "pos_embed", 3, path)[1]
     depth = len({key.split(".")[1] for key in state if key.startswith("blocks.")})
     if width % HEAD or not patch or not depth:
-        msg = f"has {depth} blocks of {width} channels for patches of {patch} pixels, where every head takes {HEAD}"
+        msg = f"has {depth} blocks of {width} channels for patches of {patch} pixels, but every head needs {HEAD}"
         raise other_network(path, msg + " channels")
     config = {
         "width": width,

@@ -1,6 +1,6 @@
-"""What the pretrained extractors share: the encoder of a U-Net, whose stages are the features, and what it learns from.
+"""U-Net encoder shared by the pretrained extractors, whose features are the outputs of its stages; training batches.
 
-Czolbe et al., Medical Image Analysis 2023, doi:10.1016/j.media.2023.102830.
+Czolbe et al., Med. Image Anal. 2023, doi:10.1016/j.media.2023.102830.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from likeness.networks.unet import UNet, stage_strides
 
 @dataclass
 class Batch:
-    """What an objective sees of a step: images ``(batch, 1, *spatial)``, and class indices like them or ``None``."""
+    """A training batch: images ``(batch, 1, *spatial)`` in [0, 1], and class indices of that shape or ``None``."""
 
     images: Tensor
     labels: Tensor | None
     generator: torch.Generator
-    """Randomness as a function of seed and step."""
+    """Random generator, a function of seed and step."""
 
 
 class UNetExtractor(Extractor):
-    """Wraps a U-Net: called, it gives the outputs of all encoder stages, finest first."""
+    """A U-Net that returns the outputs of all encoder stages, finest first."""
 
     def __init__(self, unet: UNet) -> None:
         super().__init__()
         self.unet = unet
 
     def extent(self, shape: Sequence[int]) -> tuple[int, ...]:
-        """Give the extent in voxels that feature maps cover: the image's, padded to what the stages stride."""
+        """Return the field of view of feature maps in voxels: the image, padded to multiples of the total stride."""
         return padded_to(self.unet.encoder.multiples, shape)
 
     def forward(self, image: Tensor) -> list[Tensor]:
@@ -44,7 +44,7 @@ class UNetExtractor(Extractor):
 
 
 def stages(dataset: Dataset, channels: list[int], norm: str) -> dict[str, Any]:
-    """Describe the encoder's stages for images of a dataset."""
+    """Return the configuration of the encoder's stages for a dataset."""
     return {
         "channels": channels,
         "strides": [list(s) for s in stage_strides(dataset.shape, len(channels))],

@@ -1,13 +1,14 @@
-"""The networks of IMPACT, published as TorchScript: the layers of one that segments whole bodies.
+"""The networks of IMPACT, published as TorchScript; features are the layers of a whole-body segmentation network.
 
-Boussot et al., IMPACT: A generic semantic loss for multimodal image registration, arXiv:2503.24121; TS/M730 is
-TotalSegmentator's network for the organs in MRI (D'Antonoli et al., Radiology 2025, arXiv:2405.19492). A program takes
-an image, how many layers to give, the image's minimum, maximum, mean and standard deviation, and its orientation, and
-gives its layers, the image's own resolution first. Those for MRI, such as this one, subtract the mean and divide by the
-standard deviation. Those for CT expect Hounsfield units, which images in [0, 1] are not, and are refused.
+Boussot et al., IMPACT: A generic semantic loss for multimodal image registration, arXiv:2503.24121,
+https://huggingface.co/VBoussot/impact-torchscript-models; TS/M730 is TotalSegmentator's network for organs in MRI
+(D'Antonoli et al., Radiology 2025, arXiv:2405.19492). The inputs of a model are an image, the number of layers to
+return, the image's minimum, maximum, mean and standard deviation, and its orientation; the output is a list of layers,
+that at the image's resolution first. Models for MRI, such as this one, subtract the mean and divide by the standard
+deviation. Models for CT expect Hounsfield units rather than intensities in [0, 1] and are rejected.
 
-The weights of TorchScript come with a program, so that no reader for weights alone can take them. Its bytes are kept as
-they are, under their hash, and the program is only run once it was seen to compute with tensors and nothing else.
+TorchScript files contain code, so they cannot be loaded as weights only. The file is stored byte for byte with its
+hash, and executed only after a check that its operations are restricted to tensor computations.
 """
 
 from __future__ import annotations
@@ -37,32 +38,32 @@ SOURCE = {
 }
 TINY = {"channels": [4, 6]}
 ARGUMENTS = 4
-"""Image, number of layers, statistics, orientation."""
+"""Number of inputs: image, number of layers, statistics, orientation."""
 PROBE = 64
-"""Edge in voxels of the volume that shows what a program gives."""
+"""Edge length in voxels of the volume used to determine the layers of a model."""
 MANY = 100
-"""More layers than any network has: a program then gives all."""
+"""More layers than any network has; a model then returns all."""
 SMALLEST_STD = 1e-3
-"""An image in [0, 1] that varies less is constant: what varies is not blown up."""
+"""Lower bound on the standard deviation of an image in [0, 1], so that a nearly constant one is not amplified."""
 NAMESPACES = ("aten", "prim")
 FORBIDDEN = {
     *("aten::save", "aten::load", "aten::from_file"),
     *("prim::PythonOp", "prim::IgnoredPythonOp", "prim::CallMethod", "prim::CallFunction", "prim::fork"),
     *("prim::rpc_async", "prim::rpc_sync", "prim::rpc_remote"),
 }
-"""What reads or writes files, reaches other machines, or hides what it does."""
+"""Operations that access files or other machines, or that hide other operations."""
 
 
 class Impact(Extractor):
-    """Runs a TorchScript program of IMPACT.
+    """Run a TorchScript model of IMPACT.
 
     Args:
-        size: of the program, in bytes.
-        sha256: of the program.
-        strides: of its layers, one for every axis of a volume.
+        size: size of the file in bytes.
+        sha256: SHA-256 of the file.
+        strides: strides of its layers along every axis of a volume.
 
     Attributes:
-        layers: how many of its layers are given.
+        layers: number of layers to return.
     """
 
     dimensions = 3
@@ -75,22 +76,22 @@ class Impact(Extractor):
         self.strides = [tuple(stride) for stride in strides]
         self.layers = len(strides)
         self.register_buffer("program", torch.zeros(size, dtype=torch.uint8))
-        # beside the registered modules: its parameters are in the program already, and nothing is to train them
+        # not a registered module: its parameters are part of the buffer already, and must not be trained
         object.__setattr__(self, "network", None)
 
     def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *others: Any) -> None:
         super()._load_from_state_dict(state, prefix, *others)
         content = self.program.cpu().numpy().tobytes()
         if hashlib.sha256(content).hexdigest() != self.sha256:
-            msg = f"the program is not the one with the hash {self.sha256}"
+            msg = f"the model does not have the hash {self.sha256}"
             raise RuntimeError(msg)
         self.take(content)
 
     def take(self, content: bytes) -> None:
-        """Load the program that the bytes are.
+        """Load the TorchScript model contained in ``content``.
 
         Raises:
-            ValueError: if it does anything but compute.
+            ValueError: if it does more than tensor computations.
         """
         network = load(content)
         object.__setattr__(self, "network", network.to(self.program.device))
@@ -102,24 +103,25 @@ class Impact(Extractor):
         return self
 
     def cut(self, layers: int) -> None:
-        """Give the first layers only.
+        """Return the first ``layers`` layers only.
 
         Raises:
-            ValueError: if there are not as many.
+            ValueError: if there are fewer layers.
         """
         if not 0 < layers <= len(self.strides):
-            msg = f"levels: {layers - 1} asked for, but the extractor has levels 0 to {len(self.strides) - 1}"
+            msg = f"levels: {layers - 1} requested, but the extractor has levels 0 to {len(self.strides) - 1}"
             raise ValueError(msg)
         self.layers = layers
 
     def extent(self, shape: Sequence[int]) -> tuple[int, ...]:
-        """Give the extent in voxels that feature maps cover: the volume's, padded to what the layers stride."""
+        """Return the field of view of the feature maps in voxels: the volume, padded to multiples of the strides."""
         return padded_to([max(axis) for axis in zip(*self.strides[: self.layers], strict=True)], shape)
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """Map ``(batch, 1, *spatial)`` to the program's first layers.
+        """Map ``(batch, 1, *spatial)`` to the first layers of the model.
 
-        One volume after the other, because the program takes one mean for all; in full precision also under autocast.
+        Volumes are processed one by one, because the model takes a single mean, and in full precision even under
+        autocast.
         """
         precision = next(self.network.parameters()).dtype
         with torch.autocast(image.device.type, enabled=False):
@@ -127,7 +129,7 @@ class Impact(Extractor):
         return [torch.cat(maps) for maps in zip(*layers, strict=True)]
 
     def _layers(self, volume: Tensor) -> list[Tensor]:
-        # not the deviation but the variance is clamped: at 0 the root has no gradient
+        # clamping the variance rather than the standard deviation, whose gradient at 0 is not finite
         spread = volume.var().clamp(min=SMALLEST_STD**2).sqrt()
         statistics = torch.stack([volume.amin(), volume.amax(), volume.mean(), spread])
         padded = pad(volume, self.extent(volume.shape[2:]))
@@ -135,42 +137,42 @@ class Impact(Extractor):
 
 
 def _turned(volume: Tensor) -> Tensor:
-    """Reverse the axes: medical volumes here are (x, y, z), in nnU-Net's networks (z, y, x)."""
+    """Reverse the axes: volumes are (x, y, z) here and (z, y, x) in nnU-Net's networks."""
     return volume.permute(0, 1, 4, 3, 2)
 
 
 def run(network: torch.jit.ScriptModule, volume: Tensor, layers: int, statistics: Tensor) -> list[Tensor]:
-    """Call a program of IMPACT for a volume ``(1, 1, *spatial)``, axes in its order."""
-    # without the optimisation of repeated calls, which would make the third call round otherwise than the first
+    """Call an IMPACT model for a volume ``(1, 1, *spatial)``, with axes in the model's order."""
+    # without the optimisation of repeated calls, which would change the rounding from the third call on
     with torch.jit.optimized_execution(False):
         return network(volume, torch.tensor([layers]), statistics, torch.tensor([]))
 
 
 def load(content: bytes) -> torch.jit.ScriptModule:
-    """Load a TorchScript program from memory, onto the CPU, frozen.
+    """Load a TorchScript model from memory to the CPU, in evaluation mode and frozen.
 
     Raises:
-        ValueError: if the bytes are none, or the program does anything but compute with tensors.
+        ValueError: if the bytes are not TorchScript, or the model does more than tensor computations.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            # of all methods this one is run by the loading itself
+            # the only method that loading itself executes
             code = [entry for entry in archive.infolist() if entry.filename.endswith(".py")]
             restored = any(b"__setstate__" in archive.read(entry) for entry in code)
         with _undeprecated():
             network = None if restored else torch.jit.load(io.BytesIO(content), map_location="cpu")
-    except Exception as error:  # a broken file raises whatever it leads the readers to do
-        msg = f"is no TorchScript program ({type(error).__name__})"
+    except Exception as error:  # a damaged file can raise any error
+        msg = f"is not a TorchScript model ({type(error).__name__})"
         raise ValueError(msg) from error
     if network is None:
-        msg = "runs code of its own while it is loaded"
+        msg = "runs code while it is loaded"
         raise ValueError(msg)
     if not hasattr(network, "forward") or len(network.forward.schema.arguments) != 1 + ARGUMENTS:
-        msg = "takes other arguments than an image, a number of layers, statistics and an orientation"
+        msg = "takes inputs other than an image, a number of layers, statistics and an orientation"
         raise ValueError(msg)
     for kind in sorted({node.kind() for node in nodes(network.inlined_graph)}):
         if kind in FORBIDDEN or kind.split("::")[0] not in NAMESPACES:
-            msg = f"does more than compute with tensors ({kind})"
+            msg = f"does more than tensor computations ({kind})"
             raise ValueError(msg)
     for parameter in network.parameters():
         parameter.requires_grad = False
@@ -179,14 +181,14 @@ def load(content: bytes) -> torch.jit.ScriptModule:
 
 @contextmanager
 def _undeprecated() -> Iterator[None]:
-    """Keep torch from advising other formats: IMPACT is published in this one."""
+    """Suppress torch's deprecation warnings: IMPACT is published as TorchScript."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "`torch.jit", DeprecationWarning)
         yield
 
 
 def nodes(block: Any) -> Iterator[Any]:
-    """Go through the operations of a graph, also those inside branches and loops."""
+    """Iterate over the operations of a graph, including those inside branches and loops."""
     for node in block.nodes():
         yield node
         for inner in node.blocks():
@@ -194,21 +196,21 @@ def nodes(block: Any) -> Iterator[Any]:
 
 
 def describe(content: bytes) -> dict[str, Any]:
-    """Give the architecture of a program: its hash, and the strides of the layers that can be compared.
+    """Return the architecture of a model: its hash, and the strides of its layers with features.
 
     Raises:
-        ValueError: if it is no program of IMPACT for volumes of any unit of intensity.
+        ValueError: if it is not an IMPACT model for volumes of any intensity unit.
     """
     network = load(content)
     volume = torch.rand((1, 1, *(PROBE,) * 3), generator=torch.Generator().manual_seed(0))
     layers, scaled = (_probe(network, image) for image in (volume, 1 + 2 * volume))
-    # a class per voxel, which some give last, has no gradient
+    # some models return class indices last, which have no gradient
     layers = [layer for layer in layers if layer.is_floating_point()]
     if not layers:
-        msg = "gives no layers of features"
+        msg = "returns no layers of features"
         raise ValueError(msg)
     if not torch.allclose(layers[0], scaled[0], rtol=1e-3, atol=1e-3):
-        msg = "expects intensities in a unit of its own, such as CT's, which images in [0, 1] do not have"
+        msg = "expects intensities in a specific unit, such as those of CT, rather than in [0, 1]"
         raise ValueError(msg)
     return {
         "name": "impact",
@@ -225,7 +227,7 @@ def _probe(network: torch.jit.ScriptModule, volume: Tensor) -> list[Tensor]:
 
 
 class Standin(nn.Module):
-    """A small network with the arguments and the normalisation of IMPACT's."""
+    """A small network with the inputs and normalisation of IMPACT's, for tests."""
 
     def __init__(self, channels: list[int]) -> None:
         super().__init__()
@@ -243,7 +245,7 @@ class Standin(nn.Module):
         statistics: torch.Tensor,
         orientation: torch.Tensor,  # noqa: ARG002
     ) -> list[torch.Tensor]:
-        """Give the first layers."""
+        """Return the first ``layers`` layers."""
         image = (image - statistics[2]) / statistics[3]
         found: list[torch.Tensor] = []
         for stage in self.stages:
@@ -254,7 +256,7 @@ class Standin(nn.Module):
 
 
 def build(config: dict[str, Any]) -> Impact:
-    """Build the extractor for a program; without one, with a small random program of the stated channels."""
+    """Build the extractor for a model; if ``config`` has channels instead, with a small random model, for tests."""
     if "channels" not in config:
         return Impact(config["bytes"], config["sha256"], config["strides"])
     file = io.BytesIO()
@@ -266,17 +268,17 @@ def build(config: dict[str, Any]) -> Impact:
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Read a program of IMPACT for volumes.
+    """Read an IMPACT model for volumes.
 
     Raises:
-        UserError: if it is none, or does anything but compute with tensors.
+        UserError: if the file is not such a model, or does more than tensor computations.
     """
     content = path.read_bytes()
     try:
         return describe(content), {"program": _bytes(content)}
     except (ValueError, RuntimeError) as error:
         msg = str(error) if isinstance(error, ValueError) else "fails on a volume"
-        msg = f"{path}: {msg}; fetch the file again, or state another program of IMPACT"
+        msg = f"{path}: {msg}; fetch the file again, or use another IMPACT model"
         raise UserError(msg) from error
 
 

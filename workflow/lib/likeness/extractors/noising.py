@@ -1,7 +1,7 @@
-"""What the extractors from diffusion models share: noise of a stated timestep, and features at named places.
+"""Shared parts of extractors from diffusion models: noising to a timestep, and features at named modules.
 
 Tang et al., Emergent correspondence from image diffusion, NeurIPS 2023, arXiv:2306.03881; for registration DGIR, MICCAI
-2025.
+2025, arXiv:2506.02419.
 """
 
 from __future__ import annotations
@@ -18,33 +18,33 @@ TIMESTEPS = 1000
 
 
 class _Reached(Exception):
-    """The last feature that was asked for is there; what would follow is not computed."""
+    """Raised when the last requested feature has been computed, to skip the rest of the network."""
 
 
 def signal_rates(steps: int = TIMESTEPS, first: float = 1e-4, last: float = 0.02) -> Tensor:
-    """Give, for every timestep, the share of the image's variance that the linear schedule leaves, ``(steps,)``.
+    """Return the fraction of an image's variance that remains at every timestep of the linear schedule, ``(steps,)``.
 
-    Ho et al., Denoising diffusion probabilistic models, NeurIPS 2020, arXiv:2006.11239: the product of 1 - β up to the
-    step, with β linear between ``first`` and ``last``.
+    Ho et al., Denoising diffusion probabilistic models, NeurIPS 2020, arXiv:2006.11239: the cumulative product of 1 -
+    β, with β linear between ``first`` and ``last``.
     """
     return (1 - torch.linspace(first, last, steps, dtype=torch.float64)).cumprod(0)
 
 
 def noised(image: Tensor, noise: Tensor, rate: Tensor | float) -> Tensor:
-    """Replace all but a share ``rate`` of an image's variance by noise: ``q_sample`` of the diffusion literature."""
+    """Add noise so that a fraction ``rate`` of the image's variance remains (``q_sample`` in the literature)."""
     rate = torch.as_tensor(rate, dtype=torch.float64)
     return rate.sqrt().to(image) * image + (1 - rate).sqrt().to(image) * noise
 
 
 def features_at(network: nn.Module, places: Sequence[str], *inputs: Any, **keywords: Any) -> list[Tensor]:
-    """Run a network up to the last of several modules and give their outputs, in the order of ``places``.
+    """Run a network until the last of several modules and return their outputs, in the order of ``places``.
 
     Args:
-        network: called with ``inputs`` and ``keywords``.
-        places: dotted names of modules of the network, each passed once.
+        network: network to call with ``inputs`` and ``keywords``.
+        places: dotted names of modules of the network, each of which is executed once.
 
     Raises:
-        ValueError: if the network passes none or not all of them.
+        ValueError: if the network does not execute all of them.
     """
     found: dict[str, Tensor] = {}
 
@@ -64,18 +64,18 @@ def features_at(network: nn.Module, places: Sequence[str], *inputs: Any, **keywo
     finally:
         for hook in hooks:
             hook.remove()
-    msg = f"the network passed {sorted(found)} of {list(places)}"
+    msg = f"the network executed {sorted(found)} of {list(places)}"
     raise ValueError(msg)
 
 
 class DiffusionExtractor(Extractor):
-    """Features of a denoising network for an image that was noised to a timestep.
+    """Features of a denoising network for an image noised to a timestep.
 
     Args:
         unet: a ``diffusers.UNet2DModel``.
-        places: names that a study uses for the modules whose output may be compared.
-        channels: of the network's images; grey ones are repeated.
-        multiple: what the network strides in all.
+        places: names of taps and the modules whose outputs they are.
+        channels: number of input channels of the network; grey images are repeated.
+        multiple: total stride of the network.
     """
 
     dimensions = 2
@@ -90,18 +90,18 @@ class DiffusionExtractor(Extractor):
         self.register_buffer("rates", signal_rates(), persistent=False)
 
     def extent(self, shape: Sequence[int]) -> tuple[int, ...]:
-        """Give the extent in pixels that feature maps cover: the image's, padded to what the network strides."""
+        """Return the field of view of feature maps in pixels: the image, padded to multiples of the total stride."""
         return padded_to([self.multiple] * len(shape), shape)
 
     def cut(self, taps: Sequence[str]) -> None:
-        """Drop what the network has behind the last of several taps.
+        """Drop the layers of the network behind the last of several taps.
 
         Raises:
             ValueError: if there is no such tap.
         """
         unknown = [tap for tap in taps if tap not in self.places]
         if unknown or not taps:
-            msg = f"taps: {list(taps)} asked for, but the extractor has {', '.join(self.places)}"
+            msg = f"taps: {list(taps)} requested, but the extractor has {', '.join(self.places)}"
             raise ValueError(msg)
         cut_unet(self.unet, [self.places[tap] for tap in taps])
 
@@ -111,9 +111,9 @@ class DiffusionExtractor(Extractor):
         """Map ``(batch, 1, height, width)`` to the features at ``taps``.
 
         Args:
-            image: in [0, 1].
-            generator: draws the noise, one for the whole batch.
-            timestep: from 0, almost no noise, to 999, noise alone.
+            image: images in [0, 1].
+            generator: random generator of the noise, which is the same for the whole batch.
+            timestep: noise level, from 0 (almost none) to 999 (pure noise).
             taps: names among ``places``.
         """
         image = pad(2 * image - 1, self.extent(image.shape[2:])).expand(-1, self.channels, -1, -1)
@@ -123,13 +123,13 @@ class DiffusionExtractor(Extractor):
 
 
 def drawn(like: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Draw noise ``(1, *like.shape[1:])``, one for the whole batch, or a loss would depend on the place in it."""
+    """Draw noise ``(1, *like.shape[1:])``, the same for the whole batch, so that losses do not depend on the batch."""
     device = generator.device if generator is not None else like.device
     return torch.randn(1, *like.shape[1:], generator=generator, device=device).to(like)
 
 
 def cut_unet(unet: nn.Module, places: Sequence[str]) -> None:
-    """Take the blocks behind the last of several places out of a U-Net of diffusers, with their weights."""
+    """Remove the blocks behind the last of several places from a diffusers U-Net, with their weights."""
     order = ["down_blocks", "mid_block", "up_blocks"]
     last = max((place.split(".")[0] for place in places), key=order.index)
     for name in order[order.index(last) + 1 :]:
@@ -139,5 +139,5 @@ def cut_unet(unet: nn.Module, places: Sequence[str]) -> None:
         setattr(unet, last, nn.ModuleList(list(unet.get_submodule(last).children())[: deepest + 1]))
     for name in ("conv_norm_out", "conv_out"):
         setattr(unet, name, None)
-    # new lists of blocks are born in training mode
+    # new module lists are in training mode
     unet.train(unet.training)

@@ -1,6 +1,6 @@
-"""Pretraining an extractor: on the training images of a dataset, with the protocol's augmentation.
+"""Train extractors on the training images of a dataset, with the augmentation of the DeepSim protocol.
 
-Czolbe et al., Medical Image Analysis 2023, doi:10.1016/j.media.2023.102830.
+Czolbe et al., Med. Image Anal. 2023, doi:10.1016/j.media.2023.102830.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from likeness.training.trainer import Outcome, Point, Schedule, Trainer
 from likeness.userinput.errors import UserError
 
 VALIDATED = 16
-"""Most images that are validated on while a training runs."""
+"""Maximum number of validation images during training."""
 IGNORANCE = "val_ignorance"
-"""In the learning curve: what one would lose on validation images that does not look at them."""
+"""Quantity in the learning curve: validation loss of a prediction that does not depend on the image."""
 
 
 def pretrain(
@@ -42,12 +42,12 @@ def pretrain(
     checkpoint: Path,
     saved: Callable[[], object] = lambda: None,
 ) -> tuple[dict[str, Any], Outcome]:
-    """Train an extractor on the training images of a dataset; validation images only score it.
+    """Train an extractor on the training images of a dataset; validation images are only used for scoring.
 
-    One that has no objective stays as it starts. The curve ends with :data:`IGNORANCE`.
+    An extractor without objective keeps its initial weights. The curve ends with :data:`IGNORANCE`.
 
     Returns:
-        The architecture, a literal, and the outcome, whose weights are those of the extractor.
+        The architecture, a literal, and the outcome with the extractor's weights.
 
     Raises:
         UserError: if the training diverges.

@@ -1,6 +1,6 @@
 """Segmentation U-Net as feature extractor (DeepSim-seg), trained with cross-entropy on the training images' labels.
 
-Czolbe et al., Medical Image Analysis 2023, doi:10.1016/j.media.2023.102830.
+Czolbe et al., Med. Image Anal. 2023, doi:10.1016/j.media.2023.102830.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from likeness.networks.unet import UNet
 
 TINY = {"channels": [4, 6, 8], "strides": 2, "norm": "none", "classes": 3}
 TINY_CONTRAST = 30.0
-"""Random weights predict nearly the same everywhere; so much louder the tiny form's last layer is."""
+"""Factor on the last layer of the tiny network, whose random weights give almost constant predictions otherwise."""
 
 
 def architecture(dataset: Dataset, channels: list[int], norm: str) -> dict[str, Any]:
-    """Describe the network for a dataset: a class for every label."""
+    """Return the configuration of the network for a dataset, with one class per label."""
     return {**stages(dataset, channels, norm), "classes": len(dataset.labels)}
 
 
@@ -32,7 +32,7 @@ def build(config: dict[str, Any]) -> UNetExtractor:
 
 
 def tiny(extractor: UNetExtractor) -> None:
-    """Make a random network predict something."""
+    """Scale the last layer of a random network so that its predictions vary."""
     with torch.no_grad():
         list(extractor.unet.head.parameters())[-2].mul_(TINY_CONTRAST)
 
@@ -46,12 +46,12 @@ def objective(extractor: UNetExtractor, batch: Batch) -> Tensor:
 
 
 def ignorance(extractor: UNetExtractor, batch: Batch) -> Tensor:  # noqa: ARG001
-    """Give the objective of the classes' own shares everywhere."""
+    """Return the objective of predicting the class frequencies everywhere."""
     assert batch.labels is not None
     return entropy(batch.labels)
 
 
 def entropy(classes: Tensor) -> Tensor:
-    """Give the entropy of whole numbers, in nats."""
+    """Return the entropy of the distribution of integers, in nats."""
     share = torch.bincount(classes.long().flatten()) / classes.numel()
     return -torch.xlogy(share, share).sum()

@@ -1,6 +1,6 @@
-"""The segmentation network of DeepSim-seg, taught only half of the labels: the others are one class with what has none.
+"""The segmentation network of DeepSim-seg, trained on half of the labels; the others are merged with the background.
 
-What its features gain on the labels that it never saw is not owed to having been told what is scored.
+A control: its effect on the held-out labels cannot result from training on the scored labels.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class HalfTaught(UNetExtractor):
     """A segmentation network for some of the labels.
 
     Args:
-        unet: predicts the classes that are left.
-        merged: for every class of the dataset its class among those that are left, 0 for the rest.
+        unet: network that predicts the merged classes.
+        merged: merged class of every class of the dataset, 0 for held-out labels and background.
     """
 
     merged: Tensor
@@ -35,7 +35,7 @@ class HalfTaught(UNetExtractor):
 
 
 def architecture(dataset: Dataset, channels: list[int], norm: str) -> dict[str, Any]:
-    """Describe the network for a dataset and name the labels that it learns."""
+    """Return the configuration of the network for a dataset, including the labels that it learns."""
     taught = {label: k for k, label in enumerate(dataset.taught, start=1)}
     merged = [taught.get(label, 0) for label in sorted(dataset.labels)]
     return {**stages(dataset, channels, norm), "merged": merged, "taught": list(dataset.taught)}
@@ -49,7 +49,7 @@ def build(config: dict[str, Any]) -> HalfTaught:
 
 
 def objective(extractor: HalfTaught, batch: Batch) -> Tensor:
-    """Cross-entropy of the predicted classes, of those that are taught and the rest."""
+    """Cross-entropy of the merged classes."""
     if batch.labels is None:
         msg = "the segmentation extractor needs a label map for every training and validation image"
         raise ValueError(msg)
@@ -58,7 +58,7 @@ def objective(extractor: HalfTaught, batch: Batch) -> Tensor:
 
 
 def ignorance(extractor: HalfTaught, batch: Batch) -> Tensor:
-    """Give the objective of the shares of what is taught everywhere."""
+    """Return the objective of predicting the frequencies of the merged classes everywhere."""
     assert batch.labels is not None
     return segmentation.entropy(extractor.merged[batch.labels.long()])
 

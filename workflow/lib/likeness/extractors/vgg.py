@@ -1,8 +1,8 @@
-"""VGG-16, trained on ImageNet: the features of DeepSim's baseline with external pretraining.
+"""VGG-16, trained on ImageNet: DeepSim's baseline with external pretraining.
 
 Simonyan and Zisserman, Very deep convolutional networks for large-scale image recognition, ICLR 2015, arXiv:1409.1556;
-Czolbe et al., Medical Image Analysis 2023, doi:10.1016/j.media.2023.102830. The weights are torchvision's, whose
-code is not needed.
+Czolbe et al., Med. Image Anal. 2023, doi:10.1016/j.media.2023.102830. The weights are torchvision's; its code is not
+needed.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ SOURCE = {
     "file": "vgg16-397923af.pth",
     "url": "https://download.pytorch.org/models/vgg16-397923af.pth",
     "sha256": "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
-    # as logs of its download say
+    # from logs of its download
     "bytes": 553433881,
     "licence": "BSD-3-Clause (torchvision); ImageNet, which it was trained on, is for research",
-    "by_hand": "follow the address in a browser",
+    "by_hand": "open the address in a browser",
 }
 FULL = {"widths": [64, 128, 256]}
 TINY = {"widths": [4, 6, 8]}
 CONVOLUTIONS = ((0, 2), (5, 7), (10, 12, 14))
-"""Places of the convolutions of the first three stages in torchvision's ``features``."""
+"""Indices of the convolutions of the first three stages in torchvision's ``features``."""
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of ImageNet's channels."""
+"""Mean and standard deviation of ImageNet's channels."""
 
 
 class VGG(Extractor):
-    """The outputs of relu1_2, relu2_2 and relu3_3, the rest of the network left out.
+    """The outputs of relu1_2, relu2_2 and relu3_3; later layers are omitted.
 
     Args:
         widths: channels of the three stages.
 
     Attributes:
-        imagenet: whether images are normalised like those the network was trained on; the DeepSim code does not.
+        imagenet: normalise images as in the network's training; the DeepSim code does not.
     """
 
     dimensions = 2
@@ -65,14 +65,14 @@ class VGG(Extractor):
         self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
 
     def extent(self, shape: Sequence[int]) -> tuple[int, ...]:
-        """Give the extent in pixels that feature maps cover: the image's, padded to what two poolings stride."""
+        """Return the field of view of the feature maps in pixels: the image, padded to multiples of 4."""
         return padded_to([4] * len(shape), shape)
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Map ``(batch, 1, height, width)`` to the features of three stages.
 
-        In full precision also under autocast: through seven rectified layers bfloat16 puts a quarter of the gradient
-        elsewhere.
+        Runs in full precision even under autocast: with bfloat16, a quarter of the gradient ends up in other places
+        after seven rectified layers.
         """
         with torch.autocast(image.device.type, enabled=False):
             dtype = self.mean.dtype
@@ -95,7 +95,7 @@ def build(config: dict[str, Any]) -> VGG:
 
 
 def tiny(extractor: VGG) -> None:
-    """Let every position of a few random channels have a feature that is not rectified away."""
+    """Set positive biases, so that few random channels are not rectified to 0."""
     for convolution in extractor.features.values():
         assert isinstance(convolution, nn.Conv2d)
         assert convolution.bias is not None
@@ -103,13 +103,13 @@ def tiny(extractor: VGG) -> None:
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Read torchvision's file, or one of its layout with other widths.
+    """Read torchvision's file, or one with the same layout and other widths.
 
     Returns:
-        The architecture and the weights of the first three stages.
+        The architecture, and the weights of the first three stages.
 
     Raises:
-        UserError: if it is no such file.
+        UserError: if the file does not have this layout.
     """
     state = read_state(path)
     keys = [f"features.{place}.{kind}" for places in CONVOLUTIONS for place in places for kind in ("weight", "bias")]

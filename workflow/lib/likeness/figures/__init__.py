@@ -1,12 +1,12 @@
-"""The figures of a study, drawn from its tables and prepared datasets alone.
+"""Figures of a study, drawn from its tables and prepared datasets only.
 
-A figure is one module with a literal ``CARD`` and a function ``draw``, found by name:
+A figure is a module with a literal ``CARD`` and a function ``draw``, found by name. Keys of the card:
 
 ===========  =========================================================================================================
-reads        what ``draw`` takes, as keywords; ``workflow/scripts/plot.py`` says what there is
-caption      what a reader must know to read it, as reStructuredText
-order        place among the figures; the last where it is left out
-dpi          of the picture, 200 where it is left out
+reads        keyword arguments of ``draw``; ``workflow/scripts/plot.py`` lists the available ones
+caption      caption as reStructuredText
+order        rank among the figures; by default last
+dpi          resolution, 200 by default
 ===========  =========================================================================================================
 """
 
@@ -23,7 +23,7 @@ DEFAULTS = {"order": 1000, "dpi": 200}
 
 
 def names() -> list[str]:
-    """Name every figure, in order."""
+    """List all figures, in order."""
     return sorted(cards.names(FOLDER), key=lambda name: (card(name)["order"], name))
 
 
@@ -31,6 +31,6 @@ def card(name: str) -> dict[str, Any]:
     """Read the card of a figure without importing its module.
 
     Raises:
-        UserError: if it is incomplete, or has a key that no card of a figure has.
+        UserError: if the card lacks a key or has an unknown one.
     """
     return cards.card(FOLDER / f"{name}.py", KEYS, DEFAULTS)

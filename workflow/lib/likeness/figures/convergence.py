@@ -21,36 +21,35 @@ CARD = {
     "reads": ["curves", "metrics", "datasets", "methods"],
     "caption": """\
 **Learning curves.** The primary score of the validation pairs (EPE: end-point error in the dataset's unit, otherwise
-Dice) during training, at the λ that was chosen for each loss; the mean over seeds and, where there are several, their
-whole range as a band. A black cross ends the curve of a training that diverged. Grey, dashed: all validation pairs
-unregistered; the curves are of at most twelve of them. A curve that still moves at its end speaks of a budget too
-small for claims.
+Dice) during training, at the λ chosen for each loss: the mean over seeds and, if there are several, their range as a
+band. A black cross ends the curve of a training that diverged. Grey, dashed: all validation pairs unregistered; the
+curves show at most twelve of them. A curve that still changes at its end indicates a budget too small for claims.
 
-*Stress test*: simulated from a template, whose labels follow from intensity; it shows whether a loss works, not which
+*Stress test*: simulated from a template whose labels follow from intensity; it shows whether a loss works, not which
 is better.
 """,
 }
 
 UNTRAINED = (0, (4, 2))
 CROWDED = 8
-"""Above this many validations not every one gets a marker."""
+"""Number of validations above which markers are drawn on some of them only."""
 
 
 @style.paper()
 def draw(
     curves: pd.DataFrame, metrics: pd.DataFrame, datasets: Mapping[str, Mapping[str, Any]], methods: Methods
 ) -> Figure:
-    """Draw the mean validation score over seeds, with the range of the seeds as a band where there are several.
+    """Draw the mean validation score over seeds, with their range as a band.
 
     Args:
         curves: all learning curves: dataset, method, loss, variant, seed, lam, step, quantity, value.
-        metrics: the metrics table, with ``chosen`` filled.
+        metrics: metrics table, with ``chosen`` filled.
         datasets: name → content of ``dataset.yaml``, in the order of the study.
-        methods: of the study; only those that are trained have curves.
+        methods: methods of the study; only trained ones have curves.
     """
     scores = _chosen(curves[curves.quantity == "val_score"], metrics)
     if not len(scores):
-        return style.nothing("No method of the study is trained.")
+        return style.nothing("The study has no trained method.")
     shown, entries = style.panels(scores, datasets, methods), style.entries(scores, methods)
     figure, grid = style.grid(len(shown), (3.2, 2.4), extra=0.6)
     for panel, axes in zip(shown, grid, strict=True):
@@ -67,7 +66,7 @@ def draw(
 
 
 def _chosen(curves: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
-    """Keep the curves at the chosen λ; λ are compared by their text, which a file may have rounded."""
+    """Select the curves at the chosen λ; λ are compared as text, because a file may have rounded them."""
     keys = [*KEYS, "written"]
     chosen = metrics.loc[metrics.chosen, [*KEYS, "lam"]].drop_duplicates()
     chosen = chosen.assign(written=chosen.lam.map("{:.6g}".format))[keys]
@@ -86,7 +85,7 @@ def _line(axes: Axes, entry: Entry, rows: pd.DataFrame) -> None:
         linestyle=entry.linestyle,
         marker=entry.marker,
         markeredgewidth=entry.edge,
-        # spaced along the line where points would crowd; a single point has no length to space them along
+        # fractions of the axes where markers would be crowded; not for a single point, whose line has no length
         markevery=(0.05, 0.18) if len(finite) > CROWDED else 1,
         markersize=4,
     )
@@ -102,7 +101,7 @@ def _label(axes: Axes, panel: Panel, metrics: pd.DataFrame) -> None:
     units = rows.unit[rows.metric == metric]
     before = rows[(rows.split == "val") & (rows.method == UNREGISTERED) & (rows.metric == metric)]
     if before.value.notna().any():
-        # the mean over labels first, as the curves have it
+        # averaged over labels first, as in the curves
         level = before.groupby(["moving", "fixed"])["value"].mean().mean()
         axes.axhline(level, color=style.MUTED, linewidth=0.9, linestyle=UNTRAINED, zorder=1)
     axes.set_xlabel("Training step")

@@ -1,4 +1,4 @@
-"""What a search costs: the score against evaluations of the objective, and against seconds."""
+"""Cost of per-pair optimisation: score against evaluations of the objective, and against seconds."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ CARD = {
     "order": 35,
     "reads": ["traces", "runtime", "metrics", "datasets", "methods"],
     "caption": """\
-**What a search costs.** The mean primary score of validation pairs while they are optimised from the identity, at the λ
-that is best for them; upper row against evaluations of the objective, lower row against seconds a pair: evaluations
-times what one takes on the machine that the study ran on, on average over coarse and fine ones. A pair that has
-converged keeps its score; a symbol marks where the last one has. Coarse levels of the transformation come first; where
-the next one begins, its first long steps may throw a pair back. Losses are compared where they have converged, never at
-equal effort.
+**Cost of per-pair optimisation.** The mean primary score of validation pairs while they are optimised from the
+identity, at the λ that is best for them; upper row: against evaluations of the objective; lower row: against seconds
+per pair, which are evaluations times their average duration over all resolution levels on the machine that ran the
+study. A pair that has converged keeps its score; the symbol marks the convergence of the last one. Coarse levels come
+first; at the beginning of the next level, its first long steps can throw a pair back. Losses are compared after
+convergence, never at equal effort.
 """,
 }
 
@@ -42,14 +42,14 @@ def draw(
     """Draw the mean score against evaluations and against seconds.
 
     Args:
-        traces: rows of :class:`likeness.methods.audit.Audit` with the columns that name a run.
-        runtime: what every job took.
-        metrics: the metrics table, for units.
+        traces: rows of :class:`likeness.methods.audit.Audit` with the columns that identify a run.
+        runtime: duration of every job.
+        metrics: metrics table, for units.
         datasets: name → content of ``dataset.yaml``, in the order of the study.
-        methods: of the study.
+        methods: methods of the study.
     """
     if not len(traces):
-        return style.nothing("No method of the study searches pair by pair.")
+        return style.nothing("The study has no per-pair optimisation.")
     shown, entries = style.panels(traces, datasets, methods), style.entries(traces, methods)
     took = runtime[runtime.rule == "audit"].groupby(["dataset", "method", "loss", "variant"]).evaluation_ms.mean() / 1e3
     figure, grid = style.pairs(len(shown), (2.4, 2.1), extra=0.6)
@@ -58,14 +58,14 @@ def draw(
         metric, unit = primary_unit(metrics, panel.dataset)
         for axes, spent, scale in zip(both, ("Evaluations", "Seconds"), (None, took), strict=True):
             _lines(axes, panel.rows(traces), entries, scale)
-            axes.set_xlabel(f"{spent} a pair")
+            axes.set_xlabel(f"{spent} per pair")
             axes.set_ylabel(f"Validation {style.metric_label(metric, unit, short=True)}")
     style.legend(figure, entries)
     return figure
 
 
 def _lines(axes: Axes, traces: pd.DataFrame, entries: list[Entry], took: pd.Series | None) -> None:
-    """Draw a line for every loss; against seconds where it is said how many an evaluation takes."""
+    """Draw a line per loss; against seconds if ``took``, the seconds per evaluation, is given."""
     for entry in entries:
         rows = entry.rows(traces)
         if not len(rows):
@@ -83,9 +83,9 @@ def _lines(axes: Axes, traces: pd.DataFrame, entries: list[Entry], took: pd.Seri
 
 
 def mean_score(traces: pd.DataFrame) -> pd.Series:
-    """Give the mean score over pairs by evaluations; a pair that has ended keeps its last one.
+    """Return the mean score over pairs by number of evaluations; a pair that has ended keeps its last score.
 
-    Before the first evaluations that all pairs have, there is no mean.
+    The series starts at the first number of evaluations at which every pair has a score.
     """
     columns = [*KEYS, "moving", "fixed"]
     table = traces.assign(seed=traces.seed.astype("Float64").fillna(-1))

@@ -1,4 +1,4 @@
-"""One test pair per dataset: moving, fixed, and per loss the moved image with label contours and the deformed grid."""
+"""One test pair per dataset: moving and fixed image, and per loss the moved image and the deformed grid."""
 
 from __future__ import annotations
 
@@ -36,29 +36,29 @@ CARD = {
     "dpi": 300,
     "caption": """\
 **One test pair per dataset.** Left: the moving image above the fixed one. Then, for every loss at its chosen λ (first
-seed), the moved image and below it the deformed grid: a regular grid on the fixed image, drawn where its points are
-found in the moving image. Contours outline up to four labels, those with the largest area in the picture: blue in the
-fixed image, orange in the moving image and as moved; where registration is right, orange covers blue. The number is
-the primary score of this pair (EPE: end-point error, otherwise Dice); one pair is an illustration, no evidence. Of
-volumes the middle slice across the shortest axis is shown, and of large images a detail.
+seed), the moved image and below it the deformed grid: a regular grid on the fixed image, drawn at the corresponding
+positions in the moving image. Contours outline up to four labels, those with the largest area in the picture: blue in
+the fixed image, orange in the moving and the moved image; where registration is correct, orange covers blue. The
+number is the primary score of this pair (EPE: end-point error, otherwise Dice); a single pair is an illustration, not
+evidence. For volumes the middle slice across the shortest axis is shown, and for large images a detail.
 """,
 }
 
 ABREAST = 9
-"""Losses in one row, beside the pair."""
+"""Maximum number of losses per row, in addition to the pair."""
 LARGEST = 1.45
-"""Inches, width of a picture where there are few."""
+"""Maximum width of a picture in inches."""
 GAP = 0.05
 SIDE = 192
-"""Pixels, longest side of the detail that is shown."""
+"""Maximum height and width of the displayed detail in pixels."""
 CONTOURS = 4
-"""Labels drawn, those with the largest area in the picture; more would hide the image."""
+"""Maximum number of labels drawn, those with the largest area; more would hide the image."""
 GRID_LINES = 16
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What all pictures of one block share."""
+    """Data shared by all pictures of one dataset."""
 
     dataset: Dataset
     moving: store.Sample
@@ -66,20 +66,20 @@ class Scene:
     window: tuple[slice, slice]
     labels: tuple[int, ...]
     scores: pd.DataFrame
-    """The pair's primary score of every run, at the chosen λ."""
+    """Primary score of the pair for every run, at the chosen λ."""
 
 
 @style.paper()
 def draw(
     metrics: pd.DataFrame, prepared: Mapping[str, Dataset], samples: Sequence[tuple[Run, Path]], methods: Methods
 ) -> Figure:
-    """Draw a block per dataset; every entry shows the pair that most have, at its chosen λ, by its first seed.
+    """Draw a block per dataset; every entry shows the most common sample pair, at its chosen λ and first seed.
 
     Args:
-        metrics: the metrics table, with ``chosen`` filled.
+        metrics: metrics table, with ``chosen`` filled.
         prepared: name → prepared dataset, in the order of the study.
-        samples: one for every run: what :func:`likeness.evaluation.table.sample` gave, in an archive.
-        methods: of the study.
+        samples: archive written from :func:`likeness.evaluation.table.sample` for every run.
+        methods: methods of the study.
     """
     table = pd.DataFrame([{**run._asdict(), "path": path} for run, path in samples])
     table = table.sort_values("seed", kind="stable")
@@ -103,7 +103,7 @@ def draw(
 
 
 TITLE, SCORE, BELOW = 0.2, 0.17, 0.12
-"""Inches: the dataset's name, the scores, the space below a block."""
+"""Heights in inches of the dataset's name, of the scores, and of the space below a block."""
 
 
 def _picture_height(scene: Scene, width: float) -> float:
@@ -117,7 +117,7 @@ def _block_height(scene: Scene, width: float, strips: int, names: float) -> floa
 
 
 def _pair(path: Path) -> tuple[str, str]:
-    """Name the pair that a sample is of."""
+    """Return the pair that a sample shows, moving and fixed id."""
     with np.load(path, allow_pickle=False) as archive:
         return str(archive["moving"]), str(archive["fixed"])
 
@@ -137,7 +137,7 @@ def _scene(dataset: Dataset, pair: tuple[str, str], metrics: pd.DataFrame) -> Sc
 
 
 def _window(dataset: Dataset, label: np.ndarray | None) -> tuple[slice, slice]:
-    """Choose the detail to show: around what is labelled, at most :data:`SIDE` pixels wide and high."""
+    """Select the detail to show: around the labels, at most :data:`SIDE` pixels wide and high."""
     shape = as_picture(dataset, np.empty(dataset.shape, dtype=bool)).shape
     background = dataset.meta.get("background")
     inside = np.ones(shape, dtype=bool) if label is None or background is None else label != background
@@ -197,14 +197,14 @@ def _input(axes: Axes, scene: Scene, subject: store.Sample, text: str) -> None:
 
 
 def _result(pair: tuple[Axes, Axes], scene: Scene, entry: Entry, rows: pd.DataFrame) -> None:
-    """Draw the moved image above and the deformed grid below, or say why there is none."""
+    """Draw the moved image above and the deformed grid below, or state why there is none."""
     for axes in pair:
         _frame(axes)
     scores = entry.rows(scene.scores).sort_values("seed", kind="stable")
-    # a method may lack the pair
+    # given fields can lack this pair
     rows = rows[[pair == (scene.moving.name, scene.fixed.name) for pair in rows.pair]]
     if not len(rows) or not len(scores):
-        # there are fields, but no λ was chosen, of which one could be shown
+        # there are fields, but no chosen λ to show
         said = "not chosen" if len(rows) else "n/a"
         pair[0].text(0.5, 0.5, said, transform=pair[0].transAxes, ha="center", va="center", color=style.MUTED)
         return
@@ -257,7 +257,7 @@ def _contours(axes: Axes, scene: Scene, label: np.ndarray, colour: Any) -> None:
 
 
 def _grid(axes: Axes, scene: Scene, points: np.ndarray, colour: str) -> None:
-    """Draw where the lines of a regular grid on the fixed image come to lie in the moving one."""
+    """Draw the lines of a regular grid on the fixed image at their positions in the moving image."""
     rows, columns = (np.arange(s.start, s.stop) for s in scene.window)
     y, x = _in_picture(scene.dataset, points)
     step = max(len(rows), len(columns)) / GRID_LINES
@@ -270,7 +270,7 @@ def _grid(axes: Axes, scene: Scene, points: np.ndarray, colour: str) -> None:
 
 
 def _in_picture(dataset: Dataset, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Give row and column in the picture of points ``(rows, columns, dims)`` in voxels of the image."""
+    """Convert points ``(rows, columns, dims)`` in voxels of the image to row and column in the picture."""
     axes = shown_axes(dataset)
     first, second = (points[..., axis] for axis in axes)
     return (first, second) if dataset.axes == "ij" else (dataset.shape[axes[1]] - 1 - second, first)
@@ -279,6 +279,6 @@ def _in_picture(dataset: Dataset, points: np.ndarray) -> tuple[np.ndarray, np.nd
 def _legend(figure: Figure) -> None:
     handles = [
         Line2D([], [], color=tuple(FIXED), label="labels of the fixed image"),
-        Line2D([], [], color=tuple(MOVING), label="labels of the moving image, as moved"),
+        Line2D([], [], color=tuple(MOVING), label="labels of the moving and moved image"),
     ]
     figure.legend(handles=handles, loc="lower center", ncols=2, bbox_to_anchor=(0.5, 0), borderaxespad=0.2)

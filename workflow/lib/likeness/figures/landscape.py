@@ -1,4 +1,4 @@
-"""How every loss leads to a known registration: mean profiles through it, and the measures of all profiles."""
+"""Loss landscape around a known registration: mean profiles of every loss, and measures of the profiles."""
 
 from __future__ import annotations
 
@@ -22,30 +22,28 @@ CARD = {
     "order": 60,
     "reads": ["profiles", "measures", "datasets"],
     "caption": """\
-**What a loss sees around the truth**, without any training. Above: every loss along lines through a known
-registration of test pairs, moved away from it by translations, rotations, scalings and smooth random deformations.
-The axis is the mean end-point error over the content of the image, its sign the side; values are scaled to [0, 1]
-over all lines of a pair and kind, and averaged over lines and pairs. Below: five measures of all lines of a dataset,
-after Škerl et al. 2006 (doi:10.1109/TMI.2006.874963), and the pull of the grid; the darkest cell of a column is the
-best.
+**Loss landscape around the truth**, without any training. Above: every loss along lines through a known registration
+of test pairs, in the directions of translations, rotations, scalings and smooth random deformations. The axis is the
+mean end-point error over the foreground, with the side as its sign; values are scaled to [0, 1] over all lines of a
+pair and kind, and averaged over lines and pairs. Below: five measures of all lines of a dataset, after Škerl et al.
+2006 (doi:10.1109/TMI.2006.874963), and the attraction of the grid; the darkest cell of a column is the best.
 
-*Accuracy*: root mean square distance of the lowest point of each line from the reference. *Capture range*: the
-shortest distance from a lowest point to the nearest crest of its line, beyond which descent leads elsewhere; ≥: no
-line has a crest so near. *Distinctiveness*: mean slope beside the lowest point, in % of the range of values. *Further
-minima*: local ones, per line. *Risk* of non-convergence: how much a line falls on the way out, in % of the range of
-values, per distance. *Grid*: how much higher the loss is where the moving image is shifted by half voxels, and
-interpolation smooths it, than a smooth course through whole ones would have it, in % of the range of values; positive:
-the grid attracts, negative: it repels. By kind of line they are in ``results/tables/landscape.csv``.
+*Accuracy*: root mean square distance of the minimum of each line from the reference. *Capture range*: the shortest
+distance from the minimum of a line to its nearest local maximum, beyond which descent leads elsewhere; ≥: no line has
+such a maximum. *Distinctiveness*: mean slope next to the minimum, in % of the range of values. *Further minima*:
+number of other local minima per line. *Risk* of non-convergence: decrease along a line with increasing distance, in %
+of the range of values, per distance. *Grid*: effect of interpolation, which smooths images at half-voxel shifts: the
+deviation of the loss there from a smooth curve through whole-voxel shifts, in % of the range of values; positive: the
+grid attracts, negative: it repels. ``results/tables/landscape.csv`` lists the measures by kind of line.
 
-*Reference*. true field: of a simulated pair, u. same subject: two kinds of images of one subject with one and the
-same label map. same image: the fixed image and itself with a little noise, where the dataset has no truth between
-different images; that is easier than any registration, and results on it only rule a loss out. Losses that learn from
-labels or images learnt from training subjects; the pairs are of test subjects. Nothing is chosen by what this figure
-shows.
+*Reference*. true field: of a simulated pair, u. same subject: two modalities of one subject with the same label map.
+same image: the fixed image and a copy with slight noise, if the dataset has no truth between different images; this is
+easier than any registration, and can only rule a loss out. Losses that learn from labels or images learnt from
+training subjects; the pairs are of test subjects. No parameter is chosen by this figure.
 
-*Stress test*: simulated from a template, whose labels follow from intensity; it shows whether a loss works, not which
-is better. *n/a*: the loss does not apply to the dataset, or to pairs with a reference. *–*: it was not finite
-somewhere on a line.
+*Stress test*: simulated from a template whose labels follow from intensity; it shows whether a loss works, not which
+is better. *n/a*: the loss does not apply to the dataset, or to pairs with a reference. *–*: not finite somewhere on a
+line.
 """,
 }
 
@@ -57,18 +55,18 @@ MEASURES: dict[str, tuple[str, str, float]] = {
     "risk": ("Risk (%/{unit}) ↓", "lower", 100),
     "attraction": ("Grid (%) → 0", "zero", 100),
 }
-"""How a measure is headed, what is better (``"zero"``: what is nearer to it), and by what it is multiplied."""
+"""Column heading of a measure, which direction is better (``"zero"``: closer to zero), and factor for display."""
 ABREAST = 4
-"""So many datasets stand side by side in the table of measures."""
+"""Maximum number of datasets side by side in the table of measures."""
 SHADES = LinearSegmentedColormap.from_list("shades", ["#ffffff", "#9fd0c4"])
 NAMES = 1.75
-"""Inches for the names of the losses."""
+"""Width in inches of the names of the losses."""
 LINE = 0.165
-"""Inches for a line of the table."""
+"""Height in inches of a line of the table."""
 HEAD = 1.62
-"""Inches for the heads of its columns."""
+"""Height in inches of the column headings."""
 PROFILES = 1.42
-"""Inches for the profiles of a dataset."""
+"""Height in inches of the profiles of a dataset."""
 
 
 @style.paper()
@@ -77,14 +75,14 @@ def draw(profiles: pd.DataFrame, measures: pd.DataFrame, datasets: Mapping[str, 
 
     Args:
         profiles: see :func:`likeness.statistics.landscape.measure`.
-        measures: what that function made of them.
+        measures: result of that function.
         datasets: name → content of ``dataset.yaml``, in the order of the study.
     """
     profiles = profiles[profiles["transform"] != GRID]
     shown = [name for name in datasets if name in set(measures.dataset)]
     entries = style.entries(measures)
     if not shown:
-        return style.nothing("No test pair has what the losses need.")
+        return style.nothing("No test pair has a known registration and everything that the losses need.")
     bands = [shown[i : i + ABREAST] for i in range(0, len(shown), ABREAST)]
     heights = [PROFILES * len(shown), *[HEAD + LINE * len(entries)] * len(bands)]
     figure = Figure(figsize=(style.WIDTH, sum(heights) + 0.2), layout="constrained")
@@ -104,7 +102,7 @@ def _unit(unit: str) -> str:
 def _profiles(
     row: Sequence[Axes], entries: Sequence[Entry], profiles: pd.DataFrame, table: pd.DataFrame, meta: Mapping[str, Any]
 ) -> None:
-    """Draw the mean profile of every loss, a panel for each kind of line."""
+    """Draw the mean profile of every loss, one panel per kind of line."""
     for place, entry in enumerate(entries):
         for axes, (distances, values) in zip(row, _means(entry.rows(profiles)), strict=False):
             axes.plot(
@@ -116,7 +114,7 @@ def _profiles(
                 marker=entry.marker,
                 markersize=2.6,
                 markeredgewidth=entry.edge,
-                # a marker on either side, at another place for every loss, so that they do not cover each other
+                # one marker on each side, at different positions for different losses to avoid overlaps
                 markevery=(1 + place % (len(values) // 2), len(values) // 2),
             )
     first = table.iloc[0]
@@ -137,7 +135,7 @@ def _count(number: int, what: str) -> str:
 
 
 def _means(profiles: pd.DataFrame) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Give, for each kind of line, mean distances and mean scaled values over all lines; none where not finite."""
+    """Return mean distances and mean scaled values over all lines for each kind; empty if any value is not finite."""
     if not len(profiles) or not np.isfinite(profiles.value).all():
         return []
     values, distances = block(profiles, "value"), block(profiles, "distance")
@@ -149,7 +147,7 @@ def _means(profiles: pd.DataFrame) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def _measures(part: SubFigure, entries: Sequence[Entry], table: pd.DataFrame, band: Sequence[str]) -> None:
-    """Write the measures over all lines, a block of columns for each dataset, shaded from worst to best."""
+    """Write the measures over all lines, a block of columns per dataset, shaded from worst to best."""
     axes = part.subplots()
     wide = (style.WIDTH - NAMES) / ABREAST / (len(MEASURES) + 0.35)
     total = style.WIDTH / wide
@@ -186,14 +184,14 @@ def _column(axes: Axes, x: float, entries: Sequence[Entry], rows: pd.DataFrame, 
             if not muted:
                 shade = SHADES(float(goodness[found.index[0]]))
                 axes.add_patch(Rectangle((x, place), 1, 1, facecolor=shade, edgecolor="white", linewidth=0.8))
-                # a crest that no line reached is farther away
+                # no line has a maximum within this distance
                 said = f"≥{said}" if reach is not None and value >= reach else said
         colour = style.MUTED if muted else style.INK
         axes.text(x + 0.5, place + 0.54, said, ha="center", va="center", fontsize=style.SMALL, color=colour)
 
 
 def _goodness(values: pd.Series, better: str) -> pd.Series:
-    """Give where each value lies between the worst, 0, and the best, 1, of those that are finite."""
+    """Scale finite values from the worst, 0, to the best, 1."""
     good = values if better == "higher" else -values.abs()
     known = good[np.isfinite(values)]
     spread = known.max() - known.min() if len(known) else 0.0
@@ -201,13 +199,13 @@ def _goodness(values: pd.Series, better: str) -> pd.Series:
 
 
 def signed(value: float) -> str:
-    """Write a number with its sign in at most four characters, if it is below a thousand."""
+    """Format a number below one thousand with its sign in at most four characters."""
     size = f"{abs(value):.1f}".lstrip("0") if abs(value) < 0.95 else f"{abs(value):.0f}"
     return "0" if size == ".0" else f"{'−' if value < 0 else '+'}{size}"
 
 
 def short(value: float) -> str:
-    """Write a number that is not negative in at most four characters, if it is below ten thousand."""
+    """Format a non-negative number below ten thousand in at most four characters."""
     if value == 0:
         return "0"
     if value < 0.005:

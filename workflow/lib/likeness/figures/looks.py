@@ -1,8 +1,7 @@
-"""The look of every loss in figures, with a colour and a marker that no other loss has.
+"""Colours and markers of losses in figures, unique to each loss.
 
-A card may state both. What it leaves out is given out among all losses that there are, whichever of them a study
-compares: each takes the first free one in an order of its own, which its name decides, so that a further loss hardly
-ever changes the look of the others.
+A card may state both. Missing ones are assigned among all existing losses, independently of the study: each loss takes
+the first free one in an order derived from its name, so that a new loss rarely changes the look of others.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from likeness import losses
 from likeness.userinput.errors import UserError
 
 LOOK = ("order", "title", "colour", "marker", "supervision")
-"""What figures use of the card of a loss; another look draws them anew."""
+"""Keys of a loss's card that figures depend on; changes redraw them."""
 T = TypeVar("T")
 Marker = str | tuple[int, int, int]
 
@@ -29,18 +28,18 @@ def _hexadecimal(hue: float, light: float) -> str:
 
 
 COLOURS = [_hexadecimal(hue / 24, light) for light in (0.35, 0.45, 0.25) for hue in range(24)]
-"""Colours that are dark enough on white."""
+"""Default colours, dark enough on white."""
 APART = 0.15
-"""How far apart two colours are at least, as long as there are such: in the cube of red, green and blue, of side 1."""
+"""Minimum distance between two colours, as long as available, in the RGB cube with sides of length 1."""
 GLYPHS = [f"${glyph}$" for glyph in "◖◢◣▬♣♠◗♥▰"]
 MARKERS: list[Marker] = [*">pdh8H", (5, 1, 180), (7, 1, 0), (12, 1, 0), *GLYPHS, *"1234+x|_"]
-"""Markers no two of which have one silhouette."""
+"""Default markers with mutually distinct silhouettes."""
 LETTERS: list[Marker] = [f"${letter}$" for letter in ascii_uppercase if letter not in "IOX"]
-"""For when all of these are taken; the letters left out look like one of them."""
+"""Fallback markers when all others are taken, without letters that resemble one of them."""
 
 
 def look(loss: str) -> dict[str, Any]:
-    """Give what figures use of a loss, see :data:`LOOK`.
+    """Return the properties of a loss that figures use, see :data:`LOOK`.
 
     Raises:
         UserError: if there is no such loss, or no marker is left for it.
@@ -54,12 +53,15 @@ def look(loss: str) -> dict[str, Any]:
 
 
 def _given_out(key: str, stock: Sequence[Sequence[T]], alike: Callable[[T, T], bool]) -> dict[str, T]:
-    """Give every loss what its card states under a key, or one of the stock that is like no other's.
+    """Return for every loss the value on its card, or one of the stock that differs from all others.
 
     Args:
-        key: of the card.
-        stock: what there is, in several parts of which the first that has one left is used.
-        alike: tells whether two would be mistaken for each other.
+        key: key of the card.
+        stock: available values in several groups; the first group with a free value is used.
+        alike: whether two values could be confused.
+
+    Raises:
+        UserError: if no value is left.
     """
     names = sorted(losses.names())
     found = {name: losses.card(name)[key] for name in names if key in losses.card(name)}
@@ -69,19 +71,19 @@ def _given_out(key: str, stock: Sequence[Sequence[T]], alike: Callable[[T, T], b
         unused = (one for part in ordered for one in part if one not in found.values())
         chosen = next(unlike, None) or next(unused, None)
         if chosen is None:
-            msg = f"{losses.FOLDER / f'{name}.py'}: every {key} there is has been given to another loss; "
-            msg += f"state one on the CARD, as `{key}`"
+            msg = f"{losses.FOLDER / f'{name}.py'}: every available {key} is used by another loss; "
+            msg += f"state one on the CARD as `{key}`"
             raise UserError(msg)
         found[name] = chosen
     return found
 
 
 def _place(name: str, one: object) -> str:
-    """Give what puts the stock into an order that is a loss's own."""
+    """Return the sort key of a value in the order of a loss."""
     return hashlib.sha256(f"{name} {one}".encode()).hexdigest()
 
 
 def _alike(one: str, other: str) -> bool:
-    """Tell whether two hexadecimal colours are nearer than :data:`APART`."""
+    """Return whether two hexadecimal colours are closer than :data:`APART`."""
     parts = ([int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)] for colour in (one, other))
     return sum((a - b) ** 2 for a, b in zip(*parts, strict=True)) < APART**2

@@ -1,4 +1,4 @@
-"""Box plots of the test scores: a column per dataset, a line per loss, the losses grouped by their supervision."""
+"""Box plots of the test scores: one column per dataset, one line per loss, grouped by supervision."""
 
 from __future__ import annotations
 
@@ -26,30 +26,30 @@ CARD = {
     "reads": ["metrics", "summary", "runs", "selection", "verdicts", "datasets", "methods"],
     "caption": """\
 **Test scores.** One column per dataset, one line per loss, grouped by the supervision that the loss needs. Upper row:
-the primary score, the end-point error against the true field where one is known, otherwise Dice; lower row: a second
+the primary score, the end-point error against the true field if it is known, otherwise Dice; lower row: a second
 score. ↓ lower is better, ↑ higher is better.
 
-Boxes show the middle half and the median over test pairs, whiskers reach to the last pair within 1.5 times the box,
-dots are single pairs; with fewer than six pairs every pair is a dot. A pair and its mirror image count as one, seeds
-are averaged first, and metrics per label are averaged over labels. The symbol is the mean, its bar the interval of
-the crossed bootstrap over subjects, at the confidence that the study states (95 % unless it does; below 20 subjects
-it is descriptive). Grey: the same pairs unregistered, middle half (band) and mean (dashed). λ was chosen on
-validation pairs alone.
+Boxes show the interquartile range and the median over test pairs, whiskers extend to the last pair within 1.5 times
+the box, dots are single pairs; with fewer than six pairs every pair is a dot. A pair and its reverse count as one,
+seeds are averaged first, and metrics per label are averaged over labels. The symbol is the mean, its bar the
+confidence interval of the crossed bootstrap over subjects, at the confidence level of the study (95 % by default;
+below 20 subjects it is descriptive). Grey: the same pairs unregistered, interquartile range (band) and mean (dashed).
+λ was chosen on validation pairs only.
 
-*Stress test*: simulated from a template, whose labels follow from intensity; it shows whether a loss works, not which
+*Stress test*: simulated from a template whose labels follow from intensity; it shows whether a loss works, not which
 is better. *†*: the extractor of the loss was still learning when its training ended, or had learnt less than half of
-its task, by what one loses that does not look at the image. *‡*: the smoothest λ was chosen; a smoother one might score
-better. *§*: not converged, since a training ended too early, the search of some pair at its cap, or a second round
-changed the scores of validation pairs. *¶*: there are fields of some test pairs alone, which is what the line shows.
+its task, compared with a predictor that ignores the image. *‡*: the smoothest λ was chosen; a smoother one might score
+better. *§*: not converged: a training ended too early, the search for some pair reached its limit, or a second round
+changed the scores of validation pairs. *¶*: there are fields for some of the test pairs only, which the line shows.
 *n/a*: the study leaves it out, or the loss does not apply to the dataset; ``make check`` says which. *not attained*: no
-λ was found that makes fields as rough as any level asks for. *not chosen*: without validation pairs no λ is;
-``smoothness_vs_dice`` shows them all. *diverged*: no run of the loss left fields. *+n ∞*: n pairs lie outside, because
-a structure vanished and its surface distance is infinite.
+λ yields fields as rough as any level requires. *not chosen*: no λ is chosen without validation pairs;
+``smoothness_vs_dice`` shows all of them. *diverged*: no run of the loss produced fields. *+n ∞*: n pairs lie outside,
+because a structure vanished and its surface distance is infinite.
 """,
 }
 
 FEW = 6
-"""Below this many observations single points are shown instead of a box."""
+"""Number of observations below which single points are shown instead of a box."""
 
 
 @style.paper()
@@ -65,13 +65,13 @@ def draw(
     """Draw the primary score of every dataset and, below it, a second one.
 
     Args:
-        metrics: the metrics table, with ``chosen`` filled.
-        summary: the table of :func:`likeness.statistics.summary.summarise`, for means and intervals.
-        runs: how searches ended, for extractors that were still learning, and levels that were not attained.
-        selection: which λ were chosen, see :func:`likeness.statistics.selection.choose`.
-        verdicts: the table of :func:`likeness.statistics.verdicts.summarise`.
+        metrics: metrics table, with ``chosen`` filled.
+        summary: table of :func:`likeness.statistics.summary.summarise`, for means and intervals.
+        runs: outcomes of searches, for extractors that were still learning, and levels that were not attained.
+        selection: chosen λ, see :func:`likeness.statistics.selection.choose`.
+        verdicts: table of :func:`likeness.statistics.verdicts.summarise`.
         datasets: name → content of ``dataset.yaml``, in the order of the study.
-        methods: of the study.
+        methods: methods of the study.
     """
     final = metrics[(metrics.split == "test") & metrics.chosen]
     shown, lines = style.panels(final, datasets, methods), style.lines(style.entries(metrics, methods))
@@ -92,7 +92,7 @@ def draw(
 
 
 def _marks(runs: pd.DataFrame, selection: pd.DataFrame, verdicts: pd.DataFrame, summary: pd.DataFrame) -> str:
-    """Give the marks that the rows of one loss on one dataset earn."""
+    """Return the marks that apply to one loss on one dataset."""
     at_chosen = runs[runs.lam.isin(selection.lam)]
     earned = {
         "†": (runs.extractor_learning.eq(True) | runs.extractor_weak.eq(True)).any(),
@@ -104,7 +104,7 @@ def _marks(runs: pd.DataFrame, selection: pd.DataFrame, verdicts: pd.DataFrame, 
 
 
 def _metrics_of(rows: pd.DataFrame, dataset: str) -> tuple[str, str]:
-    """Name the score that decides, and the next in rank of the others that the dataset has."""
+    """Return the primary score and the next-ranked other score that the dataset has."""
     primary = primary_metric(rows, dataset)
     known = set(rows.metric) - {primary}
     return primary, next(metric for metric in ranked() if metric in known)
@@ -204,7 +204,7 @@ def _box(axes: Axes, y: float, entry: Entry, values: np.ndarray) -> None:
 
 def _legend(figure: Figure) -> None:
     handles = [
-        Patch(facecolor="#bdbdbd", edgecolor=style.MUTED, linewidth=0.8, label="middle half and median of pairs"),
+        Patch(facecolor="#bdbdbd", edgecolor=style.MUTED, linewidth=0.8, label="interquartile range and median"),
         Line2D(
             [],
             [],
@@ -213,9 +213,9 @@ def _legend(figure: Figure) -> None:
             markerfacecolor="white",
             markeredgewidth=0.7,
             linewidth=1.1,
-            label="mean with its interval over subjects",
+            label="mean with confidence interval over subjects",
         ),
-        Patch(facecolor="#efefef", label="unregistered, middle half"),
+        Patch(facecolor="#efefef", label="unregistered, interquartile range"),
         Line2D([], [], color=style.MUTED, linewidth=0.9, linestyle=(0, (4, 2)), label="unregistered, mean"),
     ]
     columns = 4 if figure.get_figwidth() > 7 else 2

@@ -1,4 +1,4 @@
-"""Is it the search that fails, or the loss? Where searches from several starts ended, and what that says of pairs."""
+"""Diagnosis of per-pair optimisation: does the search fail or the loss? Results of searches from several starts."""
 
 from __future__ import annotations
 
@@ -22,17 +22,18 @@ CARD = {
     "order": 15,
     "reads": ["audit", "metrics", "datasets", "methods"],
     "caption": """\
-**Is it the search or the loss?** Validation pairs at the λ that is best for them, optimised once more, by the same
-effort, from other starts. One column per dataset and method, one line per loss. Upper row: the mean primary score where
-the run's search ended (filled), where a second round from there ended (bar), where a search from the identity alone
-ended (cross), and where one ended that began at the true field or, where no truth is known, at the field of the other
-loss that is best on validation (ring). Dashed: unregistered. Seeds are pooled.
+**Is it the search or the loss?** Validation pairs at the λ that is best for them, optimised again with the same effort
+from other starts. One column per dataset and method, one line per loss. Upper row: the mean primary score of the run's
+result (filled), of a second round from there (bar), of a search from the identity only (cross), and of a search from
+the true field or, if no truth is known, from the field of the other loss that is best on validation (ring). Dashed:
+unregistered. Seeds are pooled.
 
-Lower row: shares of pairs. *Search failed*: another start has led to a lower objective, by more than 1 % of its fall
-from the identity, and to another score; a better search would find it. *Loss wrong*: from the truth, or that other
-field, the search ends at a better score and a higher objective; no search can help, the loss prefers another place.
-*Diverged*: no search left a field. *Sound*: none of these. Scores differ if they do by more than 2 % of an error or
-.003 of Dice. That a second round finds a lower objective is no failure of the search: it had not converged yet.
+Lower row: fractions of pairs. *Search failed*: another start led to an objective that is lower, by more than 1 % of
+its decrease from the identity, and to a different score; a better search would find it. *Loss wrong*: from the truth,
+or that other field, the search ends at a better score and a higher objective; no search can help, because the loss
+prefers another solution. *Diverged*: no search produced a field. *Sound*: none of these. Scores count as different from
+2 % of an error or .003 of Dice. A lower objective after a second round is not a failure of the search: it had not yet
+converged.
 """,
 }
 
@@ -43,16 +44,16 @@ COLOURS = {"sound": "#D8DEE6", "search failed": "#DDAA33", "loss wrong": "#BB556
 def draw(
     audit: pd.DataFrame, metrics: pd.DataFrame, datasets: Mapping[str, Mapping[str, Any]], methods: Methods
 ) -> Figure:
-    """Draw where searches ended and, below, shares of pairs.
+    """Draw the results of searches and, below, fractions of pairs.
 
     Args:
-        audit: the table of :func:`likeness.statistics.verdicts.endings`.
-        metrics: the metrics table, for units.
+        audit: table of :func:`likeness.statistics.verdicts.endings`.
+        metrics: metrics table, for units.
         datasets: name → content of ``dataset.yaml``, in the order of the study.
-        methods: of the study.
+        methods: methods of the study.
     """
     if not len(audit):
-        return style.nothing("No method of the study searches pair by pair.")
+        return style.nothing("The study has no per-pair optimisation.")
     shown, lines = style.panels(audit, datasets, methods), style.lines(style.entries(audit, methods))
     figure, grid = style.pairs(len(shown), (2.6, style.line_height(lines)), extra=0.35)
     for panel, (upper, lower) in zip(shown, grid, strict=True):
@@ -110,9 +111,9 @@ def _keys(audit: pd.DataFrame) -> list[Line2D | Patch]:
     references = {"truth": "from the truth", "other": "from the best other loss"}
     said = " or ".join(references[name] for name in REFERENCES if (audit.start == name).any())
     keys: list[Line2D | Patch] = [
-        Line2D([], [], marker="o", markersize=4, label="as registered", **plain),
-        Line2D([], [], marker="|", markersize=8, label="a second round", **plain),
-        Line2D([], [], marker="x", markersize=4.5, label="from the identity alone", **plain),
+        Line2D([], [], marker="o", markersize=4, label="result of the run", **plain),
+        Line2D([], [], marker="|", markersize=8, label="second round", **plain),
+        Line2D([], [], marker="x", markersize=4.5, label="from the identity only", **plain),
     ]
     if said:
         ring: dict[str, Any] = {"markerfacecolor": "white", "markeredgecolor": style.INK, "markeredgewidth": 1.1}

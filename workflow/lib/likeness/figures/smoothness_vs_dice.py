@@ -1,4 +1,4 @@
-"""What smoothness costs: Dice against the roughness of the deformation, a line over λ per loss."""
+"""Trade-off between overlap and smoothness: Dice against the roughness of the deformation, a line over λ per loss."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ CARD = {
     "order": 20,
     "reads": ["metrics", "datasets", "methods"],
     "caption": """\
-**What smoothness costs.** Mean Dice of the test pairs (the primary score where a dataset has no labels) against the
-mean standard deviation of log J, the logarithm of the Jacobian determinant, where 0 means that no volume changes. A
-line runs through all regularisation weights λ of one loss, averaged over seeds; the circle marks the λ chosen on
-validation, where seeds differ every λ that one of them chose. Of two losses the one whose line runs higher at equal
-roughness buys more overlap for the same deformation. Dashed: the pairs unregistered. A diverged training has no
-point.
+**Trade-off between overlap and smoothness.** Mean Dice of the test pairs (the primary score if a dataset has no
+labels) against the mean standard deviation of log J, the logarithm of the Jacobian determinant, where 0 means that no
+volume changes. A line runs through all regularisation weights λ of one loss, averaged over seeds; the circle marks
+the λ chosen on validation, or all chosen λ if seeds differ. Of two losses, the one whose line is higher at equal
+roughness gains more overlap from the same amount of deformation. Dashed: the pairs unregistered. A diverged training
+has no point.
 
-*Stress test*: simulated from a template, whose labels follow from intensity; it shows whether a loss works, not which
+*Stress test*: simulated from a template whose labels follow from intensity; it shows whether a loss works, not which
 is better.
 """,
 }
@@ -37,12 +37,12 @@ is better.
 def draw(metrics: pd.DataFrame, datasets: Mapping[str, Mapping[str, Any]], methods: Methods) -> Figure:
     """Draw mean test Dice over mean std(log J), one line per loss through all λ of its grid.
 
-    A dataset without labels shows its primary score instead.
+    For a dataset without labels, draw its primary score instead.
 
     Args:
-        metrics: the metrics table, with ``chosen`` filled.
+        metrics: metrics table, with ``chosen`` filled.
         datasets: name → content of ``dataset.yaml``, in the order of the study.
-        methods: of the study.
+        methods: methods of the study.
     """
     test = metrics[metrics.split == "test"]
     shown, entries = style.panels(test, datasets, methods), style.entries(test, methods)
@@ -60,7 +60,7 @@ def draw(metrics: pd.DataFrame, datasets: Mapping[str, Mapping[str, Any]], metho
 
 
 def _points(test: pd.DataFrame) -> pd.DataFrame:
-    """Average every metric over pairs and seeds, for every λ; ``chosen`` where any seed chose this λ."""
+    """Average every metric over pairs and seeds for every λ; ``chosen`` if any seed chose this λ."""
     keys = [*COMPARED, "lam"]
     merged = observations(overall(test), extra=("lam",))
     means = merged.groupby([*keys, "metric"], dropna=False)["value"].mean().reset_index()
@@ -99,7 +99,7 @@ def _panel(axes: Axes, panel: Panel, metric: str, unit: str, points: pd.DataFram
         )
         picked = best[best.lam.notna()]
         axes.plot(picked.sdlogj, picked[metric], marker="o", markersize=7.5, zorder=4, **style.RING)
-    # room for the rings: what lies close together far from 0 has a margin that is too narrow for them
+    # room for the rings, which the default margin does not provide for points close together far from 0
     roughest = rows.sdlogj.max()
     axes.set_xlim(0, 1.05 * roughest if roughest > 0 else None)
     axes.set_xlabel("std(log J)   (rougher →)")

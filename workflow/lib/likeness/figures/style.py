@@ -1,6 +1,6 @@
-"""The look that all figures share: one colour, marker and place per loss, type sizes, panels, legend, saving.
+"""Common style of all figures: colour, marker and rank of losses, type sizes, panels, legend, saving.
 
-Figures are at most :data:`WIDTH` inches wide, the text width of a page, so that type sizes are those of the print.
+Figures are at most :data:`WIDTH` inches wide, the text width of a page, so that type sizes are those in print.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ RC: dict[str, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.axisbelow": True,
-    # an offset would stand where the panel's head is
+    # an offset would overlap the heading of the panel
     "axes.formatter.useoffset": False,
     "axes.grid": True,
     "grid.color": "#ebebeb",
@@ -76,7 +76,7 @@ RING: dict[str, Any] = {
     "markeredgecolor": INK,
     "markeredgewidth": 0.7,
 }
-"""Around the marker of the λ that was chosen."""
+"""Style of the ring around the chosen λ."""
 
 SUPERVISION = {
     "none": "no supervision",
@@ -84,25 +84,25 @@ SUPERVISION = {
     "in-domain": "in-domain, unlabelled",
     "labels": "labels",
 }
-"""What figures call the supervision groups of a card."""
+"""Display names of the kinds of supervision."""
 
 LINESTYLES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 2)), (0, (8, 2)))
 
 
 @contextmanager
 def paper() -> Iterator[None]:
-    """Draw in the style of all figures, whatever the user's matplotlib configuration says."""
+    """Use the style of all figures, regardless of the user's Matplotlib configuration."""
     settings: Any = {**mpl.rcParamsDefault, **RC}
     with mpl.rc_context(settings):
         yield
 
 
 ARROWS = {"higher": " ↑", "lower": " ↓", None: ""}
-"""Beside a metric, by which way is better."""
+"""Arrow after the name of a metric, by the direction that is better."""
 
 
 def metric_label(name: str, unit: str = "1", short: bool = False) -> str:
-    """Write a metric with its unit and an arrow, up where higher is better."""
+    """Format the name of a metric with its unit and an arrow in the direction that is better."""
     card = metrics.card(name)
     title = card["short" if short else "title"]
     measured = title if unit in {"1", ""} else f"{title} ({unit.replace('um', 'µm')})"
@@ -111,10 +111,19 @@ def metric_label(name: str, unit: str = "1", short: bool = False) -> str:
 
 @dataclass(frozen=True)
 class Entry:
-    """One loss, or one method that uses none, in one variant, as every figure draws it.
+    """One loss, or one method without a loss, in one variant, as it appears in every figure.
 
-    Variants share the colour and differ in the line. ``column`` is the one of tables that has the ``name``, ``loss`` or
-    ``method``; ``group`` says what stands together: losses by their supervision, and other methods.
+    Variants share the colour and differ in line style.
+
+    Attributes:
+        column: column of tables that contains the name, ``loss`` or ``method``.
+        name: name of the loss or method.
+        variant: name of the variant.
+        title: display name.
+        colour: hex colour.
+        marker: Matplotlib marker.
+        linestyle: Matplotlib line style.
+        group: group in figures: kind of supervision of losses, or other methods.
     """
 
     column: str
@@ -128,29 +137,29 @@ class Entry:
 
     @property
     def edge(self) -> float:
-        """Width of the marker's edge: none of filled markers, while others are nothing but edge."""
+        """Edge width of the marker: 0 for filled markers; unfilled ones consist of their edge only."""
         return 0.0 if self.marker in Line2D.filled_markers else 0.9
 
     def rows(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Give the rows of a table that belong to this entry."""
+        """Return the rows of a table that belong to this entry."""
         variant = table.variant.isna() if self.variant is None else table.variant == self.variant
         return table[(table[self.column] == self.name) & variant]
 
 
 ORACLES = "oracles"
-"""What figures call the losses that know of every pair what they are scored by."""
+"""Heading of losses that use the labels by which they are scored."""
 OTHERS = "other methods"
-"""What figures call the methods that use no loss."""
+"""Heading of methods without a loss."""
 
 
 def entries(table: pd.DataFrame, methods: Methods | None = None) -> list[Entry]:
-    """List what a table has to show: losses in the order of their cards, ``default`` first, then other methods.
+    """List the entries of a table: losses in the order of their cards, ``default`` first, then other methods.
 
-    The unregistered pairs are none of them; figures show them as the level that everything is to be better than.
+    Unregistered pairs are not included; figures show them as a reference level.
 
     Args:
-        table: with the columns ``loss`` and ``variant``, and ``method`` where methods are given.
-        methods: of the study; without them every row has a loss.
+        table: table with the columns ``loss`` and ``variant``, and ``method`` if methods are given.
+        methods: methods of the study; without them every row has a loss.
     """
     if methods is None:
         return _losses(table)
@@ -175,13 +184,13 @@ def _losses(table: pd.DataFrame) -> list[Entry]:
 
 
 def _marked(entry: Entry, table: pd.DataFrame, methods: Methods) -> Entry:
-    """Put a loss that is an oracle wherever the table has it into a group of its own."""
+    """Move a loss to the group of oracles if it is one for every method of the table."""
     oracle = all(is_oracle(methods[name], entry.name) for name in entry.rows(table).method.unique())
     return replace(entry, group=ORACLES) if oracle else entry
 
 
 def _variants(table: pd.DataFrame) -> list[str | None]:
-    """List the variants of a table, none and ``default`` first."""
+    """List the variants of a table, ``None`` and ``default`` first."""
     found = {None if pd.isna(variant) else str(variant) for variant in table.variant}
     return sorted(found, key=lambda variant: (variant is not None, variant != "default", variant or ""))
 
@@ -193,11 +202,11 @@ def _entry(column: str, name: str, variant: str | None, place: int, look: tuple[
 
 
 Line = tuple[float, Entry | str]
-"""A line's place and what stands there: an entry, or the name of a group."""
+"""Vertical position of a line, and its entry or the heading of a group."""
 
 
 def lines(entries: Sequence[Entry]) -> list[Line]:
-    """List what stands below one another in a figure: entries, and above each group its name."""
+    """List the lines of a figure: entries, and a heading above each group."""
     found: list[Line] = []
     group = None
     for entry in entries:
@@ -209,12 +218,12 @@ def lines(entries: Sequence[Entry]) -> list[Line]:
 
 
 def line_height(lines: Sequence[Line]) -> float:
-    """Give the height of a panel with lines, in inches."""
+    """Return the height of a panel with lines, in inches."""
     return 0.19 * (len(lines) + 1) + 0.62
 
 
 def separate(axes: Axes, lines: Sequence[Line]) -> None:
-    """Give every line its place in a panel, with a rule above each group; in the first column, write what they are."""
+    """Arrange lines in a panel with a rule above each group; label them in the first column of panels."""
     for y, what in lines:
         if y and not isinstance(what, Entry):
             axes.axhline(y - 0.5, color=FAINT, linewidth=0.6)
@@ -231,34 +240,34 @@ def separate(axes: Axes, lines: Sequence[Line]) -> None:
 
 
 def write(axes: Axes, y: float, why: str) -> None:
-    """Write in the middle of a line why nothing is there."""
+    """Write in the middle of a line why it is empty."""
     where: Any = {"transform": axes.get_yaxis_transform(), "ha": "center", "va": "center"}
-    # lines behind it, such as that of the unregistered pairs, must not cross it out
+    # covers lines behind the text, such as that of the unregistered pairs
     ground = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}
     axes.text(0.5, y, why, **where, fontsize=SMALL, color=MUTED, bbox=ground, zorder=6)
 
 
 @dataclass(frozen=True)
 class Panel:
-    """What one panel shows: the losses of one method on a dataset, beside the methods that use none."""
+    """One panel: the losses of one method on a dataset, together with the methods without a loss."""
 
     dataset: str
     methods: frozenset[str]
     method: str
-    """Its title, where the study has several that use losses; otherwise empty."""
+    """Title of the method if the study has several with losses; otherwise empty."""
     stress_test: bool
 
     @property
     def title(self) -> str:
-        """What tells it from the other panels."""
+        """Title that identifies the panel."""
         return f"{self.dataset}, {self.method}" if self.method else self.dataset
 
     def rows(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Give the panel's rows of a table."""
+        """Return the panel's rows of a table."""
         return table[(table.dataset == self.dataset) & table.method.isin(self.methods)]
 
     def head(self, axes: Axes, detail: str = "") -> None:
-        """Write the dataset's name above its panel, smaller the method, a detail, whether it is a stress test."""
+        """Write the dataset's name above the panel, and in smaller type method, detail and stress test."""
         lines = [line for line in (self.method, detail, "stress test" if self.stress_test else "") if line]
         space = 12 + 9 * (bool(detail) + bool(self.method))
         axes.set_title(self.dataset, pad=space + 2)
@@ -267,12 +276,12 @@ class Panel:
 
 
 def panels(table: pd.DataFrame, datasets: Mapping[str, Mapping[str, Any]], methods: Methods) -> list[Panel]:
-    """List the panels of a study: one for every dataset and method that uses losses, or for a dataset without such.
+    """List the panels of a study: one per dataset and method with losses, and one per dataset without any of these.
 
     Args:
         table: any table with the columns ``dataset`` and ``method``.
         datasets: name → content of ``dataset.yaml``, in the order of the study.
-        methods: of the study.
+        methods: methods of the study.
     """
     present = set(table[["dataset", "method"]].itertuples(index=False, name=None))
     others = [name for name, method in methods.items() if not method.uses_loss]
@@ -288,9 +297,12 @@ def panels(table: pd.DataFrame, datasets: Mapping[str, Mapping[str, Any]], metho
 
 
 def grid(count: int, panel: tuple[float, float], extra: float = 0.0) -> tuple[Figure, list[Axes]]:
-    """Make a figure with ``count`` panels of about ``panel`` inches (width, height), at most three abreast.
+    """Create a figure with a grid of panels, at most three per row.
 
-    ``extra`` inches of height are added for what stands outside the panels.
+    Args:
+        count: number of panels.
+        panel: approximate width and height of a panel in inches.
+        extra: additional height in inches for content outside the panels.
     """
     columns = {1: 1, 2: 2, 4: 2}.get(count, 3)
     rows = math.ceil(count / columns)
@@ -303,12 +315,12 @@ def grid(count: int, panel: tuple[float, float], extra: float = 0.0) -> tuple[Fi
 
 
 def pairs(count: int, panel: tuple[float, float], extra: float) -> tuple[Figure, list[tuple[Axes, Axes]]]:
-    """Make a figure with ``count`` pairs of panels, one below the other, at most four pairs abreast.
+    """Create a figure with pairs of panels, one above the other, at most four pairs per row.
 
     Args:
-        count: of the pairs.
-        panel: inches of one panel, width and height.
-        extra: inches of height for what stands outside the panels.
+        count: number of pairs.
+        panel: width and height of a panel in inches.
+        extra: additional height in inches for content outside the panels.
     """
     columns = min(4, math.ceil(count / math.ceil(count / 4)))
     rows = math.ceil(count / columns)
@@ -323,14 +335,14 @@ def pairs(count: int, panel: tuple[float, float], extra: float) -> tuple[Figure,
 
 
 def nothing(why: str) -> Figure:
-    """Make the figure that stands where a study has nothing to show, and says why."""
+    """Create an empty figure that states why there is nothing to show."""
     figure = Figure(figsize=(WIDTH, 1))
     figure.text(0.5, 0.4, why, ha="center")
     return figure
 
 
 def legend(figure: Figure, shown: Sequence[Entry], *others: Line2D) -> None:
-    """Explain colours, markers and lines below the panels, in the order of the cards."""
+    """Add a legend of colours, markers and line styles below the panels, in the order of the cards."""
     handles = [
         Line2D([], [], color=e.colour, marker=e.marker, linestyle=e.linestyle, markeredgewidth=e.edge, label=e.title)
         for e in shown
@@ -342,16 +354,16 @@ def legend(figure: Figure, shown: Sequence[Entry], *others: Line2D) -> None:
 
 
 def beside(name: Text, detail: str) -> None:
-    """Write a detail in smaller type to the right of a name, on the same line."""
+    """Write a detail in smaller type to the right of a text, on the same line."""
     where: Any = {"xy": (1, 0), "xycoords": name, "xytext": (6, 0), "textcoords": "offset points"}
-    assert name.figure is not None  # a name that stands in no figure has no side
+    assert name.figure is not None
     note = Annotation(detail, **where, fontsize=SMALL, color=MUTED, va="bottom")
     name.figure.add_artist(note)
 
 
 @paper()
 def stamp(figure: Figure) -> None:
-    """Mark a figure of a demonstration as such, along its upper edge, clear of everything drawn."""
+    """Mark a figure as a demonstration along its upper edge, outside the panels."""
     share = 0.2 / figure.get_figheight()
     engine = figure.get_layout_engine()
     if isinstance(engine, ConstrainedLayoutEngine):
@@ -369,7 +381,7 @@ def stamp(figure: Figure) -> None:
 
 
 def save(figure: Figure, *paths: str | Path, dpi: int = 200) -> None:
-    """Write a figure, PNG or PDF by the suffix, whole or not at all and without anything that changes between runs."""
+    """Write a figure as PNG or PDF, by the suffix; atomically and reproducibly, without a creation date."""
     for path in paths:
         metadata = {"CreationDate": None} if Path(path).suffix == ".pdf" else {"Software": None}
         with atomic_write(path) as temporary, paper():

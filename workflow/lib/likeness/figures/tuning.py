@@ -1,4 +1,4 @@
-"""The choice of λ: validation score against the regularisation weight, per loss."""
+"""Selection of λ: validation score against the regularisation weight, per loss."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ CARD = {
     "order": 40,
     "reads": ["metrics", "datasets", "methods"],
     "caption": """\
-**The choice of λ.** The primary score of the validation pairs (EPE: end-point error in the dataset's unit, otherwise
+**Selection of λ.** The primary score of the validation pairs (EPE: end-point error in the dataset's unit, otherwise
 Dice) against the regularisation weight λ, on a logarithmic axis; the mean over seeds. On the balanced scale λ is given
-relative to the λ at which dissimilarity and regulariser pull equally hard, so that all losses share one scale; on the
-scale of roughness by how rough the fields are that it allows, as the standard deviation of log J. A method that has
-another weight in place of λ has panels of its own: SyN smooths the whole field after every step. The
-circle marks the λ chosen for test: the best score among those whose mean non-diffeomorphic volume (area in 2D) is at
-most 0.1 %. Hollow symbols fold more than that in at least one seed; if every λ does, the one that folds least is
-taken, and ``results/tables/selection.csv`` says so. Crosses at the lower edge are trainings that diverged. Where
-the smoothest or the roughest λ was chosen, ``end`` in that table says so, and a wider grid may score better.
+relative to the λ at which dissimilarity and regulariser have equal gradient norms, so that all losses share one scale;
+on the scale of roughness it is given by the roughness of the fields, as the standard deviation of log J. A method with
+another weight in place of λ has separate panels: SyN smooths the total field after every step. The circle marks the λ
+chosen for test: the best score among those whose mean non-diffeomorphic volume (area in 2D) is at most 0.1 %. Hollow
+symbols fold more than that for at least one seed; if every λ does, the one that folds least is chosen, as stated in
+``results/tables/selection.csv``. Crosses at the lower edge are trainings that diverged. If the smoothest or the
+roughest λ was chosen, the column ``end`` in that table says so, and a wider grid may score better.
 
-*Stress test*: simulated from a template, whose labels follow from intensity; it shows whether a loss works, not which
+*Stress test*: simulated from a template whose labels follow from intensity; it shows whether a loss works, not which
 is better.
 """,
 }
@@ -44,21 +44,21 @@ AXES = {
     "roughness": "std(log J) on validation   (rougher →)",
     "smoothing": "Smoothing, variance (voxels²)",
 }
-"""What λ is called on each scale."""
+"""Axis label by scale of λ."""
 
 
 @style.paper()
 def draw(metrics: pd.DataFrame, datasets: Mapping[str, Mapping[str, Any]], methods: Methods) -> Figure:
-    """Draw the mean validation score of every λ, ring the chosen one and hollow out those that fold too much.
+    """Draw the mean validation score of every λ, ring the chosen one and show hollow those that fold too much.
 
     Args:
-        metrics: the metrics table.
+        metrics: metrics table.
         datasets: name → content of ``dataset.yaml``, in the order of the study.
-        methods: of the study; those without λ are left out.
+        methods: methods of the study; those without λ are omitted.
     """
     scored = candidates(metrics, methods)
     if not len(scored):
-        return style.nothing("No method of the study has a regularisation weight.")
+        return style.nothing("The study has no method with a regularisation weight.")
     chosen = choose(scored, methods).assign(chosen=True)[[*POINT, "seed", "chosen"]]
     scored = scored.merge(chosen, how="left", on=[*POINT, "seed"])
     scored["chosen"] = scored.chosen.notna() & scored.score.notna()
@@ -76,7 +76,7 @@ def draw(metrics: pd.DataFrame, datasets: Mapping[str, Mapping[str, Any]], metho
 
 
 def _panels(points: pd.DataFrame, datasets: Mapping[str, Mapping[str, Any]], methods: Methods) -> list[Panel]:
-    """List a panel for every dataset and method: what those that use no loss call λ is not what losses have."""
+    """List a panel per dataset and method; methods without a loss have separate ones, as their λ differs in meaning."""
     alone = [name for name, method in methods.items() if not method.uses_loss and method.has_lam]
     led = {name: method for name, method in methods.items() if name not in alone}
     found = style.panels(points[points.method.isin(led)], datasets, led)
@@ -108,7 +108,7 @@ def _panel(axes: Axes, panel: Panel, points: pd.DataFrame, entries: list[Entry],
     if grid[0] > 0 or len(grid) == 1:
         axes.set_xscale("log" if grid[0] > 0 else "linear")
     else:
-        # a smoothing may be none
+        # a smoothing can be 0
         axes.set_xscale("symlog", linthresh=grid[1], linscale=0.5)
     diverged = []
     for entry in entries:
@@ -134,7 +134,7 @@ def _line(axes: Axes, entry: Entry, line: pd.DataFrame) -> None:
 
 
 def _diverged(axes: Axes, where: list[tuple[float, str]]) -> None:
-    """Put a cross for every diverged training at the lower edge of the panel, one above the other."""
+    """Draw a cross for every diverged training at the lower edge of the panel, stacked where they coincide."""
     if where:
         axes.margins(y=0.12)
     height: dict[float, int] = {}

@@ -1,1 +1,1 @@
-"""Reading image files."""
+"""Reading of image files, and reading and writing of displacement fields."""

@@ -1,7 +1,7 @@
-"""Displacement fields as other programs keep them: which there are, and how files say what pair they are of.
+"""Conventions of other programs for displacement fields: file names, units and axes.
 
-Ours is in voxels of the fixed image's prepared grid, component last, and points into the prepared array of the moving
-image, ``moved(x) = moving(x + u(x))``.
+Internally, fields are in voxels of the fixed image's prepared grid, component last, and point into the prepared array
+of the moving image: ``moved(x) = moving(x + u(x))``.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from likeness.imageio.placement import Placement
 from likeness.userinput.errors import DatasetError
 
 Pair = tuple[str, str]
-"""Ids of the moving and of the fixed image."""
+"""Ids of the moving and the fixed image."""
 
 
 @dataclass(frozen=True)
 class Convention:
-    """How fields are kept.
+    """A convention for files of displacement fields.
 
     Attributes:
-        looks: what the name of a file looks like, for messages.
-        starts, joint: what its name begins with, and what stands between both images.
-        suffixes: that it may have; but for ``itk``, the first one is written.
-        read: gives a field of ours, ``(*spatial, dims)`` float32, of a path, the moving and the fixed image.
-        write: writes one.
+        looks: pattern of file names, for messages.
+        starts, joint: prefix of file names, and separator of the two ids.
+        suffixes: allowed suffixes; the first one is written, except for ``itk``.
+        read: function that reads a field ``(*spatial, dims)``, float32, in voxels, given path and both placements.
+        write: function that writes one.
     """
 
     looks: str
@@ -41,7 +41,7 @@ class Convention:
     write: Callable[[Path, np.ndarray, Placement, Placement], None]
 
     def takes(self, name: str) -> bool:
-        """Tell whether a file's name is one of a field."""
+        """Return whether a file name is that of a field."""
         end = next((end for end in self.suffixes if name.endswith(end)), None)
         return end is not None and name.startswith(self.starts) and self.joint in name[len(self.starts) : -len(end)]
 
@@ -63,15 +63,15 @@ CONVENTIONS = {
 
 
 def stems(convention: str, pairs: Iterable[Pair], ids: Collection[str]) -> dict[Pair, list[str]]:
-    """Give the names, without suffix, that the file of each pair may have, the one that is written first.
+    """Return the possible file names of each pair, without suffix; the first one is used for writing.
 
     Args:
-        convention: of :data:`CONVENTIONS`.
-        pairs: to be named.
-        ids: of all images of the dataset.
+        convention: key of :data:`CONVENTIONS`.
+        pairs: pairs of ids.
+        ids: ids of all images of the dataset.
 
     Raises:
-        DatasetError: if one name would stand for two pairs.
+        DatasetError: if two pairs would have the same name.
     """
     if convention != "learn2reg":
         return {pair: ["+".join(pair)] for pair in pairs}
@@ -88,25 +88,23 @@ def stems(convention: str, pairs: Iterable[Pair], ids: Collection[str]) -> dict[
         (name for name, n in Counter(name for names in found.values() for name in names).items() if n > 1), None
     )
     if twice is not None:
-        msg = (
-            f"{twice}: would be the name of the fields of two pairs; take another convention than learn2reg, or rename "
-        )
-        raise DatasetError(msg + "the images so that '_' does not join them in two ways")
+        msg = f"{twice}: would be the file name of two pairs; use another convention than learn2reg, or rename "
+        raise DatasetError(msg + "the images so that '_' joins their ids unambiguously")
     return found
 
 
 def find(folder: Path, convention: str, pairs: Sequence[Pair], ids: Collection[str]) -> dict[Pair, Path]:
-    """Find the files of those pairs that a folder has, in the order of the pairs.
+    """Find the files in a folder for as many pairs as possible, in the order of the pairs.
 
     Raises:
-        DatasetError: if a pair has two files, or one name would stand for two pairs.
+        DatasetError: if a pair has two files, or two pairs would have the same name.
     """
     there = {path.name for path in folder.iterdir()}
     found = {}
     for pair, names in stems(convention, pairs, ids).items():
         mine = [name + end for name in names for end in CONVENTIONS[convention].suffixes if name + end in there]
         if len(mine) > 1:
-            msg = f"{folder / mine[0]}: there is {mine[1]} of the same pair too; keep one of them"
+            msg = f"{folder / mine[0]}: {mine[1]} is of the same pair; keep one of them"
             raise DatasetError(msg)
         if mine:
             found[pair] = folder / mine[0]
@@ -114,17 +112,17 @@ def find(folder: Path, convention: str, pairs: Sequence[Pair], ids: Collection[s
 
 
 def write(folder: Path, convention: str, stem: str, field: np.ndarray, moving: Placement, fixed: Placement) -> None:
-    """Write a field of ours into a folder.
+    """Write a field to a folder.
 
     Args:
-        folder: that exists.
-        convention: of :data:`CONVENTIONS`.
-        stem: the first of those that :func:`stems` gives of the pair.
-        field: ``(*spatial, dims)``, voxels.
-        moving, fixed: where its images lie.
+        folder: existing folder.
+        convention: key of :data:`CONVENTIONS`.
+        stem: first name from :func:`stems`.
+        field: ``(*spatial, dims)``, in voxels.
+        moving, fixed: placements of its images.
 
     Raises:
-        DatasetError: if the field cannot be had in this convention.
+        DatasetError: if the field cannot be represented in this convention.
     """
     one = CONVENTIONS[convention]
     end = itk.suffix(fixed) if convention == "itk" else one.suffixes[0]

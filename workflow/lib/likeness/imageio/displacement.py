@@ -1,6 +1,6 @@
-"""A displacement as an array in a file, of a dataset's truth and of what a method found alike.
+"""Array format of displacements, for true fields of datasets and results of methods.
 
-``.npz`` with the key ``displacement``, ``(*spatial, dims)`` float32, voxels, component last.
+``.npz`` with the key ``displacement``, ``(*spatial, dims)``, float32, in voxels, component last.
 """
 
 from __future__ import annotations
@@ -13,6 +13,6 @@ KEY = "displacement"
 
 
 def save(path: Path, displacement: np.ndarray, *, compressed: bool = True) -> None:
-    """Write one displacement ``(*spatial, dims)``."""
+    """Write a displacement ``(*spatial, dims)``, in voxels."""
     write_archive = np.savez_compressed if compressed else np.savez
     write_archive(path, allow_pickle=False, **{KEY: displacement.astype(np.float32, copy=False)})

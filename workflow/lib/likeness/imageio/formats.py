@@ -1,6 +1,6 @@
-"""Opening PNG, TIFF, NIfTI and NumPy files: what the header says first, before memory is set aside for it.
+"""Open PNG, TIFF, NIfTI and NumPy files: headers are validated before memory is allocated for the values.
 
-Heavy libraries are imported where they are used.
+Heavy libraries are imported on demand.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from likeness.imageio import displacement
 from likeness.userinput.errors import DatasetError, plain, refuse_path
 
 MOST_VOXELS = 512**3
-"""Larger images are none that a network here could be trained on."""
+"""Maximum number of voxels; larger images could not be used for training."""
 
 VECTOR = 1007
-"""What NIfTI calls an image of vectors."""
+"""NIfTI's intent code of vector images."""
 
 DEFLATED = 1032
-"""So many bytes a byte of PNG and gzip can hold at most."""
+"""Maximum compression ratio of PNG and gzip."""
 _BEGINNINGS = {
     b"\x89PNG": "PNG",
     b"\xff\xd8\xff": "JPEG",
@@ -38,36 +38,36 @@ _BEGINNINGS = {
     b"\x1f\x8b": "gzip",
     b"PK\x03\x04": "zip",
 }
-"""What files begin with, whatever they are called."""
+"""Formats by the first bytes of a file."""
 
 
 @dataclass(frozen=True)
 class Stored:
-    """An open file: what its header says, and what reads the rest."""
+    """An open file: its header, and a function that reads the values."""
 
     shape: tuple[int, ...]
     dtype: np.dtype
     capacity: float
-    """So many bytes the file can hold at most."""
+    """Upper bound on the number of bytes of uncompressed data."""
     values: Callable[[], np.ndarray]
     affine: np.ndarray | None = None
-    """From voxels to millimetres, or to its :attr:`unit`, ``(4, 4)``, x to the right, y anterior, z superior."""
+    """Map from voxels to millimetres, or to :attr:`unit`, ``(4, 4)``; x to the right, y anterior, z superior."""
     unit: str = "unknown"
     intent: int = 0
-    """What the values are, as NIfTI numbers it."""
+    """NIfTI intent code."""
 
     def check_size(self, path: Path, parts: int = 1) -> None:
-        """Refuse an image, of a number of values per voxel, that is too large or more than its file can hold.
+        """Reject an image, with ``parts`` values per voxel, that is too large or larger than its file can contain.
 
         Raises:
-            DatasetError: in one sentence.
+            DatasetError: if so.
         """
         needed = math.prod(self.shape) * self.dtype.itemsize
         _check_size(path, self.shape, needed, self.capacity, MOST_VOXELS * parts)
 
 
 class _Asked(NamedTuple):
-    """What the caller wants of a file, see :func:`opened`."""
+    """Options of :func:`opened`."""
 
     palette: bool
     key: str
@@ -83,17 +83,17 @@ def opened(
     placed: bool = True,
     opener: Callable[[Path], AbstractContextManager[Stored]] | None = None,
 ) -> Iterator[Stored]:
-    """Open a file by its name.
+    """Open a file in the format of its suffix.
 
     Args:
-        path: a suffix that the layout has let pass.
-        palette: whether a PNG or TIFF may store numbers as palette colours.
-        key: of the array in an archive.
-        placed: whether a NIfTI file has to say where its voxels lie; where not, it is not asked.
-        opener: of a format that nothing here reads.
+        path: file with a suffix that the layout allows.
+        palette: whether PNG or TIFF may store values as palette colours.
+        key: name of the array in an ``.npz`` archive.
+        placed: whether a NIfTI file must have a valid affine; if not, the affine is ignored.
+        opener: function for formats that this module does not support.
 
     Raises:
-        DatasetError: whatever the format's reader raises, here or when the values are read.
+        DatasetError: for any error of the format's reader, when the file is opened or the values are read.
     """
     kind = next(kind for suffix, kind in _KINDS.items() if path.name.lower().endswith(suffix))
     with ExitStack() as stack:
@@ -116,7 +116,7 @@ def _reading(path: Path, kind: str) -> Iterator[None]:
             yield
     except DatasetError:
         raise
-    except Exception as error:  # the readers raise whatever their decoders do
+    except Exception as error:  # decoders can raise any error
         if isinstance(error, OSError) and error.errno:
             refuse_path(path, error, DatasetError)
         msg = plain(" ".join(f"{type(error).__name__}: {error}".split()))
@@ -130,21 +130,21 @@ def _beginning(path: Path) -> bytes:
 
 
 def _check_beginning(path: Path, kind: str) -> None:
-    """Refuse a file of another format than its name says, which some readers would take all the same."""
+    """Reject a file whose content is not in the format of its suffix; some readers would accept it."""
     begin, wanted = _beginning(path), _BEGINS_AS[kind]
     found = next((known for start, known in _BEGINNINGS.items() if begin.startswith(start)), None)
     if not begin:
         msg = f"{path}: is empty; write it again"
         raise DatasetError(msg)
     if found != wanted:
-        msg = f"a {found} file" if found else f"no {wanted} file"
-        msg = f"{path}: is {msg}, but its name says {kind}; save it in that format, or rename it"
+        msg = f"a {found} file" if found else f"not a {wanted} file"
+        msg = f"{path}: is {msg}, but its suffix is that of {kind}; save it in that format, or rename it"
         raise DatasetError(msg)
 
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Keep readers from printing beside the sentence what they think of a file."""
+    """Suppress output of readers, so that errors are reported once."""
     loggers = [logging.getLogger(name) for name in ("tifffile", "nibabel.global")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -159,14 +159,14 @@ def _silence() -> Iterator[None]:
 
 
 def _check_size(path: Path, shape: tuple[int, ...], needed: float, capacity: float, most: int) -> None:
-    """Refuse a header that lies about how much there is, in bytes, before memory is set aside for it."""
+    """Reject a header with implausible size, in bytes, before memory is allocated."""
     count = math.prod(shape)
     if count > most:
-        msg = f"{path}: has the shape {shape}, {count:.3g} values, but at most {most:.3g} are read; "
+        msg = f"{path}: has the shape {shape}, {count:.3g} values, but at most {most:.3g} are supported; "
         raise DatasetError(msg + "crop or resample it")
     if needed > capacity:
-        msg = f"{path}: cannot be read, because the shape {shape} that its header says needs more bytes than "
-        raise DatasetError(msg + "the file holds; it may be truncated, write it again")
+        msg = f"{path}: cannot be read, because the shape {shape} in its header needs more bytes than "
+        raise DatasetError(msg + "the file contains; it may be truncated, write it again")
 
 
 @contextmanager
@@ -175,15 +175,15 @@ def _png(path: Path, asked: _Asked) -> Iterator[Stored]:
 
     begin = _beginning(path)
     columns, rows = (int.from_bytes(begin[i : i + 4], "big") for i in (16, 20))
-    # before Pillow, which has a limit of its own; a pixel takes an eighth of a byte at least
+    # before Pillow checks its own limit; a pixel takes at least an eighth of a byte
     _check_size(path, (rows, columns), rows * columns / 8, DEFLATED * path.stat().st_size, MOST_VOXELS)
     with Image.open(path, formats=["PNG"]) as picture:
         if picture.mode not in ("1", "L", "I", "I;16", "I;16B", *(["P"] if asked.palette else [])):
-            msg = f"{path}: is a colour picture (mode {picture.mode}); save it as grey values of 8 or 16 bits"
+            msg = f"{path}: is a colour image (mode {picture.mode}); save it as 8-bit or 16-bit grey values"
             raise DatasetError(msg)
         frames = getattr(picture, "n_frames", 1)
         if frames > 1:
-            msg = f"{path}: is an animation of {frames} pictures; save one"
+            msg = f"{path}: is an animation of {frames} frames; save one"
             raise DatasetError(msg)
         dtype = np.dtype(np.uint8 if picture.mode in ("1", "L", "P") else np.int32)
         yield Stored((rows, columns), dtype, math.inf, lambda: np.asarray(picture))
@@ -196,11 +196,11 @@ def _tiff(path: Path, asked: _Asked) -> Iterator[Stored]:
     with tifffile.TiffFile(path) as file:
         series = file.series[0]
         if "S" in series.axes or "C" in series.axes:
-            msg = f"{path}: is a colour or multi-channel picture (axes {series.axes}); save one channel"
+            msg = f"{path}: is a colour or multi-channel image (axes {series.axes}); save one channel"
             raise DatasetError(msg)
         page = series.keyframe
         if page.photometric == tifffile.PHOTOMETRIC.PALETTE and not asked.palette:
-            msg = f"{path}: is a colour picture (with a palette); save it as grey values"
+            msg = f"{path}: is a colour image (with a palette); save it as grey values"
             raise DatasetError(msg)
         packed = page.bitspersample % 8 != 0 or page.compression != tifffile.COMPRESSION.NONE
         capacity = math.inf if packed else path.stat().st_size
@@ -225,13 +225,13 @@ def _affine(path: Path, image: Any) -> np.ndarray:
         msg = f"{path}: its header has no affine (sform and qform codes are 0); save it with its orientation"
         raise DatasetError(msg)
     if not np.isfinite(image.affine).all() or not _invertible(image.affine[:3, :3]):
-        msg = f"{path}: its affine cannot be inverted; save it with its orientation and spacing"
+        msg = f"{path}: its affine is not invertible; save it with its orientation and spacing"
         raise DatasetError(msg)
     return image.affine
 
 
 def _invertible(matrix: np.ndarray) -> bool:
-    """Tell whether the axes of a grid have a length and point into different directions."""
+    """Return whether the axes of a grid have positive length and are linearly independent."""
     lengths = np.linalg.norm(matrix, axis=0)
     return bool((lengths > 0).all() and np.linalg.matrix_rank(matrix / lengths) == len(matrix))
 
@@ -260,7 +260,7 @@ _KINDS = {
     ".nrrd": "NRRD",
     "": "TIFF",
 }
-"""By the end of a name; the layout has let no other pass."""
+"""Formats by suffix; files with other suffixes have been rejected before."""
 _BEGINS_AS = {
     "PNG": "PNG",
     "TIFF": "TIFF",
@@ -270,4 +270,4 @@ _BEGINS_AS = {
     "MetaImage": None,
     "NRRD": None,
 }
-"""What files of each kind begin with, of :data:`_BEGINNINGS`."""
+"""Expected content of each format, by the values of :data:`_BEGINNINGS`."""

@@ -1,8 +1,8 @@
-"""Reading arrays from PNG, TIFF and NIfTI into one orientation.
+"""Read arrays from PNG, TIFF and NIfTI in a common orientation.
 
-Pictures keep the order of their file: row, column (a TIFF stack: slice, row, column). NIfTI volumes are turned to the
-closest canonical orientation, x to the right, y anterior, z superior; a displacement or points on a volume's grid are
-turned with it. Heavy libraries are imported where they are used.
+Pictures keep the order of their file: row, column (TIFF stack: slice, row, column). NIfTI volumes are reoriented to the
+closest canonical orientation, x to the right, y anterior, z superior, together with displacements and points on their
+grid. Heavy libraries are imported on demand.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from likeness.userinput.errors import DatasetError, plain
 
 @dataclass(frozen=True)
 class Grid:
-    """How the voxels of a file lie; all per axis, axes of one voxel that the dataset does not have left out.
+    """Orientation of the voxels of a file; entries per axis, without singleton axes that the dataset does not have.
 
-    ``axes[i]`` is the axis that stored axis ``i`` becomes, ``flips[i]`` whether it is turned round on the way.
+    ``axes[i]`` is the new position of stored axis ``i``, ``flips[i]`` whether it is reversed.
     """
 
     shape: tuple[int, ...]
-    """As stored."""
+    """Shape as stored."""
     axes: tuple[int, ...]
     flips: tuple[bool, ...]
     spacing: tuple[float, ...] | None = None
-    """In the new order, as the file's header says; ``None`` where a format has none."""
+    """Voxel size in the new order from the file's header; ``None`` for formats without."""
     unit: str = "unknown"
-    """Unit of the spacing, as the header says."""
+    """Unit of the spacing from the header."""
     affine: np.ndarray | None = None
-    """Of the turned volume, ``(4, 4)``, all axes."""
+    """Affine of the reoriented volume, ``(4, 4)``, for all axes."""
     placed: np.ndarray | None = None
     """See :attr:`Placement.affine`."""
 
     @property
     def placement(self) -> Placement:
-        """Where the turned voxels lie, and where they were stored."""
+        """Location of the reoriented voxels in space and in the file."""
         dims = len(self.axes)
         stored = np.zeros((dims + 1, dims + 1))
         stored[dims, dims] = 1
@@ -50,44 +50,44 @@ class Grid:
         return Placement(tuple(self.shape[i] for i in np.argsort(self.axes)), stored, self.placed)
 
     def turn(self, array: np.ndarray) -> np.ndarray:
-        """Turn ``(*stored, …)`` into ``(*spatial, …)``; further axes stay behind."""
+        """Reorient ``(*stored, …)`` to ``(*spatial, …)``; further axes stay last."""
         return reorder(array, self.axes, self.flips)
 
     def turn_field(self, field: np.ndarray) -> np.ndarray:
-        """Turn a displacement ``(*stored, dims)`` in voxels of the stored grid, components included."""
+        """Reorient a displacement ``(*stored, dims)`` in voxels of the stored grid, including its components."""
         signs = np.where(self.flips, -1, 1)
         return self.turn(field * signs)[..., np.argsort(self.axes)]
 
     def turn_points(self, points: np.ndarray) -> np.ndarray:
-        """Turn points ``(points, dims)`` in voxels of the stored grid."""
+        """Reorient points ``(points, dims)`` in voxels of the stored grid."""
         last = np.array(self.shape) - 1
         return np.where(self.flips, last - points, points)[:, np.argsort(self.axes)]
 
     def spacing_in(self, unit: str) -> tuple[float, ...] | None:
-        """Give the spacing in another unit, unchanged where either unit says nothing about length."""
+        """Convert the spacing to another unit; unchanged if either unit is not a known unit of length."""
         if self.spacing is None or self.unit not in METRES or unit not in METRES:
             return self.spacing
         return tuple(s * METRES[self.unit] / METRES[unit] for s in self.spacing)
 
 
 def read(path: Path, dims: int, *, palette: bool = False) -> tuple[np.ndarray, Grid]:
-    """Read a grey image or a map of numbers.
+    """Read a grey-scale image or a label map.
 
     Args:
-        path: PNG, TIFF or NIfTI.
-        dims: the number of spatial axes; a volume with one axis of a single voxel is read as 2D.
-        palette: whether a PNG or TIFF may store numbers as palette colours, as drawn label maps do.
+        path: PNG, TIFF or NIfTI file.
+        dims: number of spatial axes; a volume with one singleton axis is read as 2D.
+        palette: whether PNG or TIFF may store values as palette colours, as drawn label maps do.
 
     Returns:
-        The array, turned, in the type of the file, and its grid.
+        The reoriented array, in the type of the file, and its grid.
 
     Raises:
-        DatasetError: if the file is unreadable, truncated, of another format than its name says, coloured, too large,
+        DatasetError: if the file is unreadable, truncated, in another format than its suffix, coloured, too large,
             or has another number of axes.
     """
     with opened(path, palette) as stored:
         if stored.dtype.kind not in "buif":
-            msg = f"{path}: has values of type {plain(stored.dtype)} (colour or complex); save one grey value a voxel"
+            msg = f"{path}: has values of type {plain(stored.dtype)} (colour or complex); save one grey value per voxel"
             raise DatasetError(msg)
         grid = _grid(path, stored.shape, dims, stored.affine, stored.unit)
         stored.check_size(path)
@@ -95,17 +95,17 @@ def read(path: Path, dims: int, *, palette: bool = False) -> tuple[np.ndarray, G
 
 
 def read_field(path: Path, image: Grid) -> np.ndarray:
-    """Read a true displacement, in voxels of its image's stored grid, and turn it like the image.
+    """Read a true displacement, in voxels of its image's stored grid, and reorient it like the image.
 
     Args:
-        path: ``.npz`` with ``displacement``, ``(*stored, dims)``, or NIfTI, whose own orientation then counts.
-        image: the grid of the image that the displacement belongs to.
+        path: ``.npz`` with ``displacement``, ``(*stored, dims)``, or NIfTI, whose own orientation is then used.
+        image: grid of the image that the displacement belongs to.
 
     Returns:
-        ``(*spatial, dims)`` float32.
+        ``(*spatial, dims)``, float32, in voxels.
 
     Raises:
-        DatasetError: if the file is unreadable or of another shape.
+        DatasetError: if the file is unreadable, has another shape, or is not finite.
     """
     dims = len(image.axes)
     grid = image
@@ -115,25 +115,25 @@ def read_field(path: Path, image: Grid) -> np.ndarray:
             check_same_place(path, grid, image)
         fits = math.prod(file.shape) == math.prod(grid.shape) * dims and file.shape[-1] == dims
         if not fits or file.dtype.kind not in "iuf":
-            msg = f"{path}: has the shape {file.shape}; a displacement of its image has {(*grid.shape, dims)}"
+            msg = f"{path}: has the shape {file.shape}, but a displacement of its image has {(*grid.shape, dims)}"
             raise DatasetError(msg)
         file.check_size(path, parts=dims)
         values = file.values()
     field = grid.turn_field(values.reshape(*grid.shape, dims).astype(np.float32))
     if not np.isfinite(field).all():
-        msg = f"{path}: the displacement has values that are not finite; fill them"
+        msg = f"{path}: the displacement has non-finite values; fill them"
         raise DatasetError(msg)
     return np.ascontiguousarray(field, dtype=np.float32)
 
 
 def check_same_place(path: Path, grid: Grid, image: Grid) -> None:
-    """Refuse a map whose header puts its voxels elsewhere than those of its image.
+    """Check that the header of a map places its voxels where those of its image are.
 
     Raises:
-        DatasetError: if only one of both files says where it lies, or if they disagree by more than a tenth of a voxel.
+        DatasetError: if only one of the files has an affine, or they differ by more than a tenth of a voxel.
     """
     if (grid.affine is None) != (image.affine is None):
-        msg = f"{path}: only one of this file and its image is NIfTI, so that their axes cannot be matched; convert one"
+        msg = f"{path}: only one of this file and its image is NIfTI, so their axes cannot be matched; convert one"
         raise DatasetError(msg)
     if grid.affine is None or image.affine is None or image.spacing is None:
         return
@@ -142,7 +142,7 @@ def check_same_place(path: Path, grid: Grid, image: Grid) -> None:
     difference = grid.affine - image.affine
     apart = np.linalg.norm(difference[:3, :3] @ corners + difference[:3, 3:], axis=0).max()
     if apart > 0.1 * min(image.spacing):
-        msg = f"{path}: its header puts it up to {apart:.3g} away from its image; save it with the image's affine"
+        msg = f"{path}: its header places it up to {apart:.3g} away from its image; save it with the image's affine"
         raise DatasetError(msg)
 
 
@@ -151,8 +151,8 @@ def _grid(path: Path, stored: tuple[int, ...], dims: int, affine: np.ndarray | N
     if len(stored) == dims:
         kept = list(range(dims))
     if len(kept) != dims or (len(stored) > dims and len(stored) != 3) or (dims == 3 and min(stored) == 1):
-        msg = f"{path}: has the shape {stored}, but dataset.yaml says 'spatial_dims: {dims}'; "
-        raise DatasetError(msg + "save one image of one channel a file, or correct spatial_dims")
+        msg = f"{path}: has the shape {stored}, but dataset.yaml has 'spatial_dims: {dims}'; "
+        raise DatasetError(msg + "save one single-channel image per file, or correct spatial_dims")
     shape = tuple(stored[i] for i in kept)
     if affine is None:
         return Grid(shape, tuple(range(dims)), (False,) * dims)
@@ -162,7 +162,7 @@ def _grid(path: Path, stored: tuple[int, ...], dims: int, affine: np.ndarray | N
     turned = affine @ nib.orientations.inv_ornt_aff(ornt, (*stored, 1, 1)[:3])
     targets = [int(ornt[i, 0]) for i in kept]
     sizes = nib.affines.voxel_sizes(turned)
-    # a file of two axes has a place in a plane
+    # a 2D file has a 2D affine
     rows, columns = [*range(len(stored)), 3], [*sorted(targets), 3]
     placed = in_millimetres(turned, unit)[np.ix_(rows, columns)]
     return Grid(

@@ -1,8 +1,9 @@
-"""Learn2Reg's displacements: voxels of the arrays in the images' files, whatever the header says.
+"""Learn2Reg's convention: displacements in voxels of the arrays in the images' files, regardless of the header.
 
-``.nii.gz`` with ``(*stored, dims)``, or ``.npz`` with ``arr_0``, ``(dims, *stored)``, on the whole grid or on one of
-half as many voxels along each axis, whose values still are voxels of the whole one. The latter is brought to the whole
-grid as the challenge's evaluation does it: by a spline of second order through the coarse voxels, corners on corners.
+``.nii.gz`` with ``(*stored, dims)``, or ``.npz`` with ``arr_0``, ``(dims, *stored)``, on the full grid or on one with
+half as many voxels along each axis, also in voxels of the full grid. The latter is resampled to the full grid as in the
+challenge's evaluation: by a second-order spline with aligned corners. Hering et al., IEEE TMI 2022,
+doi:10.48550/arXiv.2112.04489.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ _NUMBER = re.compile(r"(?<!\d)\d{4}(?!\d)")
 
 
 def numbers(ids: Collection[str]) -> dict[str, str]:
-    """Give the four digits by which the names of files call images; none for those that they would not tell apart.
+    """Return the four digits that identify images in file names; ids for which they are not unique are omitted.
 
-    They are the first four digits that stand alone in the image's id.
+    They are the first isolated group of exactly four digits in the image's id.
     """
     found = {id: match[0] for id in ids if (match := _NUMBER.search(id))}
     count = Counter(found.values())
@@ -37,10 +38,10 @@ def read(path: Path, moving: Placement, fixed: Placement) -> np.ndarray:
     """Read a field.
 
     Returns:
-        ``(*spatial, dims)`` float32, voxels of the prepared grids.
+        ``(*spatial, dims)``, float32, in voxels of the prepared grids.
 
     Raises:
-        DatasetError: if the file is unreadable, of another shape, or not finite.
+        DatasetError: if the file is unreadable, has another shape, or is not finite.
     """
     shape, dims = fixed.stored_shape, fixed.dims
     archive = path.name.endswith(".npz")
@@ -54,7 +55,7 @@ def read(path: Path, moving: Placement, fixed: Placement) -> np.ndarray:
             whole = (dims, *shape) if archive else (*shape, dims)
             msg = f"{path}: has {file.dtype} of shape {file.shape}, but a field on the grid of its fixed image's file "
             raise DatasetError(
-                msg + f"has numbers of shape {whole}, or half as many voxels an axis; save it so, {order}"
+                msg + f"has numbers of shape {whole}, or half as many voxels per axis; save it like that, {order}"
             )
         file.check_size(path, parts=dims)
         values = file.values()
@@ -64,14 +65,14 @@ def read(path: Path, moving: Placement, fixed: Placement) -> np.ndarray:
 
 
 def write(path: Path, field: np.ndarray, moving: Placement, fixed: Placement) -> None:
-    """Write ``.nii.gz`` on the whole grid, which :func:`read` reads."""
+    """Write a field as ``.nii.gz`` on the full grid."""
     import nibabel as nib
 
     nib.save(nib.Nifti1Image(to_stored(field, moving, fixed), np.eye(4)), path)
 
 
 def _whole(field: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Bring ``(*half, dims)`` to ``(*shape, dims)``."""
+    """Resample ``(*half, dims)`` to ``(*shape, dims)``."""
     from scipy.ndimage import zoom
 
     factors = [size / n for size, n in zip(shape, field.shape[:-1], strict=True)]

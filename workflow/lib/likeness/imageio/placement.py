@@ -1,6 +1,6 @@
-"""Where the voxels of a prepared image lie in the world, and where they were in the array of its file.
+"""Location of the voxels of a prepared image in space and in the array of its file.
 
-Preparing turns an image to the closest canonical orientation, after which its array says neither.
+Preparation reorients images to the closest canonical orientation, so the array alone does not contain this information.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ from dataclasses import dataclass
 import numpy as np
 
 METRES = {"m": 1.0, "meter": 1.0, "mm": 1e-3, "um": 1e-6, "µm": 1e-6, "micron": 1e-6, "nm": 1e-9}
-"""Units of length, by what headers and users call them."""
+"""Units of length in metres, by the names in headers and configurations."""
 
 
 @dataclass(frozen=True)
 class Placement:
-    """How the voxels of a prepared image lie.
+    """Location of the voxels of a prepared image.
 
     Attributes:
-        shape: of the prepared array.
-        stored: ``(dims + 1, dims + 1)``, from homogeneous voxel coordinates of the array in the file to those of the
-            prepared one: a signed permutation with offsets, the identity for a picture. Axes of one voxel that the
-            dataset does not have are left out.
-        affine: ``(physical + 1, dims + 1)``, from homogeneous voxel coordinates of the prepared array to millimetres, x
-            to the right, y anterior, z superior; ``None`` for a picture, which lies nowhere. A file of two axes has two
-            physical ones, a volume of one slice three.
+        shape: shape of the prepared array.
+        stored: map from homogeneous voxel coordinates of the array in the file to those of the prepared array, ``(dims
+            + 1, dims + 1)``: a signed permutation with offsets, the identity for a picture. Singleton axes that the
+            dataset does not have are omitted.
+        affine: map from homogeneous voxel coordinates of the prepared array to millimetres, ``(physical + 1, dims +
+            1)``, x to the right, y anterior, z superior; ``None`` for a picture, which has no location. A 2D file has
+            two physical axes, a volume of one slice three.
     """
 
     shape: tuple[int, ...]
@@ -34,52 +34,52 @@ class Placement:
 
     @property
     def dims(self) -> int:
-        """The number of spatial axes."""
+        """Number of spatial axes."""
         return len(self.shape)
 
     @property
     def stored_shape(self) -> tuple[int, ...]:
-        """The shape of the array in the file."""
+        """Shape of the array in the file."""
         return tuple(self.shape[int(np.argmax(np.abs(column)))] for column in self.stored[:-1, :-1].T)
 
 
 def in_millimetres(affine: np.ndarray, unit: str) -> np.ndarray:
-    """Give an affine ``(4, 4)`` in millimetres, which are what an unknown unit is taken for."""
+    """Convert an affine ``(4, 4)`` to millimetres; unknown units are assumed to be millimetres."""
     scaled = affine.astype(np.float64)
     scaled[:-1] *= METRES.get(unit, 1e-3) / 1e-3
     return scaled
 
 
 def turn(array: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Turn ``(*from, …)`` into ``(*to, …)`` by a signed permutation of voxel coordinates; further axes stay behind."""
+    """Reorient ``(*from, …)`` to ``(*to, …)`` by a signed permutation of voxel coordinates; further axes stay last."""
     return reorder(array, *_parts(matrix))
 
 
 def reorder(array: np.ndarray, axes: Sequence[int], flips: Sequence[bool]) -> np.ndarray:
-    """Turn axes round and give every one its new place, ``axes[i]`` that of axis ``i``; further axes stay behind."""
+    """Flip and permute axes, ``axes[i]`` being the new position of axis ``i``; further axes stay last."""
     turned = np.flip(array, tuple(i for i, flip in enumerate(flips) if flip))
     return np.transpose(turned, (*np.argsort(axes), *range(len(axes), array.ndim)))
 
 
 def turn_back(array: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Undo :func:`turn`."""
+    """Invert :func:`turn`."""
     axes, flips = _parts(matrix)
     turned = np.transpose(array, (*axes, *range(len(axes), array.ndim)))
     return np.flip(turned, tuple(i for i, flip in enumerate(flips) if flip))
 
 
 def points(shape: tuple[int, ...]) -> np.ndarray:
-    """Give the coordinates of all voxels, ``(*shape, dims)`` float64."""
+    """Return the coordinates of all voxels, ``(*shape, dims)``, float64."""
     return np.moveaxis(np.indices(shape, dtype=np.float64), 0, -1)
 
 
 def applied(matrix: np.ndarray, coordinates: np.ndarray) -> np.ndarray:
-    """Map coordinates ``(…, n)`` by a homogeneous matrix ``(m + 1, n + 1)``."""
+    """Transform coordinates ``(…, n)`` by a homogeneous matrix ``(m + 1, n + 1)``."""
     return coordinates @ matrix[:-1, :-1].T + matrix[:-1, -1]
 
 
 def _parts(matrix: np.ndarray) -> tuple[list[int], list[bool]]:
-    """Give of every axis which one it becomes, and whether it is turned round."""
+    """Return the new position of every axis, and whether it is reversed."""
     columns = matrix[:-1, :-1].T
     axes = [int(np.argmax(np.abs(column))) for column in columns]
     return axes, [bool(column[axis] < 0) for axis, column in zip(axes, columns, strict=True)]

@@ -1,7 +1,7 @@
 """Similarity losses, one module each, found by name.
 
-A module ``losses/<name>.py`` states a literal ``CARD`` and one class ``Loss``. Cards are read without importing the
-module, because the workflow needs them before any job and without torch.
+A module ``losses/<name>.py`` has a literal ``CARD`` and a class ``Loss``. Cards are read without importing the module,
+because Snakemake needs them while parsing the workflow, without torch.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parent
 NOT_LOSSES = {"__init__", "base"}
 GROUPS = ("none", "external", "in-domain", "labels")
-"""What a loss learns from, in the order of figures and tables, each with a hundred places of ``order``."""
+"""Kinds of supervision in the order of figures and tables; each has a range of one hundred values of ``order``."""
 KEYS = ("formula", "range", "doi", "supervision")
-"""What every card has."""
+"""Required keys of a card."""
 DEFAULTS: dict[str, Any] = {
     "dimensions": [2, 3],
     "extractor": None,
@@ -36,33 +36,33 @@ DEFAULTS: dict[str, Any] = {
     "grid": [0.1, 0.3, 1.0],
     "raw_grid": [0.125, 0.25, 0.5, 1.0, 2.0],
 }
-"""What holds where a card says nothing of it."""
+"""Optional keys of a card with a default."""
 OPTIONAL = ("title", "order", "colour", "marker", "window", "coarse", "oracle", "only_trained")
-"""What cards may have beside these."""
+"""Optional keys of a card without a default."""
 TRAINED_ON = "trained_on"
-"""Option of a variant of any loss whose extractor the workflow trains: the dataset that it is trained on instead."""
+"""Option of variants of losses with an extractor trained by the workflow: the dataset to train it on instead."""
 
 
 def names() -> list[str]:
-    """Name every loss in the order in which figures and tables show them."""
+    """List all losses in the order of figures and tables."""
     found = [p.stem for p in FOLDER.glob("*.py") if p.stem not in NOT_LOSSES and not p.stem.startswith("_")]
     return sorted(found, key=lambda name: (card(name)["order"], name))
 
 
 @lru_cache
 def card(name: str) -> dict[str, Any]:
-    """Read the card of a loss, a literal, without importing its module.
+    """Read the card of a loss without importing its module.
 
     Returns:
-        All of :data:`KEYS`, :data:`DEFAULTS`, ``title`` and ``order``; of the other :data:`OPTIONAL` those that the
-        loss has. ``options`` has what every option may be, and its ``default``, also of those that the loss shares.
+        All of :data:`KEYS` and :data:`DEFAULTS`, ``title`` and ``order``, and those of :data:`OPTIONAL` that are given.
+        ``options`` is completed with shared options; each has its ``default`` and its constraints.
 
     Raises:
-        UserError: if there is no such loss, or its module has no literal ``CARD`` that says what :mod:`.base` asks for.
+        UserError: if there is no such loss, or its card does not conform to :mod:`.base`.
     """
     path = FOLDER / f"{name}.py"
     if not path.is_file():
-        msg = f"{path}: there is no loss '{name}'; `make loss NAME={name}` writes one"
+        msg = f"{path}: there is no loss '{name}'; create it with `make loss NAME={name}`"
         raise UserError(msg)
     found = cards.card(path, KEYS, {**DEFAULTS, **dict.fromkeys(OPTIONAL, ...)})
     if found["supervision"] not in GROUPS:
@@ -74,7 +74,7 @@ def card(name: str) -> dict[str, Any]:
 
 
 def _options(path: Path, shares: list[str], own: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Lay the options of a card over those that it shares: a key replaces a key, and ``None`` takes an option away."""
+    """Merge the options of a card over shared ones, key by key; ``None`` removes an option."""
     merged: dict[str, dict[str, Any]] = {}
     for stated in [*(_shared(path, module) for module in shares), own]:
         for option, said in stated.items():
@@ -82,30 +82,30 @@ def _options(path: Path, shares: list[str], own: Mapping[str, Any]) -> dict[str,
     found = {option: said for option, said in merged.items() if said}
     bare = next((option for option, said in found.items() if "default" not in said), None)
     if bare is not None:
-        msg = f"{path}: the CARD gives the option '{bare}' no default; add `\"default\": ...` beside its limits"
+        msg = f"{path}: the option '{bare}' in CARD has no default; add `\"default\": ...` to its limits"
         raise UserError(msg)
     return found
 
 
 def _shared(path: Path, module: str) -> dict[str, Any]:
-    """Read the options that a private module states for the losses that share them."""
+    """Read the literal ``OPTIONS`` of a private module that several losses share."""
     beside = path.parent / f"{module}.py"
     found = cards.literal(beside, "OPTIONS") if beside.is_file() else None
     if found is None:
-        msg = f"{path}: the CARD shares '{module}', but {beside.name} beside it states no literal OPTIONS; correct it"
+        msg = f"{path}: CARD shares '{module}', but {beside.name} in the same folder has no literal OPTIONS; correct it"
         raise UserError(msg)
     return found
 
 
 def options(name: str) -> dict[str, Any]:
-    """Give the options of a loss with their defaults."""
+    """Return the options of a loss and their defaults."""
     return {option: said["default"] for option, said in card(name)["options"].items()}
 
 
 def limits(name: str) -> dict[str, dict[str, Any]]:
-    """Give what each option of a loss may be, where its card says more than the default: keywords of JSON Schema.
+    """Return the constraints on each option of a loss besides the type of the default, as JSON Schema keywords.
 
-    ``with`` among them names what another option has to be for this one to have an effect.
+    The additional keyword ``with`` gives the values of other options for which an option has an effect.
     """
     stated = {option: {**said} for option, said in card(name)["options"].items()}
     for said in stated.values():
@@ -114,35 +114,35 @@ def limits(name: str) -> dict[str, dict[str, Any]]:
 
 
 def completed(name: str, chosen: Mapping[str, Any]) -> dict[str, Any]:
-    """Give all options of a loss: those chosen, and the defaults of the others. ``trained_on`` may be among them."""
+    """Return all options of a loss: the chosen ones, which may include ``trained_on``, and defaults for the others."""
     return {**options(name), **chosen}
 
 
 def draws_noise(name: str, dims: int) -> bool:
-    """Tell whether a loss draws random numbers for images of some dimensions: only then a seed changes its value."""
+    """Return whether a loss is random for images of a dimensionality, so that its value depends on the seed."""
     return dims in card(name)["noise"]
 
 
 def with_more_draws(name: str, dims: int, chosen: Mapping[str, Any], times: int) -> dict[str, Any]:
-    """Give the options with which a loss that draws noise draws so many times as much, or as much as it can."""
+    """Return the options with ``times`` times as many random draws as chosen, up to the option's maximum."""
     key = card(name)["noise"][dims]
     most = limits(name)[key].get("maximum", math.inf)
     return {**chosen, key: min(times * chosen.get(key, options(name)[key]), most)}
 
 
 def modules(name: str) -> list[str]:
-    """Name the modules that a job with a loss imports by a computed name: the loss, and the extractor that it needs."""
+    """List the modules that a job imports dynamically for a loss: the loss and its extractor."""
     extractor = card(name)["extractor"]
     return [f"likeness.losses.{name}"] + ([f"likeness.extractors.{extractor}"] if extractor else [])
 
 
 def build(name: str, **options: Any) -> SimilarityLoss:
-    """Build a loss with the options of a variant; what it does not name keeps the loss's default.
+    """Build a loss from the options of a variant, completed with the loss's defaults.
 
-    ``trained_on`` among them is not the loss's: it has decided which extractor is given.
+    ``trained_on`` is ignored: it only determines the extractor, which the caller passes.
 
     Raises:
-        UserError: if the loss does not take them.
+        UserError: if the loss does not accept the options.
     """
     own = {key: value for key, value in completed(name, options).items() if key != TRAINED_ON}
     try:

@@ -1,4 +1,4 @@
-"""What several losses share: shape checks, full precision under autocast, means inside a mask, box sums."""
+"""Shared arithmetic of losses: shape checks, full precision under autocast, masked means, box sums."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 SMALLEST_WEIGHT = 1e-6
-"""Sums of mask weights are kept above this (in voxels), so that an empty mask gives 0 and not 0/0."""
+"""Lower bound on sums of mask weights, in voxels, so that an empty mask gives 0 instead of 0/0."""
 
 
 def check_images(function: str, moved: Tensor, fixed: Tensor) -> None:
-    """Require two tensors ``(batch, channel, *spatial)`` of one shape, with two or three spatial axes.
+    """Check that two tensors ``(batch, channel, *spatial)`` have equal shapes and two or three spatial axes.
 
     Raises:
-        ValueError: otherwise; the message starts with the name of the function that was called.
+        ValueError: otherwise; the message starts with ``function``, the name of the caller.
     """
     if moved.shape != fixed.shape:
         msg = f"{function}: moved has shape {tuple(moved.shape)} but fixed has {tuple(fixed.shape)}; give equal shapes"
@@ -33,10 +33,10 @@ def check_images(function: str, moved: Tensor, fixed: Tensor) -> None:
 
 
 def check_weight(function: str, weight: Tensor, image: Tensor) -> None:
-    """Require a weight ``(batch, 1, *spatial)`` on the grid of ``image``.
+    """Check that a weight ``(batch, 1, *spatial)`` is on the grid of ``image``.
 
     Raises:
-        ValueError: otherwise; the message starts with the name of the function that was called.
+        ValueError: otherwise; the message starts with ``function``, the name of the caller.
     """
     expected = (image.shape[0], 1, *image.shape[2:])
     if tuple(weight.shape) != expected:
@@ -45,10 +45,11 @@ def check_weight(function: str, weight: Tensor, image: Tensor) -> None:
 
 
 def full_precision(function: Callable[P, R]) -> Callable[P, R]:
-    """Compute in float32 (or float64, if given) even under autocast or with half-precision images.
+    """Decorate a function to compute in float32 (or float64, if given) even under autocast or with half-precision
+    input.
 
-    Variances are differences of nearly equal numbers and histograms are sums of very many: eight bits of mantissa would
-    leave nothing of either.
+    Variances are differences of nearly equal numbers, and histograms are sums of very many; the 8-bit mantissa of
+    bfloat16 would lose both.
     """
 
     def raised(value: Any) -> Any:
@@ -65,14 +66,14 @@ def full_precision(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def per_voxel_share(values: Tensor, weight: Tensor) -> Tensor:
-    """Scale ``values`` by a weight so that their plain mean over a pair is their mean under that weight.
+    """Scale ``values`` by a weight such that the plain mean over a pair equals the weighted mean.
 
     Args:
         values: ``(batch, 1, *spatial)``.
-        weight: ``(batch, 1, *spatial)``, not negative.
+        weight: ``(batch, 1, *spatial)``, non-negative.
 
     Returns:
-        ``(batch, 1, *spatial)``; 0 everywhere for a pair whose weight is 0 everywhere.
+        ``(batch, 1, *spatial)``; 0 everywhere for pairs with zero weight.
     """
     axes = tuple(range(1, weight.dim()))
     voxels = weight[0].numel()
@@ -81,10 +82,10 @@ def per_voxel_share(values: Tensor, weight: Tensor) -> Tensor:
 
 
 def _running_sum(values: Tensor, axis: int, window: int) -> Tensor:
-    """Sum ``window`` neighbours along an axis; the axis loses ``window - 1`` entries.
+    """Sum ``window`` neighbours along an axis, which becomes ``window - 1`` entries shorter.
 
-    Sums over 1, 2, 4, … neighbours are added where the binary digits of the window say so: four additions for a window
-    of nine. Unlike differences of a cumulative sum they cancel nothing.
+    Sums over 1, 2, 4, … neighbours are combined according to the binary digits of the window: four additions for a
+    window of nine. Unlike differences of a cumulative sum, this has no cancellation errors.
     """
     length = values.shape[axis] - window + 1
     total, offset, width, power = None, 0, 1, values
@@ -102,7 +103,7 @@ def _running_sum(values: Tensor, axis: int, window: int) -> Tensor:
 
 
 class _BoxSum(torch.autograd.Function):
-    """Box sum over zero-padded axes. Its adjoint is the box sum with the complementary padding."""
+    """Box sum over zero-padded axes; its adjoint is the box sum with the complementary padding."""
 
     @staticmethod
     def compute(values: Tensor, window: int, padding: int) -> Tensor:
@@ -131,14 +132,14 @@ def box_sum(values: Tensor, window: int, padding: int = 0) -> Tensor:
     Args:
         values: ``(batch, channel, *spatial)``.
         window: edge length of the window in voxels.
-        padding: zeros added at both ends of every axis, at most ``window - 1``. 0 keeps the positions whose window lies
-            inside; ``window // 2`` keeps all positions of an odd window.
+        padding: zeros added at both ends of every axis, at most ``window - 1``. 0 returns only positions whose window
+            lies inside; ``window // 2`` returns all positions, for an odd window.
 
     Returns:
         ``(batch, channel, *(n + 2 * padding - window + 1))``; once differentiable.
 
     Raises:
-        ValueError: if the window is longer than a padded axis.
+        ValueError: if the window is larger than a padded axis.
     """
     if min(values.shape[2:]) + 2 * padding < window:
         msg = f"box_sum: a window of {window} does not fit into {tuple(values.shape[2:])} padded by {padding}"

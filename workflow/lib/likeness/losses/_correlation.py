@@ -1,4 +1,4 @@
-"""The correlation coefficient of two images around every voxel, shared by the losses of its family."""
+"""Local correlation coefficient of two images, shared by the losses of the NCC family."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from likeness.losses._arithmetic import SMALLEST_WEIGHT, box_sum, check_images, 
 from likeness.losses.base import Registration, SimilarityLoss
 
 VARIANCE_FLOOR = 1e-6
-"""Windows that vary less than this (a standard deviation of .001 of the intensity range) count as constant."""
+"""Variance below which a window counts as constant (a standard deviation of .001 of the intensity range)."""
 REACH = 2
-"""Standard deviations at which a Gaussian window is cut off, as in DGIR."""
+"""Truncation of Gaussian windows in standard deviations, as in DGIR (arXiv:2506.02419)."""
 
 LocalMean = Callable[[Tensor], Tensor]
-"""Gives the mean of values ``(batch, channel, *spatial)`` around every voxel; the mean of ones is one."""
+"""Function that maps values ``(batch, channel, *spatial)`` to their local means; the mean of ones is one."""
 Moments = tuple[Tensor, Tensor, Tensor]
-"""Covariance and both variances, not negative, around every voxel."""
+"""Local covariance and both local variances, non-negative."""
 
 
 class Statistics(NamedTuple):
-    """What moments under a local mean need of one image, whatever the other one is."""
+    """Local statistics of one image, which do not depend on the other image."""
 
     centred: Tensor
-    """The image without its offset."""
+    """The image minus its mean."""
     mean: Tensor
-    """Of the centred image, around every voxel."""
+    """Local mean of the centred image."""
     variance: Tensor
 
 
 def statistics(mean: LocalMean, *images: Tensor) -> list[Statistics]:
-    """Give what moments need of each image ``(batch, channel, *spatial)``; any offset."""
-    # E[x²] - E[x]² loses what a common offset makes large, so the offset goes first
+    """Compute the local statistics of each image ``(batch, channel, *spatial)``."""
+    # E[x²] - E[x]² loses precision for a large common offset
     centred = [_centred(image) for image in images]
     means = [mean(c) for c in centred]
     variances = [(mean(c * c) - m * m).clamp(min=0) for c, m in zip(centred, means, strict=True)]
@@ -44,12 +44,12 @@ def statistics(mean: LocalMean, *images: Tensor) -> list[Statistics]:
 
 
 def moments(moved: Tensor, fixed: Tensor | Statistics, mean: LocalMean) -> Moments:
-    """Covariance and variances of two images under a local mean.
+    """Local covariance and variances of two images.
 
     Args:
-        moved: ``(batch, channel, *spatial)``; any offset.
-        fixed: of the same shape, or what is known of it under the same mean.
-        mean: gives the mean around every voxel.
+        moved: ``(batch, channel, *spatial)``; any intensity offset.
+        fixed: of the same shape, or its statistics under the same local mean.
+        mean: local mean.
     """
     if isinstance(fixed, Statistics):
         a, b = *statistics(mean, moved), fixed
@@ -65,32 +65,32 @@ def _centred(image: Tensor) -> Tensor:
 
 
 def coefficient(values: Moments) -> Tensor:
-    """Pearson correlation in [-1, 1]; 0 where an image is constant, and so is the gradient."""
+    """Pearson correlation in [-1, 1]; value and gradient are 0 where an image is constant."""
     covariance, variance_a, variance_b = values
     return covariance * torch.rsqrt(variance_a.clamp(min=VARIANCE_FLOOR) * variance_b.clamp(min=VARIANCE_FLOOR))
 
 
 def squared_coefficient(values: Moments) -> Tensor:
-    """Squared Pearson correlation in [0, 1]; 0 where an image is constant, and so is the gradient."""
+    """Squared Pearson correlation in [0, 1]; value and gradient are 0 where an image is constant."""
     covariance, variance_a, variance_b = values
     return covariance * covariance / (variance_a.clamp(min=VARIANCE_FLOOR) * variance_b.clamp(min=VARIANCE_FLOOR))
 
 
 def box_mean(window: int, image: Tensor, weight: Tensor | None = None) -> LocalMean:
-    """Give the mean in a cubic window around every voxel.
+    """Create the local mean over cubic windows.
 
-    A window that reaches over the border, or out of the mask, takes its mean from the voxels inside alone.
+    Only voxels inside the image and the mask are averaged.
 
     Args:
         window: edge length in voxels, odd.
-        image: ``(batch, channel, *spatial)``, an image of those to come.
-        weight: ``(batch, 1, *spatial)``, not negative: how much a voxel counts.
+        image: ``(batch, channel, *spatial)``, an example of the images to average.
+        weight: ``(batch, 1, *spatial)``, weight of each voxel, non-negative.
 
     Raises:
         ValueError: if the window is even or the weight is on another grid.
     """
     if window % 2 == 0:
-        msg = f"box_mean: the window is {window} but must be odd, to have a centre"
+        msg = f"box_mean: the window is {window}, but must be odd to be centred"
         raise ValueError(msg)
     if weight is None:
         inside = 1 / box_sum(image.new_ones(1, 1, *image.shape[2:]), window, window // 2)
@@ -101,12 +101,12 @@ def box_mean(window: int, image: Tensor, weight: Tensor | None = None) -> LocalM
 
 
 def gaussian_mean(sigma: float, image: Tensor, shares: Sequence[Tensor] | None = None) -> LocalMean:
-    """Give the mean under a Gaussian around every voxel, cut at two standard deviations and at the border.
+    """Create the local mean under a Gaussian window, truncated at two standard deviations and at the border.
 
     Args:
         sigma: standard deviation in voxels, positive.
-        image: ``(batch, channel, *spatial)``, an image of those to come.
-        shares: along every axis, not negative, how much a voxel counts; their product is that of a voxel.
+        image: ``(batch, channel, *spatial)``, an example of the images to average.
+        shares: non-negative weights along every axis; the weight of a voxel is their product.
 
     Raises:
         ValueError: if ``sigma`` is not positive.
@@ -120,7 +120,7 @@ def gaussian_mean(sigma: float, image: Tensor, shares: Sequence[Tensor] | None =
 
 
 class _SeparableProduct(torch.autograd.Function):
-    """Product with a matrix along every spatial axis, in full precision also in a backward pass under autocast."""
+    """Product with a matrix along every spatial axis, in full precision even for a backward pass under autocast."""
 
     @staticmethod
     def compute(values: Tensor, matrices: Sequence[Tensor]) -> Tensor:
@@ -144,9 +144,9 @@ class _SeparableProduct(torch.autograd.Function):
 
 
 def _gaussian_matrix(counts: Tensor, sigma: float) -> Tensor:
-    """Weights ``(length, length)`` of all voxels of a line in the mean around each; rows sum to one.
+    """Weights ``(length, length)`` of the voxels of a line in the mean around each of them; rows sum to one.
 
-    A product with a dense matrix of a few hundred rows takes less time than a convolution with a kernel of seventeen.
+    Multiplication with a dense matrix of a few hundred rows is faster than convolution with a kernel of seventeen.
     """
     at = torch.arange(len(counts), dtype=counts.dtype, device=counts.device)
     distance = (at[:, None] - at).abs()
@@ -156,11 +156,11 @@ def _gaussian_matrix(counts: Tensor, sigma: float) -> Tensor:
 
 @full_precision
 def box_statistics(image: Tensor, window: int) -> tuple[Statistics, LocalMean]:
-    """Give what correlations in a cubic window need of one image ``(batch, channel, *spatial)``, and their mean.
+    """Compute the local statistics of an image ``(batch, channel, *spatial)`` in cubic windows, and the local mean.
 
     Args:
-        image: intensities of the order of 1; any offset.
-        window: edge length in voxels, odd. At the border it takes its statistics from the voxels inside alone.
+        image: intensities of order 1; any offset.
+        window: edge length in voxels, odd; at the border only voxels inside the image count.
 
     Raises:
         ValueError: if the window is even.
@@ -173,7 +173,7 @@ def box_statistics(image: Tensor, window: int) -> tuple[Statistics, LocalMean]:
 def gaussian_statistics(
     image: Tensor, sigma: float, shares: Sequence[Tensor] | None = None
 ) -> tuple[Statistics, LocalMean]:
-    """Give what correlations under a Gaussian window need of one image ``(batch, channel, *spatial)``, and their mean.
+    """Compute the local statistics of an image ``(batch, channel, *spatial)`` under a Gaussian, and the local mean.
 
     Args:
         image: any offset.
@@ -189,21 +189,21 @@ def gaussian_statistics(
 
 @full_precision
 def correlation(moved: Tensor, fixed: Tensor | Statistics, mean: LocalMean) -> Tensor:
-    """Pearson correlation of two images under a local mean around every voxel.
+    """Local Pearson correlation of two images.
 
     Under a Gaussian: Cachier et al., Iconic feature based nonrigid registration: the PASHA algorithm, Comput. Vis.
     Image Underst. 2003, doi:10.1016/S1077-3142(03)00002-X.
 
     Args:
-        moved: ``(batch, channel, *spatial)``, intensities of the order of 1; any offset.
-        fixed: of the same shape, or what is known of it under the same mean.
-        mean: see :func:`box_mean` and :func:`gaussian_mean`.
+        moved: ``(batch, channel, *spatial)``, intensities of order 1; any offset.
+        fixed: of the same shape, or its statistics under the same local mean.
+        mean: local mean, see :func:`box_mean` and :func:`gaussian_mean`.
 
     Returns:
         ``(batch, channel, *spatial)`` in [-1, 1]; once differentiable in the images.
 
     Raises:
-        ValueError: if shapes differ.
+        ValueError: if the shapes differ.
     """
     check_images("correlation", moved, fixed.centred if isinstance(fixed, Statistics) else fixed)
     return coefficient(moments(moved, fixed, mean))
@@ -211,21 +211,21 @@ def correlation(moved: Tensor, fixed: Tensor | Statistics, mean: LocalMean) -> T
 
 @full_precision
 def squared_correlation(moved: Tensor, fixed: Tensor | Statistics, mean: LocalMean) -> Tensor:
-    """Squared Pearson correlation of two images under a local mean around every voxel.
+    """Local squared Pearson correlation of two images.
 
     Avants et al., Symmetric diffeomorphic image registration with cross-correlation, Med. Image Anal. 2008,
     doi:10.1016/j.media.2007.06.004.
 
     Args:
-        moved: ``(batch, channel, *spatial)``, intensities of the order of 1; any offset.
-        fixed: of the same shape, or what is known of it under the same mean.
-        mean: see :func:`box_mean`.
+        moved: ``(batch, channel, *spatial)``, intensities of order 1; any offset.
+        fixed: of the same shape, or its statistics under the same local mean.
+        mean: local mean, see :func:`box_mean`.
 
     Returns:
         ``(batch, channel, *spatial)`` in [0, 1]; once differentiable in the images and the weight of the mean.
 
     Raises:
-        ValueError: if shapes differ.
+        ValueError: if the shapes differ.
     """
     check_images("squared_correlation", moved, fixed.centred if isinstance(fixed, Statistics) else fixed)
     return squared_coefficient(moments(moved, fixed, mean))
@@ -233,13 +233,13 @@ def squared_correlation(moved: Tensor, fixed: Tensor | Statistics, mean: LocalMe
 
 @full_precision
 def standardised(image: Tensor) -> Tensor:
-    """Shift and scale whole images to mean 0 and variance 1.
+    """Standardise whole images to mean 0 and variance 1.
 
     Args:
-        image: ``(batch, channel, *spatial)``, intensities of the order of 1; any offset.
+        image: ``(batch, channel, *spatial)``, intensities of order 1; any offset.
 
     Returns:
-        ``(batch, channel, *spatial)``; the mean over voxels of the product of two is the Pearson correlation in
+        ``(batch, channel, *spatial)``; the mean over voxels of the product of two results is the Pearson correlation in
         [-1, 1], 0 if an image is constant.
     """
     axes = tuple(range(2, image.dim()))
@@ -248,7 +248,7 @@ def standardised(image: Tensor) -> Tensor:
 
 
 class WindowedLoss(SimilarityLoss):
-    """What losses with a cubic window share.
+    """Base class of losses with a cubic window.
 
     Args:
         window: edge length in voxels, odd.
@@ -259,9 +259,9 @@ class WindowedLoss(SimilarityLoss):
         self.window = window
 
     def known(self, pair: Registration) -> tuple[Statistics, LocalMean]:
-        """Give what is known of the fixed image whatever the moved one, and the mean in a window."""
+        """Return the statistics of the fixed image, which are kept for all displacements, and the local mean."""
         return pair.kept((self, "fixed"), lambda: box_statistics(pair.fixed, self.window))
 
     def extra_repr(self) -> str:
-        """Name the window."""
+        """Show the window size in ``repr``."""
         return f"window={self.window}"

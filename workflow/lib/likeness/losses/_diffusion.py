@@ -1,6 +1,7 @@
-"""Features of a diffusion model's denoising network for images that were noised to a timestep.
+"""Features of a diffusion model's denoising network for images noised to a timestep.
 
-DGIR, MICCAI 2025; Tang et al., Emergent correspondence from image diffusion, NeurIPS 2023, arXiv:2306.03881.
+DGIR, MICCAI 2025, arXiv:2506.02419; Tang et al., Emergent correspondence from image diffusion, NeurIPS 2023,
+arXiv:2306.03881.
 """
 
 from __future__ import annotations
@@ -29,34 +30,34 @@ OPTIONS = {
     "comparator": {"default": "lncc"},
     "sigma": {"default": None, "type": ["number", "null"]},
 }
-"""What losses share that compare features of a diffusion model, see ``shares`` in :mod:`.base`."""
+"""Options shared by the losses on features of diffusion models, see ``shares`` in :mod:`.base`."""
 PUBLISHED_TIMESTEP = {2: 60, 3: 50}
 PUBLISHED_SIGMA = {2: 4.0, 3: 5.0}
 NOISE = 2
-"""Key of the randomness that noise is drawn with."""
+"""Key of the random stream for noise."""
 
 
 class DiffusionLoss(PictureLoss):
     """Dissimilarity of a denoising network's features.
 
-    Both images get the same noise, a function of seed and step, so that identical ones have no loss. The network is cut
-    behind the last tap.
+    Both images get the same noise, a function of seed and step, so that the dissimilarity of identical images is 0.
+    Layers behind the last tap are not computed.
 
     Args:
-        extractor: the network.
-        taps: whose outputs are compared, by names that the extractor gives them; by default the published ones.
-        timestep: how much noise, from 0, almost none, to 999, noise alone; by default 60 on pictures and 50 on volumes.
-        draws: of noise, over which features are averaged, as Tang et al. do; DGIR takes one.
+        extractor: denoising network.
+        taps: layers whose outputs are compared, by the extractor's names; by default the published ones.
+        timestep: noise level, from 0 (almost none) to 999 (pure noise); by default 60 in 2D and 50 in 3D.
+        draws: number of noise samples over which features are averaged, as by Tang et al.; DGIR uses one.
         comparator: see :class:`FeatureLoss`.
         zero_mean: see :class:`FeatureLoss`.
-        sigma: see :class:`FeatureLoss`; by default 4 on pictures and 5 on volumes.
+        sigma: see :class:`FeatureLoss`; by default 4 in 2D and 5 in 3D.
         extract: see :class:`PictureLoss`.
-        slices: how many sections of a volume.
+        slices: number of sections of a volume.
     """
 
     extractor: DiffusionExtractor
     published: ClassVar[Mapping[int, Sequence[str]]]
-    """The taps by default, for images of two and of three dimensions."""
+    """Default taps by number of dimensions."""
 
     def __init__(
         self,
@@ -100,5 +101,5 @@ class DiffusionLoss(PictureLoss):
         return [sum(levels[1:], levels[0]) / self.draws for levels in zip(*drawn, strict=True)]
 
     def extra_repr(self) -> str:
-        """Name what is compared, and how."""
+        """Show the options in ``repr``."""
         return f"taps={self.taps}, timestep={self.timestep}, draws={self.draws}, {super().extra_repr()}"

@@ -1,8 +1,8 @@
-"""The dissimilarity of feature maps, shared by all losses that compare what a frozen network makes of two images.
+"""Dissimilarity of feature maps, shared by all losses that compare features of a frozen network.
 
 Czolbe et al., Semantic similarity metrics for image registration, Med. Image Anal. 2023,
-doi:10.1016/j.media.2023.102830, compare by the cosine over channels; DGIR, MICCAI 2025, by the correlation around every
-position.
+doi:10.1016/j.media.2023.102830, use the cosine over channels; DGIR, MICCAI 2025, arXiv:2506.02419, the local
+correlation.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from likeness.losses.base import Registration, SimilarityLoss, mean_per_pair
 
 SMALLEST_NORM = 1e-3
 SMALLEST_VARIANCE = 1e-6
-"""Added to variances and to the covariance alike, so that features constant in both images count as correlated."""
+"""Added to variances and covariance, so that features that are constant in both images count as correlated."""
 
 Comparator = Literal["cosine", "lncc"]
 Order = Literal["after", "before"]
@@ -42,12 +42,12 @@ OPTIONS = {
     "sigma": {"default": 4.0, "minimum": 0.5, "maximum": 64, "with": {"comparator": "lncc"}},
     "extract": {"default": "after", "enum": ["after", "before"]},
 }
-"""What losses share that compare features, see ``shares`` in :mod:`.base`."""
+"""Options shared by the losses on features, see ``shares`` in :mod:`.base`."""
 
 
 @full_precision
 def cosine_dissimilarity(moved: Tensor, fixed: Tensor, zero_mean: bool) -> Tensor:
-    """One minus the cosine of the angle between the features of two images, position by position.
+    """One minus the cosine similarity of the feature vectors of two images, per position.
 
     Czolbe et al., Med. Image Anal. 2023, doi:10.1016/j.media.2023.102830.
 
@@ -57,10 +57,10 @@ def cosine_dissimilarity(moved: Tensor, fixed: Tensor, zero_mean: bool) -> Tenso
         zero_mean: subtract the mean over channels at every position first.
 
     Returns:
-        ``(batch, 1, *spatial)`` in [0, 2]; 1 where either feature vector is zero.
+        ``(batch, 1, *spatial)`` in [0, 2]; 1 where a feature vector is zero.
 
     Raises:
-        ValueError: if shapes differ.
+        ValueError: if the shapes differ.
     """
     check_images("cosine_dissimilarity", moved, fixed)
     if zero_mean:
@@ -70,15 +70,15 @@ def cosine_dissimilarity(moved: Tensor, fixed: Tensor, zero_mean: bool) -> Tenso
 
 
 class _Cosine(torch.autograd.Function):
-    """Cosine over channels of all positions.
+    """Cosine similarity over channels.
 
-    Its gradient is written out, because on the finest features, which make the peak of a step's memory, it then needs
-    one tensor of their size and not several.
+    The explicit gradient needs one tensor of the size of the features instead of several; on the finest features these
+    determine the peak memory of a step.
     """
 
     @staticmethod
     def forward(ctx: Any, moved: Tensor, fixed: Tensor) -> Tensor:
-        # torch.linalg.vector_norm takes several times as long over channels
+        # much faster over channels than torch.linalg.vector_norm
         norms = [f.square().sum(1, keepdim=True).sqrt_() for f in (moved, fixed)]
         inverse = [norm.clamp(min=SMALLEST_NORM).reciprocal_() for norm in norms]
         cosine = (moved * fixed).sum(1, keepdim=True).mul_(inverse[0]).mul_(inverse[1])
@@ -93,7 +93,7 @@ class _Cosine(torch.autograd.Function):
         across = gradient * inverse[0] * inverse[1]
         found: list[Tensor | None] = []
         for k, (own, other) in enumerate(((moved, fixed), (fixed, moved))):
-            # a norm that is kept from falling further is a constant
+            # a clamped norm is constant
             along = -gradient * cosine * inverse[k].square() * free[k]
             found.append((other * across).addcmul_(own, along) if ctx.needs_input_grad[k] else None)
         return tuple(found)
@@ -107,23 +107,23 @@ def correlation_dissimilarity(
     shares: Sequence[Tensor] | None = None,
     known: tuple[Statistics, LocalMean] | None = None,
 ) -> Tensor:
-    """One minus the correlation of features under a Gaussian around every position, averaged over channels.
+    """One minus the local correlation of features under a Gaussian window, averaged over channels.
 
-    DGIR, MICCAI 2025. Unlike there, a window that reaches over the border takes its statistics from the positions
-    inside alone, so that constant features give 0.
+    DGIR, MICCAI 2025, arXiv:2506.02419. Unlike there, windows at the border use only positions inside, so that constant
+    features give 0.
 
     Args:
         moved: ``(batch, channel, *spatial)``.
         fixed: of the same shape.
         sigma: standard deviation of the Gaussian in positions of the feature maps.
-        shares: along every axis, how much of a position lies inside the image, see :func:`inside`; it counts as much.
-        known: what :func:`gaussian_statistics` gives for the fixed features, if that is there already.
+        shares: weights along every axis, the fraction of each position inside the image, see :func:`inside`.
+        known: precomputed result of :func:`gaussian_statistics` for the fixed features.
 
     Returns:
         ``(batch, 1, *spatial)`` in [0, 2]; 0 where the features of both images are constant.
 
     Raises:
-        ValueError: if shapes differ or ``sigma`` is not positive.
+        ValueError: if the shapes differ or ``sigma`` is not positive.
     """
     check_images("correlation_dissimilarity", moved, fixed)
     covariance, *variances = moments(moved, *(known or (fixed, gaussian_mean(sigma, moved, shares))))
@@ -133,9 +133,9 @@ def correlation_dissimilarity(
 
 
 def _excess(covariance: Tensor, *variances: Tensor) -> Tensor:
-    """Give the correction that restores |cov| ≤ √(var·var), which rounding of large activations may break.
+    """Return the correction that restores |cov| ≤ √(var·var), which rounding of large activations can violate.
 
-    It has no gradient: a covariance may well reach the bound.
+    It has no gradient, because a covariance can legitimately reach the bound.
     """
     found, first, second = (value.detach() for value in (covariance, *variances))
     largest = (first * second).sqrt_()
@@ -144,16 +144,16 @@ def _excess(covariance: Tensor, *variances: Tensor) -> Tensor:
 
 
 def inside(like: Tensor, extent: Sequence[int], shape: Sequence[int]) -> list[Tensor] | None:
-    """Tell how much of every position of a feature map lies inside the image, the rest being padding.
+    """Return the fraction of every position of a feature map that lies inside the image rather than in its padding.
 
     Args:
-        like: the feature map, ``(batch, channel, *spatial)``.
-        extent: what it covers, in voxels from the first one.
-        shape: of the image.
+        like: feature map, ``(batch, channel, *spatial)``.
+        extent: field of view of the feature map, in voxels from the first one.
+        shape: spatial shape of the image.
 
     Returns:
-        Along every axis the shares in [0, 1], ``(positions,)``, whose product is that of a position; ``None`` where
-        nothing was padded.
+        Fractions in [0, 1] along every axis, ``(positions,)``, whose product is the fraction of a position; ``None``
+        without padding.
     """
     if tuple(extent) == tuple(shape):
         return None
@@ -165,7 +165,7 @@ def inside(like: Tensor, extent: Sequence[int], shape: Sequence[int]) -> list[Te
 
 
 class Level(NamedTuple):
-    """The dissimilarity of two feature maps."""
+    """Dissimilarity of two feature maps."""
 
     values: Tensor
     """``(batch, 1, *spatial)``."""
@@ -173,7 +173,7 @@ class Level(NamedTuple):
     """See :func:`inside`."""
 
     def mean(self) -> Tensor:
-        """Give the mean over each image, ``(batch,)``: what lies in the padding does not count."""
+        """Return the mean over each image, ``(batch,)``, without the padding."""
         if self.shares is None:
             return mean_per_pair(self.values)
         weighted = self.values
@@ -183,14 +183,14 @@ class Level(NamedTuple):
 
 
 def area_resampled(values: Tensor, shape: Sequence[int]) -> Tensor:
-    """Resample a map to another grid over the same field of view, every new voxel the mean of the area it covers.
+    """Resample a map to another grid over the same field of view by area averaging.
 
     Args:
         values: ``(batch, channel, *spatial)``.
-        shape: the new spatial shape.
+        shape: new spatial shape.
 
     Returns:
-        ``(batch, channel, *shape)`` with the same mean, which interpolation would not keep.
+        ``(batch, channel, *shape)`` with the same mean, which interpolation would not preserve.
     """
     for axis, new in enumerate(shape, start=2):
         old = values.shape[axis]
@@ -202,15 +202,15 @@ def area_resampled(values: Tensor, shape: Sequence[int]) -> Tensor:
 
 
 def resampled(displacement: Tensor, extent: Sequence[int], shape: Sequence[int]) -> Tensor:
-    """Give a displacement on the grid of feature maps, in their positions.
+    """Resample a displacement to the grid of feature maps, in units of their positions.
 
     Args:
         displacement: ``(batch, dims, *spatial)`` in voxels.
-        extent: what the feature maps cover, in voxels from the first one; beyond the image the displacement goes on.
-        shape: of the feature maps.
+        extent: field of view of the feature maps, in voxels from the first one; the displacement is extrapolated to it.
+        shape: spatial shape of the feature maps.
 
     Returns:
-        ``(batch, dims, *shape)``: the mean over what a position covers, every component in positions of its own axis.
+        ``(batch, dims, *shape)``: means over the area of each position, each component in positions of its axis.
     """
     pool: Any = F.adaptive_avg_pool2d if len(shape) == 2 else F.adaptive_avg_pool3d
     coarse = pool(pad(displacement, extent), tuple(shape))
@@ -219,15 +219,16 @@ def resampled(displacement: Tensor, extent: Sequence[int], shape: Sequence[int])
 
 
 def pooled(values: Tensor, extent: Sequence[int], pair: Registration) -> Tensor:
-    """Give feature maps of the images at full resolution on the grid of a coarser form of them.
+    """Resample feature maps of full-resolution images to the grid of their coarser form.
 
     Args:
         values: ``(batch, channel, *spatial)``.
-        extent: what the maps cover, in voxels of the images at full resolution from the first one.
-        pair: the coarser form, whose outermost voxels coincide with those of the images.
+        extent: field of view of the maps, in voxels of the full-resolution images from the first one.
+        pair: coarser form, whose outermost voxels coincide with those of the images.
 
     Returns:
-        ``(batch, channel, *grid)``, means under a Gaussian of half a coarse voxel, and of half a position at least.
+        ``(batch, channel, *grid)``: Gaussian-weighted means; the standard deviation is half a coarse voxel, and at
+        least half a position.
     """
     assert pair.finer is not None
     matrices = []
@@ -242,21 +243,21 @@ def pooled(values: Tensor, extent: Sequence[int], pair: Registration) -> Tensor:
 
 
 class FeatureLoss(SimilarityLoss):
-    """The dissimilarity of features, averaged over the positions of each level, then over levels.
+    """Dissimilarity of features, averaged over the positions of each level, then over levels.
 
-    A position counts by the share of it that lies inside the image: the far border, which is repeated where a network
-    needs padding, would count several times otherwise.
+    Positions are weighted by the fraction of them inside the image; otherwise the far border, which is replicated where
+    a network needs padding, would count several times.
 
     Args:
-        extractor: gives a list of feature maps for images ``(batch, 1, *spatial)``. It is frozen and stays in
-            evaluation mode.
-        levels: which of the feature maps to compare, counted from 0, the finest; ``None`` for all.
-        comparator: ``"cosine"`` over the channels of a position, or ``"lncc"``, the correlation of every channel around
-            it.
+        extractor: network that returns a list of feature maps for images ``(batch, 1, *spatial)``; it is frozen and
+            stays in evaluation mode.
+        levels: indices of the feature maps to compare, 0 being the finest; ``None`` for all.
+        comparator: ``"cosine"`` for the cosine over the channels of a position, ``"lncc"`` for the local correlation of
+            each channel.
         zero_mean: for the cosine: subtract the mean over channels at every position first.
         sigma: for the correlation: standard deviation of its Gaussian in positions of the feature maps.
-        extract: ``"after"`` extracts features of the moved image; ``"before"`` those of the moving one and warps them
-            with the displacement resampled to their grid, so that no gradient passes through the network.
+        extract: ``"after"`` extracts features of the moved image; ``"before"`` extracts those of the moving image and
+            warps them with the displacement resampled to their grid, so that no gradient passes through the network.
 
     Raises:
         ValueError: if ``levels`` is empty.
@@ -287,18 +288,18 @@ class FeatureLoss(SimilarityLoss):
         self.train(self.training)
 
     def train(self, mode: bool = True) -> FeatureLoss:
-        """Set the mode of this module; the extractor stays in evaluation mode whatever trains around it."""
+        """Set the training mode of this module; the extractor always stays in evaluation mode."""
         super().train(mode)
         self.extractor.eval()
         return self
 
     def forward(self, pair: Registration) -> Tensor:
-        """Give the mean over the levels and positions of each pair; sections of a volume are a pair's side by side."""
+        """Return the mean over levels and positions of each pair, ``(batch,)``, and over the sections of a volume."""
         levels = torch.stack([level.mean() for level in self._dissimilarities(pair)])
         return levels.mean(0).view(len(pair.fixed), -1).mean(1)
 
     def map(self, pair: Registration) -> Tensor | None:
-        """Give the dissimilarity per voxel, every level spread over the grid of the images."""
+        """Return the dissimilarity per voxel, resampled from every level to the grid of the images."""
         shape = pair.fixed.shape[2:]
         levels = [area_resampled(level.values, self.extractor.extent(shape)) for level in self._dissimilarities(pair)]
         within: tuple[Any, ...] = (..., *(slice(size) for size in shape))
@@ -311,7 +312,7 @@ class FeatureLoss(SimilarityLoss):
         return self._compared(pair, self._moved_features(pair), fixed, pair.fixed.shape[2:])
 
     def _coarsely(self, pair: Registration, finer: Registration) -> list[Level]:
-        """Compare features of the images at full resolution on a coarser grid, on which the moving ones are warped."""
+        """Compare features of full-resolution images on a coarser grid, where those of the moving image are warped."""
         extent = self.extractor.extent(finer.fixed.shape[2:])
 
         def features(image: Tensor) -> list[Tensor]:
@@ -331,7 +332,7 @@ class FeatureLoss(SimilarityLoss):
     def _compared(
         self, pair: Registration, moved: Sequence[Tensor], fixed: Sequence[Tensor], shape: Sequence[int] | None
     ) -> list[Level]:
-        """Compare the feature maps of images of ``shape``; without it nothing in them is padding."""
+        """Compare the feature maps of images of ``shape``; ``None`` if the maps have no padding."""
         shares = [None if shape is None else inside(level, self.extractor.extent(shape), shape) for level in fixed]
         if self.comparator == "cosine":
             values = [cosine_dissimilarity(*both, self.zero_mean) for both in zip(moved, fixed, strict=True)]
@@ -344,7 +345,7 @@ class FeatureLoss(SimilarityLoss):
     def _known(
         self, pair: Registration, fixed: Sequence[Tensor], shares: Sequence[list[Tensor] | None]
     ) -> Sequence[tuple[Statistics, LocalMean] | None]:
-        """Give the statistics of the fixed features where they serve for other displacements: they are as large."""
+        """Return the statistics of the fixed features if they are reused; they take as much memory as the features."""
         if not pair.keeps:
             return [None] * len(fixed)
 
@@ -358,7 +359,7 @@ class FeatureLoss(SimilarityLoss):
         if self.levels is None:
             return features
         if not all(0 <= level < len(features) for level in self.levels):
-            msg = f"levels: {list(self.levels)} asked for, but the extractor has levels 0 to {len(features) - 1}"
+            msg = f"levels: {list(self.levels)} requested, but the extractor has levels 0 to {len(features) - 1}"
             raise ValueError(msg)
         return [features[level] for level in self.levels]
 
@@ -366,6 +367,6 @@ class FeatureLoss(SimilarityLoss):
         return list(self.extractor(image))
 
     def extra_repr(self) -> str:
-        """Name what is compared, and how."""
+        """Show the options in ``repr``."""
         how = f"zero_mean={self.zero_mean}" if self.comparator == "cosine" else f"sigma={self.sigma}"
         return f"levels={self.levels or 'all'}, {self.comparator}, {how}, extract={self.extract}"

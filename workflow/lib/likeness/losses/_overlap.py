@@ -1,4 +1,4 @@
-"""Soft Dice of class probabilities, shared by the controls that are scored on what they minimise."""
+"""Soft Dice of class probabilities, shared by the control losses on labels."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 from likeness.losses._arithmetic import check_images, full_precision
 
 SMALLEST = 1e-3
-"""Added to both sides of the fraction, in voxels: a class that neither image has counts as agreed upon."""
+"""Added to numerator and denominator, in voxels, so that classes absent from both images count as agreement."""
 
 
 @full_precision
@@ -21,10 +21,10 @@ def soft_dice_dissimilarity(moved: Tensor, fixed: Tensor) -> Tensor:
         fixed: of the same shape.
 
     Returns:
-        ``(batch,)`` in [0, 1], 0 where both agree with certainty.
+        ``(batch,)`` in [0, 1]; 0 for identical one-hot labels.
 
     Raises:
-        ValueError: if shapes differ.
+        ValueError: if the shapes differ.
     """
     check_images("soft_dice_dissimilarity", moved, fixed)
     axes = tuple(range(2, moved.dim()))

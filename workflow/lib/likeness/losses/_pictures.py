@@ -1,4 +1,4 @@
-"""Features of networks that know pictures only: of images as they are, of volumes in random sections."""
+"""Features of 2D networks, applied to 2D images and to random sections of volumes."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from likeness.losses._features import Comparator, FeatureLoss, Level, Order, res
 from likeness.losses.base import Registration
 
 OPTIONS = {"slices": {"default": 4, "minimum": 1, "maximum": 512}}
-"""What losses share whose networks know pictures only, see ``shares`` in :mod:`.base`."""
+"""Options shared by the losses with 2D networks, see ``shares`` in :mod:`.base`."""
 SECTIONS = 1
-"""Key of the randomness that the sections are drawn with."""
+"""Key of the random stream for sections."""
 
 
 class PictureLoss(FeatureLoss):
-    """Dissimilarity of the features of pictures.
+    """Dissimilarity of the features of a 2D network.
 
-    Of volumes, random sections along one random axis are compared: in a training other ones in every step, as in DGIR
-    (MICCAI 2025); in the optimisation of a pair the same ones all along, the ``slices`` more the better.
+    For volumes, random sections along one random axis are compared: new ones in every training step, as in DGIR (MICCAI
+    2025, arXiv:2506.02419); in per-pair optimisation the same ones throughout, so that more ``slices`` are better.
 
     Args:
-        extractor: a network for pictures.
+        extractor: 2D network.
         levels: see :class:`FeatureLoss`.
         comparator: see :class:`FeatureLoss`.
         zero_mean: see :class:`FeatureLoss`.
         sigma: see :class:`FeatureLoss`.
-        extract: see :class:`FeatureLoss`; before warping, a section of the moved volume is a mixture of sections of the
-            moving one, so that all of these are extracted.
-        slices: how many sections of a volume.
+        extract: see :class:`FeatureLoss`; ``"before"`` extracts all sections of a moving volume, because a section of
+            the moved volume mixes several of them.
+        slices: number of sections of a volume.
     """
 
     def __init__(
@@ -52,11 +52,11 @@ class PictureLoss(FeatureLoss):
         self.slices = slices
 
     def coarsens(self, dims: int) -> bool:
-        """Tell that random sections of volumes are taken at full resolution alone."""
+        """Return ``False`` in 3D: random sections of volumes are taken at full resolution only."""
         return dims == 2
 
     def map(self, pair: Registration) -> Tensor | None:
-        """Give the dissimilarity per pixel of pictures; a few sections of a volume are no map of it."""
+        """Return the dissimilarity per pixel in 2D; ``None`` in 3D, where only a few sections are compared."""
         return super().map(pair) if pair.fixed.dim() == 4 else None
 
     def _dissimilarities(self, pair: Registration) -> list[Level]:
@@ -71,7 +71,7 @@ class PictureLoss(FeatureLoss):
         return self._compared(pair, moved, fixed, within(pair.fixed.shape[2:], axis))
 
     def _warped_sections(self, pair: Registration, axis: int, positions: list[int]) -> list[Tensor]:
-        """Extract every section of the moving volumes, pile the features up, warp the pile and take sections of it."""
+        """Extract every section of the moving volumes, stack and warp the features, and take sections of the result."""
         shape = pair.moving.shape[2:]
         across = shape[axis]
         every = list(range(across))
@@ -87,5 +87,5 @@ class PictureLoss(FeatureLoss):
 
 
 def within(shape: Sequence[int], axis: int) -> list[int]:
-    """Give the shape of a section of a volume across ``axis``."""
+    """Return the shape of a section of a volume across ``axis``."""
     return [size for k, size in enumerate(shape) if k != axis]

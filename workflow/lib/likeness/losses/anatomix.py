@@ -1,4 +1,4 @@
-"""The likeness of features of Anatomix, a network for volumes that was trained on synthetic ones of every contrast.
+"""Cosine dissimilarity of features of Anatomix, a 3D network pretrained on synthetic volumes of random contrast.
 
 Dey et al., Learning general-purpose biomedical volume representations using randomized synthesis, ICLR 2025,
 arXiv:2411.02372.
@@ -33,7 +33,7 @@ class Loss(FeatureLoss):
     """Dissimilarity of Anatomix's features.
 
     Args:
-        extractor: the network.
+        extractor: pretrained network.
         comparator: see :class:`FeatureLoss`.
         zero_mean: see :class:`FeatureLoss`.
         sigma: see :class:`FeatureLoss`.

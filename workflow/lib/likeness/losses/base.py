@@ -1,45 +1,46 @@
-"""The contract of a similarity loss.
+"""Interface of similarity losses, and the keys of their cards.
 
-The card, a literal dictionary ``CARD`` at the top of the module, says what is the loss's own. These it must have:
+The card is a dictionary literal ``CARD`` at the top of the module. Required keys:
 
 =============  ========================================================================================================
 formula        LaTeX, without dollar signs
-range          ``[lowest, highest]`` value, ``None`` where unbounded
-doi            of the paper the definition comes from, ``None`` for an unpublished one
+range          ``[lowest, highest]`` value, ``None`` if unbounded
+doi            DOI of the paper that defines the loss; ``None`` if unpublished
 supervision    ``none``, ``external``, ``in-domain`` (unlabelled images of the dataset) or ``labels``
 =============  ========================================================================================================
 
-These may be left out; most have a default, in ``DEFAULTS`` of :mod:`likeness.losses`:
+Optional keys; most have a default, in ``DEFAULTS`` of :mod:`likeness.losses`:
 
 =============  ========================================================================================================
-title          display name, as figures and tables show it; by default the module's name
-order          place in figures and tables, 100 steps a group of supervision; by default the last of its group
+title          display name in figures and tables; by default the module's name
+order          rank in figures and tables, in a range of 100 per kind of supervision; by default last in its group
 colour         hex colour, the same in every figure; by default one that no other loss has
-marker         matplotlib marker, a string or a tuple, so that colour is never the only cue; by default one that no
-               other loss has
-dimensions     spatial dimensions it works in, by default both
-extractor      name of the feature extractor it needs
-requires       what a dataset must have, ``{"mask": "the reason, as a sentence"}``, of ``mask``, ``label`` and
-               ``labels``, two scored ones at least
-invariances    intensity changes of one image that leave the value unchanged, of ``offset``, ``scale``, ``inversion``,
+marker         matplotlib marker, a string or tuple, so that losses are not told apart by colour alone; by default one
+               that no other loss has
+dimensions     supported spatial dimensions; by default 2 and 3
+extractor      name of the required feature extractor
+requires       required parts of a dataset, ``{"mask": "the reason, as a sentence"}``, of ``mask``, ``label`` and
+               ``labels`` (at least two scored labels)
+invariances    intensity changes of one image that do not change the value, of ``offset``, ``scale``, ``inversion``,
                ``monotone``
-grid           multipliers s of the balanced regularisation weight that are tried
-raw_grid       regularisation weights λ of the papers' protocols, for ``lambda: {scale: raw}``
-options        the keywords of the constructor, each with its ``default`` and, as keywords of JSON Schema and ``odd``,
-               what it may be beside of the default's kind, for example ``{"window": {"default": 9, "odd": True,
-               "minimum": 3}}``: what the loss would not take is then refused before any job. ``with`` names what
-               another option has to be for this one to have an effect
-shares         private modules beside the loss whose literal ``OPTIONS`` it has too, such as ``["_features"]``; under
-               ``options`` it may state some of their keys anew, or take an option away by ``None``
-noise          of ``dimensions``, those in which the loss draws from :meth:`Registration.randomness`, so that its value
-               is another one for another seed, each with the option that says how much is drawn
-window         of a loss that compares neighbourhoods, what they are in voxels, with its options in backquotes. They are
-               so many voxels of coarse images too, where an optimisation goes from coarse to fine; the finest level,
-               which decides, is at full resolution. Left out where every voxel stands alone, or a network looks
-coarse         why it hardly sees small displacements, as a sentence. Left out where it does
-oracle         true where it reads the labels of the very pair: under per-pair optimisation, which would know them of
-               test pairs too, it is a reference in a group of its own, compared with no other loss
-only_trained   why it does not apply to per-pair optimisation, as a sentence. Left out where it does
+grid           multipliers s of the balanced regularisation weight to try
+raw_grid       regularisation weights λ of published protocols, for ``lambda: {scale: raw}``
+options        keyword arguments of the constructor, each with its ``default`` and constraints besides the default's
+               type, as JSON Schema keywords and ``odd``, for example ``{"window": {"default": 9, "odd": True,
+               "minimum": 3}}``, so that invalid values are reported before any job. ``with`` gives the values of other
+               options for which an option has an effect
+shares         private modules in the same folder whose literal ``OPTIONS`` the loss has too, such as ``["_features"]``;
+               ``options`` may override their keys, or remove an option with ``None``
+noise          those of ``dimensions`` in which the loss uses :meth:`Registration.randomness`, so that its value depends
+               on the seed, each with the option that sets the number of draws
+window         for a loss that compares neighbourhoods, their size in voxels, with its options in backquotes. The size
+in
+               voxels is the same on the coarse levels of an optimisation; results come from the finest level, at full
+               resolution. Omitted for voxelwise losses and networks
+coarse         why the loss is nearly insensitive to small displacements, as a sentence. Omitted if it is sensitive
+oracle         true if the loss reads the labels of the pair itself: in per-pair optimisation, where this includes test
+               pairs, it is a reference in a separate group and not compared with other losses
+only_trained   why the loss does not apply to per-pair optimisation, as a sentence. Omitted if it does
 =============  ========================================================================================================
 """
 
@@ -64,15 +65,23 @@ T = TypeVar("T")
 
 @dataclass
 class Registration:
-    """A batch of pairs under registration: everything a loss may need, each computed once and only when asked for.
+    """A batch of pairs under registration: all inputs of a loss, derived quantities being computed once on demand.
 
-    Images are ``(batch, 1, *spatial)`` in [0, 1], the displacement is ``(batch, dims, *spatial)`` in voxels of the
-    fixed grid and points into the moving image. Label maps are class indices ``(batch, 1, *spatial)`` below
-    ``classes``; their one-hot forms are made when a loss asks. Masks are floats ``(batch, 1, *spatial)``, 1 where the
-    image has content. What a dataset lacks is ``None``.
+    Label maps are one-hot encoded when a loss asks for it. To evaluate the same pairs at several displacements, use
+    :meth:`at`; results of :meth:`kept` are then shared, and inputs other than the displacement must not change.
 
-    Pairs that are looked at for many displacements are one registration and its :meth:`at`: what losses get from
-    :meth:`kept` is then computed once for all of them. All but the displacement stays as it is from the first of them.
+    Attributes:
+        moving: moving images, ``(batch, 1, *spatial)`` in [0, 1].
+        fixed: fixed images, ``(batch, 1, *spatial)`` in [0, 1].
+        displacement: ``(batch, dims, *spatial)`` in voxels, from the fixed grid into the moving image.
+        moving_label_map: class indices below ``classes``, ``(batch, 1, *spatial)``; ``None`` if not available.
+        fixed_label_map: likewise for the fixed images.
+        moving_mask: float, ``(batch, 1, *spatial)``, 1 in the foreground; ``None`` if not available.
+        fixed_mask: likewise for the fixed images.
+        classes: number of classes.
+        spacing: voxel size along each axis; ``None`` if not available.
+        generator: random state, a function of seed and step; losses must draw from :meth:`randomness` only.
+        finer: the same pairs at full resolution, if this is a :meth:`coarser` form of them.
     """
 
     moving: Tensor
@@ -85,14 +94,12 @@ class Registration:
     classes: int = 0
     spacing: tuple[float, ...] | None = None
     generator: torch.Generator | None = None
-    """Randomness as a function of seed and step; a loss draws from :meth:`randomness` alone."""
     finer: Registration | None = None
-    """The same pairs as the dataset has them, where this is a :meth:`coarser` form of them."""
     _store: dict[Hashable, Any] | None = field(default=None, init=False, repr=False, compare=False)
-    """What :meth:`kept` keeps, shared with :meth:`at`; ``None`` as long as there is no other displacement."""
+    """Cache of :meth:`kept`, shared with :meth:`at`; ``None`` until there is another displacement."""
 
     def at(self, displacement: Tensor) -> Registration:
-        """Give the same pairs at another displacement, with all that is kept for them."""
+        """Return the same pairs at another displacement; cached results are shared."""
         if self._store is None:
             self._store = {}
         other = replace(self, displacement=displacement)
@@ -100,14 +107,15 @@ class Registration:
         return other
 
     def coarser(self, shape: Sequence[int]) -> Registration:
-        """Give the same pairs, with no displacement, on a coarser grid over the same image.
+        """Return the same pairs on a coarser grid with the same field of view and zero displacement.
 
-        Images and masks are smoothed by a Gaussian of half the distance between the new voxels, of which the outermost
-        coincide with the old ones; labels are those of the nearest old voxel. A loss whose windows are so many voxels
-        sees further there. One of a network, which knows images of one spacing, takes its features from :attr:`finer`.
+        Images and masks are smoothed by a Gaussian with half the new voxel distance as standard deviation; the
+        outermost voxels of both grids coincide. Labels are resampled by nearest neighbour. Windows keep their size in
+        voxels and therefore cover more of the image. Losses with a network, which was trained at one spacing, use the
+        features of :attr:`finer`.
 
         Args:
-            shape: spatial shape of the grid; that of the images gives back this very registration.
+            shape: spatial shape of the grid; that of the images returns this object.
         """
         size = self.fixed.shape[2:]
         if tuple(shape) == tuple(size):
@@ -139,37 +147,36 @@ class Registration:
 
     @property
     def keeps(self) -> bool:
-        """Whether :meth:`kept` keeps anything: it does from the first :meth:`at` on.
+        """Whether :meth:`kept` caches results, which it does after the first :meth:`at`.
 
-        Until then it would hold on to memory for nobody. Where a loss is as good without a thing that takes much of it,
-        it should ask.
+        Before that, the memory would be wasted. A loss that can do without a large cached result should check this.
         """
         return self._store is not None
 
     def kept(self, key: Hashable, compute: Callable[[], T]) -> T:
-        """Compute, without gradient, what depends on images and draws alone; once for all displacements.
+        """Compute, without gradient, a quantity that does not depend on the displacement, and cache it for :meth:`at`.
 
         Args:
-            key: tells it apart from all else that is kept for these pairs. A loss puts itself in, which stands for its
-                options too.
-            compute: may not depend on the displacement, nor on what it warps. Nobody may change what it gives.
+            key: identifies the quantity among all cached for these pairs; losses include themselves, which also
+                identifies their options.
+            compute: must not depend on the displacement or anything warped by it; its result must not be modified.
         """
         if self._store is None:
             with torch.no_grad():
                 return compute()
-        # what was computed in half precision is no good without
+        # results computed under autocast must not be reused without it
         key = (key, torch.is_autocast_enabled(self.fixed.device.type))
         if key not in self._store:
-            # a gradient can't go through what was made in inference mode
+            # tensors created in inference mode cannot take part in a backward pass
             with torch.inference_mode(False), torch.no_grad():
                 self._store[key] = compute()
         return self._store[key]
 
     def randomness(self, *key: int) -> torch.Generator:
-        """Give a source of randomness that is a function of seed, step and ``key``: the same at every call.
+        """Return a random generator that is a function of seed, step and ``key``, the same at every call.
 
-        What is drawn may not depend on how many pairs there are: one draw serves all of them, for example noise of
-        shape ``(1, 1, *spatial)``. A pair's value would otherwise depend on its place in the batch.
+        Draws must not depend on the batch size: one draw serves all pairs, for example noise of shape
+        ``(1, 1, *spatial)``. Otherwise the value of a pair would depend on its position in the batch.
         """
         seed, device = (7, "cpu") if self.generator is None else (self.generator.initial_seed(), self.generator.device)
         return torch.Generator(device).manual_seed(seed_of(seed, *key))
@@ -191,17 +198,17 @@ class Registration:
 
     @cached_property
     def moved(self) -> Tensor:
-        """The moving image warped onto the fixed grid; what lies outside repeats the border."""
+        """The moving image warped to the fixed grid, ``(batch, 1, *spatial)``; the border is replicated outside."""
         return warp(self.moving, self.displacement)
 
     @cached_property
     def moved_labels(self) -> Tensor | None:
-        """The moving one-hot labels, warped linearly; what lies outside is 0."""
+        """The moving one-hot labels, linearly warped, ``(batch, classes, *spatial)``; 0 outside."""
         return None if self.moving_labels is None else warp(self.moving_labels, self.displacement, padding="zeros")
 
     @cached_property
     def mask(self) -> Tensor | None:
-        """Where both images have content: the warped moving mask times the fixed one; ``None`` without any mask."""
+        """Common foreground: the warped moving mask times the fixed mask, in [0, 1]; ``None`` without masks."""
         warped = None if self.moving_mask is None else warp(self.moving_mask, self.displacement, padding="zeros")
         masks = [m for m in (warped, self.fixed_mask) if m is not None]
         return None if not masks else masks[0] if len(masks) == 1 else masks[0] * masks[1]
@@ -210,43 +217,43 @@ class Registration:
 class SimilarityLoss(nn.Module, ABC):
     """A dissimilarity of two images, to be minimised over the displacement.
 
-    It returns one value per pair, ``(batch,)``, that is differentiable with respect to the displacement, lower is
-    better, finite for constant images, with a local minimum at identity under spatial perturbation. A pair's value, and
-    with it the pair's gradient, does not depend on what else is in its batch; a mean over the batch is its caller's. A
-    loss whose card names an extractor takes the network as ``extractor`` in its constructor; its options are the
-    constructor's keywords, whose defaults stand on the card alone: :func:`likeness.losses.build` fills them in.
+    It returns one value per pair, ``(batch,)``; lower is better. The value is differentiable with respect to the
+    displacement, finite for constant images, and has a local minimum at identity under spatial perturbation. Value and
+    gradient of a pair do not depend on the other pairs of its batch; averaging over the batch is left to the caller. A
+    loss whose card names an extractor receives the network as ``extractor``; its options are keyword arguments, whose
+    defaults are on the card only: :func:`likeness.losses.build` fills them in.
     """
 
     @abstractmethod
     def forward(self, pair: Registration) -> Tensor:
-        """Give the dissimilarity of each pair, ``(batch,)``."""
+        """Return the dissimilarity of each pair, ``(batch,)``."""
 
     def coarsens(self, dims: int) -> bool:  # noqa: ARG002
-        """Tell whether :meth:`forward` takes what :meth:`Registration.coarser` gives of pairs of so many dimensions.
+        """Return whether the loss supports :meth:`Registration.coarser` for images of this dimensionality.
 
-        A loss of intensities does by itself. Where it answers no, the coarse levels of an optimisation see images as
-        they are.
+        Losses on intensities do. If not, all levels of an optimisation use the full-resolution images.
         """
         return True
 
     def map(self, pair: Registration) -> Tensor | None:  # noqa: ARG002
-        """Give the dissimilarity per voxel, ``(batch, 1, *spatial)``, or ``None`` where the definition has none."""
+        """Return the dissimilarity per voxel, ``(batch, 1, *spatial)``; ``None`` if the loss is not a mean over
+        voxels."""
         return None
 
 
 def mean_per_pair(values: Tensor) -> Tensor:
-    """Give the mean over each pair, ``(batch,)``, of values ``(batch, ...)``, such as those of a map."""
-    # the gradient of a sum is a view, that of a mean another image
+    """Return the mean over each pair, ``(batch,)``, of values ``(batch, ...)``, for example of a map."""
+    # the gradient of a sum is an expanded view, whereas that of a mean allocates an image
     return values.sum(tuple(range(1, values.dim()))) / values.shape[1:].numel()
 
 
 def required(loss: str, what: str, value: Tensor | None) -> Tensor:
-    """Give back what a loss cannot do without.
+    """Return an input that a loss requires.
 
     Raises:
-        ValueError: if the dataset lacks it.
+        ValueError: if the dataset does not have it.
     """
     if value is None:
-        msg = f"{loss}: needs a {what} of both images, but the dataset has none; add the column or drop the loss"
+        msg = f"{loss}: needs a {what} of both images, but the dataset has none; add the column or remove the loss"
         raise ValueError(msg)
     return value

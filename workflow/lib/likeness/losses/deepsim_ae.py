@@ -1,4 +1,4 @@
-"""DeepSim-AE: the cosine between features of an autoencoder that was trained on the dataset's images, without labels.
+"""DeepSim-AE: cosine dissimilarity of features of an autoencoder trained on the dataset's images, without labels.
 
 Czolbe et al., Semantic similarity metrics for image registration, Med. Image Anal. 2023,
 doi:10.1016/j.media.2023.102830.

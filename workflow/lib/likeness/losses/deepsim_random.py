@@ -1,4 +1,4 @@
-"""DeepSim with the untrained encoder that DeepSim-seg starts from: a control for what an architecture alone is worth.
+"""DeepSim with the untrained initial network of DeepSim-seg: a control for the effect of the architecture alone.
 
 Czolbe et al., Semantic similarity metrics for image registration, Med. Image Anal. 2023,
 doi:10.1016/j.media.2023.102830.

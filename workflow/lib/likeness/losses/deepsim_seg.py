@@ -1,4 +1,4 @@
-"""DeepSim-seg: the cosine between features of a segmentation network that was trained on the dataset's labels.
+"""DeepSim-seg: cosine dissimilarity of features of a segmentation network trained on the dataset's labels.
 
 Czolbe et al., Semantic similarity metrics for image registration, Med. Image Anal. 2023,
 doi:10.1016/j.media.2023.102830.

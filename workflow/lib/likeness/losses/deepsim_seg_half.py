@@ -1,4 +1,4 @@
-"""DeepSim-seg with a network that was taught half of the labels: a control for being scored on what one was told.
+"""DeepSim-seg with a network trained on half of the labels: a control for scoring on the labels used in training.
 
 Czolbe et al., Semantic similarity metrics for image registration, Med. Image Anal. 2023,
 doi:10.1016/j.media.2023.102830.
@@ -23,11 +23,11 @@ CARD = {
     "extractor": "segmentation_half",
     "requires": {
         "label": "its feature extractor learns to segment the labels of the training subjects",
-        "labels": "its feature extractor learns half of the scored labels, and there is only one",
+        "labels": "its feature extractor learns half of the scored labels, but there is only one",
     },
     "shares": ["_features"],
 }
 
 
 class Loss(FeatureLoss):
-    """Dissimilarity of the features of a segmentation network that knows half of the labels."""
+    """Dissimilarity of the features of a segmentation network trained on half of the labels."""

@@ -1,4 +1,4 @@
-"""DeepSim-VGG: the cosine between features of VGG-16, which was trained on natural images.
+"""DeepSim-VGG: cosine dissimilarity of features of VGG-16 pretrained on natural images.
 
 Czolbe et al., Semantic similarity metrics for image registration, Med. Image Anal. 2023,
 doi:10.1016/j.media.2023.102830.
@@ -35,14 +35,14 @@ class Loss(PictureLoss):
     """Dissimilarity of the features of relu1_2, relu2_2 and relu3_3.
 
     Args:
-        extractor: the network.
+        extractor: pretrained network.
         levels: see :class:`FeatureLoss`.
         comparator: see :class:`FeatureLoss`.
         zero_mean: see :class:`FeatureLoss`.
         sigma: see :class:`FeatureLoss`.
         extract: see :class:`PictureLoss`.
         slices: see :class:`PictureLoss`.
-        imagenet: whether images are normalised like those that the network was trained on; the published code does not.
+        imagenet: normalise images as in the network's training; the published code does not.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Soft Dice of the true labels: the supervised reference, which no measure of images' likeness can be asked to beat.
+"""Soft Dice of the true labels: the supervised reference, an upper bound for image similarity.
 
 Milletari et al., V-Net, 3DV 2016, doi:10.1109/3DV.2016.79.
 """
@@ -26,9 +26,9 @@ CARD = {
 
 
 class Loss(SimilarityLoss):
-    """One minus the soft Dice of all labels, background included; it does not look at the images."""
+    """One minus the soft Dice of all labels, background included; the images are not used."""
 
     def forward(self, pair: Registration) -> Tensor:
-        """Give the mean over the labels of each pair."""
+        """Return the mean over the labels of each pair, ``(batch,)``."""
         moved = required("dice_sup", "label", pair.moved_labels)
         return soft_dice_dissimilarity(moved, required("dice_sup", "label", pair.fixed_labels))

@@ -1,6 +1,6 @@
-"""The likeness of features that emerge in ADM, a diffusion model of natural images.
+"""Local correlation of features of ADM, a diffusion model of natural images.
 
-DGIR, MICCAI 2025, arXiv:2506.02419; the network is of Dhariwal and Nichol, Diffusion models beat GANs on image
+DGIR, MICCAI 2025, arXiv:2506.02419; the network is from Dhariwal and Nichol, Diffusion models beat GANs on image
 synthesis, NeurIPS 2021, arXiv:2105.05233.
 """
 
@@ -31,6 +31,6 @@ CARD = {
 
 
 class Loss(DiffusionLoss):
-    """Dissimilarity of ADM's features: DGIR's ``output_blocks[10]`` on pictures, ``input_blocks[11]`` on volumes."""
+    """Dissimilarity of ADM's features: ``output_blocks[10]`` in 2D and ``input_blocks[11]`` in 3D, as in DGIR."""
 
     published: ClassVar = {2: ("up",), 3: ("down",)}

@@ -1,6 +1,6 @@
-"""The likeness of features of a small diffusion model that was trained on the dataset's images, without labels.
+"""Local correlation of features of a small diffusion model trained on the dataset's images, without labels.
 
-DGIR, MICCAI 2025, takes them from a model of natural images. What such training is worth, this loss cannot tell.
+DGIR, MICCAI 2025, arXiv:2506.02419, uses a model of natural images; this loss says nothing about such pretraining.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ CARD = {
 class Loss(DiffusionLoss):
     """Dissimilarity of the features of the coarsest stage of a denoiser's decoder.
 
-    Of a network of three stages it is at a quarter of the resolution, like DGIR's on pictures.
+    With three stages this is a quarter of the resolution, like DGIR's features in 2D.
     """
 
     published: ClassVar = {2: ("up0",), 3: ("up0",)}

@@ -1,7 +1,7 @@
-"""The likeness of features that emerge in Stable Diffusion, a diffusion model of natural pictures with captions.
+"""Cosine dissimilarity of features of Stable Diffusion, a diffusion model of captioned natural images.
 
-Rombach et al., CVPR 2022, arXiv:2112.10752; as correspondence Tang et al., Emergent correspondence from image diffusion
-(DIFT), NeurIPS 2023, arXiv:2306.03881.
+Rombach et al., CVPR 2022, arXiv:2112.10752; for correspondence: Tang et al., Emergent correspondence from image
+diffusion (DIFT), NeurIPS 2023, arXiv:2306.03881.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CARD = {
     "supervision": "external",
     "extractor": "stable_diffusion",
     "noise": {2: "draws", 3: "slices"},
-    "coarse": "A position of its features covers sixteen voxels along each axis: what moves by less it hardly sees.",
+    "coarse": "A position of its features covers sixteen voxels along each axis; smaller displacements hardly matter.",
     "shares": ["_features", "_pictures", "_diffusion"],
     "options": {
         "taps": {"items": {"enum": ["middle", "up0", "up1", "up2", "up3"]}},
@@ -42,15 +42,15 @@ class Loss(DiffusionLoss):
     """Dissimilarity of the features of Stable Diffusion's denoising network.
 
     Args:
-        extractor: the network.
+        extractor: pretrained network.
         taps: see :class:`DiffusionLoss`; by default DIFT's, the second block of the decoder.
         timestep: see :class:`DiffusionLoss`; by default DIFT's.
-        draws: see :class:`DiffusionLoss`; DIFT takes eight.
-        comparator: see :class:`FeatureLoss`; DIFT compares by the cosine.
+        draws: see :class:`DiffusionLoss`; DIFT uses eight.
+        comparator: see :class:`FeatureLoss`; DIFT uses the cosine.
         zero_mean: see :class:`FeatureLoss`.
         sigma: see :class:`FeatureLoss`.
         extract: see :class:`PictureLoss`.
-        slices: how many sections of a volume.
+        slices: number of sections of a volume.
     """
 
     published: ClassVar = {2: ("up1",), 3: ("up1",)}

@@ -1,4 +1,4 @@
-"""The likeness of features of DINOv2, a vision transformer that was trained on natural pictures without labels.
+"""Cosine dissimilarity of patch tokens of DINOv2, a vision transformer pretrained on natural images without labels.
 
 Oquab et al., DINOv2: Learning robust visual features without supervision, TMLR 2024, arXiv:2304.07193.
 """
@@ -44,8 +44,8 @@ class Loss(PictureLoss):
     """Dissimilarity of DINOv2's patch tokens.
 
     Args:
-        extractor: the network.
-        taps: the blocks whose tokens are compared, counted from 0; the last by default.
+        extractor: pretrained network.
+        taps: indices of the blocks whose tokens are compared, from 0; by default the last one.
         comparator: see :class:`FeatureLoss`.
         zero_mean: see :class:`FeatureLoss`.
         sigma: see :class:`FeatureLoss`; a position is a patch of 14 pixels.

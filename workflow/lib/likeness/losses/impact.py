@@ -1,4 +1,4 @@
-"""IMPACT: the likeness of the layers of a network that segments whole bodies.
+"""IMPACT: cosine dissimilarity of layers of a network for whole-body segmentation.
 
 Boussot et al., IMPACT: A generic semantic loss for multimodal image registration, arXiv:2503.24121.
 """
@@ -28,20 +28,20 @@ CARD = {
     "shares": ["_features"],
 }
 RECOMMENDED = (1,)
-"""The layers that the authors compare on images of like contrast; the deepest, their choice for MR and CT, is 6."""
+"""Layers that the authors use for images of similar contrast; for MR and CT they use the deepest, 6."""
 
 
 class Loss(FeatureLoss):
-    """Dissimilarity of the layers of a program of IMPACT.
+    """Dissimilarity of the layers of one of IMPACT's TorchScript models.
 
     Args:
-        extractor: the program.
-        levels: which of its layers to compare, counted from 0; by default the second alone, as the authors recommend.
-            What follows the last one of them is not computed.
+        extractor: pretrained model.
+        levels: indices of the layers to compare, from 0; by default the second only, as the authors recommend. Layers
+            behind the last of these are not computed.
         comparator: see :class:`FeatureLoss`.
         zero_mean: see :class:`FeatureLoss`.
         sigma: see :class:`FeatureLoss`.
-        extract: see :class:`FeatureLoss`; the authors call after warping the Jacobian, and before it the static mode.
+        extract: see :class:`FeatureLoss`; "after" is the authors' Jacobian mode, "before" their static mode.
     """
 
     def __init__(

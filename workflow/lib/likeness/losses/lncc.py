@@ -1,7 +1,7 @@
 """Local normalised cross-correlation under a Gaussian window.
 
 Cachier et al., Iconic feature based nonrigid registration: the PASHA algorithm, Comput. Vis. Image Underst. 2003,
-doi:10.1016/S1077-3142(03)00002-X. DGIR and the GradICON family use it on intensities and, in
+doi:10.1016/S1077-3142(03)00002-X. DGIR and GradICON use it on intensities and, in
 :mod:`likeness.losses._features`, on features.
 """
 
@@ -31,7 +31,7 @@ CARD = {
 
 
 class Loss(SimilarityLoss):
-    """One minus the correlation under a Gaussian around every voxel.
+    """One minus the local correlation under a Gaussian window.
 
     Args:
         sigma: standard deviation of the Gaussian in voxels.
@@ -42,14 +42,14 @@ class Loss(SimilarityLoss):
         self.sigma = sigma
 
     def forward(self, pair: Registration) -> Tensor:
-        """Give the mean over the voxels of each pair."""
+        """Return the mean over the voxels of each pair, ``(batch,)``."""
         return mean_per_pair(self.map(pair))
 
     def map(self, pair: Registration) -> Tensor:
-        """Give one minus the correlation around every voxel."""
+        """Return one minus the local correlation, ``(batch, 1, *spatial)``."""
         known = pair.kept((self, "fixed"), lambda: gaussian_statistics(pair.fixed, self.sigma))
         return 1 - correlation(pair.moved, *known)
 
     def extra_repr(self) -> str:
-        """Name the width of the window."""
+        """Show the window size in ``repr``."""
         return f"sigma={self.sigma}"

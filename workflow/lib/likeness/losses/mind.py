@@ -1,12 +1,12 @@
-"""MIND-SSC: self-similarity context, a description of local structure that does not depend on the modality.
+"""MIND-SSC: self-similarity context, a descriptor of local structure that is independent of the modality.
 
 Heinrich et al., Towards realtime multimodal fusion for image-guided interventions using self-similarities, MICCAI 2013,
 doi:10.1007/978-3-642-40811-3_24.
 
-Patches around the neighbours of a voxel, ``dilation`` away along each axis, are compared with each other: every two
-that lie on different axes, 4 pairs in 2D and 12 in 3D. With s_c the mean squared difference of pair c, the descriptor
-is exp(-(s_c - min s) / v), v the mean of s - min s over the pairs. The loss is the mean squared difference of the
-descriptors of both images.
+The patches around the neighbours of a voxel, ``dilation`` away along each axis, are compared with each other: all pairs
+of neighbours on different axes, 4 pairs in 2D and 12 in 3D. With s_c the mean squared difference of pair c, the
+descriptor is exp(-(s_c - min s) / v), where v is the mean of s - min s over the pairs. The loss is the mean squared
+difference of the descriptors of both images.
 """
 
 from __future__ import annotations
@@ -43,22 +43,22 @@ CARD = {
 }
 
 NOISE_RATIO = 1e-3
-"""The noise estimate v stays within this factor, and its inverse, of its mean over the image."""
+"""The noise estimate v is clamped to between this factor and its inverse times the mean over the image."""
 NOISE_FLOOR = 1e-10
-"""Least v, so that constant images have a descriptor."""
+"""Lower bound on v, so that constant images have a descriptor."""
 SLAB = 16384
-"""So many voxels at a time keep the descriptors in the cache of a CPU core."""
+"""Voxels per slab, so that the descriptors fit into the cache of a CPU core."""
 
 
 Box = tuple[Any, ...]
-"""An index: an ellipsis and a slice for every spatial axis."""
+"""An index: an ellipsis and a slice per spatial axis."""
 
 
 class _Offset(NamedTuple):
-    """Where to read, in the extended image, the two ends of an offset between neighbours of a voxel.
+    """Indices into the extended image for the two ends of an offset between neighbours of a voxel.
 
-    Two pairs of neighbours share each offset, one on either side of the voxel: their patch distances are one map, read
-    in two places.
+    Two pairs of neighbours share each offset, on opposite sides of the voxel: their patch distances are the same map,
+    read at two places.
     """
 
     near: Box
@@ -67,10 +67,11 @@ class _Offset(NamedTuple):
 
 
 def _offsets(size: tuple[int, ...], radius: int, dilation: int) -> list[_Offset]:
-    """List the offsets for an image of this size: for every two axes one that rises along both and one that does not.
+    """List the offsets for an image of this size: for every two axes one rising along both and one along the first
+    only.
 
-    The extended image starts ``radius + dilation`` voxels before the image. The patches of an offset start ``dilation``
-    before it on the two axes of the offset and with the image on a third.
+    The extended image starts ``radius + dilation`` voxels before the image. The patch maps of an offset start
+    ``dilation`` voxels before it along the two axes of the offset, and with the image along a third.
     """
 
     def box(start: dict[int, int], elsewhere: int, margin: int, longer: int) -> Box:
@@ -89,23 +90,23 @@ def _offsets(size: tuple[int, ...], radius: int, dilation: int) -> list[_Offset]
 
 
 def _extended(image: Tensor, radius: int, dilation: int) -> Tensor:
-    """Continue an image by its edge, as far as its patches reach."""
+    """Pad an image by replication, as far as its patches reach."""
     return F.pad(image, [radius + dilation] * (2 * (image.dim() - 2)), mode="replicate")
 
 
 def _patches(extended: Tensor, offsets: list[_Offset], window: int) -> list[Tensor]:
-    """Mean squared difference of the patches at both ends of every offset."""
+    """Mean squared difference of the patches at both ends of each offset."""
     share = 1 / window ** (extended.dim() - 2)
     return [box_sum((extended[o.near] - extended[o.far]).square(), window) * share for o in offsets]
 
 
 def _read(patches: list[Tensor], offsets: list[_Offset]) -> list[Tensor]:
-    """Views ``(batch, 1, *spatial)`` of the distances of all pairs."""
+    """Return views ``(batch, 1, *spatial)`` of the distances of all pairs."""
     return [patch[place] for patch, offset in zip(patches, offsets, strict=True) for place in offset.reads]
 
 
 def _typical_noise(distances: list[Tensor]) -> Tensor:
-    """Mean over the image of the noise estimate, ``(batch, 1, 1, …)``; a constant to the gradient, as in DeepSim."""
+    """Mean noise estimate of the image, ``(batch, 1, 1, …)``; constant for the gradient, as in DeepSim."""
     with torch.no_grad():
         least = reduce(torch.minimum, distances)
         noise = sum(distances[1:], distances[0]) / len(distances) - least
@@ -113,12 +114,12 @@ def _typical_noise(distances: list[Tensor]) -> Tensor:
 
 
 def _bounds(typical: Tensor) -> tuple[Tensor, Tensor]:
-    """Least and largest admissible noise."""
+    """Minimum and maximum of the noise estimate."""
     return (typical * NOISE_RATIO).clamp(min=NOISE_FLOOR), (typical / NOISE_RATIO).clamp(min=NOISE_FLOOR)
 
 
 def _descriptor(distances: Tensor, typical: Tensor) -> Tensor:
-    """Turn patch distances ``(batch, pairs, *spatial)`` into descriptor entries of the same shape."""
+    """Convert patch distances ``(batch, pairs, *spatial)`` to descriptor entries of the same shape."""
     distances = distances - distances.amin(1, keepdim=True)
     noise = distances.mean(1, keepdim=True).clamp(*_bounds(typical))
     return torch.exp(-distances / noise)
@@ -132,8 +133,8 @@ def mind_ssc(image: Tensor, radius: int, dilation: int) -> Tensor:
 
     Args:
         image: ``(batch, 1, *spatial)``.
-        radius: a patch is ``2 * radius + 1`` voxels wide.
-        dilation: distance of the compared patches' centres from the voxel.
+        radius: patch radius in voxels; a patch is ``2 * radius + 1`` voxels wide.
+        dilation: distance of the patch centres from the voxel, in voxels.
 
     Returns:
         ``(batch, 4, *spatial)`` in 2D, ``(batch, 12, *spatial)`` in 3D, in (0, 1]; 1 everywhere for a constant image.
@@ -149,7 +150,7 @@ def mind_ssc(image: Tensor, radius: int, dilation: int) -> Tensor:
 
 @full_precision
 def mind_slabs(image: Tensor, radius: int, dilation: int) -> Iterator[Tensor]:
-    """Give the descriptors of an image slab by slab along its first spatial axis; see :func:`mind_ssc`."""
+    """Yield the descriptors of an image in slabs along its first spatial axis; see :func:`mind_ssc`."""
     offsets = _offsets(image.shape[2:], radius, dilation)
     distances = _read(_patches(_extended(image, radius, dilation), offsets, 2 * radius + 1), offsets)
     typical = _typical_noise(distances)
@@ -166,23 +167,23 @@ def mind_difference(
     described: Iterable[Tensor] | None = None,
     share: Tensor | None = None,
 ) -> Tensor:
-    """Mean squared difference of the self-similarity context descriptors of the images of each pair.
+    """Mean squared difference of the self-similarity context descriptors of each pair.
 
-    Of a pair it is ``(mind_ssc(moved) - mind_ssc(fixed)).square().mean()``, but neither descriptor is ever held whole.
+    Equal to ``(mind_ssc(moved) - mind_ssc(fixed)).square().mean()`` per pair, without storing a complete descriptor.
 
     Args:
         moved: ``(batch, 1, *spatial)``.
-        fixed: of the same shape; data, it gets no gradient.
+        fixed: of the same shape; receives no gradient.
         radius: see :func:`mind_ssc`.
         dilation: see :func:`mind_ssc`.
-        described: what :func:`mind_slabs` gives for ``fixed``, if that is there already.
-        share: what each voxel counts, ``(batch, 1, *spatial)``, 1 on average; by default all alike.
+        described: precomputed result of :func:`mind_slabs` for ``fixed``.
+        share: weight of each voxel, ``(batch, 1, *spatial)``, with mean 1; by default uniform.
 
     Returns:
         ``(batch,)`` in [0, 1]; once differentiable in ``moved`` and ``share``.
 
     Raises:
-        ValueError: if shapes differ, or an image has more than one channel or is neither 2D nor 3D.
+        ValueError: if the shapes differ, or an image has more than one channel or is neither 2D nor 3D.
     """
     _check_grey("mind_difference", moved, fixed)
     offsets = _offsets(moved.shape[2:], radius, dilation)
@@ -198,9 +199,9 @@ def _check_grey(function: str, moved: Tensor, fixed: Tensor) -> None:
 
 
 class _DescriptorDifference(torch.autograd.Function):
-    """Mean squared difference of the descriptors of extended images to others, with its gradient in the same pass.
+    """Mean squared difference of descriptors, computed together with its gradient.
 
-    Descriptors are made slab by slab, so that they stay in the cache and never need memory for the whole image.
+    Descriptors are computed slab by slab, so that they fit into the CPU cache and never need memory for a whole image.
     """
 
     @staticmethod
@@ -241,7 +242,7 @@ class _DescriptorDifference(torch.autograd.Function):
 
 
 def _slabs(image: Tensor) -> Iterator[tuple[int, int]]:
-    """Cut the first spatial axis into (start, length): thin for the cache of a CPU, one piece on a GPU."""
+    """Split the first spatial axis into (start, length): thin slabs for the CPU cache, a single one on a GPU."""
     slices = image.shape[2]
     thick = max(1, SLAB * slices // image.numel()) if image.device.type == "cpu" else slices
     for start in range(0, slices, thick):
@@ -251,9 +252,9 @@ def _slabs(image: Tensor) -> Iterator[tuple[int, int]]:
 def _slab_difference(
     distances: Tensor, other: Tensor, typical: Tensor, wanted: bool, share: Tensor | None
 ) -> tuple[Tensor, Tensor | None]:
-    """Give the sum over entries of squared differences to another descriptor, ``(batch, 1, *slab)``.
+    """Return the sum over entries of squared differences to another descriptor, ``(batch, 1, *slab)``.
 
-    If wanted, also the gradient of their sum over voxels, where a voxel counts its share.
+    If ``wanted``, also return the gradient of their sum over voxels, weighted by ``share``.
     """
     least, at = distances.min(1, keepdim=True)
     above = distances - least
@@ -274,7 +275,7 @@ def _slab_difference(
 
 
 def _pull(slopes: list[Tensor], extended: Tensor, offsets: list[_Offset], window: int) -> Tensor:
-    """Carry the gradient of the patches back to the extended image."""
+    """Backpropagate the gradient of the patch distances to the extended image."""
     result = torch.zeros_like(extended)
     share = 1 / window ** (extended.dim() - 2)
     for slope, offset in zip(slopes, offsets, strict=True):
@@ -289,8 +290,8 @@ class Loss(SimilarityLoss):
     """Mean squared difference of self-similarity context descriptors.
 
     Args:
-        radius: a patch is ``2 * radius + 1`` voxels wide.
-        dilation: distance of the compared patches' centres from the voxel.
+        radius: patch radius in voxels; a patch is ``2 * radius + 1`` voxels wide.
+        dilation: distance of the patch centres from the voxel, in voxels.
     """
 
     def __init__(self, *, radius: int, dilation: int) -> None:
@@ -298,7 +299,7 @@ class Loss(SimilarityLoss):
         self.radius, self.dilation = radius, dilation
 
     def forward(self, pair: Registration) -> Tensor:
-        """Give the mean over the descriptor entries and voxels of each pair."""
+        """Return the mean over the descriptor entries and voxels of each pair, ``(batch,)``."""
         described = pair.kept((self, "slabs"), lambda: self._slabs(pair)) if pair.keeps else None
         return mind_difference(pair.moved, pair.fixed, self.radius, self.dilation, described)
 
@@ -306,11 +307,11 @@ class Loss(SimilarityLoss):
         return list(mind_slabs(pair.fixed, self.radius, self.dilation))
 
     def map(self, pair: Registration) -> Tensor:
-        """Give the squared difference of the descriptors, averaged over their entries."""
+        """Return the squared difference of the descriptors, averaged over their entries, ``(batch, 1, *spatial)``."""
         moved = mind_ssc(pair.moved, self.radius, self.dilation)
         fixed = pair.kept((self, "fixed"), lambda: mind_ssc(pair.fixed, self.radius, self.dilation))
         return (moved - fixed).square().mean(1, keepdim=True)
 
     def extra_repr(self) -> str:
-        """Name the patch."""
+        """Show the options in ``repr``."""
         return f"radius={self.radius}, dilation={self.dilation}"

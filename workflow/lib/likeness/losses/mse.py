@@ -33,17 +33,17 @@ def squared_difference(moved: Tensor, fixed: Tensor) -> Tensor:
         ValueError: if the shapes differ.
     """
     check_images("squared_difference", moved, fixed)
-    # unlike a difference that is then squared, it keeps no image of differences for the gradient
+    # keeps no difference image for the gradient, unlike (moved - fixed).square()
     return F.mse_loss(moved, fixed, reduction="none")
 
 
 class Loss(SimilarityLoss):
-    """Mean squared difference."""
+    """Mean squared difference of the intensities."""
 
     def forward(self, pair: Registration) -> Tensor:
-        """Give the mean over the voxels of each pair."""
+        """Return the mean over the voxels of each pair, ``(batch,)``."""
         return mean_per_pair(self.map(pair))
 
     def map(self, pair: Registration) -> Tensor:
-        """Give the squared difference per voxel."""
+        """Return the squared difference per voxel, ``(batch, 1, *spatial)``."""
         return squared_difference(pair.moved, pair.fixed)

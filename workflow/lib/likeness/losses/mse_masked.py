@@ -1,4 +1,4 @@
-"""Mean squared difference inside the mask: content that only one image has does not count.
+"""Mean squared difference inside the mask: content that only one image has is excluded.
 
 Brett et al., Spatial normalization of brain images with focal lesions using cost function masking, NeuroImage 2001,
 doi:10.1006/nimg.2001.0845.
@@ -21,19 +21,19 @@ CARD = {
     "range": [0, 1],
     "doi": "10.1006/nimg.2001.0845",
     "supervision": "none",
-    "requires": {"mask": "it compares the images only where the masks say that both have content"},
+    "requires": {"mask": "it compares the images only where the masks of both have content"},
     "raw_grid": [0.005, 0.01, 0.02, 0.04, 0.08],
 }
 
 
 @full_precision
 def masked_squared_difference(moved: Tensor, fixed: Tensor, weight: Tensor) -> Tensor:
-    """Squared difference per voxel, weighted so that its plain mean is the mean inside the mask.
+    """Squared difference per voxel, weighted such that the plain mean is the mean inside the mask.
 
     Args:
         moved: ``(batch, 1, *spatial)``.
         fixed: of the same shape.
-        weight: of the same shape, not negative; gradient flows into it.
+        weight: of the same shape, non-negative; differentiable.
 
     Returns:
         ``(batch, 1, *spatial)``, 0 outside the mask.
@@ -50,9 +50,9 @@ class Loss(SimilarityLoss):
     """Mean squared difference inside the warped moving mask times the fixed one."""
 
     def forward(self, pair: Registration) -> Tensor:
-        """Give the mean inside the mask of each pair."""
+        """Return the mean inside the mask of each pair, ``(batch,)``."""
         return mean_per_pair(self.map(pair))
 
     def map(self, pair: Registration) -> Tensor:
-        """Give the weighted squared difference per voxel."""
+        """Return the weighted squared difference per voxel."""
         return masked_squared_difference(pair.moved, pair.fixed, required("mse_masked", "mask", pair.mask))

@@ -1,4 +1,4 @@
-"""Windowed normalised cross-correlation, squared: local intensities related linearly, whatever the sign.
+"""Windowed squared normalised cross-correlation: assumes a local linear relation of intensities, of either sign.
 
 Avants et al., Symmetric diffeomorphic image registration with cross-correlation: evaluating automated labeling of
 elderly and neurodegenerative brain, Med. Image Anal. 2008, doi:10.1016/j.media.2007.06.004.
@@ -37,9 +37,9 @@ class Loss(WindowedLoss):
         super().__init__(window)
 
     def forward(self, pair: Registration) -> Tensor:
-        """Give the mean over the voxels of each pair."""
+        """Return the mean over the voxels of each pair, ``(batch,)``."""
         return mean_per_pair(self.map(pair))
 
     def map(self, pair: Registration) -> Tensor:
-        """Give one minus the squared correlation of the window around every voxel."""
+        """Return one minus the squared local correlation, ``(batch, 1, *spatial)``."""
         return 1 - squared_correlation(pair.moved, *self.known(pair))

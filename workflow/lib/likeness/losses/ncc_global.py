@@ -1,6 +1,6 @@
-"""Normalised cross-correlation of the whole images: intensities related by one line, with the same sign in both.
+"""Normalised cross-correlation of whole images: assumes one increasing linear relation of intensities.
 
-Lewis, Fast normalized cross-correlation, Vision Interface 1995, there for a template as large as the image.
+Lewis, Fast normalized cross-correlation, Vision Interface 1995, for a template as large as the image.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ CARD = {
 
 
 class Loss(SimilarityLoss):
-    """One minus the correlation of all voxels."""
+    """One minus the correlation over all voxels."""
 
     def forward(self, pair: Registration) -> Tensor:
-        """Give one minus the coefficient of each pair."""
+        """Return one minus the coefficient of each pair, ``(batch,)``."""
         return mean_per_pair(self.map(pair))
 
     def map(self, pair: Registration) -> Tensor:
-        """Give one minus what every voxel contributes to the coefficient; negative where it contributes much."""
+        """Return one minus each voxel's contribution to the coefficient; can be negative."""
         fixed = pair.kept((self, "fixed"), lambda: standardised(pair.fixed))
         return 1 - standardised(pair.moved) * fixed

@@ -1,7 +1,7 @@
-"""Windowed squared cross-correlation whose statistics come from inside the mask alone.
+"""Windowed squared cross-correlation with statistics from inside the mask only.
 
 Padfield, Masked object registration in the Fourier domain, IEEE Trans. Image Process. 2012,
-doi:10.1109/TIP.2011.2181402, there for one window as large as the image.
+doi:10.1109/TIP.2011.2181402, for a single window as large as the image.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CARD = {
     "doi": "10.1109/TIP.2011.2181402",
     "supervision": "none",
     "window": "a cube, `window` voxels a side",
-    "requires": {"mask": "it correlates the images only where the masks say that both have content"},
+    "requires": {"mask": "it correlates the images only where the masks of both have content"},
     "invariances": ["offset", "scale", "inversion"],
     "options": {"window": {"default": 9, "odd": True, "minimum": 3, "maximum": 127}},
 }
@@ -33,20 +33,20 @@ CARD = {
 
 @full_precision
 def masked_decorrelation(moved: Tensor, fixed: Tensor, weight: Tensor, window: int) -> Tensor:
-    """One minus the squared correlation inside the mask, weighted so that its plain mean is the mean inside the mask.
+    """One minus the squared correlation inside the mask, weighted such that the plain mean is the mean inside the mask.
 
     Args:
         moved: ``(batch, 1, *spatial)``.
         fixed: of the same shape.
-        weight: of the same shape, not negative. It weighs the voxels of a window and the window by its centre;
-            gradient flows into it.
+        weight: of the same shape, non-negative; weights the voxels of a window, and the window by its centre;
+            differentiable.
         window: edge length in voxels, odd.
 
     Returns:
         ``(batch, 1, *spatial)``, 0 outside the mask.
 
     Raises:
-        ValueError: if shapes differ or the window is even.
+        ValueError: if the shapes differ or the window is even.
     """
     return per_voxel_share(1 - squared_correlation(moved, fixed, box_mean(window, moved, weight)), weight)
 
@@ -62,10 +62,10 @@ class Loss(WindowedLoss):
         super().__init__(window)
 
     def forward(self, pair: Registration) -> Tensor:
-        """Give the mean inside the mask of each pair."""
+        """Return the mean inside the mask of each pair, ``(batch,)``."""
         return mean_per_pair(self.map(pair))
 
     def map(self, pair: Registration) -> Tensor:
-        """Give the weighted value of the window around every voxel."""
+        """Return the weighted local value, ``(batch, 1, *spatial)``."""
         mask = required("ncc_masked", "mask", pair.mask)
         return masked_decorrelation(pair.moved, pair.fixed, mask, self.window)

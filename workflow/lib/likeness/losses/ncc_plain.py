@@ -1,7 +1,7 @@
-"""Windowed normalised cross-correlation: local intensities related linearly, with the same sign in both images.
+"""Windowed normalised cross-correlation: assumes a local increasing linear relation of intensities.
 
 Czolbe et al., Semantic similarity metrics for image registration, Med. Image Anal. 2023,
-doi:10.1016/j.media.2023.102830, there the plain form beside the squared one of :mod:`likeness.losses.ncc`.
+doi:10.1016/j.media.2023.102830, where it is compared with the squared form of :mod:`likeness.losses.ncc`.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class Loss(WindowedLoss):
         super().__init__(window)
 
     def forward(self, pair: Registration) -> Tensor:
-        """Give the mean over the voxels of each pair."""
+        """Return the mean over the voxels of each pair, ``(batch,)``."""
         return mean_per_pair(self.map(pair))
 
     def map(self, pair: Registration) -> Tensor:
-        """Give one minus the correlation of the window around every voxel."""
+        """Return one minus the local correlation, ``(batch, 1, *spatial)``."""
         return 1 - correlation(pair.moved, *self.known(pair))

@@ -1,7 +1,7 @@
 """Windowed squared cross-correlation of the images plus the mean squared difference of their warped one-hot labels.
 
 Czolbe et al., Semantic similarity metrics for image registration, Med. Image Anal. 2023,
-doi:10.1016/j.media.2023.102830, there NCC+sup.
+doi:10.1016/j.media.2023.102830, where it is called NCC+sup.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ CARD = {
     "requires": {"label": "it compares the labels of the training images while training"},
     "invariances": ["offset", "scale", "inversion"],
     "oracle": True,
-    "only_trained": "it reads the labels of the pair, which nobody has when a pair is to be registered",
+    "only_trained": "it reads the labels of the pair, which are not available when a new pair is registered",
     "options": {"window": {"default": 9, "odd": True, "minimum": 3, "maximum": 127}},
 }
 
 
 class Loss(WindowedLoss):
-    """Windowed squared correlation of the images plus mean squared difference of the labels, weighted 1 : 1.
+    """Windowed squared correlation of the images plus mean squared difference of the labels, with equal weights.
 
     Args:
         window: edge length in voxels, odd.
@@ -41,11 +41,11 @@ class Loss(WindowedLoss):
         super().__init__(window)
 
     def forward(self, pair: Registration) -> Tensor:
-        """Give the mean over the voxels and labels of each pair."""
+        """Return the mean over the voxels and labels of each pair, ``(batch,)``."""
         return mean_per_pair(self.map(pair))
 
     def map(self, pair: Registration) -> Tensor:
-        """Give the sum of both terms per voxel, the label term averaged over labels."""
+        """Return the sum of both terms per voxel, the label term averaged over labels."""
         moved_labels = required("ncc_sup", "label", pair.moved_labels)
         fixed_labels = required("ncc_sup", "label", pair.fixed_labels)
         labels = squared_difference(moved_labels, fixed_labels).mean(1, keepdim=True)

@@ -1,4 +1,4 @@
-"""Normalised gradient fields: edges that run in parallel, whatever the intensities on either side.
+"""Normalised gradient fields: compares the orientation of edges, independently of their intensities.
 
 Haber and Modersitzki, Intensity gradient based registration and fusion of multi-modal images, Methods Inf. Med. 2007,
 doi:10.1160/ME9046.
@@ -31,11 +31,11 @@ CARD = {
 }
 
 SMALLEST_EDGE = 1e-4
-"""Least edge parameter, in intensities per voxel, so that constant images have a value."""
+"""Lower bound on the edge parameter, in intensities per voxel, so that the loss is defined for constant images."""
 
 
 def gradients(image: Tensor, spacing: tuple[float, ...] | None) -> Tensor:
-    """Central differences, one-sided at the border, ``(batch, channel, axis, *spatial)``, by the first spacing."""
+    """Central differences per step of the first axis, ``(batch, channel, axis, *spatial)``; one-sided at the border."""
     steps = spacing or (1.0,) * (image.dim() - 2)
     found = []
     for axis, step in enumerate(steps, start=2):
@@ -45,28 +45,28 @@ def gradients(image: Tensor, spacing: tuple[float, ...] | None) -> Tensor:
 
 
 class Edges(NamedTuple):
-    """What the angle to the gradients of another image needs of one."""
+    """Gradients of an image and their norms."""
 
     gradients: Tensor
     """``(batch, channel, axis, *spatial)``."""
     squared_norms: Tensor
-    """Of the gradients, ``(batch, channel, *spatial)``, with the squared edge parameter."""
+    """Squared norms of the gradients plus the squared edge parameter, ``(batch, channel, *spatial)``."""
 
 
 def edge_parameter(image: Tensor, spacing: tuple[float, ...] | None, eta: float) -> Tensor:
-    """Gradient length that counts as an edge, ``(batch, channel, 1, …)``: ``eta`` times its mean over the image."""
+    """Edge parameter of an image, ``(batch, channel, 1, …)``: ``eta`` times the mean gradient magnitude."""
     length = gradients(image, spacing).square().sum(2).sqrt()
     return (eta * length.mean(tuple(range(2, image.dim())), keepdim=True)).clamp(min=SMALLEST_EDGE)
 
 
 @full_precision
 def edges(image: Tensor, edge: Tensor, spacing: tuple[float, ...] | None = None) -> Edges:
-    """Give the edges of an image.
+    """Compute gradients and their norms.
 
     Args:
         image: ``(batch, channel, *spatial)``.
-        edge: ``(batch, channel, 1, …)``, gradients well below it count as noise.
-        spacing: distance of voxels along each axis; equal if absent.
+        edge: edge parameter, ``(batch, channel, 1, …)``; gradients well below it count as noise.
+        spacing: voxel size along each axis; isotropic if ``None``.
     """
     found = gradients(image, spacing)
     return Edges(found, found.square().sum(2) + edge.square())
@@ -78,14 +78,14 @@ def normalised_gradient_difference(moved: Edges, fixed: Edges) -> Tensor:
     Haber and Modersitzki, Methods Inf. Med. 2007, doi:10.1160/ME9046.
 
     Args:
-        moved: edges of images ``(batch, channel, *spatial)``.
-        fixed: of images of the same shape.
+        moved: gradients of images ``(batch, channel, *spatial)``.
+        fixed: gradients of images of the same shape.
 
     Returns:
         ``(batch, channel, *spatial)`` in [0, 1]; 1 where an image has no edge.
 
     Raises:
-        ValueError: if shapes differ.
+        ValueError: if the shapes differ.
     """
     check_images("normalised_gradient_difference", moved.squared_norms, fixed.squared_norms)
     product = (moved.gradients * fixed.gradients).sum(2)
@@ -96,7 +96,7 @@ class Loss(SimilarityLoss):
     """One minus the squared cosine of the angle between the images' gradients.
 
     Args:
-        eta: edge parameter, as a multiple of the mean gradient length of each image before registration.
+        eta: edge parameter, as a multiple of the mean gradient magnitude of each image before registration.
     """
 
     def __init__(self, *, eta: float) -> None:
@@ -104,11 +104,11 @@ class Loss(SimilarityLoss):
         self.eta = eta
 
     def forward(self, pair: Registration) -> Tensor:
-        """Give the mean over the voxels of each pair."""
+        """Return the mean over the voxels of each pair, ``(batch,)``."""
         return mean_per_pair(self.map(pair))
 
     def map(self, pair: Registration) -> Tensor:
-        """Give one minus the squared cosine at every voxel."""
+        """Return one minus the squared cosine per voxel, ``(batch, 1, *spatial)``."""
         before = pair.kept((self, "moving"), lambda: edge_parameter(pair.moving, pair.spacing, self.eta))
         moved = edges(pair.moved, before, pair.spacing)
         return normalised_gradient_difference(moved, pair.kept((self, "fixed"), lambda: self._edges(pair)))
@@ -117,5 +117,5 @@ class Loss(SimilarityLoss):
         return edges(pair.fixed, edge_parameter(pair.fixed, pair.spacing, self.eta), pair.spacing)
 
     def extra_repr(self) -> str:
-        """Name the edge parameter."""
+        """Show the edge parameter in ``repr``."""
         return f"eta={self.eta}"

@@ -1,8 +1,8 @@
-"""Normalised mutual information of all voxels, from a joint histogram with Gaussian Parzen windows.
+"""Normalised mutual information over all voxels, from a joint histogram with Gaussian Parzen windows.
 
 Studholme et al., An overlap invariant entropy measure of 3D medical image alignment, Pattern Recognition 1999,
-doi:10.1016/S0031-3203(98)00091-0. Bins and windows as in DeepSim, doi:10.1016/j.media.2023.102830: centres from 0 to 1,
-each window as wide at half its height as one of ``bins`` equal parts of [0, 1].
+doi:10.1016/S0031-3203(98)00091-0. Bins and windows as in DeepSim, doi:10.1016/j.media.2023.102830: bin centres from 0
+to 1, and windows with a full width at half maximum of ``1 / bins``.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ CARD = {
     "doi": "10.1016/S0031-3203(98)00091-0",
     "supervision": "none",
     "invariances": ["inversion"],
-    # the windows of two bins overlap so far that constant images leave the range
+    # with fewer bins the windows overlap so much that the value of constant images leaves the range
     "options": {"bins": {"default": 64, "minimum": 3, "maximum": 1024}},
 }
 
 REACH = 2
-"""A window counts in its nearest bin and so many on either side; beyond, it is below 2e-8 of its height."""
+"""Number of bins on each side of the nearest one that a window covers; beyond, it is below 2e-8 of its maximum."""
 SMALLEST_PROBABILITY = 1e-5
-"""Added inside the logarithm, as in DeepSim: without it an empty bin has an infinite gradient."""
+"""Added inside the logarithm, as in DeepSim, because an empty bin would have an infinite gradient."""
 
 
 class _JointHistogram(torch.autograd.Function):
-    """Joint histogram of rows of intensities and weights; what it needs per voxel is computed twice and never stored.
+    """Joint histogram of rows of intensities and weights; values per voxel are recomputed rather than stored.
 
-    Without a weight every voxel counts once. Windows of the fixed image that are known are not computed again.
+    Without a weight every voxel counts once. Precomputed windows of the fixed image are reused.
     """
 
     @staticmethod
@@ -81,7 +81,7 @@ class _JointHistogram(torch.autograd.Function):
 class _Windows:
     """Weights ``(2 * REACH + 1, n)`` of n intensities in the bins around them, and their derivatives.
 
-    ``first`` is the first of these bins, counted in a histogram that is ``REACH`` bins wider on every side.
+    ``first`` is the first of these bins, as an index into a histogram padded by ``REACH`` bins on each side.
     """
 
     def __init__(self, intensities: Tensor, bins: int) -> None:
@@ -101,37 +101,37 @@ class _Windows:
 
 
 Known = Sequence[Sequence[_Windows]]
-"""The windows of every image, chunk by chunk."""
+"""Windows of every image, chunk by chunk."""
 
 
 def _cells(rows: _Windows, columns: _Windows) -> Tensor:
-    """Indices of the histogram cells that n pairs of intensities touch, ``(rows, columns, n)``."""
+    """Indices of the histogram cells that n pairs of intensities contribute to, ``(rows, columns, n)``."""
     window = rows.steps[:, None, None] * rows.side + rows.steps[:, None]
     return window + (rows.first * rows.side + columns.first)
 
 
 def _chunks(row: Tensor) -> Iterator[slice]:
-    # on a CPU the 25 weights and cells per voxel should stay in the cache between one operation and the next
+    # on a CPU, the 25 weights and cells per voxel should stay in the cache between operations
     length = 4096 if row.device.type == "cpu" else 1 << 20
     for start in range(0, len(row), length):
         yield slice(start, start + length)
 
 
 def _windows(images: Tensor, bins: int) -> Iterator[Iterator[_Windows]]:
-    """Give the windows of the chunks of each row of intensities."""
+    """Yield the windows of the chunks of each row of intensities."""
     for row in images:
         yield (_Windows(row[part], bins) for part in _chunks(row))
 
 
 def _pull(gradient: Tensor, image: Tensor, others: Iterable[Iterable[_Windows]], bins: int, slope: bool) -> Tensor:
-    """Carry the gradient of the padded histogram back to the image whose bins are its rows, or to the voxels' weights.
+    """Backpropagate the gradient of the padded histogram to the image on its rows, or to the voxel weights.
 
     Args:
-        gradient: ``(batch, rows, columns)``.
-        image: ``(batch, n)``, the intensities that rows count.
-        others: windows of those that columns count.
-        bins: of either.
-        slope: whether to the image, or else to the weights.
+        gradient: gradient of the histogram, ``(batch, rows, columns)``.
+        image: intensities on the rows, ``(batch, n)``.
+        others: windows of the intensities on the columns.
+        bins: number of bins per image.
+        slope: whether to return the gradient of the image rather than of the weights.
     """
     result = torch.empty_like(image)
     for out, row, far_windows, cells in zip(result, image, others, gradient, strict=True):
@@ -144,7 +144,7 @@ def _pull(gradient: Tensor, image: Tensor, others: Iterable[Iterable[_Windows]],
 
 
 def _entropy(probability: Tensor) -> Tensor:
-    """Entropy over all axes but the first, in nats."""
+    """Entropy over all axes except the first, in nats."""
     terms = probability * torch.log(probability + SMALLEST_PROBABILITY)
     return -terms.flatten(1).sum(1)
 
@@ -155,10 +155,10 @@ def _intensities(image: Tensor) -> Tensor:
 
 @full_precision
 def known_windows(image: Tensor, bins: int) -> Known:
-    """Give the windows of images ``(batch, 1, *spatial)``, for several histograms: they take six times their memory."""
+    """Precompute the windows of images ``(batch, 1, *spatial)`` for several histograms, at six times their memory."""
     known = [list(row) for row in _windows(_intensities(image), bins)]
     for window in chain.from_iterable(known):
-        # as large as the weights, and no derivative is asked of a fixed image
+        # as large as the weights, and only needed for gradients, which a fixed image does not get
         del window.distance
     return known
 
@@ -167,27 +167,27 @@ def known_windows(image: Tensor, bins: int) -> Known:
 def normalised_mutual_information(
     moved: Tensor, fixed: Tensor, bins: int, weight: Tensor | None = None, known: Known | None = None
 ) -> Tensor:
-    """Sum of the entropies of two images over their joint entropy, from all voxels.
+    """Sum of the marginal entropies of two images divided by their joint entropy, over all voxels.
 
     Studholme et al., Pattern Recognition 1999, doi:10.1016/S0031-3203(98)00091-0.
 
     Args:
-        moved: ``(batch, 1, *spatial)``, intensities in [0, 1]; what lies beyond counts as 0 or 1.
+        moved: ``(batch, 1, *spatial)``, intensities, clamped to [0, 1].
         fixed: of the same shape.
         bins: number of bins per image.
-        weight: ``(batch, 1, *spatial)``, not negative: how much a voxel counts.
-        known: what :func:`known_windows` gives for ``fixed``, if that is there already.
+        weight: ``(batch, 1, *spatial)``, weight of each voxel, non-negative.
+        known: precomputed result of :func:`known_windows` for ``fixed``.
 
     Returns:
-        ``(batch,)``, 1 for independent and at most 2 for dependent images; once differentiable in all three. 0
-        where nothing counts.
+        ``(batch,)``; 1 for independent images, at most 2, and 0 if all weights are 0. Once differentiable in both
+        images and the weight.
 
     Raises:
-        ValueError: if shapes differ or there are fewer than two bins.
+        ValueError: if the shapes differ or there are fewer than two bins.
     """
     check_images("normalised_mutual_information", moved, fixed)
     if bins < 2:
-        msg = f"normalised_mutual_information: {bins} bins cannot tell intensities apart; use at least 2"
+        msg = f"normalised_mutual_information: {bins} bins cannot distinguish intensities; use at least 2"
         raise ValueError(msg)
     if weight is not None:
         check_weight("normalised_mutual_information", weight, moved)
@@ -209,10 +209,10 @@ class Loss(SimilarityLoss):
         self.bins = bins
 
     def forward(self, pair: Registration) -> Tensor:
-        """Give the negative of each pair's."""
+        """Return the negative normalised mutual information of each pair, ``(batch,)``."""
         known = pair.kept((self, "fixed"), lambda: known_windows(pair.fixed, self.bins)) if pair.keeps else None
         return -normalised_mutual_information(pair.moved, pair.fixed, self.bins, known=known)
 
     def extra_repr(self) -> str:
-        """Name the bins."""
+        """Show the number of bins in ``repr``."""
         return f"bins={self.bins}"

@@ -1,4 +1,4 @@
-"""Normalised mutual information inside the mask: content that only one image has does not count.
+"""Normalised mutual information inside the mask: content that only one image has is excluded.
 
 Studholme et al., An overlap invariant entropy measure of 3D medical image alignment, Pattern Recognition 1999,
 doi:10.1016/S0031-3203(98)00091-0; the mask as in Brett et al., NeuroImage 2001, doi:10.1006/nimg.2001.0845.
@@ -20,9 +20,9 @@ CARD = {
     "range": [-2, 0],
     "doi": "10.1016/S0031-3203(98)00091-0",
     "supervision": "none",
-    "requires": {"mask": "it counts voxels only where the masks say that both images have content"},
+    "requires": {"mask": "it counts voxels only where the masks of both images have content"},
     "invariances": ["inversion"],
-    # the windows of two bins overlap so far that constant images leave the range
+    # with fewer bins the windows overlap so much that the value of constant images leaves the range
     "options": {"bins": {"default": 64, "minimum": 3, "maximum": 1024}},
 }
 
@@ -39,11 +39,11 @@ class Loss(SimilarityLoss):
         self.bins = bins
 
     def forward(self, pair: Registration) -> Tensor:
-        """Give the negative of each pair's; 0 of one whose masks do not meet."""
+        """Return the value of each pair, ``(batch,)``; 0 if the masks do not overlap."""
         weight = required("nmi_masked", "mask", pair.mask)
         known = pair.kept((self, "fixed"), lambda: known_windows(pair.fixed, self.bins)) if pair.keeps else None
         return -normalised_mutual_information(pair.moved, pair.fixed, self.bins, weight, known)
 
     def extra_repr(self) -> str:
-        """Name the bins."""
+        """Show the number of bins in ``repr``."""
         return f"bins={self.bins}"

@@ -1,4 +1,4 @@
-"""Soft Dice of what DeepSim-seg's network predicts: a control for whether its features tell more than its output.
+"""Soft Dice of the predictions of DeepSim-seg's network: a control that uses its output instead of its features.
 
 Milletari et al., V-Net, 3DV 2016, doi:10.1109/3DV.2016.79.
 """
@@ -29,10 +29,10 @@ CARD = {
 
 
 class Loss(SimilarityLoss):
-    """One minus the soft Dice of the classes that a segmentation network predicts for both images.
+    """One minus the soft Dice of the class probabilities that a segmentation network predicts for both images.
 
     Args:
-        extractor: the network, which is frozen and stays in evaluation mode.
+        extractor: segmentation network, which is frozen and stays in evaluation mode.
     """
 
     def __init__(self, extractor: UNetExtractor) -> None:
@@ -41,13 +41,13 @@ class Loss(SimilarityLoss):
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Loss:
-        """Set the mode of this module; the network stays in evaluation mode whatever trains around it."""
+        """Set the training mode of this module; the network always stays in evaluation mode."""
         super().train(mode)
         self.extractor.eval()
         return self
 
     def forward(self, pair: Registration) -> Tensor:
-        """Give the mean over the classes of each pair."""
+        """Return the mean over the classes of each pair, ``(batch,)``."""
         if pair.finer is not None:
             return self._coarsely(pair, pair.finer)
         fixed = pair.kept((self, "fixed"), lambda: self._probabilities(pair.fixed))

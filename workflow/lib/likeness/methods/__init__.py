@@ -1,1 +1,1 @@
-"""Ways from a pair to a field: one module a kind, with a card as :mod:`likeness.methods.kinds` says."""
+"""Registration methods; each kind of method is a module with a card, see :mod:`likeness.methods.kinds`."""

@@ -1,21 +1,20 @@
-"""Whether the search for the fields of a run can be trusted: validation pairs at their best λ, searched for once more.
+"""Audit the optimisation of a run: repeat the search for validation pairs at the best λ from several starts.
 
-Every pair is optimised by the same effort from several starts, and all of it is kept apart: what the loss says, the
-regulariser, the primary score.
+Every pair is optimised with the same effort from each start. Recorded are the value of the loss, the regulariser, the
+objective and the primary score.
 
 ============  =========================================================================================================
-unregistered  where every search began; nothing is optimised
-path          what the run has found along the path of λ
-again         from there, with steps as long as at first: what a second round changes
-identity      from the identity, at the same λ: what the path did
-truth         from the true field, fitted by the transformation, where there is one
-other         from the field of another loss, the best of them on validation, where there is no truth
-draws         from what the run has found, by a loss that draws :data:`DRAWS` times as much noise, where it draws any
+unregistered  the identity, without optimisation
+path          the result of the run, reached along its path of λ
+again         restart from that result with the initial step size: the effect of a second round
+identity      start from the identity, at the same λ: the effect of the path
+truth         start from the true field, approximated by the transformation, if known
+other         if the truth is unknown, start from the field of another loss, the best of them on validation
+draws         start from the result of the run, with :data:`DRAWS` times as many noise samples, for losses with noise
 ============  =========================================================================================================
 
-A lower objective from another start is a failure of the search. Where the search has found a lower objective than there
-is near the truth, and a field that is further from it, the loss is wrong. The search from the identity is also followed
-on its way.
+A lower objective from another start means that the search failed. If the search found a lower objective than near the
+truth, with a field further from it, the loss is at fault. The search from the identity also records its trajectory.
 """
 
 from __future__ import annotations
@@ -48,32 +47,32 @@ from likeness.runtime.jobs import told_to_stop
 
 
 def best(fields: Fields, dataset: Dataset) -> Search | None:
-    """Give the search of the λ that scores best on validation, whatever it folds; ``None`` where none was judged."""
+    """Return the search at the λ with the best validation score, regardless of folding; ``None`` if none was scored."""
     scored = [search for search in fields.searches if not search.empty and search.score is not None]
     return min(scored, key=lambda search: cost(search, dataset), default=None)
 
 
 def cost(search: Search, dataset: Dataset) -> float:
-    """Give the score of a search that was scored, with the sign that makes lower better."""
+    """Return the score of a search with the sign for which lower is better."""
     assert search.score is not None
     return search.score if dataset.primary in metrics.lower_is_better() else -search.score
 
 
 DRAWS = 4
-"""How much more noise is drawn, to see what a result owes to the draw."""
+"""Factor on the number of noise samples, to see how much a result depends on the samples."""
 Pairs = Sequence[tuple[str, str]]
 Scorers = Sequence[PrimaryScorer]
 
 
 @dataclass
 class Found:
-    """What searches have found.
+    """Results of audit searches.
 
     Attributes:
-        endings: a row for every pair and start: what the module says.
-        trace: a row for every pair and half window of the search from the identity.
-        seconds: that this search took, without what following it took.
-        followed: evaluations, each of one pair, of this search.
+        endings: one row per pair and start, see the module.
+        trace: one row per pair and half window of the search from the identity.
+        seconds: duration of that search, without recording the trajectory.
+        followed: number of evaluations of that search, summed over pairs.
     """
 
     endings: list[dict[str, Any]] = field(default_factory=list)
@@ -82,7 +81,7 @@ class Found:
     followed: int = 0
 
     def add(self, other: Found) -> None:
-        """Take in what another search has found."""
+        """Append the results of another search."""
         self.endings += other.endings
         self.trace += other.trace
         self.seconds += other.seconds
@@ -95,15 +94,15 @@ class Audit:
 
     Attributes:
         objective: dataset and loss.
-        recipe: of the run.
-        fields: what the run has found.
-        search: of the λ that is best on validation, see :func:`best`.
-        count: validation pairs at most, spread evenly.
-        work: folder that survives an interruption, one file for every batch of pairs and start.
-        reference: fields of another run, for pairs without a truth.
+        recipe: settings of the run.
+        fields: result of the run.
+        search: search at the best λ on validation, see :func:`best`.
+        count: maximum number of validation pairs, evenly spaced.
+        work: folder that survives an interruption, with one file per batch of pairs and start.
+        reference: fields of another run, for pairs without truth.
         saved: called whenever something was saved.
-        found: by all searches so far.
-        noisier: the objective of the same loss with more draws, where it draws noise.
+        found: results of all searches so far.
+        noisier: objective of the same loss with more noise samples, if it uses noise.
     """
 
     objective: Objective
@@ -129,10 +128,10 @@ class Audit:
         self.known = {(pair.moving, pair.fixed): pair for pair in self.search.pairs}
 
     def run(self) -> None:
-        """Search for all validation pairs that the run has fields of.
+        """Search for all selected validation pairs that the run has fields of.
 
         Raises:
-            SystemExit: if the process is told to stop (SIGTERM), after the search that goes on is saved.
+            SystemExit: on SIGTERM, after the current search has been saved.
         """
         pairs = evenly_spaced(self.dataset.pairs_of("val"), self.count)
         with told_to_stop() as self.stop:
@@ -179,21 +178,21 @@ class Audit:
     def _kept(
         self, number: int, start: str, pairs: Pairs, scorers: Scorers, parameters: Tensor, levels: Sequence[Level]
     ) -> None:
-        """Take in what a search of a batch finds, or what an interrupted run has found."""
+        """Search for a batch from one start, or load the result of an interrupted run."""
         path = self.work / f"{number}-{start}.json"
         if not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
             write_json(path, asdict(self._searched(start, pairs, scorers, parameters, levels)))
             self.saved()
             if self.stop.is_set():
-                msg = f"{self.dataset.name}: told to stop; {path.name} is saved, the next run goes on from there"
+                msg = f"{self.dataset.name}: told to stop; {path.name} is saved, the next run will resume from it"
                 raise SystemExit(msg)
         self.found.add(Found(**read_json(path, self.work)))
 
     def _searched(
         self, start: str, pairs: Pairs, scorers: Scorers, parameters: Tensor, levels: Sequence[Level]
     ) -> Found:
-        """Optimise pairs from their parameters and write down where that ended."""
+        """Optimise pairs from given parameters and record the results."""
         found = Found()
         follow = partial(self._watch, found, pairs, scorers) if start == "identity" else None
         optimiser = self.drawing if start == "draws" else self.optimiser

@@ -1,4 +1,4 @@
-"""The λ that makes fields as rough as wanted, on a logarithmic scale of both."""
+"""Search for the λ that yields fields of a given roughness, on logarithmic scales of both."""
 
 from __future__ import annotations
 
@@ -6,35 +6,35 @@ from dataclasses import dataclass, field
 from math import exp, isfinite, log
 
 CLOSE = 0.08
-"""A roughness within this of the wanted one, relatively, is it."""
+"""Relative deviation of the roughness at which the search ends."""
 NEAR = 0.1
-"""A roughness within this is taken where no better one was found."""
+"""Relative deviation of the roughness that is accepted if nothing closer was found."""
 TRIALS = 7
 FIRST = 2.0
-"""The multiple of λ₀ that is tried first where nothing is known."""
+"""Multiple of λ₀ that is tried first without prior knowledge."""
 WEAKEST, STRONGEST = 1e-4, 1e4
-"""Multiples of λ₀ beyond which nothing is tried."""
+"""Bounds on the multiples of λ₀."""
 SLOPE = -0.6
-"""How log roughness goes with log λ, as long as only one of them was tried."""
+"""Assumed slope of log roughness over log λ until two values are known."""
 LEAP = log(20)
-"""How far the next λ may lie from all that were tried, as a logarithm."""
+"""Maximum distance in log λ between the next value and those already tried."""
 
 
 @dataclass
 class Calibration:
-    """The search for the multiple of λ₀ whose fields have the wanted roughness.
+    """Search for the multiple of λ₀ whose fields have the wanted roughness.
 
-    Every multiple that was tried is recorded with the roughness that it gave; what fits best is kept.
+    The caller evaluates each :meth:`proposal` and appends it to ``tried``; the best trial is :attr:`best`.
     """
 
     wanted: float
     known: list[tuple[float, float]] = field(default_factory=list)
-    """Multiples of λ₀ and the roughness that they gave from other starts: good for a guess."""
+    """Multiples of λ₀ and their roughness from other starts; used for initial guesses only."""
     tried: list[tuple[float, float]] = field(default_factory=list)
-    """Multiples and the roughness that they gave from this start."""
+    """Multiples of λ₀ and their roughness from this start."""
 
     def proposal(self) -> float | None:
-        """Give the multiple to try next, rounded to three digits; ``None`` where the search has ended."""
+        """Return the next multiple to try, rounded to three digits; ``None`` if the search has ended."""
         if not self.tried and not self.known:
             return FIRST
         if self.tried and (self.distance(len(self.tried) - 1) < CLOSE or len(self.tried) >= TRIALS):
@@ -44,7 +44,7 @@ class Calibration:
         return None if any(found == multiple for multiple, _ in self.tried) else found
 
     def _guess(self) -> float:
-        """Cut the line through the two tried ones that lie closest around the wanted roughness, or outside it."""
+        """Interpolate between the two closest trials around the wanted roughness, or extrapolate; returns log λ."""
         target = log(self.wanted)
         pairs = [pair for pair in (*self.known, *self.tried) if isfinite(pair[1])]
         points = sorted((log(multiple), log(max(rough, 1e-6))) for multiple, rough in pairs)
@@ -64,21 +64,21 @@ class Calibration:
         return x + min(max((target - y) / slope, -LEAP), LEAP)
 
     def distance(self, trial: int) -> float:
-        """Give how far the roughness of a trial is from the wanted one, as a logarithm."""
+        """Return the absolute difference in log roughness between a trial and the wanted value."""
         rough = self.tried[trial][1]
         return abs(log(max(rough, 1e-6) / self.wanted)) if isfinite(rough) else float("inf")
 
     @property
     def best(self) -> int:
-        """The trial that comes closest."""
+        """Index of the closest trial."""
         return min(range(len(self.tried)), key=self.distance)
 
     @property
     def exhausted(self) -> bool:
-        """Whether nothing that was tried is as rough as wanted."""
+        """Whether no trial was at least as rough as wanted."""
         return not self.attained and not any(rough >= self.wanted for _, rough in self.tried)
 
     @property
     def attained(self) -> bool:
-        """Whether that is close enough."""
+        """Whether the closest trial is close enough."""
         return self.distance(self.best) < NEAR

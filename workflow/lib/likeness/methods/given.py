@@ -1,7 +1,7 @@
-"""Fields that somebody made elsewhere, ranked beside all others: a folder, in a convention that other programs know.
+"""Fields computed elsewhere, ranked with all other methods: a folder of files in a convention of other programs.
 
-Its files are read as :mod:`likeness.imageio.conventions` says. Of validation pairs, by which nothing is chosen, none
-need be there; where some of the test pairs are missing, the method is compared on those that are.
+The conventions are described in :mod:`likeness.imageio.conventions`. Fields of validation pairs are optional, because
+nothing is selected on them; if fields of test pairs are missing, the method is compared on the available ones.
 """
 
 from __future__ import annotations
@@ -29,34 +29,34 @@ CARD = {
     "optimised": False,
     "settings": {
         "fields": {
-            "description": "Folder with fields that somebody made elsewhere, relative to the project; with a subfolder "
-            "for every dataset that it has fields of, by the dataset's name, or none where the study has one dataset.",
+            "description": "Folder with fields computed elsewhere, relative to the project; with a subfolder per "
+            "dataset, named as in the study, or without subfolders if the study has a single dataset.",
             "type": "string",
             "minLength": 1,
             "required": True,
         },
         "convention": {
-            "description": "How the fields are kept: itk, in mm, `<moving>+<fixed>.nii.gz`, `.mha` or `.nrrd`; "
-            "learn2reg, `disp_<fixed>_<moving>.nii.gz` or `.npz`; voxels, `<moving>+<fixed>.npz` with the array "
-            "`displacement`, as a dataset's `field`. Images are named by their ids, for learn2reg also by the four "
-            "digits in them.",
+            "description": "File names and units of the fields: itk, in mm, `<moving>+<fixed>.nii.gz`, `.mha` or "
+            "`.nrrd`; learn2reg, `disp_<fixed>_<moving>.nii.gz` or `.npz`; voxels, `<moving>+<fixed>.npz` with the "
+            "array `displacement`, as a dataset's `field`. Images are named by their ids, for learn2reg also by the "
+            "four digits in them.",
             "enum": ["itk", "learn2reg", "voxels"],
             "required": True,
         },
         "colour": {
-            "description": 'Colour in figures, as "#1b6e5a"; by default the next of a few.',
+            "description": 'Colour in figures, such as "#1b6e5a"; by default the next of a fixed list.',
             "type": ["string", "null"],
             "pattern": "^#[0-9a-fA-F]{6}$",
         },
         "marker": {
-            "description": "Marker in figures, as Matplotlib calls it; by default the next of a few.",
+            "description": "Matplotlib marker in figures; by default the next of a fixed list.",
             "type": ["string", "null"],
             "enum": ["*", "X", "P", "d", "p", "h", "H", "o", "s", "D", "^", "v", "<", ">", "8"],
         },
     },
 }
 KIND = "given"
-"""The kind of a method that has ``fields``."""
+"""Kind of methods with the key ``fields``."""
 LOOKS = (
     ("#1b6e5a", "*"),
     ("#8a4b08", "X"),
@@ -65,13 +65,13 @@ LOOKS = (
     ("#33658a", "p"),
     ("#5b6c21", "h"),
 )
-"""Colour and marker of one given method after another, where the study does not say them."""
+"""Default colours and markers of given methods, in order."""
 NAMED = 3
-"""So many of the missing pairs are named in a message."""
+"""Maximum number of missing pairs named in a message."""
 
 
 def dressed(methods: Mapping[str, Method], entries: Mapping[str, Mapping[str, Any]]) -> dict[str, Method]:
-    """Give every given method of a study a colour and a marker: those of its entry, or the next ones that are free."""
+    """Assign colour and marker to every given method of a study: those of its entry, or the next default."""
     mine = [method for method in methods.values() if method.kind == KIND]
     looks = [LOOKS[place % len(LOOKS)] for place in range(len(mine))]
     return {
@@ -88,13 +88,13 @@ def folder_of(fields: str | Path, dataset: str, datasets: Collection[str]) -> Pa
     """Find the folder with the fields of a dataset.
 
     Args:
-        fields: the folder that the study names.
-        dataset: what the study calls the dataset.
-        datasets: all that it names.
+        fields: folder named by the study.
+        dataset: name of the dataset in the study.
+        datasets: names of all datasets of the study.
 
     Returns:
-        The subfolder of the dataset's name, or the folder itself where the study has no other dataset, and it no such
-        subfolder; ``None`` where it has no fields of the dataset.
+        The subfolder named like the dataset; without one, the folder itself if the study has a single dataset; ``None``
+        if there are no fields of the dataset.
     """
     fields = Path(fields)
     if (fields / dataset).is_dir():
@@ -103,31 +103,29 @@ def folder_of(fields: str | Path, dataset: str, datasets: Collection[str]) -> Pa
 
 
 def check(fields: str | Path, convention: str, datasets: Collection[str]) -> None:
-    """Check that a folder has fields of a convention for some dataset of a study.
+    """Check that a folder has fields in a convention for at least one dataset of a study.
 
     Raises:
-        DatasetError: if not.
+        DatasetError: if it cannot be listed or has none.
     """
     fields = Path(fields)
     try:
-        # tells why a folder cannot be listed
+        # raises if the folder cannot be listed
         sorted(fields.iterdir())
     except OSError as error:
         refuse_path(fields, error, DatasetError)
     found = [folder for dataset in datasets if (folder := folder_of(fields, dataset, datasets)) is not None]
     if not found:
-        msg = (
-            f"{plain(fields)}: the study has several datasets, and none has a subfolder of its name; put the fields of "
-        )
+        msg = f"{plain(fields)}: has no subfolder named like one of the study's datasets; put the fields of "
         raise DatasetError(msg + f"each into one, {', '.join(plain(dataset) for dataset in datasets)}")
     for folder in found:
         if not any(CONVENTIONS[convention].takes(path.name) for path in folder.iterdir()):
-            msg = f"{plain(folder)}: has no file of the convention '{convention}'; call them "
+            msg = f"{plain(folder)}: has no file in the convention '{convention}'; name files like "
             raise DatasetError(msg + CONVENTIONS[convention].looks)
 
 
 def states(folder: Path, convention: str) -> str:
-    """Digest name, size and modification time of every field in a folder."""
+    """Return a digest of name, size and modification time of every field in a folder."""
     total = hashlib.sha256()
     for path in sorted(path for path in folder.iterdir() if CONVENTIONS[convention].takes(path.name)):
         status = path.stat()
@@ -138,13 +136,16 @@ def states(folder: Path, convention: str) -> str:
 def find(
     folder: Path, convention: str, pairs: Mapping[str, Sequence[Pair]], ids: Collection[str]
 ) -> tuple[dict[Pair, Path], list[Pair]]:
-    """Find the files of all pairs, and the pairs that have none.
+    """Find the files of all pairs, and the pairs without a file.
 
     Args:
-        folder: with the fields.
-        convention: of :data:`likeness.imageio.conventions.CONVENTIONS`.
-        pairs: by split, ``val`` and ``test``.
-        ids: of all images of the dataset.
+        folder: folder with the fields.
+        convention: key of :data:`likeness.imageio.conventions.CONVENTIONS`.
+        pairs: pairs of ``val`` and ``test``.
+        ids: ids of all images of the dataset.
+
+    Returns:
+        The file of each pair that has one, and the other pairs.
 
     Raises:
         UserError: if no test pair has a file.
@@ -153,21 +154,17 @@ def find(
     found = conventions.find(folder, convention, wanted, ids)
     if not any(pair in found for pair in pairs["test"]):
         names = conventions.stems(convention, pairs["test"], ids)[pairs["test"][0]]
-        msg = (
-            f"{plain(folder)}: has no field of any test pair; the first one's file would be called '{names[0]}', with "
-        )
+        msg = f"{plain(folder)}: has no field of any test pair; the file of the first one would be '{names[0]}' with "
         raise UserError(msg + f"one of the endings {', '.join(CONVENTIONS[convention].suffixes)}")
     return found, [pair for pair in wanted if pair not in found]
 
 
 def shortfall(folder: Path, test: Sequence[Pair], missing: Collection[Pair]) -> str | None:
-    """Say in a sentence which test pairs a folder lacks; ``None`` where it has all."""
+    """Describe in a sentence which test pairs have no field; ``None`` if all have one."""
     lacking = [pair for pair in test if pair in missing]
     if not lacking:
         return None
     named = ", ".join(f"'{moving}' to '{fixed}'" for moving, fixed in lacking[:NAMED])
     more = f" and {len(lacking) - NAMED} more" if len(lacking) > NAMED else ""
-    said = (
-        f"{plain(folder)}: lacks {len(lacking)} of {len(test)} test pairs ({named}{more}), so that it is compared on "
-    )
+    said = f"{plain(folder)}: lacks {len(lacking)} of {len(test)} test pairs ({named}{more}); it is compared on "
     return said + f"the other {len(test) - len(lacking)}"

@@ -1,28 +1,27 @@
-"""What kinds of methods there are, and what each has.
+"""Kinds of methods and the keys of their cards.
 
-A study names its methods; a method's *kind* is a module here or in ``networks`` with a literal ``CARD``, read without
-importing it. Everything that treats methods differently asks the card:
+A study names its methods. The *kind* of a method is a module here or in ``networks`` with a literal ``CARD``, which is
+read without importing the module:
 
 ===========  =========================================================================================================
 title        display name
-order        place among methods in figures and tables, after the losses
-colour       hex colour, for a method that uses no loss; otherwise the losses have theirs
+order        rank among methods in figures and tables, after the losses
+colour       hex colour, for methods without a loss; otherwise the losses have colours
 marker       matplotlib marker, likewise
-uses_loss    whether it registers with a loss of the study, in all its variants
-has_lam      whether it has a regularisation weight λ, several values of which are tried, and one chosen on validation
-seeded       whether every run draws and so has a seed; where not, a run has one only if its loss draws noise or its
-             extractor is trained here, and one run stands for all otherwise
-trained      whether it is a network that learns, and so has learning curves; it uses losses, has λ and is seeded
-optimised    whether the fields of each pair are searched for with a loss, along a path of λ
-settings     what a study may say of a method of the kind: the keys of an entry of its ``methods``, each with what
-             :mod:`likeness.config.cards` explains, its default and a description among it; or with ``block``, the
-             block of a study that it lays its own entries over. Of a network they are the keywords of ``build``, all of
-             them with a default; of a key that ends in ``_2d`` or ``_3d``, the one for the images' dimensions without
-             that ending
+uses_loss    whether it registers with the losses of the study, in all their variants
+has_lam      whether it has a regularisation weight λ that is chosen on validation pairs
+seeded       whether every run is random and has a seed; otherwise a run has a seed only if its loss draws noise or its
+             extractor is trained by the workflow
+trained      whether it is a trained network with learning curves; it then uses losses, has λ and is seeded
+optimised    whether the fields of each pair are optimised with a loss, along a path of λ
+settings     keys of an entry of ``methods`` in a study, each with a rule as in :mod:`likeness.config.cards`, including
+             default and description; or with ``block``, the block of the study that the entry overrides. For a network
+             they are the keyword arguments of ``build``, all with a default; of keys that end in ``_2d`` and ``_3d``,
+             the one for the images' dimensionality is passed, without the ending
 ===========  =========================================================================================================
 
-A kind that uses no loss may have several forms all the same: its card then has ``variants``, what each of its own is by
-name. Beside them there is one for every loss that compares features, under the name of that loss.
+A kind without a loss can have variants: its card then has ``variants``, their descriptions by name. In addition there
+is one variant for every loss that compares features, named like the loss.
 """
 
 from __future__ import annotations
@@ -41,12 +40,12 @@ FOLDERS = (Path(__file__).parent, networks.FOLDER)
 LOOK = ("title", "order", "colour", "marker", "uses_loss", "has_lam", "seeded", "trained", "optimised")
 KEYS = (*LOOK, "settings")
 UNREGISTERED = "unregistered"
-"""The method that every study has beside those that it names."""
+"""The method that is part of every study."""
 
 
 @dataclass(frozen=True)
 class Method:
-    """A method of a study: its name, which is its identity, and what the card of its kind says of it."""
+    """A method of a study: its name, which identifies it, and the properties from the card of its kind."""
 
     name: str
     kind: str
@@ -60,24 +59,24 @@ class Method:
     trained: bool
     optimised: bool
     scale: str | None = None
-    """What its λ is in tables, of ``balanced``, ``raw``, ``roughness`` and ``smoothing``; ``None`` without λ."""
+    """Scale of λ in tables: ``balanced``, ``raw``, ``roughness`` or ``smoothing``; ``None`` without λ."""
 
     def plain(self, *keys: str) -> dict[str, Any]:
-        """Give its name and some of its card as plain types, for the params of a job, see :func:`of`."""
+        """Return the name and the given properties as plain types, for the params of a job; see :func:`of`."""
         return {key: getattr(self, key) for key in ("name", *keys)}
 
 
 def is_oracle(method: Method, loss: str) -> bool:
-    """Tell whether a loss knows of every pair what others are scored by."""
+    """Return whether a method with this loss uses the labels of test pairs, by which others are scored."""
     return method.optimised and losses.card(loss).get("oracle", False)
 
 
 Methods = Mapping[str, Method]
-"""The methods of a study by name, :data:`UNREGISTERED` among them."""
+"""Methods of a study by name, including :data:`UNREGISTERED`."""
 
 
 def names() -> list[str]:
-    """Name every kind of method that a study may list."""
+    """List all kinds of methods that a study may name."""
     return sorted({name for folder in FOLDERS for name in cards.names(folder)} - {UNREGISTERED})
 
 
@@ -85,22 +84,22 @@ def card(kind: str) -> dict[str, Any]:
     """Read the card of a kind.
 
     Raises:
-        UserError: if there is none, or it is incomplete.
+        UserError: if there is no such kind, or its card is incomplete.
     """
     for folder in FOLDERS:
         path = folder / f"{kind}.py"
         if path.is_file():
             return _checked(path, cards.card(path, KEYS))
-    msg = f"there is no method of the kind '{kind}'; there are {', '.join(names())}"
+    msg = f"there is no method of the kind '{kind}'; available: {', '.join(names())}"
     raise UserError(msg)
 
 
 def _checked(path: Path, found: dict[str, Any]) -> dict[str, Any]:
-    """Refuse a card that lacks what every training or optimisation here has."""
+    """Check that a card has the properties implied by ``trained`` or ``optimised``."""
     for what, needed in (("trained", ("uses_loss", "has_lam", "seeded")), ("optimised", ("uses_loss", "has_lam"))):
         lacking = [key for key in needed if found[what] and not found[key]]
         if lacking:
-            msg = f"{path}: the CARD says `{what}`, but not `{lacking[0]}`; what is {what} has {_spoken(needed)}"
+            msg = f"{path}: CARD sets `{what}`, but not `{lacking[0]}`; every {what} method has {_spoken(needed)}"
             raise UserError(msg)
     return found
 
@@ -111,9 +110,9 @@ def _spoken(keys: Sequence[str]) -> str:
 
 
 def method(name: str, kind: str | None = None, scale: str | None = None) -> Method:
-    """Make a method of its name, the card of its kind, by default the name, and its scale.
+    """Create a method from its name, its kind (by default the name) and its scale of λ.
 
-    A name that is not its kind's is its title.
+    The title is the card's if the name is that of the kind, and the name otherwise.
     """
     found = card(kind or name)
     title = found["title"] if kind in (None, name) else name
@@ -122,5 +121,5 @@ def method(name: str, kind: str | None = None, scale: str | None = None) -> Meth
 
 
 def of(plain: Mapping[str, Mapping[str, Any]]) -> dict[str, Method]:
-    """Make the methods of a study of their plain form; what that does not say of one cannot be asked of it."""
+    """Restore methods from :meth:`Method.plain`; they only have the properties included there."""
     return {name: cast(Method, SimpleNamespace(**entry)) for name, entry in plain.items()}

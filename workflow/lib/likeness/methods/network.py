@@ -1,4 +1,4 @@
-"""Registration by a network: one training job trains the whole grid of regularisation weights."""
+"""Registration networks: one job trains a network for every regularisation weight of the grid."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ from likeness.training.randomness import shuffled
 from likeness.training.trainer import Outcome, Point, Schedule, Trainer
 
 VALIDATED = 12
-"""Most validation pairs that are scored while a training runs; all of them decide on λ afterwards."""
+"""Maximum number of validation pairs scored during training; λ is chosen on all of them afterwards."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides a training but the data, the loss and the seed.
+    """Everything that determines a training except data, loss and seed.
 
     Attributes:
         network: name of the registration network.
-        architecture: its options.
-        schedule: how long and how fast.
+        architecture: options of the network.
+        schedule: length of the training and learning rate.
         batch: pairs per step.
         grid: values of λ to try.
-        scale: ``"balanced"``: they are multiples of the balanced λ₀; or ``"raw"``.
-        augmentation: joint random affine maps of a training pair.
+        scale: ``"balanced"`` if they are multiples of the balanced λ₀, or ``"raw"``.
+        augmentation: random affine augmentation, applied jointly to both images of a pair.
         precision: ``"32-true"`` or ``"bf16-mixed"``.
-        threads: of the processor.
+        threads: number of CPU threads.
     """
 
     network: str
@@ -59,7 +59,7 @@ class Recipe:
 
     @classmethod
     def of(cls, plain: Mapping[str, Any]) -> Recipe:
-        """Make one of what a study says of a training, plain types, see ``Study.training``."""
+        """Create a recipe from the plain types of ``Study.training``."""
         schedule = {entry.name: plain[entry.name] for entry in fields(Schedule)}
         augmentation = {**plain["augmentation"], "scale": tuple(plain["augmentation"]["scale"])}
         return cls(
@@ -76,15 +76,15 @@ class Recipe:
 
 
 class NetworkTask:
-    """Trains networks that register pairs of one dataset with one loss.
+    """Train networks that register pairs of one dataset with one loss.
 
     Args:
-        dataset: the prepared dataset.
+        dataset: prepared dataset.
         loss: name of the loss.
-        options: of the loss; what is not named keeps its default.
-        extractor: weights of the extractor the loss needs, or ``None``.
-        recipe: everything else that decides the training.
-        seed: of initial weights, batches, augmentation and noise.
+        options: options of the loss, completed with its defaults.
+        extractor: weights of the loss's extractor, or ``None``.
+        recipe: everything else that determines the training.
+        seed: seed of initial weights, batches, augmentation and noise.
     """
 
     def __init__(
@@ -106,11 +106,11 @@ class NetworkTask:
         self.scorers = [PrimaryScorer(dataset, *map(dataset.load, pair)) for pair in self.validated]
 
     def balance(self) -> float:
-        """Give λ₀, see :meth:`Objective.balance`."""
+        """Return λ₀, see :meth:`Objective.balance`."""
         return self.objective.balance(self.recipe.batch)
 
     def train(self, lam: float, checkpoint: Path, label: str, saved: Callable[[], object] = lambda: None) -> Outcome:
-        """Train one network from scratch, or from its checkpoint, at one λ."""
+        """Train one network at a raw λ, from scratch or from its checkpoint."""
         torch.manual_seed(self.seed)
         network = self.build()
 
@@ -138,7 +138,7 @@ class NetworkTask:
         return trainer.fit(network, step, validate)
 
     def build(self) -> nn.Module:
-        """Build the registration network for this dataset; channels last, because processors convolve that faster."""
+        """Build the registration network for this dataset; in channels-last layout, which is faster on CPUs."""
         network = networks.build(self.recipe.network, self.dataset.shape, **self.recipe.architecture)
         layout = channels_last(self.dataset.spatial_dims)
         return network.to(self.device, memory_format=layout)  # type: ignore[call-overload]
@@ -147,16 +147,16 @@ class NetworkTask:
 def train_grid(
     task: NetworkTask, work: Path, who: dict[str, Any], saved: Callable[[], object] = lambda: None
 ) -> list[Path]:
-    """Train a network for every λ of the grid; those that a former, interrupted run finished are not trained again.
+    """Train a network for every λ of the grid, except those finished by an earlier, interrupted run.
 
     Args:
         task: dataset, loss and recipe.
         work: folder that survives an interruption.
-        who: columns that name the run in the learning curves.
+        who: columns that identify the run in the learning curves.
         saved: called whenever something was saved.
 
     Returns:
-        The finished files: ``training.json`` (λ₀; of every λ of the grid its raw value, its best step, and the step at
+        The result files: ``training.json`` (λ₀; for every λ of the grid its raw value, its best step, and the step at
         which it diverged or null), ``curves.csv`` and one ``<λ>.safetensors`` for every λ that did not diverge.
     """
     work.mkdir(parents=True, exist_ok=True)
@@ -171,7 +171,7 @@ def train_grid(
             saved()
         records.append(read_json(record, record))
     write_json(work / "training.json", {"lambda_0": base, "grid": [r["training"] for r in records]})
-    # the columns are named, because a training that diverged at once has no curve
+    # named explicitly, because a training that diverges immediately has no curve
     curves = pd.DataFrame([point for r in records for point in r["curve"]], columns=[*who, "lam", *Point._fields])
     with atomic_write(work / "curves.csv") as path:
         curves.to_csv(path, index=False, float_format="%.6g")
@@ -180,7 +180,7 @@ def train_grid(
 
 
 def _save(outcome: Outcome, lam: float, raw: float, work: Path, who: dict[str, Any]) -> None:
-    """Save the training of one λ; the record comes last, so that what it speaks of is there."""
+    """Save the training of one λ; the record comes last, so that the files it names exist."""
     file = None
     if outcome.diverged_at is None:
         file = f"{lam:g}.safetensors"

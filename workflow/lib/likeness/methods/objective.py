@@ -1,7 +1,7 @@
-"""What a registration minimises: ``dissimilarity + λ · energy of a regulariser``, of pairs of one dataset.
+"""The objective of a registration: ``dissimilarity + λ · energy of a regulariser``.
 
-With a balanced scale λ = λ₀ · s, where λ₀ equalises the gradients of both terms with respect to the displacement on
-training pairs, so that one range of s is fair to every loss; on the raw scale λ is given.
+On the balanced scale λ = λ₀ · s, where λ₀ equalises the gradient norms of both terms with respect to the displacement
+on training pairs, so that one range of s suits every loss; on the raw scale λ is given directly.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from likeness.training.augmentation import Augmentation, random_affine, resample
 from likeness.training.randomness import generator
 
 BALANCED = 8
-"""So many training pairs set λ₀."""
+"""Number of training pairs used to determine λ₀."""
 
 
 class Objective:
-    """Loss and regulariser of pairs of one dataset.
+    """Loss and regulariser for pairs of one dataset.
 
     Args:
-        dataset: the prepared dataset.
+        dataset: prepared dataset.
         loss: name of the loss.
-        options: of the loss; what is not named keeps its default.
-        extractor: weights of the extractor the loss needs, or ``None``.
-        device: where images and loss go.
-        seed: of augmentation and noise; ``None`` where nothing is drawn.
-        regulariser: gives the energy ``(batch,)`` of displacements in voxels on a grid of a spacing.
+        options: options of the loss, completed with its defaults.
+        extractor: weights of the loss's extractor, or ``None``.
+        device: device of images and loss.
+        seed: seed of augmentation and noise; ``None`` without randomness.
+        regulariser: function that maps displacements in voxels and the voxel spacing to energies ``(batch,)``.
     """
 
     def __init__(
@@ -64,9 +64,9 @@ class Objective:
         """Load pairs ``(moving, fixed)`` as a registration with zero displacement.
 
         Args:
-            pairs: names of images.
-            step: with the seed, decides what augmentation and loss draw.
-            augmentation: joint random affine maps of both images; ``None`` leaves them as they are.
+            pairs: image ids.
+            step: determines, with the seed, the randomness of augmentation and loss.
+            augmentation: random affine augmentation of both images jointly; ``None`` for none.
         """
         moving, fixed = (list(side) for side in zip(*pairs, strict=True))
         loader = self.loader
@@ -92,17 +92,17 @@ class Objective:
         )
 
     def values(self, pair: Registration, lam: float) -> dict[str, Tensor]:
-        """Give loss, dissimilarity and smoothness of each pair of a registration, ``(batch,)``."""
+        """Return ``loss``, ``dissimilarity`` and ``smoothness`` (regulariser energy) of each pair, ``(batch,)``."""
         dissimilarity = self.loss(pair)
         smoothness = self.regulariser(pair.displacement.float(), self.dataset.spacing)
         return {"loss": dissimilarity + lam * smoothness, "dissimilarity": dissimilarity, "smoothness": smoothness}
 
     def balance(self, batch: int) -> float:
-        """Give λ₀, at which dissimilarity and regulariser pull equally hard at a displacement.
+        """Return λ₀, at which dissimilarity and regulariser have equal gradient norms.
 
-        Both gradients are taken at the same smooth random displacements of about one voxel, on training pairs, or,
-        where there are none, on those that are registered; ``batch`` of them fit into memory at once. Neither pairs nor
-        displacements nor noise depend on the seed: runs that differ by it alone shall not differ by their scale.
+        Both gradients are taken at the same smooth random displacements of about one voxel, on training pairs or, if
+        there are none, validation or test pairs, ``batch`` at a time. Pairs, displacements and noise do not depend on
+        the seed, so that runs that differ in their seed have the same scale.
         """
         pairs = next(found for split in ("train", "val", "test") if (found := self.dataset.pairs_of(split)))
         chosen = np.random.default_rng(3).permutation(len(pairs))[:BALANCED]
@@ -117,7 +117,7 @@ class Objective:
             start = F.interpolate(noise.to(self.device), self.dataset.shape, mode=mode, align_corners=True)
             pair.displacement = start.requires_grad_()
             values = self.values(pair, 0.0)
-            # a pair's values depend on its own displacement alone, so that the sum has every pair's own gradient
+            # a pair's values depend on its own displacement only, so the gradient of the sum contains that of each pair
             pulls = [
                 torch.autograd.grad(values[term].sum(), start)[0].flatten(1).norm(dim=1)
                 for term in ("dissimilarity", "smoothness")

@@ -1,16 +1,16 @@
-"""Registration of each pair by itself: the objective is minimised over the transformation of that pair, to convergence.
+"""Per-pair (instance) optimisation: minimise the objective over the transformation of each pair, to convergence.
 
-A path of regularisation leads from smooth to rough fields: each λ starts where the last one ended, from coarse to fine
-again. On the scale ``roughness`` its levels say how rough fields shall be, as the median over validation pairs of the
-standard deviation of log J; the λ that makes them so is searched for on validation pairs and then holds for test pairs.
-That is fair to losses whose values have nothing to do with one another. On the scales ``balanced`` and ``raw`` the
-levels are λ, as for networks.
+A regularisation path leads from smooth to rough fields: each λ starts from the result of the one before it, over
+several resolution levels. On the scale ``roughness`` the path is given as the median over validation pairs of the
+standard deviation of log J; the λ that yields it is searched for on validation pairs and then used for test pairs. This
+is fair to losses whose values are not comparable. On the scales ``balanced`` and ``raw`` the path is given as λ, as for
+networks.
 
-Coarse to fine is the transformation: a level halves the distance between control points and the kernel that smooths
-them. Where images are large, a loss of intensities sees coarser ones at coarse levels, so that its windows, which are
-so many voxels, reach as far as the kernel does: at full resolution a window of 9 voxels finds nothing of a place that
-is 30 away. A network knows images of the spacing that it was trained at, and sees them at full resolution alone; it is
-its features that get coarser. All that is but a start for the last level, where every loss is what its card says.
+The resolution levels are those of the transformation: each level halves the distance between control points and the
+smoothing kernel. For large images, losses on intensities see coarser images at coarse levels, so that their windows, of
+fixed size in voxels, reach as far as the kernel: at full resolution, a window of 9 voxels cannot match structures that
+are 30 voxels apart. Networks were trained at one spacing and see full-resolution images only; their feature maps are
+coarsened instead. Coarse levels only provide a start for the last level, where every loss is as defined on its card.
 """
 
 from __future__ import annotations
@@ -46,48 +46,48 @@ CARD = {
     "settings": {
         "optimisation": {
             "block": "optimisation",
-            "description": "What differs from the study's `optimisation`, and from that of a dataset, for this method.",
+            "description": "Values that replace those of the study's and the dataset's `optimisation` for this method.",
         },
     },
 }
 
 REGULARISERS = {"diffusion": diffusion_energy, "bending": bending_energy}
 CONTROL = 4 / 3
-"""Distance between control points as a multiple of the kernel: closer ones could not tell neighbours apart."""
+"""Distance between control points as a multiple of the kernel; closer ones would be redundant."""
 COARSE = 30
-"""Most evaluations of a pair at levels before the last, which are but a start for it."""
+"""Maximum number of evaluations per pair at each coarse level, which only provides a start for the next."""
 AGAIN = 2
-"""Levels, the last ones, that a λ goes through which starts where the one before it ended: coarser ones would lead it
-astray, and at the last one alone it would end at higher objectives."""
+"""Number of finest levels used when a λ starts from the result of the one before it: coarser levels would lead away
+from that start, and the finest level alone ends at higher objectives."""
 SMALLEST = 64
-"""Voxels along an axis that a coarse image keeps, where there are as many: windows reach far enough there, and fewer of
-them end at higher objectives."""
+"""Minimum size of a coarse image along each axis in voxels, if the image is that large: windows reach far enough at
+this size, and smaller images end at higher objectives."""
 COARSER = 1.5
-"""Least factor by which a coarse image has fewer voxels than the whole one; otherwise it is not made."""
+"""Minimum reduction of the number of voxels for which a coarse image is used."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides an optimisation but the data, the loss and the seed.
+    """Everything that determines an optimisation except data, loss and seed.
 
     Attributes:
-        transformation: kind of it, see :mod:`likeness.transformations`.
-        regulariser: ``"diffusion"`` or ``"bending"``, of the velocity or displacement between control points.
+        transformation: kind of transformation, see :mod:`likeness.transformations`.
+        regulariser: ``"diffusion"`` or ``"bending"``, of the velocity or displacement on the control grid.
         kernel: standard deviation of the Gaussian that smooths velocity or displacement, in the dataset's unit of
             length; ``None`` for one and a half times the smallest spacing.
-        levels: how often control distance and kernel are halved, and one more.
+        levels: number of resolution levels; each halves control point distance and kernel.
         pyramid: whether the loss sees coarser images at coarser levels.
-        rate: of the first steps, in distances between the control points of the finest level.
-        tolerance: change of a field in voxels below which it has converged.
-        evaluations: most of a pair at the last level.
-        batch: pairs at once.
-        scale: of ``grid``: ``"roughness"``, ``"balanced"`` or ``"raw"``.
-        grid: the levels of the path, from smooth to rough fields.
-        separate: whether each λ starts where the first one does instead of where the last one ended.
-        start: where the first λ starts: from the identity, ``None``; from the true fields, ``"truth"``; or from those
-            that a method of the study chose, its name.
+        rate: length of the first steps, as a multiple of the control point distance at the finest level.
+        tolerance: convergence threshold on the change of a field, in voxels.
+        evaluations: maximum number of evaluations per pair at the finest level.
+        batch: pairs optimised at once.
+        scale: scale of ``grid``: ``"roughness"``, ``"balanced"`` or ``"raw"``.
+        grid: levels of the path, from smooth to rough fields.
+        separate: whether each λ starts where the first one does instead of from the result of the one before it.
+        start: start of the first λ: ``None`` for the identity, ``"truth"`` for the true fields, or the name of a method
+            of the study for the fields it chose.
         precision: ``"32-true"`` or ``"bf16-mixed"``, of the loss.
-        threads: of the processor.
+        threads: number of CPU threads.
     """
 
     transformation: transformations.Kind
@@ -108,29 +108,29 @@ class Recipe:
 
     @classmethod
     def of(cls, plain: Mapping[str, Any]) -> Recipe:
-        """Make one of what a study says of an optimisation, plain types, see ``Study.optimisation``."""
+        """Create a recipe from the plain types of ``Study.optimisation``."""
         own = {key: value for key, value in plain.items() if key != "lambda"}
         return cls(**own, scale=plain["lambda"]["scale"], grid=tuple(plain["lambda"]["grid"]))
 
 
 class Level(NamedTuple):
-    """A level of the transformation, from coarse to fine."""
+    """A resolution level of the transformation."""
 
     images: tuple[int, ...]
-    """Shape of the grid on which the loss sees images."""
+    """Shape of the grid on which the loss sees the images."""
     control: tuple[int, ...]
-    """Shape of the control grid."""
+    """Shape of the control point grid."""
     kernel: list[Tensor]
-    """A matrix for each axis."""
+    """Smoothing matrix for each axis."""
     effort: Effort
 
 
 Searched = Callable[[int, Level, Found], Found]
-"""Searches at a level, of the number that is given first, from where the levels before have led to."""
+"""Function that searches at a level, given its index, the level and the result of the levels before it."""
 
 
 def through(levels: Sequence[Level], start: Tensor, searched: Searched) -> Found:
-    """Search level by level from parameters ``(pairs, dims, *control)``; evaluations are those of all levels."""
+    """Search level by level from parameters ``(pairs, dims, *control)``; evaluations are summed over levels."""
     found = replace(Found.nothing(start), parameters=start)
     for number, level in enumerate(levels):
         last = searched(number, level, found)
@@ -140,20 +140,20 @@ def through(levels: Sequence[Level], start: Tensor, searched: Searched) -> Found
 
 
 Terms = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
-"""Gives objective, dissimilarity and energy ``(pairs,)`` of displacements and their parameters."""
+"""Function that maps displacements and parameters to objective, dissimilarity and energy, ``(pairs,)`` each."""
 Registrations = Callable[[Sequence[int]], Registration]
-"""Gives the registration of some of the pairs, by their indices."""
+"""Function that returns the registration of the pairs with the given indices."""
 
 
 class Optimiser:
-    """Optimises pairs with one loss.
+    """Optimise pairs with one loss.
 
     Args:
-        loss: on the device.
+        loss: loss on ``device``.
         shape: spatial shape of the images.
-        spacing: of their voxels.
-        recipe: everything else that decides the optimisation.
-        device: where everything is computed.
+        spacing: voxel size along each axis.
+        recipe: everything else that determines the optimisation.
+        device: device of the computation.
     """
 
     def __init__(
@@ -172,22 +172,22 @@ class Optimiser:
         self.transformation = Transformation(recipe.transformation, self.shape)
         self.levels = [self._level(2.0**k) for k in reversed(range(recipe.levels))]
         self.watching = 0.0
-        """Seconds that following searches has taken."""
+        """Seconds spent in watch callbacks."""
         self.again = self.levels[-AGAIN:]
-        """What a λ goes through that starts where the one before it ended."""
-        # steps are as long in millimetres along every axis
+        """Levels used when a λ starts from the result of the one before it."""
+        # equal step length in physical units along every axis
         smallest = min(spacing)
         self.axes = torch.tensor([smallest / s for s in spacing], device=device)
 
     def _level(self, factor: float) -> Level:
-        """Make the level whose kernel is ``factor`` times that of the finest one."""
+        """Create the level whose kernel is ``factor`` times that of the finest level."""
         shape, spacing = self.shape, self.spacing
         finest = self.recipe.kernel or 1.5 * min(spacing)
         kernel = factor * finest
         control = control_shape(shape, spacing, CONTROL * kernel)
         cells = [p * s for p, s in zip(pitch(shape, control), spacing, strict=True)]
         matrices = [gaussian(n, kernel / cell).to(self.device) for n, cell in zip(control, cells, strict=True)]
-        # as long at every level: steps as long as coarse control points are apart throw pairs far off at first
+        # equal step length at every level: steps proportional to the coarse control distance throw pairs far off
         rate = self.recipe.rate * CONTROL * finest / min(spacing)
         if factor == 1:
             return Level(shape, control, matrices, Effort(rate, self.recipe.tolerance, self.recipe.evaluations))
@@ -209,7 +209,7 @@ class Optimiser:
     ) -> Found:
         """Optimise pairs at one λ and level, from parameters ``(pairs, dims, *control)`` on any control grid.
 
-        Whoever watches sees what parameters give at full resolution, at every level.
+        ``watch`` is called with values at full resolution, at every level.
         """
 
         def objective(active: Sequence[int], grid: Sequence[int]) -> Terms:
@@ -226,10 +226,13 @@ class Optimiser:
         return self._search(objective, start, level, watch, checkpoint)
 
     def fit(self, displacements: Tensor) -> Tensor:
-        """Give the parameters, at the finest level, whose displacements come closest to given ones.
+        """Return the parameters at the finest level whose displacements best approximate given ones.
 
         Args:
             displacements: ``(pairs, dims, *spatial)`` in voxels.
+
+        Returns:
+            ``(pairs, dims, *control)``.
         """
 
         def objective(active: Sequence[int], grid: Sequence[int]) -> Terms:  # noqa: ARG001
@@ -284,7 +287,7 @@ class Optimiser:
             watch(active, evaluations, change, seen)
             self.watching += perf_counter() - begun
 
-        # nothing, but of pairs that diverged before, which are not evaluated again
+        # base - base is zero, but NaN for pairs that diverged before, which are then not evaluated again
         found = minimise(of_pairs, base - base, level.effort, watched if watch else None, checkpoint)
         return replace(found, parameters=self._moved(base, found.parameters, level))
 
@@ -293,19 +296,19 @@ class Optimiser:
         return base + smooth * self.axes.view(1, -1, *[1] * (smooth.dim() - 2))
 
     def _energy(self, parameters: Tensor) -> Tensor:
-        """Give the regulariser ``(pairs,)`` of parameters, in physical units."""
+        """Return the regulariser energy ``(pairs,)`` of parameters, in physical units."""
         cell = pitch(self.shape, parameters.shape[2:])
         size = [p * s for p, s in zip(cell, self.spacing, strict=True)]
         voxels = torch.tensor(cell).to(parameters).view(1, -1, *[1] * len(cell))
         return REGULARISERS[self.recipe.regulariser](parameters / voxels, size)
 
     def nothing(self, pairs: int) -> Tensor:
-        """Give the parameters of a number of identities, on the coarsest control grid."""
+        """Return zero parameters (the identity) for a number of pairs, on the coarsest control grid."""
         control = self.levels[0].control
         return torch.zeros(pairs, len(control), *control, device=self.device)
 
     def displacements(self, parameters: Tensor) -> Iterator[np.ndarray]:
-        """Give the displacement ``(*spatial, dims)`` of each pair, as it is read from its file."""
+        """Yield the displacement ``(*spatial, dims)`` of each pair, in voxels."""
         for one in parameters.split(1):
             with torch.no_grad():
                 yield to_array(self.transformation.displacement(one))

@@ -1,13 +1,12 @@
-"""The path of regularisation along which pairs are optimised, from smooth to rough fields, and what it leaves behind.
+"""The regularisation path of per-pair optimisation, from smooth to rough fields, and its saved state.
 
-The first λ goes through all levels of the transformation, every other one through the last two, from where the one
-before it ended: a place that was wrong at strong regularisation can still be left. For most pairs that ends at lower
-objectives than starts from the identity, than going through all levels again, and than going on at the finest level
-alone.
+The first λ uses all resolution levels of the transformation, every other one the last two, starting from the result of
+the λ before it. This can still correct errors made at strong regularisation. For most pairs it ends at lower objectives
+than starting from the identity, than using all levels again, and than using the finest level only.
 
-Its levels are fixed on validation pairs and then hold for test pairs. Where the weakest is the best on validation, a
-weaker one is added. Everything that was optimised is kept in a work folder, one file for every batch of pairs, λ and
-level of the transformation, so that an interrupted job goes on from there and ends with the same bytes.
+The values of λ are determined on validation pairs and then used for test pairs. If the weakest regularisation is best
+on validation, a weaker one is added. All results are kept in a work folder, one file per batch of pairs, λ and
+resolution level, so that an interrupted job resumes there and produces the same bytes.
 """
 
 from __future__ import annotations
@@ -39,38 +38,38 @@ from likeness.transformations import refine
 
 Pairs = Sequence[tuple[str, str]]
 LEAST = 0.5
-"""Share of validation pairs that may not have diverged where a roughness is told."""
+"""Minimum fraction of validation pairs that must not have diverged for a roughness to be computed."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """A level of the path: what tables call it, and the multiple of λ₀ that it is."""
+    """A level of the path: its name in tables and its multiple of λ₀."""
 
     lam: float
     multiple: float
     attained: bool = True
     score: float | None = None
-    """Mean primary score of validation pairs."""
+    """Mean primary score over validation pairs."""
     exhausted: bool = False
-    """Whether no λ that was tried made fields as rough as wanted, let alone rougher ones."""
+    """Whether no λ that was tried made fields at least as rough as wanted."""
 
 
 @dataclass
 class State:
-    """How far some pairs have come: their parameters, and how the search for them ended."""
+    """State of some pairs on the path: their parameters, and the outcome of the last search."""
 
     parameters: Tensor
     found: list[PairSearch]
 
 
 class RegularisationPath:
-    """Registers the validation and test pairs of a dataset at every level of a path.
+    """Register the validation and test pairs of a dataset at every level of a path.
 
     Args:
         objective: dataset and loss.
-        recipe: everything else that decides the optimisation.
+        recipe: everything else that determines the optimisation.
         work: folder that survives an interruption.
-        label: for the progress bar.
+        label: label of the progress bar.
         saved: called whenever something was saved.
         given: fields that the path starts from.
     """
@@ -94,13 +93,13 @@ class RegularisationPath:
         self.given = given
         self.origins: dict[Pairs, Tensor] = {}
         self.sign = -1 if self.dataset.primary in metrics.lower_is_better() else 1
-        """Makes higher scores better."""
+        """Sign that makes higher scores better."""
 
     def register(self, folder: Path) -> None:
-        """Optimise all pairs and write fields and manifest into a folder.
+        """Optimise all pairs and write fields and manifest to a folder.
 
         Raises:
-            SystemExit: if the process is told to stop (SIGTERM), after what was optimised is saved.
+            SystemExit: on SIGTERM, after the results so far have been saved.
         """
         validation, test = self.dataset.pairs_of("val"), self.dataset.pairs_of("test")
         base = 1.0 if self.recipe.scale == "raw" else self.objective.balance(self.recipe.batch)
@@ -108,7 +107,7 @@ class RegularisationPath:
         with told_to_stop() as self.stop, progress.bar(0, total, self.label) as self.shown:
             steps, states = self._fixed_levels(validation or test, base, chosen_by_score=bool(validation))
             if validation:
-                # where a level was not attained, test pairs have none
+                # test pairs are not registered at levels that were not attained
                 states = [
                     State(torch.cat([a.parameters, b.parameters]), a.found + b.found) if b.found else a
                     for a, b in zip(states, self._along(test, steps, base), strict=True)
@@ -124,9 +123,9 @@ class RegularisationPath:
         fields.write_manifest(folder, self.dataset.shape, searches, self.optimiser.transformation)
 
     def _fixed_levels(self, pairs: Pairs, base: float, chosen_by_score: bool) -> tuple[list[Step], list[State]]:
-        """Fix the levels of the path on pairs; give the state of these at each of them.
+        """Determine the levels of the path on pairs, and return the state of these pairs at each level.
 
-        Where they are chosen by their scores, as on validation pairs, a weaker one is added if the weakest is the best.
+        If levels are ``chosen_by_score``, as on validation pairs, a weaker one is added if the weakest is the best.
         """
         rising = self.recipe.scale == "roughness"
         grid = sorted(self.recipe.grid, reverse=not rising)
@@ -156,7 +155,7 @@ class RegularisationPath:
     def _calibrated(
         self, pairs: Pairs, scorers: list[PrimaryScorer], wanted: float, start: State, before: list[Step], base: float
     ) -> tuple[Step, State]:
-        """Find the λ that makes fields as rough as wanted."""
+        """Find the λ that yields the wanted roughness."""
         search = Calibration(wanted, [(step.multiple, step.lam) for step in before if step.attained])
         states = []
         while (multiple := search.proposal()) is not None:
@@ -167,7 +166,7 @@ class RegularisationPath:
         return step, states[search.best]
 
     def _along(self, pairs: Pairs, steps: list[Step], base: float) -> list[State]:
-        """Register pairs at every level of a path that is fixed."""
+        """Register pairs at every level of a path with known λ."""
         states: list[State] = []
         for step in steps:
             start = self._last(steps, states, pairs)
@@ -179,12 +178,12 @@ class RegularisationPath:
         return states
 
     def _last(self, steps: list[Step], states: list[State], pairs: Pairs) -> State:
-        """Give where the path has led to."""
+        """Return the state at the last attained level, or the start."""
         reached = [state for step, state in zip(steps, states, strict=False) if step.attained]
         return reached[-1] if reached else State(self._origin(pairs), [])
 
     def _origin(self, pairs: Pairs) -> Tensor:
-        """Give the parameters that pairs start from: of the given fields, or of nothing."""
+        """Return the initial parameters of pairs: those of the given fields, or the identity."""
         if self.given is None:
             return self.optimiser.nothing(len(pairs))
         key = tuple(pairs)
@@ -194,7 +193,7 @@ class RegularisationPath:
         return self.origins[key]
 
     def _fitted(self, pairs: Pairs) -> Tensor:
-        """Give the parameters that come closest to the given fields; what has none starts from the identity."""
+        """Return the parameters that best approximate the given fields; pairs without one start from the identity."""
         assert self.given is not None
         still = np.zeros((*self.dataset.shape, self.dataset.spatial_dims), np.float32)
         found = [self.given(*pair) for pair in pairs]
@@ -202,14 +201,14 @@ class RegularisationPath:
         return self.optimiser.fit(torch.cat(tensors).to(self.optimiser.device))
 
     def _batches(self, pairs: Pairs, start: State, lam: float, name: str) -> State:
-        """Optimise pairs at one λ, batch by batch, through levels of the transformation.
+        """Optimise pairs at one λ, batch by batch, over the resolution levels.
 
-        Of given fields nothing is left out: they are gone on with at the finest level.
+        From given fields only the finest level is used, which preserves their details.
         """
         levels = self.optimiser.levels if self.given is None else self.optimiser.levels[-1:]
         origin = self._origin(pairs)
         if start.found and not self.recipe.separate:
-            # what diverged at the last λ starts anew
+            # pairs that diverged at the last λ start from the origin
             sound = start.parameters.flatten(1).isfinite().all(1).view(-1, *[1] * (start.parameters.dim() - 1))
             origin = torch.where(sound, start.parameters, refine(origin, start.parameters.shape[2:]))
             levels = self.optimiser.again if self.given is None else levels
@@ -232,7 +231,7 @@ class RegularisationPath:
         return State(found.parameters, [PairSearch(*pair, n, good, d, e) for pair, n, good, d, e in rows])
 
     def _kept(self, name: str, search: Callable[..., Found]) -> Found:
-        """Give what an interrupted run has found, or find and keep it."""
+        """Load the result of an interrupted run, or search and save it."""
         path = self.work / f"{name}.npz"
         if path.is_file():
             return Found.load(path, self.optimiser.device)
@@ -240,7 +239,7 @@ class RegularisationPath:
         def written() -> None:
             self.saved()
             if self.stop.is_set():
-                msg = f"{self.label}: told to stop; {name} is saved, the next run goes on from there"
+                msg = f"{self.label}: told to stop; {name} is saved, the next run will resume from it"
                 raise SystemExit(msg)
 
         checkpoint = Checkpoint(path.with_suffix(".checkpoint"), self.stop.is_set, written)
@@ -260,7 +259,7 @@ class RegularisationPath:
         return float(np.median(np.array(rough)[finite])) if finite.mean() >= LEAST else float("nan")
 
     def _score(self, scorers: list[PrimaryScorer], state: State) -> float:
-        """Give the mean primary score of the pairs that have one, higher is better; NaN where a pair diverged."""
+        """Return the mean primary score, with the sign for which higher is better; NaN if a pair diverged."""
         if not state.parameters.isfinite().all():
             return float("nan")
         made = self.optimiser.displacements(state.parameters)
@@ -270,12 +269,12 @@ class RegularisationPath:
 
 
 def _last_is_best(scores: list[float]) -> bool:
-    """Tell whether the weakest of all levels scores best."""
+    """Return whether the weakest regularisation scores best."""
     return bool(np.isfinite(scores[-1])) and scores[-1] == np.nanmax(scores)
 
 
 def _search(step: Step, base: float, found: list[PairSearch]) -> Search:
-    """Sum up how the search for the fields of a level ended."""
+    """Summarise the search at one level of the path."""
     ended = [one for one in found if np.isfinite(one.dissimilarity)]
     return Search(
         step.lam,

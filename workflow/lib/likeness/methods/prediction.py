@@ -1,4 +1,4 @@
-"""Displacement fields of trained networks, apart from their training, which an edit here does not repeat."""
+"""Displacement fields predicted by trained networks; separate from training, which changes here do not invalidate."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from likeness.training.checkpoint import load_weights
 
 
 def searches(models: Path) -> list[tuple[Search, str | None]]:
-    """Say of every λ of a training how its search ended, and the file of its network, ``None`` where it diverged.
+    """Return for every λ of a training the outcome and the file of its network, ``None`` if it diverged.
 
-    A training counts as converged where its best validation came before the last one.
+    A training counts as converged if its best validation was not the last one.
 
     Raises:
-        UserError: if a file is broken.
+        UserError: if a file is damaged.
     """
     grid = read_json(models / "training.json", models)["grid"]
     steps = read_json(models / "provenance.json", models)["recipe"]["steps"]
@@ -39,7 +39,7 @@ def load_network(models: Path, file: str, shape: Sequence[int]) -> nn.Module:
     """Load a trained network from the folder of its training.
 
     Raises:
-        UserError: if a file is broken, or the weights do not fit the architecture in ``provenance.json``.
+        UserError: if a file is damaged, or the weights do not match the architecture in ``provenance.json``.
     """
     recipe = read_json(models / "provenance.json", models)["recipe"]
     network = networks.build(recipe["network"], shape, **recipe["architecture"])
@@ -51,8 +51,8 @@ def displacements(
 ) -> Iterator[tuple[tuple[str, str], np.ndarray]]:
     """Predict the displacement ``(*spatial, dims)`` in voxels of each pair ``(moving, fixed)``, in order.
 
-    ``batch`` pairs at once: as many as a training step saw fit into memory, and PyTorch convolves small volumes that
-    come alone with a kernel that is ten times slower.
+    Pairs are processed in batches of ``batch``, as in training: this fits into memory, and for single small volumes
+    PyTorch selects a convolution kernel that is ten times slower.
     """
     network.to(loader.device)
     with torch.no_grad():

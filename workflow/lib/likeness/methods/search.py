@@ -1,9 +1,9 @@
-"""The search for the parameters that minimise an objective: many pairs at once, each until it has converged.
+"""Minimise an objective over the parameters of many pairs at once, each until it has converged.
 
-It is the same for every loss. A step goes along the momentum of the gradient, whose root mean square over the recent
-past scales it: Adam (Kingma & Ba, 2015, arXiv:1412.6980) with one second moment for all parameters of a pair, so that
-smooth gradients make smooth steps, and without its epsilon, so that the same objective in other units takes the same
-steps. A pair that goes to and fro takes shorter steps; one that was slowed down too early takes longer ones again.
+The optimiser is the same for every loss: Adam (Kingma and Ba, 2015, arXiv:1412.6980) with two changes. All parameters
+of a pair share one second moment, so that smooth gradients give smooth steps; and there is no epsilon, so that the
+steps do not depend on the unit of the objective. The step size of a pair decreases when it oscillates, and increases
+again when it was reduced too early.
 """
 
 from __future__ import annotations
@@ -24,52 +24,52 @@ from likeness.userinput.errors import made_anew
 
 MOMENTUM = 0.9
 MEMORY = 0.99
-"""Decay rates of the means of the gradient and of its square."""
+"""Decay rates of the running means of the gradient and of its square."""
 WINDOW = 20
-"""Evaluations over which the change of a field is measured; convergence is tested after every half of them."""
+"""Evaluations over which the change of a field is measured; convergence is tested every half window."""
 STRIDE = 5
-"""Evaluations between two tests of whether a search has stalled, a part of :data:`WINDOW`."""
+"""Evaluations between two tests for stalling; a divisor of :data:`WINDOW`."""
 STALLED = 0.02
-"""An objective that falls by less than this share of its fall so far, from one stride to the next, has stalled."""
+"""A search has stalled if the objective decreases by less than this fraction of its total decrease in one stride."""
 SHORTER = 0.7
-"""Share of its step that a pair keeps that has stalled by going to and fro; one that goes on and on gets it back."""
+"""Factor on the step size of pairs that stall while oscillating; its inverse applies to steadily moving pairs."""
 TO_AND_FRO, ON_AND_ON = 0.2, 0.5
-"""Cosine between gradients and the momentum before them, over a stride, below or above which a pair does so."""
+"""Thresholds on the cosine between gradients and preceding momentum, over a stride, for oscillation and steady
+motion."""
 QUANTILE = 0.99
-"""Of the positions of a field, whose change decides whether it has converged."""
+"""Quantile of the change over a field's positions that must fall below the tolerance."""
 
 
 class Evaluated(NamedTuple):
-    """What an objective gives for the parameters of some pairs."""
+    """Values of an objective at the parameters of some pairs."""
 
     loss: Tensor
-    """``(pairs,)``, what is minimised."""
+    """The objective, ``(pairs,)``."""
     gradient: Tensor
-    """With respect to the parameters, in their shape."""
+    """Gradient with respect to the parameters, in their shape."""
     displacement: Tensor
-    """``(pairs, dims, *spatial)``, voxels."""
+    """``(pairs, dims, *spatial)``, in voxels."""
     dissimilarity: Tensor
     """``(pairs,)``."""
     energy: Tensor
-    """``(pairs,)``, of the regulariser, before λ."""
+    """Energy of the regulariser without λ, ``(pairs,)``."""
 
 
 Evaluate = Callable[[Tensor], Evaluated]
-"""Evaluates the objective of the active pairs at their parameters."""
+"""Function that evaluates the objective of the active pairs at their parameters."""
 Watch = Callable[[Sequence[int], int, Tensor, Evaluated], None]
-"""Is told, after every half window, which pairs are active, after how many evaluations, their parameters at the last
-one, and what it gave."""
+"""Callback after every half window; receives the active pairs, the number of evaluations, the parameters at the last
+evaluation, and its result."""
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How a search goes on and when it ends.
+    """Step size and stopping criteria of a search.
 
     Attributes:
-        rate: root mean square of the first steps, in voxels of the parameters.
-        tolerance: a pair has converged where 99 % of its field changed by less, in voxels, over :data:`WINDOW`
-            evaluations.
-        cap: most evaluations of a pair.
+        rate: root mean square of the first steps, in voxels.
+        tolerance: convergence threshold: 99 % of a field changed by less, in voxels, over :data:`WINDOW` evaluations.
+        cap: maximum number of evaluations per pair.
     """
 
     rate: float
@@ -79,10 +79,10 @@ class Effort:
 
 @dataclass
 class Found:
-    """Where a search ended: one entry per pair, parameters ``(pairs, dims, *control)``."""
+    """Result of a search: one entry per pair, parameters ``(pairs, dims, *control)``."""
 
     parameters: Tensor
-    """NaN where the objective ceased to be finite."""
+    """NaN where the objective became non-finite."""
     evaluations: list[int]
     converged: list[bool]
     dissimilarity: list[float]
@@ -90,51 +90,51 @@ class Found:
 
     @classmethod
     def nothing(cls, start: Tensor) -> Found:
-        """Make one that is yet to be filled."""
+        """Create an empty result, to be filled."""
         count, nan = len(start), float("nan")
         return cls(torch.full_like(start, nan), [0] * count, [False] * count, [nan] * count, [nan] * count)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Give it as arrays, exactly."""
+        """Convert to NumPy arrays without loss of precision."""
         others = {key: np.asarray(value) for key, value in vars(self).items() if key != "parameters"}
         return {"parameters": self.parameters.cpu().numpy(), **others}
 
     @classmethod
     def of_arrays(cls, arrays: Mapping[str, np.ndarray], device: torch.device) -> Found:
-        """Make one of what :meth:`arrays` gave."""
+        """Restore from the result of :meth:`arrays`."""
         parameters = torch.from_numpy(arrays["parameters"]).to(device)
         return cls(parameters, *(arrays[key.name].tolist() for key in fields(cls)[1:]))
 
     def save(self, path: Path) -> None:
-        """Write it as arrays, exactly."""
+        """Write to an ``.npz`` file without loss of precision."""
         with path.open("wb") as file:
             np.savez(file, allow_pickle=False, **self.arrays())
 
     @classmethod
     def load(cls, path: Path, device: torch.device) -> Found:
-        """Read what :meth:`save` wrote.
+        """Read a file written by :meth:`save`.
 
         Raises:
-            UserError: if the file is broken.
+            UserError: if the file is damaged.
         """
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 return cls.of_arrays(arrays, device)
         except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise made_anew(path, f"is broken ({error})", path.parent) from error
+            raise made_anew(path, f"is damaged ({error})", path.parent) from error
 
 
 class Checkpoint:
-    """Keeps a search that takes long, so that an interrupted one goes on where it was.
+    """Saved state of a long search, from which an interrupted one resumes.
 
     Args:
-        path: of the file, written whole or not at all.
-        urgent: tells whether to write at once, because the process is to end.
-        written: called whenever it was written.
+        path: checkpoint file, written atomically.
+        urgent: returns whether to write immediately because the process is about to end.
+        written: called whenever the file was written.
     """
 
     SECONDS = 300.0
-    """How long a search may go on unkept."""
+    """Interval between checkpoints in seconds."""
 
     def __init__(self, path: Path, urgent: Callable[[], bool], written: Callable[[], object]) -> None:
         self.path = path
@@ -143,11 +143,11 @@ class Checkpoint:
         self.last = monotonic()
 
     def due(self) -> bool:
-        """Tell whether it is time to write."""
+        """Return whether it is time to write a checkpoint."""
         return self.urgent() or monotonic() - self.last > self.SECONDS
 
     def write(self, active: Sequence[int], found: Found, state: _State) -> None:
-        """Keep which pairs are active, what was found of the others, and the state of the search."""
+        """Save the active pairs, the results of the others, and the state of the search."""
         arrays = {f"found.{key}": np.asarray(value) for key, value in found.arrays().items()}
         arrays |= {f"state.{key}": value for key, value in state.arrays().items()}
         with atomic_write(self.path) as temporary, temporary.open("wb") as file:
@@ -156,10 +156,10 @@ class Checkpoint:
         self.written()
 
     def read(self, start: Tensor, rate: float) -> tuple[list[int], Found, _State] | None:
-        """Read what was kept, ``None`` where nothing was.
+        """Load the saved state; ``None`` if there is none.
 
         Raises:
-            UserError: if the file is broken.
+            UserError: if the file is damaged.
         """
         if not self.path.is_file():
             return None
@@ -172,10 +172,10 @@ class Checkpoint:
             state.restore(of["state"])
             return active, Found.of_arrays(of["found"], start.device), state
         except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise made_anew(self.path, f"is broken ({error})", self.path.parent) from error
+            raise made_anew(self.path, f"is damaged ({error})", self.path.parent) from error
 
     def drop(self) -> None:
-        """Delete the file of a search that has ended."""
+        """Delete the file after the search has ended."""
         self.path.unlink(missing_ok=True)
 
 
@@ -189,16 +189,19 @@ def minimise(
     """Minimise the objective of every pair over its parameters.
 
     Args:
-        objective: gives, for the indices of pairs, what evaluates them; called anew whenever pairs have ended, so that
-            nobody waits for them.
-        start: parameters ``(pairs, dims, *control)``.
-        effort: how long and how fast.
-        watch: sees how far the search has come.
-        checkpoint: where the search goes on from, and is kept.
+        objective: returns a function that evaluates the pairs with the given indices; called again whenever pairs have
+            ended, so that the others do not wait for them.
+        start: initial parameters ``(pairs, dims, *control)``.
+        effort: step size and stopping criteria.
+        watch: callback that observes the search.
+        checkpoint: state to resume from and to save to.
+
+    Returns:
+        The result; parameters are NaN for pairs whose objective was not finite.
     """
     kept = checkpoint.read(start, effort.rate) if checkpoint else None
     if kept is None:
-        # of what diverged before nothing can be evaluated
+        # pairs that diverged before cannot be evaluated
         active = start.flatten(1).isfinite().all(1).nonzero().flatten().tolist()
         kept = active, Found.nothing(start), _State(start[active], effort.rate)
     active, found, state = kept
@@ -220,13 +223,13 @@ def minimise(
 
 
 KEPT = ("parameters", "momentum", "step", "first", "square", "strides", "products", "converged")
-"""The tensors of a state that decide how a search goes on."""
+"""Tensors that determine the further search."""
 FILED = ("found", "state")
-"""What a checkpoint has, the first part of the names of its arrays."""
+"""Parts of a checkpoint, which are prefixes of its array names."""
 
 
 class _State:
-    """What the search of some pairs knows; tensors have them first."""
+    """State of the search for some pairs, which are the first dimension of the tensors."""
 
     def __init__(self, start: Tensor, rate: float) -> None:
         count = len(start)
@@ -238,23 +241,23 @@ class _State:
         self.first = torch.zeros(count, dtype=torch.float64)
         self.square = torch.zeros(count, dtype=torch.float64)
         self.strides = torch.zeros(2, count, dtype=torch.float64)
-        """Mean objective of the last stride, sum of this one's so far."""
+        """Mean objective of the last stride, and sum over the current one."""
         self.products = torch.zeros(3, count, dtype=torch.float64)
-        """Of gradient and momentum over this stride so far: with each other, and each with itself."""
+        """Products of gradient and momentum over the current stride: with each other, and each with itself."""
         self.converged = torch.zeros(count, dtype=torch.bool)
         self.shown: list[Tensor] = []
         """Displacements at the ends of the last two half windows."""
         self.at: tuple[Tensor, Evaluated]
-        """Parameters of the last evaluation, and what it gave."""
+        """Parameters and result of the last evaluation."""
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Give everything that decides how the search goes on, as arrays."""
+        """Return everything that determines the further search, as arrays."""
         tensors = {name: getattr(self, name).cpu().numpy() for name in KEPT}
         shown = {f"shown{k}": displacement.cpu().numpy() for k, displacement in enumerate(self.shown)}
         return {**tensors, **shown, "evaluations": np.asarray(self.evaluations)}
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Go on from what :meth:`arrays` gave."""
+        """Restore from the result of :meth:`arrays`."""
         device = self.parameters.device
         for name in KEPT:
             tensor = torch.from_numpy(arrays[name])
@@ -264,7 +267,7 @@ class _State:
         self.evaluations = int(arrays["evaluations"])
 
     def take(self, seen: Evaluated, effort: Effort) -> Tensor | None:
-        """Make a step by what was seen; tell which pairs have ended, ``None`` where none has."""
+        """Take a step; return which pairs have ended, ``(pairs,)``, or ``None`` if none has."""
         self.at = (self.parameters, seen)
         self.evaluations += 1
         loss = seen.loss.double().cpu()
@@ -281,7 +284,7 @@ class _State:
         return ended if ended.any() else None
 
     def _adapt(self) -> None:
-        """Change the steps by what the last stride was like."""
+        """Adapt the step sizes to the last stride."""
         last, this = self.strides[0], self.strides[1] / STRIDE
         mixed, *own = self.products
         cosine = mixed / (own[0].sqrt() * own[1].sqrt()).clamp(min=torch.finfo(torch.float64).tiny)
@@ -294,7 +297,7 @@ class _State:
 
     def _check_convergence(self, displacement: Tensor, tolerance: float) -> None:
         if len(self.shown) == 2:
-            # a norm over so short an axis takes ten times as long
+            # torch.linalg.vector_norm takes ten times as long over such a short axis
             change = (displacement - self.shown[0]).square().sum(1).sqrt().flatten(1)
             rank = max(1, round(QUANTILE * change.shape[1]))
             self.converged = change.kthvalue(rank, dim=1).values.cpu() < tolerance
@@ -307,12 +310,12 @@ class _State:
         size = now.square().mean(1).cpu()
         self.square = MEMORY * self.square + (1 - MEMORY) * size
         root = (self.square / (1 - MEMORY**self.evaluations)).sqrt()
-        # where nothing pulls, nothing moves
+        # parameters without a gradient must not become NaN
         scale = torch.where(root > 0, self.step / root, 0.0) / (1 - MOMENTUM**self.evaluations)
         self.parameters = self.parameters - per_pair(scale, gradient) * self.momentum
 
     def record(self, found: Found, pair: int, place: int) -> None:
-        """Write down where a pair is."""
+        """Record the result of a pair."""
         parameters, seen = self.at
         found.evaluations[pair] = self.evaluations
         found.converged[pair] = bool(self.converged[place])
@@ -322,7 +325,7 @@ class _State:
             found.parameters[pair] = parameters[place]
 
     def keep(self, places: Tensor) -> None:
-        """Keep some of the pairs."""
+        """Keep only the pairs at the given places."""
         for name in ("step", "square", "first", "converged"):
             setattr(self, name, getattr(self, name)[places])
         self.strides, self.products = self.strides[:, places], self.products[:, places]
@@ -332,5 +335,5 @@ class _State:
 
 
 def per_pair(values: Tensor, like: Tensor) -> Tensor:
-    """Give values ``(pairs,)`` a shape in which they multiply ``like``, ``(pairs, ...)``."""
+    """Reshape values ``(pairs,)`` for multiplication with ``like``, ``(pairs, ...)``."""
     return values.to(like).view(-1, *[1] * (like.dim() - 1))

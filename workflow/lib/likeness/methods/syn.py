@@ -1,14 +1,14 @@
-"""SyN, the symmetric diffeomorphic registration of ANTs, which many would take instead of a loss.
+"""SyN, the symmetric diffeomorphic registration of ANTs, as a classical baseline.
 
-Avants et al., Med. Image Anal. 2008, doi:10.1016/j.media.2007.06.004, by antspyx, https://github.com/ANTsX/ANTsPy. Its
-settings are ANTs' own, without an affine step: what is compared here is deformable, from one start. ANTs has no weight
-of a regulariser; how much it smooths the whole field after every step, by default not at all, leads from smooth to
-rough fields instead and stands for λ. How much it smooths each step does not: a smoother step is a longer one, since
-ANTs scales steps by their largest displacement, and fields get no smoother by it.
+Avants et al., Med. Image Anal. 2008, doi:10.1016/j.media.2007.06.004, through antspyx, https://github.com/ANTsX/ANTsPy.
+The settings are ANTs' defaults, without an affine step, because only deformable registration is compared. ANTs has no
+regularisation weight; instead of λ, the smoothing of the total field after every step, by default none, is varied from
+smooth to rough fields. The smoothing of each update is not suitable: ANTs scales steps by their largest displacement,
+so smoother steps become longer, and fields do not become smoother.
 
-With the features of an extractor, as Czolbe et al., doi:10.1016/j.media.2023.102830, have it, the image and every
-channel of every level, upsampled to it, are registered together: the image by the measure of ``mi``, each channel by
-mean squares with a weight of 1. Each is scaled to unit norm first.
+With the features of an extractor, as in Czolbe et al., doi:10.1016/j.media.2023.102830, the image and all feature
+channels of all levels, upsampled to the image, are registered jointly: the image with the metric of ``mi``, each
+channel with mean squares and weight 1. Each is scaled to unit norm first.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ CARD = {
     "optimised": False,
     "settings": {
         "variants": {
-            "description": "The forms of it that are run: mi (mutual information) and cc (cross-correlation) with the "
-            "settings of ANTs, or the name of a loss that compares features, whose extractor's are further channels of "
-            "the images.",
+            "description": "Variants to run: mi (mutual information) and cc (cross-correlation) with the default "
+            "settings of ANTs, or the name of a loss that compares features, whose feature maps are registered as "
+            "additional channels.",
             "type": "array",
             "items": {"type": "string"},
             "minItems": 1,
@@ -57,8 +57,8 @@ CARD = {
             "default": ["mi", "cc"],
         },
         "smoothing": {
-            "description": "How much the whole field is smoothed after every step, the variance of a Gaussian in "
-            "voxels: its path from smooth to rough fields. ANTs itself does not smooth it, 0.",
+            "description": "Smoothing of the total field after every step, as the variance of a Gaussian in voxels: "
+            "the path from smooth to rough fields. The default of ANTs is 0, no smoothing.",
             "type": "array",
             "items": {"type": "number", "minimum": 0, "maximum": 10000},
             "minItems": 1,
@@ -69,13 +69,13 @@ CARD = {
         },
     },
     "variants": {
-        "mi": "mutual information of 32 bins by 32, as ANTs has it by default",
-        "cc": "the square of local cross-correlation in windows of 9 voxels a side",
+        "mi": "mutual information with 32 by 32 bins, the default of ANTs",
+        "cc": "squared local cross-correlation in windows of 9 voxels per side",
     },
 }
 
 MEASURES = {"mi": ("mattes", 32), "cc": ("CC", 4)}
-"""Of the card's variants, the measure and its number of bins or radius, as ANTs takes them."""
+"""ANTs' name of the metric of each variant, and its number of bins or radius."""
 
 
 def register_pairs(
@@ -90,16 +90,16 @@ def register_pairs(
     """Register all validation and test pairs of a dataset at every smoothing of a path.
 
     Args:
-        dataset: prepared.
+        dataset: prepared dataset.
         variant: see :func:`register`.
-        path: variances in voxels.
-        extractor: whose features are registered too.
-        folder: for the fields, see :mod:`likeness.fields`; those that are there already are kept.
-        label: for the progress bar.
+        path: smoothing variances in voxels.
+        extractor: extractor whose features are registered too.
+        folder: folder of the fields, see :mod:`likeness.fields`; existing ones are kept.
+        label: label of the progress bar.
         saved: called whenever something was saved.
 
     Raises:
-        SystemExit: if the process is told to stop (SIGTERM), after what was registered is saved.
+        SystemExit: on SIGTERM, after the results so far have been saved.
     """
     loader = Loader(dataset, torch.device("cpu"))
     pairs = dataset.registered
@@ -117,19 +117,19 @@ def register_pairs(
                 saved()
                 shown.update()
                 if stop.is_set():
-                    msg = f"{label}: told to stop; what was registered is saved, the next run goes on from there"
+                    msg = f"{label}: told to stop; finished pairs are saved, the next run will resume from there"
                     raise SystemExit(msg)
 
 
 def channels(image: Tensor, extractor: nn.Module | None) -> Tensor:
-    """Give what is registered of an image: itself, and where there is an extractor all its features.
+    """Return the channels to register: the image, and with an extractor all its features.
 
     Args:
         image: ``(1, 1, *spatial)`` in [0, 1].
         extractor: see :mod:`likeness.extractors.base`.
 
     Returns:
-        ``(channels, *spatial)``; beside features every channel has unit norm.
+        ``(channels, *spatial)``; with features every channel has unit norm.
     """
     if extractor is None:
         return image[0]
@@ -148,20 +148,20 @@ def channels(image: Tensor, extractor: nn.Module | None) -> Tensor:
 def register(
     moving: Tensor, fixed: Tensor, spacing: Sequence[float], variant: str, smoothing: float, folder: Path
 ) -> np.ndarray:
-    """Register one pair by SyN, on one thread and the same for the same input.
+    """Register one pair by SyN, single-threaded and deterministically.
 
     Args:
         moving: ``(channels, *spatial)``, see :func:`channels`.
-        fixed: like it.
-        spacing: size of a voxel along each axis, any unit.
-        variant: of :data:`MEASURES`, or anything else for the measure of ``mi``.
-        smoothing: of the whole field after every step, variance in voxels.
-        folder: for the files that ANTs hands its results over by; they are gone afterwards.
+        fixed: likewise.
+        spacing: voxel size along each axis, any unit.
+        variant: key of :data:`MEASURES`; any other uses the metric of ``mi``.
+        smoothing: smoothing of the total field after every step, as a variance in voxels.
+        folder: folder for temporary files of ANTs.
 
     Returns:
-        ``(*spatial, dims)`` float32, voxels of the fixed grid, pointing into the moving image; NaN where ANTs fails.
+        ``(*spatial, dims)``, float32, in voxels of the fixed grid, pointing into the moving image; NaN if ANTs fails.
     """
-    # ITK reads it when its first filter runs; threads add up differently every time
+    # read by ITK when its first filter runs; with several threads, sums are not reproducible
     os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = "1"
     import ants
 
@@ -184,12 +184,12 @@ def register(
         except RuntimeError:
             return np.full((*fixed.shape[1:], len(spacing)), np.nan, np.float32)
         field = ants.image_read(f"{place}/1Warp.nii.gz").numpy()
-    # the images lie at the origin with their axes along those of the world: millimetres are voxels times the spacing
+    # the images have identity orientation, so dividing by the spacing converts physical units to voxels
     return (field / np.array(spacing, dtype=np.float64)).astype(np.float32)
 
 
 def picture(values: np.ndarray, spacing: Sequence[float]) -> ants.ANTsImage:
-    """Make an image of ANTs' of ``(*spatial)``, at the origin and with its axes along those of the world."""
+    """Convert an array ``(*spatial)`` to an ANTs image with identity orientation at the origin."""
     import ants
 
     return ants.from_numpy(np.ascontiguousarray(values, dtype=np.float32), spacing=[float(s) for s in spacing])

@@ -1,6 +1,6 @@
-"""No registration: the pairs as they are, below everything else in every table and figure.
+"""No registration: the baseline in every table and figure.
 
-It makes no fields; the rule ``score_unregistered`` scores a displacement of zero.
+It produces no fields; the rule ``score_unregistered`` scores a zero displacement.
 """
 
 CARD = {

@@ -1,8 +1,7 @@
-"""Metrics: what a displacement is worth, one module each, found by name.
+"""Metrics of registration quality, one module each, found by name.
 
-A metric is a module with a literal ``CARD`` and a function ``score``, see :mod:`.base`; modules without a card hold
-arithmetic on arrays that metrics share. Cards are read without importing the module, so that jobs that only plot load
-no torch.
+A metric is a module with a literal ``CARD`` and a function ``score``, see :mod:`.base`; modules without a card contain
+shared computations on arrays. Cards are read without importing the module, so that plotting jobs do not load torch.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parent
 KEYS = ("title", "unit", "range", "doi")
-"""What every card has."""
+"""Required keys of a card."""
 DEFAULTS: dict[str, Any] = {
     "order": 1000,
     "short": None,
@@ -34,21 +33,21 @@ DEFAULTS: dict[str, Any] = {
     "smallest": None,
     "costly": False,
 }
-"""What holds where a card says nothing of it."""
+"""Optional keys of a card and their defaults."""
 ALLOWED: dict[str, tuple[Any, ...]] = {"better": ("lower", "higher", None), "per": ("label", "instance", None)}
 
 
 def names() -> list[str]:
-    """Name every metric in the order of tables."""
+    """List all metrics in the order of tables."""
     return sorted(cards.names(FOLDER), key=lambda name: (card(name)["order"], name))
 
 
 @lru_cache
 def card(name: str) -> dict[str, Any]:
-    """Read the card of a metric, all of :data:`KEYS` and :data:`DEFAULTS`, without importing its module.
+    """Read the card of a metric, completed with :data:`DEFAULTS`, without importing its module.
 
     Raises:
-        UserError: if there is no such metric, or its card is wrong.
+        UserError: if there is no such metric, or its card is invalid.
     """
     path = FOLDER / f"{name}.py"
     if not path.is_file():
@@ -57,58 +56,58 @@ def card(name: str) -> dict[str, Any]:
     found = cards.card(path, KEYS, DEFAULTS)
     wrong = next((key for key, allowed in ALLOWED.items() if found[key] not in allowed), None)
     if wrong is not None:
-        msg = f"{path}: `{wrong}` of the CARD is '{found[wrong]}'; "
-        msg += f"{suggest(found[wrong], [one for one in ALLOWED[wrong] if one])}, or leave it out"
+        msg = f"{path}: `{wrong}` of CARD is '{found[wrong]}'; "
+        msg += f"{suggest(found[wrong], [one for one in ALLOWED[wrong] if one])}, or omit it"
         raise UserError(msg)
     if found["primary"] and (found["rank"] is None or found["better"] is None or not found["needs"]):
-        msg = f"{path}: the CARD says `primary`, but lacks `rank`, `better` or `needs`, which the choice of λ goes by; "
+        msg = f"{path}: CARD has `primary`, but lacks `rank`, `better` or `needs`, which the choice of λ requires; "
         raise UserError(msg + "add what is missing")
     return {**found, "short": found["short"] or found["title"]}
 
 
 @lru_cache
 def ranked() -> tuple[str, ...]:
-    """Name the metrics that may stand for a whole dataset, the one to be preferred first."""
+    """List the metrics that can represent a dataset, in order of preference."""
     return tuple(sorted((n for n in names() if card(n)["rank"] is not None), key=lambda n: card(n)["rank"]))
 
 
 @lru_cache
 def primaries() -> tuple[str, ...]:
-    """Name the metrics that λ may be chosen by, the one to be preferred first."""
+    """List the metrics by which λ can be chosen, in order of preference."""
     return tuple(name for name in ranked() if card(name)["primary"])
 
 
 def primary(parts: Collection[str]) -> str:
-    """Name the metric that λ is chosen by and figures show first: the preferred one of those that images allow.
+    """Return the metric by which λ is chosen and which figures show first: the preferred one that can be computed.
 
     Args:
-        parts: what images of a dataset have beside intensities, such as ``label``.
+        parts: parts of the dataset's images besides intensities, such as ``label``.
 
     Raises:
-        ValueError: if nothing can be scored, which the checks of a dataset rule out.
+        ValueError: if no such metric can be computed, which the dataset checks exclude.
     """
     found = next((name for name in primaries() if set(card(name)["needs"]) <= set(parts)), None)
     if found is None:
-        msg = f"metrics: images with {', '.join(sorted(parts))} alone cannot be scored; add {', '.join(scored_parts())}"
+        msg = f"metrics: images with only {', '.join(sorted(parts))} cannot be scored; add {', '.join(scored_parts())}"
         raise ValueError(msg)
     return found
 
 
 @lru_cache
 def scored_parts() -> tuple[str, ...]:
-    """Name the parts of images that metrics which λ may be chosen by need, that of the preferred one first."""
+    """List the parts of images that metrics for the choice of λ need, in order of preference."""
     return tuple(dict.fromkeys(part for name in primaries() for part in card(name)["needs"]))
 
 
 @lru_cache
 def lower_is_better() -> tuple[str, ...]:
-    """Name the metrics of which lower is better."""
+    """List the metrics for which lower is better."""
     return tuple(name for name in names() if card(name)["better"] == "lower")
 
 
 @lru_cache
 def per_label() -> tuple[str, ...]:
-    """Name the metrics that are scored per label and summed up by a mean over labels."""
+    """List the metrics that are computed per label and averaged over labels."""
     return tuple(name for name in names() if card(name)["per"] == "label")
 
 
@@ -118,5 +117,5 @@ def scorer(name: str) -> Callable[[Registered], Value | None]:
 
 
 def modules(*chosen: str) -> list[str]:
-    """Name the modules that a job with some metrics imports by a computed name; by default with all metrics."""
+    """List the modules that a job imports dynamically for some metrics; by default for all metrics."""
     return [f"likeness.metrics.{name}" for name in chosen or names()]

@@ -1,4 +1,4 @@
-"""How much content without counterpart is stretched or shrunk: the mean of |log max(J, 0.01)| inside it."""
+"""Volume change inside content without counterpart: the mean of |log max(J, 0.01)|."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ CARD = {
 
 
 def score(registered: Registered) -> float | None:
-    """Give the mean; ``None`` where the pair marks no such content."""
+    """Return the mean; ``None`` if the pair has no mask of unmatched content."""
     unmatched = registered.pair.unmatched
     return None if unmatched is None else regularity.abslogj(registered.determinants, unmatched)

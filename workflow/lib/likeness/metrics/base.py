@@ -1,35 +1,36 @@
-"""The contract of a metric, and what all metrics of a registered pair share.
+"""Interface of metrics, the keys of their cards, and the shared quantities of a registered pair.
 
-The card, a literal dictionary ``CARD`` at the top of the module, must have:
-
-===========  ===========================================================================================================
-title        name in full, as figures and tables show it
-unit         ``1``, ``%``, or ``distance`` for the dataset's own unit of length
-range        ``[lowest, highest]`` value, ``None`` where unbounded
-doi          of the paper the definition comes from, ``None`` where there is none
-===========  ===========================================================================================================
-
-These may be left out:
+The card is a dictionary literal ``CARD`` at the top of the module. Required keys:
 
 ===========  ===========================================================================================================
-order        place in tables, by default behind all others
-short        name where space is short, by default the title
-better       ``lower`` or ``higher``; left out of what is a description and no merit, such as roughness
-per          ``label`` where there is one value for each scored label, which tables sum up by their mean, or
-             ``instance`` where the one value is a mean over instances; by default it is one for the whole image
-dimensions   spatial dimensions it is defined in, by default both
-needs        what both images must have, of ``field``, ``label``, ``landmarks``, ``instances``, ``mask`` and
-             ``unmatched``; there is no row where one lacks it. What needs nothing describes the displacement alone
-rank         place among the scores that may stand for a whole dataset, best first: figures show the first that a
-             dataset has, and below it the second
-primary      true where λ may be chosen by it; needs ``rank``, ``better`` and ``needs``
-smallest     smallest difference that matters; by default 2 % of the value
-costly       true where it takes so long that it is computed on test pairs at the chosen λ alone
+title        full display name in figures and tables
+unit         ``1``, ``%``, or ``distance`` for the dataset's unit of length
+range        ``[lowest, highest]`` value, ``None`` if unbounded
+doi          DOI of the paper that defines the metric; ``None`` if there is none
 ===========  ===========================================================================================================
 
-The function ``score(registered)`` takes a :class:`Registered` and gives a number, NaN where undefined; ``per`` label a
-number for each label id; or ``None`` where the pair lacks what is not among ``needs``, such as a common space. What it
-is computed from, it finds there: each is computed once, when first asked for, by whichever metric does.
+Optional keys:
+
+===========  ===========================================================================================================
+order        rank in tables; by default last
+short        short display name; by default the title
+better       ``lower`` or ``higher``; omitted for descriptive quantities such as roughness
+per          ``label`` for one value per scored label, which tables average, or ``instance`` for a mean over instances;
+by
+             default one value for the whole image
+dimensions   spatial dimensions in which it is defined; by default 2 and 3
+needs        parts that both images must have, of ``field``, ``label``, ``landmarks``, ``instances``, ``mask`` and
+             ``unmatched``; pairs without them have no value. A metric without needs depends on the displacement only
+rank         order of preference among the metrics that can represent a dataset, best first: figures show the first that
+             a dataset has, and below it the second
+primary      true if λ can be chosen by it; requires ``rank``, ``better`` and ``needs``
+smallest     smallest relevant difference; by default 2 % of the value
+costly       true if it is slow and therefore only computed for test pairs at the chosen λ
+===========  ===========================================================================================================
+
+The function ``score(registered)`` takes a :class:`Registered` and returns a number, NaN if undefined; for ``per`` label
+a number for each label id; or ``None`` if the pair lacks something that ``needs`` cannot express, such as a common
+space. Shared inputs are attributes of :class:`Registered`, computed once on first access.
 """
 
 from __future__ import annotations
@@ -46,13 +47,13 @@ from likeness.metrics import endpoint, overlap, regularity
 
 T = TypeVar("T")
 Value = float | Mapping[int, float]
-"""What a metric gives: a number, or one for each label id."""
+"""Result of a metric: a number, or one per label id."""
 OUTSIDE = -1
-"""The label of what lies outside the moving image; not 0, which may be a structure."""
+"""Label of positions outside the moving image; not 0, which may be a structure."""
 
 
 class Image(Protocol):
-    """What metrics know of an image, such as a :class:`likeness.data.store.Sample`; ``None`` is what it lacks."""
+    """Parts of an image used by metrics, such as a :class:`likeness.data.store.Sample`; missing parts are ``None``."""
 
     @property
     def label(self) -> np.ndarray | None:
@@ -60,15 +61,15 @@ class Image(Protocol):
 
     @property
     def instances(self) -> np.ndarray | None:
-        """Instance ids, ``(*spatial)``; 0 is no instance."""
+        """Instance ids, ``(*spatial)``; 0 is background."""
 
     @property
     def mask(self) -> np.ndarray | None:
-        """Where the image has content, ``(*spatial)``, bool."""
+        """Foreground, ``(*spatial)``, bool."""
 
     @property
     def unmatched(self) -> np.ndarray | None:
-        """Content that its partner lacks, ``(*spatial)``, bool."""
+        """Content that the other image of the pair does not have, ``(*spatial)``, bool."""
 
     @property
     def field(self) -> np.ndarray | None:
@@ -76,52 +77,52 @@ class Image(Protocol):
 
     @property
     def landmarks(self) -> np.ndarray | None:
-        """Corresponding points, ``(points, dims)``, voxels."""
+        """Corresponding points, ``(points, dims)``, voxel coordinates."""
 
 
 @dataclass(frozen=True)
 class Truth:
-    """The true displacement of a pair, ``(*spatial, dims)``, voxels, and, ``(*spatial)``, bool, where it counts."""
+    """The true displacement of a pair, ``(*spatial, dims)`` in voxels, and its domain, ``(*spatial)``, bool."""
 
     displacement: np.ndarray
     counterpart: np.ndarray
-    """Voxels of the fixed image whose content the moving image has too."""
+    """Voxels of the fixed image whose content the moving image has, too."""
 
 
 @dataclass
 class Pair:
-    """A pair of images, with what does not depend on a displacement; each is computed once, when first asked for."""
+    """A pair of images and quantities that do not depend on a displacement, computed once on first access."""
 
     moving: Image
     fixed: Image
     spacing: tuple[float, ...]
-    """Size of a voxel along each axis, in :attr:`unit`."""
+    """Voxel size along each axis, in :attr:`unit`."""
     unit: str
     labels: Sequence[int]
-    """The label ids that are scored."""
+    """Ids of the scored labels."""
     held_out: Sequence[int]
-    """Those of them that the extractor ``segmentation_half`` is not taught."""
+    """Scored labels on which the extractor ``segmentation_half`` is not trained."""
     related: bool
-    """Whether the fields of both images lead into one space."""
+    """Whether the true fields of both images lead to the same space."""
     _store: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
 
     def at(self, displacement: np.ndarray) -> Registered:
-        """Give the pair registered by a displacement ``(*spatial, dims)``, finite, in voxels of the fixed grid."""
+        """Return the pair at a finite displacement ``(*spatial, dims)`` in voxels of the fixed grid."""
         return Registered(self, displacement)
 
     def has(self, parts: Iterable[str]) -> bool:
-        """Tell whether both images have all of some parts."""
+        """Return whether both images have all given parts."""
         return all(getattr(image, part) is not None for part in parts for image in (self.moving, self.fixed))
 
     def kept(self, key: Hashable, compute: Callable[[], T]) -> T:
-        """Compute what no displacement changes, once for all displacements of the pair."""
+        """Compute a quantity that does not depend on the displacement, and cache it for this pair."""
         if key not in self._store:
             self._store[key] = compute()
         return self._store[key]
 
     @cached_property
     def truth(self) -> Truth | None:
-        """The true displacement, or ``None`` where the pair has none."""
+        """The true displacement; ``None`` if the pair has none."""
         if self.moving.field is None or self.fixed.field is None or not self.related:
             return None
         displacement, counterpart = endpoint.true_displacement(self.moving.field, self.fixed.field)
@@ -139,9 +140,9 @@ class Pair:
 
     @cached_property
     def unmatched(self) -> np.ndarray | None:
-        """Content that one image lacks, ``(*spatial)``, bool, or ``None`` where the pair marks none.
+        """Content that one of the images lacks, ``(*spatial)``, bool; ``None`` if the pair has no mask of it.
 
-        The moving image's is taken to the fixed grid by the truth; without a truth only the fixed image's is known.
+        That of the moving image is warped to the fixed grid by the true displacement, and ignored without one.
         """
         moved = None if self.truth is None else self._moved_unmatched(self.truth.displacement)
         masks = [m for m in (self.fixed.unmatched, moved) if m is not None]
@@ -149,12 +150,12 @@ class Pair:
 
     @cached_property
     def common(self) -> np.ndarray:
-        """Whether both images have a scored label before warping, ``(labels)``, bool; of a pair that has labels."""
+        """Whether both images have a scored label before warping, ``(labels)``, bool; requires label maps."""
         return overlap.common(given(self.fixed.label), given(self.moving.label), self.labels)
 
 
 class Registered:
-    """A pair at one displacement, with what depends on it; each is computed once, when first asked for."""
+    """A pair at one displacement; derived quantities are computed once on first access."""
 
     def __init__(self, pair: Pair, displacement: np.ndarray) -> None:
         self.pair = pair
@@ -162,7 +163,7 @@ class Registered:
         self._store: dict[Hashable, Any] = {}
 
     def kept(self, key: Hashable, compute: Callable[[], T]) -> T:
-        """Compute what several metrics use, once for this displacement."""
+        """Compute a quantity that several metrics use, and cache it for this displacement."""
         if key not in self._store:
             self._store[key] = compute()
         return self._store[key]
@@ -174,26 +175,26 @@ class Registered:
 
     @cached_property
     def moved_label(self) -> np.ndarray:
-        """The moving label map on the fixed grid, ``(*spatial)``, :data:`OUTSIDE` where it ends."""
+        """The moving label map warped to the fixed grid, ``(*spatial)``; :data:`OUTSIDE` outside the moving image."""
         return warp_labels(given(self.pair.moving.label), self.displacement, OUTSIDE)
 
     @cached_property
     def moved_instances(self) -> np.ndarray:
-        """The moving instances on the fixed grid, ``(*spatial)``."""
+        """The moving instances warped to the fixed grid, ``(*spatial)``."""
         return warp_labels(given(self.pair.moving.instances), self.displacement)
 
     @cached_property
     def error(self) -> np.ndarray:
-        """The end-point error ``(*spatial)`` in the unit of the spacing, of a pair that has a truth."""
+        """End-point error, ``(*spatial)``, in the unit of the spacing; requires a true displacement."""
         return endpoint.end_point_error(self.displacement, given(self.pair.truth).displacement, self.pair.spacing)
 
 
 def given(value: T | None) -> T:
-    """Give back what is there because the card of the metric needs it."""
+    """Assert that a value, which the metric's card requires, is not ``None``, and return it."""
     assert value is not None
     return value
 
 
 def mean(values: np.ndarray) -> float:
-    """Give the mean of values, NaN of none."""
+    """Return the mean of values; NaN if there are none."""
     return float(values.mean()) if values.size else float("nan")

@@ -26,7 +26,7 @@ CARD = {
 
 
 def score(registered: Registered) -> dict[int, float]:
-    """Give the Dice of every scored label; NaN where the fixed or the moving image lacks it before warping."""
+    """Return the Dice of every scored label; NaN if the fixed or the moving image lacks it before warping."""
     return registered.kept("dice", lambda: _dice(registered))
 
 

@@ -1,4 +1,4 @@
-"""Dice coefficient of each label that the extractor of ``deepsim_seg_half`` is not taught."""
+"""Dice coefficient of each label that the extractor of ``deepsim_seg_half`` is not trained on."""
 
 from __future__ import annotations
 
@@ -19,6 +19,6 @@ CARD = {
 
 
 def score(registered: Registered) -> dict[int, float]:
-    """Give the Dice of every label that is not taught; there is none where a single label is scored."""
+    """Return the Dice of every held-out label; empty if a single label is scored."""
     found = dice.score(registered)
     return {label: found[label] for label in registered.pair.held_out}

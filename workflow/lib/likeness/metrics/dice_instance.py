@@ -1,4 +1,4 @@
-"""Dice coefficient of the same instance, the mean over instances."""
+"""Dice coefficient of corresponding instances, averaged over instances."""
 
 from __future__ import annotations
 
@@ -22,6 +22,6 @@ CARD = {
 
 
 def score(registered: Registered) -> float:
-    """Give the mean over the instances that both images have before warping; NaN where they share none."""
+    """Return the mean over the instances that both images have before warping; NaN if they share none."""
     pair = registered.pair
     return overlap.dice_instance(given(pair.fixed.instances), registered.moved_instances, given(pair.moving.instances))

@@ -1,4 +1,4 @@
-"""End-point error against a displacement known to be true."""
+"""End-point error against a true displacement."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ import numpy as np
 from likeness.geometry import identity_grid, preimage, sample, to_array, to_tensor
 
 RESOLVED = 0.01
-"""How far off, in voxels, the truth may be solved where it counts as known."""
+"""Maximum residual, in voxels, at which the inverted true field counts as known."""
 MARGIN = 1.0
-"""How far inside the moving image's border, in voxels, the truth must land to count as known."""
+"""Minimum distance from the moving image's border, in voxels, at which a true displacement must end to count as
+known."""
 
 
 def true_displacement(moving: np.ndarray, fixed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Derive the true displacement of a pair from the true displacements of its images into one common space.
+    """Derive the true displacement of a pair from the true displacements of its images to a common space.
 
     With phi(x) = x + field(x) it is ``phi_moving^-1(phi_fixed(x)) - x``.
 
     Args:
-        moving: the field of the moving image, ``(*spatial, dims)``, voxels.
-        fixed: the field of the fixed image, the same.
+        moving: field of the moving image, ``(*spatial, dims)``, voxels.
+        fixed: field of the fixed image, ``(*spatial, dims)``, voxels.
 
     Returns:
-        The displacement ``(*spatial, dims)``, float32, voxels, and where it is known, ``(*spatial)``, bool: where it
-        lands well inside the moving image and the inverse was found there.
+        The displacement ``(*spatial, dims)``, float32, in voxels, and where it is known, ``(*spatial)``, bool: where it
+        ends well inside the moving image and the inverse was found.
     """
     field = to_tensor(moving)
     points = to_tensor(fixed)
@@ -39,12 +40,12 @@ def true_displacement(moving: np.ndarray, fixed: np.ndarray) -> tuple[np.ndarray
 
 
 def end_point_error(displacement: np.ndarray, truth: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
-    """Physical distance between where two displacements take each voxel.
+    """Physical distance between the end points of two displacements.
 
     Args:
         displacement: ``(*spatial, dims)``, voxels.
-        truth: the same.
-        spacing: size of a voxel of the moving image along each axis.
+        truth: ``(*spatial, dims)``, voxels.
+        spacing: voxel size of the moving image along each axis.
 
     Returns:
         ``(*spatial)`` in the unit of ``spacing``.

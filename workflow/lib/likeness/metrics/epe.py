@@ -1,4 +1,4 @@
-"""End-point error against the true displacement, where content has a counterpart."""
+"""End-point error against the true displacement, over content that has a counterpart."""
 
 from __future__ import annotations
 
@@ -19,6 +19,6 @@ CARD = {
 
 
 def score(registered: Registered) -> float | None:
-    """Give the mean error; ``None`` where the fields of the images lead into different spaces."""
+    """Return the mean error; ``None`` if the fields of the images lead to different spaces."""
     truth = registered.pair.truth
     return None if truth is None else mean(registered.error[truth.counterpart])

@@ -1,4 +1,4 @@
-"""End-point error within 10 mm of content without counterpart (10 voxels where the unit is not mm)."""
+"""End-point error within 10 mm of content without counterpart (10 voxels if the unit is not mm)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NEAR_VOXELS = 10.0
 
 
 def score(registered: Registered) -> float | None:
-    """Give the mean error of voxels that have a counterpart; ``None`` without a truth or marks of such content."""
+    """Return the mean error of voxels with a counterpart; ``None`` without true displacement or unmatched content."""
     pair = registered.pair
     if pair.truth is None or pair.unmatched is None:
         return None

@@ -1,4 +1,4 @@
-"""Folding: the share of voxels whose Jacobian determinant is not positive, inside the fixed image's mask."""
+"""Folding: fraction of voxels with a non-positive Jacobian determinant, inside the fixed image's mask."""
 
 from __future__ import annotations
 
@@ -16,5 +16,5 @@ CARD = {
 
 
 def score(registered: Registered) -> float:
-    """Give the share in percent, over the whole image where it has no mask."""
+    """Return the fraction in percent, over the whole image if it has no mask."""
     return regularity.folding(registered.determinants, registered.pair.fixed.mask)

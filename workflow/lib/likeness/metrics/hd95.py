@@ -1,6 +1,6 @@
 """95th percentile of the Hausdorff distance between the surfaces of each label.
 
-The percentile is one of area, see :mod:`likeness.metrics.surface`.
+The percentile is weighted by surface area, see :mod:`likeness.metrics.surface`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CARD = {
 
 
 def score(registered: Registered) -> dict[int, float]:
-    """Give the distance of every scored label; infinite where warping lost the label, NaN as for Dice."""
+    """Return the distance of every scored label; infinite if the label vanished by warping, NaN as for Dice."""
     pair = registered.pair
     fixed = pair.kept("surfaces", lambda: surfaces(pair, given(pair.fixed.label)))
     both = zip(fixed, surfaces(pair, registered.moved_label), strict=True)
@@ -35,13 +35,13 @@ def score(registered: Registered) -> dict[int, float]:
 
 
 def surfaces(pair: Pair, labels: np.ndarray) -> list[Surface | None]:
-    """Give the surface of every scored label that both images have, ``None`` for the others.
+    """Return the surface of every scored label that both images have; ``None`` for the others.
 
     Args:
-        pair: of images that have labels.
-        labels: a label map on the fixed grid, ``(*spatial)``.
+        pair: pair with label maps.
+        labels: label map on the fixed grid, ``(*spatial)``.
     """
-    boxes = ndimage.find_objects(labels.astype(np.int32) + 1, max(pair.labels) + 1)  # counts labels from 1
+    boxes = ndimage.find_objects(labels.astype(np.int32) + 1, max(pair.labels) + 1)  # find_objects ignores label 0
     nowhere = (slice(0, 0),) * labels.ndim
     found: list[Surface | None] = []
     for label, scored in zip(pair.labels, pair.common, strict=True):

@@ -1,4 +1,4 @@
-"""Smoothness of a volume's displacement as Learn2Reg publishes it, for comparison with values there.
+"""Smoothness of a 3D displacement as defined by Learn2Reg, for comparison with published values.
 
 See :func:`likeness.metrics.regularity.l2r_sdlogj`.
 """
@@ -20,5 +20,5 @@ CARD = {
 
 
 def score(registered: Registered) -> float:
-    """Give the standard deviation over the whole image; NaN where an axis has fewer than 5 voxels."""
+    """Return the standard deviation over the whole image; NaN if an axis has fewer than 5 voxels."""
     return regularity.l2r_sdlogj(registered.determinants)

@@ -1,4 +1,4 @@
-"""Non-diffeomorphic area inside the fixed image's mask: what the displacement turns inside out.
+"""Non-diffeomorphic area inside the fixed image's mask: the area that the displacement inverts.
 
 See :func:`likeness.metrics.regularity.non_diffeomorphic`.
 """
@@ -21,5 +21,5 @@ CARD = {
 
 
 def score(registered: Registered) -> float:
-    """Give it in percent of the voxels, of the whole image where it has no mask."""
+    """Return the area in percent of the pixels of the mask, or of the whole image without one."""
     return regularity.non_diffeomorphic_share(registered.displacement, registered.pair.fixed.mask)

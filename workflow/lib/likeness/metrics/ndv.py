@@ -1,4 +1,4 @@
-"""Non-diffeomorphic volume inside the fixed image's mask: what the displacement turns inside out.
+"""Non-diffeomorphic volume inside the fixed image's mask: the volume that the displacement inverts.
 
 See :func:`likeness.metrics.regularity.non_diffeomorphic`.
 """
@@ -21,5 +21,5 @@ CARD = {
 
 
 def score(registered: Registered) -> float:
-    """Give it in percent of the voxels, of the whole image where it has no mask."""
+    """Return the volume in percent of the voxels of the mask, or of the whole image without one."""
     return regularity.non_diffeomorphic_share(registered.displacement, registered.pair.fixed.mask)

@@ -14,22 +14,22 @@ def dice(a: np.ndarray, b: np.ndarray, labels: Sequence[int] | np.ndarray) -> np
     """Dice coefficient of each label.
 
     Args:
-        a: a label map, ``(*spatial)``, integers; negative values belong to no label.
-        b: another one on the same grid.
-        labels: which labels, none negative.
+        a: label map, ``(*spatial)``, integers; negative values belong to no label.
+        b: label map on the same grid.
+        labels: label ids, non-negative.
 
     Returns:
-        ``(labels)``, in [0, 1]; NaN for a label that neither map has, 0 for one that only one of them has.
+        ``(labels)``, in [0, 1]; NaN for a label in neither map, 0 for a label in only one of them.
 
     Raises:
         ValueError: if the maps differ in shape or a label is negative.
     """
     if a.shape != b.shape:
-        msg = f"dice: label maps of different shape, {a.shape} and {b.shape}; warp one onto the grid of the other"
+        msg = f"dice: label maps of different shapes, {a.shape} and {b.shape}; warp one to the grid of the other"
         raise ValueError(msg)
     ids = np.asarray(labels, dtype=np.int64)
     if (ids < 0).any():
-        msg = f"dice: labels {ids[ids < 0].tolist()} are negative; label ids count from 0"
+        msg = f"dice: labels {ids[ids < 0].tolist()} are negative; label ids start at 0"
         raise ValueError(msg)
     size = int(ids.max(initial=0)) + 1
     total = _count(a, size)[ids] + _count(b, size)[ids]
@@ -43,20 +43,20 @@ def _count(values: np.ndarray, size: int) -> np.ndarray:
 
 
 def common(a: np.ndarray, b: np.ndarray, labels: Sequence[int] | np.ndarray) -> np.ndarray:
-    """Tell of each label whether both maps have it, ``(labels)``, bool; the maps may be on different grids."""
+    """Return which labels both maps have, ``(labels)``, bool; the maps can be on different grids."""
     return np.isin(labels, a) & np.isin(labels, b)
 
 
 def dice_instance(fixed: np.ndarray, moved: np.ndarray, moving: np.ndarray) -> float:
-    """Mean Dice coefficient of the same instance, over the instances that both images have before warping.
+    """Mean Dice coefficient of corresponding instances, over the instances that both images have before warping.
 
     Args:
-        fixed: instance ids of the fixed image, ``(*spatial)``; 0 is no instance.
-        moved: those of the moving image, warped onto the fixed grid.
-        moving: those of the moving image as they were.
+        fixed: instance ids of the fixed image, ``(*spatial)``; 0 is background.
+        moved: instance ids of the moving image, warped to the fixed grid.
+        moving: instance ids of the moving image before warping.
 
     Returns:
-        In [0, 1]; NaN if the images share no instance. An instance that warping lost counts 0.
+        Mean in [0, 1]; NaN if the images share no instance. Instances that vanish by warping count as 0.
     """
     ids = np.intersect1d(fixed, moving)
     ids = ids[ids > 0]
@@ -66,6 +66,6 @@ def dice_instance(fixed: np.ndarray, moved: np.ndarray, moving: np.ndarray) -> f
 
 
 def _rank(values: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """Replace ids, which may be huge, by their place among the sorted ``ids``, or -1."""
+    """Replace ids, which may be huge, by their rank among the sorted ``ids``, or -1."""
     place = np.searchsorted(ids, values).clip(max=len(ids) - 1)
     return np.where(ids[place] == values, place, -1)

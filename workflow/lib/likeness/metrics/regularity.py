@@ -1,6 +1,6 @@
-"""Regularity of a displacement: where it folds and how unevenly it stretches.
+"""Regularity of a displacement: folding and volume change.
 
-Masks are ``(*spatial)``, bool, on the fixed grid; a score over an empty mask is NaN.
+Masks are ``(*spatial)``, bool, on the fixed grid; the value over an empty mask is NaN.
 """
 
 from __future__ import annotations
@@ -15,55 +15,55 @@ from torch import Tensor
 from likeness.geometry import determinant, jacobian_determinant, to_tensor
 
 FLOOR = 0.01
-"""Jacobian determinants below it count as it, where their logarithm is taken."""
+"""Lower bound on Jacobian determinants before their logarithm is taken."""
 
 
 def jacobian(displacement: np.ndarray) -> np.ndarray:
-    """Jacobian determinant of ``x + u(x)`` by central differences, ``(*spatial)``, see the geometry."""
+    """Jacobian determinant of ``x + u(x)`` by central differences, ``(*spatial)``; see :mod:`likeness.geometry`."""
     return jacobian_determinant(to_tensor(displacement))[0, 0].numpy().astype(np.float64)
 
 
 def folding(determinants: np.ndarray, mask: np.ndarray | None = None) -> float:
-    """Share of voxels whose Jacobian determinant ``(*spatial)`` is not positive, in percent."""
+    """Fraction of voxels with a non-positive Jacobian determinant, in percent, from determinants ``(*spatial)``."""
     return 100 * _mean(determinants <= 0, mask)
 
 
 def sdlogj(determinants: np.ndarray, mask: np.ndarray | None = None) -> float:
     """Standard deviation of log max(J, 0.01) over the mask, from determinants ``(*spatial)``.
 
-    The floor and the fixed mask let it go on rising with folding, where one over J > 0 alone saturates.
+    Due to the lower bound and the fixed mask it increases with folding, whereas a value over J > 0 only would saturate.
     """
     chosen = determinants if mask is None else determinants[mask]
     return float(np.log(np.maximum(chosen, FLOOR)).std()) if chosen.size else float("nan")
 
 
 def abslogj(determinants: np.ndarray, mask: np.ndarray | None = None) -> float:
-    """Mean of |log max(J, 0.01)| over the mask, from determinants ``(*spatial)``: how much is stretched or shrunk."""
+    """Mean of |log max(J, 0.01)| over the mask, from determinants ``(*spatial)``: the mean relative volume change."""
     return _mean(np.abs(np.log(np.maximum(determinants, FLOOR))), mask)
 
 
 def l2r_sdlogj(determinants: np.ndarray) -> float:
-    """Learn2Reg's smoothness, the standard deviation of log(J + 3), 2 voxels cropped on each side.
+    """Learn2Reg's smoothness: standard deviation of log(J + 3), with 2 voxels cropped on each side.
 
-    For comparison with values published there (Hering et al., IEEE TMI 2022, doi:10.48550/arXiv.2112.04489): the
-    shift by 3 hides folds. NaN for an image of fewer than 5 voxels along an axis.
+    For comparison with published values (Hering et al., IEEE TMI 2022, doi:10.48550/arXiv.2112.04489); the offset of 3
+    hides folding. NaN for an image with fewer than 5 voxels along an axis.
     """
     inner = determinants[(slice(2, -2),) * determinants.ndim]
     return float(np.log(np.clip(inner + 3, 1e-9, 1e9)).std()) if inner.size else float("nan")
 
 
 def non_diffeomorphic(displacement: np.ndarray) -> np.ndarray:
-    """Volume (area in 2D) that the digital transformation turns inside out around each voxel.
+    """Volume (area in 2D) around each voxel that the digital transformation inverts.
 
     Liu et al., On Finite Difference Jacobian Computation in Deformable Image Registration, IJCV 2024,
-    doi:10.48550/arXiv.2212.06060. It splits the neighbourhood of a voxel into simplices and finds all that flip,
-    also those that central differences average away. At the border the displacement is repeated.
+    doi:10.48550/arXiv.2212.06060. The neighbourhood of a voxel is split into simplices; all inverted ones count,
+    including those that central differences miss. The displacement is replicated at the border.
 
     Args:
         displacement: ``(*spatial, dims)``, voxels.
 
     Returns:
-        ``(*spatial)``, at least 0, in voxels.
+        ``(*spatial)``, non-negative, in voxels.
     """
     dims = displacement.shape[-1]
     padded = F.pad(to_tensor(displacement), [1, 1] * dims, mode="replicate")[0]
@@ -78,7 +78,7 @@ def _simplices(padded: Tensor, dims: int) -> list[Tensor]:
     unit = torch.eye(dims).view(dims, dims, *[1] * dims)
 
     def edge(*axes: int, sign: int) -> Tensor:
-        """Give the vector from a voxel's place to that of its neighbour one step along the axes."""
+        """Return the vector between a voxel's and its neighbour's positions after displacement, one step along axes."""
         step = [sign if axis in axes else 0 for axis in range(dims)]
         return _neighbour(padded, step) - here + sign * sum(unit[axis] for axis in axes)
 
@@ -91,12 +91,12 @@ def _simplices(padded: Tensor, dims: int) -> list[Tensor]:
 
 
 def _neighbour(padded: Tensor, step: list[int]) -> Tensor:
-    """Give the values one step away from each voxel of the unpadded grid."""
+    """Return the values of the neighbour at an offset, for each voxel of the unpadded grid."""
     return padded[(slice(None), *(slice(1 + s, n - 1 + s) for s, n in zip(step, padded.shape[1:], strict=True)))]
 
 
 def non_diffeomorphic_share(displacement: np.ndarray, mask: np.ndarray | None = None) -> float:
-    """Non-diffeomorphic volume (NDV, in 3D) or area (NDA, in 2D) in percent of the voxels, of the mask where given."""
+    """Non-diffeomorphic volume (3D, NDV) or area (2D, NDA) in percent of the voxels of the mask or image."""
     return 100 * _mean(non_diffeomorphic(displacement), mask)
 
 

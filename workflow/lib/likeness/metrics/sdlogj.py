@@ -1,4 +1,4 @@
-"""Roughness: the standard deviation of log max(J, 0.01) inside the fixed image's mask; 0 where no volume changes."""
+"""Roughness: standard deviation of log max(J, 0.01) inside the fixed image's mask; 0 without any volume change."""
 
 from __future__ import annotations
 
@@ -16,5 +16,5 @@ CARD = {
 
 
 def score(registered: Registered) -> float:
-    """Give the standard deviation, over the whole image where it has no mask."""
+    """Return the standard deviation, over the whole image if it has no mask."""
     return regularity.sdlogj(registered.determinants, registered.pair.fixed.mask)

@@ -1,9 +1,9 @@
-"""Distance between the surfaces of a label: the 95th percentile of the Hausdorff distance.
+"""Distance between label surfaces: the 95th percentile of the Hausdorff distance.
 
-The surface is that of Nikolov et al., Clinically Applicable Segmentation of Head and Neck Anatomy, JMIR 2021,
-doi:10.2196/26151 (DeepMind's ``surface-distance``): a point at every corner that voxels inside and outside share,
-weighted by the area (in 2D the length) of the piece of surface that the pattern of its 8 (4) voxels stands for, so that
-the percentile is one of area, not of voxels.
+Surfaces are defined as in Nikolov et al., Clinically Applicable Segmentation of Head and Neck Anatomy, JMIR 2021,
+doi:10.2196/26151 (https://github.com/google-deepmind/surface-distance): a point at every corner between voxels inside
+and outside, weighted by the area (in 2D the length) of the surface element for the pattern of its 8 (4) voxels, so that
+the percentile is one of area rather than of voxels.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from scipy.spatial import KDTree
 
 @dataclass(frozen=True)
 class Surface:
-    """The surface of a region: ``points`` ``(n, dims)`` and the ``areas`` ``(n,)`` that they stand for, physical units.
+    """Surface of a region: ``points`` ``(n, dims)`` and their ``areas`` ``(n,)``, in physical units.
 
-    Keep it to measure many regions against the same one.
+    Reuse it to compare many regions with the same one, because the search tree is cached.
     """
 
     points: np.ndarray
@@ -28,23 +28,23 @@ class Surface:
 
     @cached_property
     def tree(self) -> KDTree:
-        """The points, ready to be searched."""
+        """Search tree over the points."""
         return KDTree(self.points, leafsize=32, balanced_tree=False)
 
 
 def surface(region: np.ndarray, spacing: Sequence[float], origin: Sequence[int] | None = None) -> Surface:
-    """Find the surface of a region; where the region touches the border of the array, its surface runs along it.
+    """Compute the surface of a region; at the border of the array it runs along the border.
 
     Args:
-        region: ``(*spatial)``, bool, 2D or 3D; cropped to the region it costs less and gives the same.
-        spacing: size of a voxel along each axis.
-        origin: index of the first voxel of ``region`` in the whole image, if it is cropped.
+        region: ``(*spatial)``, bool, 2D or 3D; cropping to the region saves time without changing the result.
+        spacing: voxel size along each axis.
+        origin: index of the first voxel of a cropped ``region`` in the whole image.
 
     Returns:
-        The surface; without points where the region is empty.
+        The surface; without points if the region is empty.
 
     Raises:
-        ValueError: if the region has not as many axes as the spacing, or neither 2 nor 3.
+        ValueError: if the numbers of axes of region and spacing differ, or are neither 2 nor 3.
     """
     dims = region.ndim
     if dims != len(spacing) or dims not in (2, 3):
@@ -62,28 +62,28 @@ def surface(region: np.ndarray, spacing: Sequence[float], origin: Sequence[int] 
 
 @lru_cache
 def _areas(spacing: tuple[float, ...]) -> np.ndarray:
-    """Area of the piece of surface for each pattern of inside and outside voxels around a corner.
+    """Area of the surface element for each pattern of inside and outside voxels around a corner.
 
-    Bit 0 of a pattern is the voxel after the corner along all axes, the highest the voxel before it.
+    Bit 0 of a pattern is the voxel after the corner along all axes, the highest bit the voxel before it.
     """
     if len(spacing) == 2:
-        # here and not from MONAI, whose import would take longer than the scores of a 2D dataset
+        # not from MONAI, whose import takes longer than scoring a 2D dataset
         first, second = spacing
         half = 0.5 * float(np.hypot(first, second))
         lengths = [0, half, half, second, half, first, 2 * half, half]
-        return np.array(lengths + lengths[::-1])  # inside and outside swapped have the same contour
+        return np.array(lengths + lengths[::-1])  # complementary patterns have the same contour
     from monai.metrics.utils import get_code_to_measure_table
 
     return get_code_to_measure_table(spacing)[0].double().numpy()
 
 
 def hausdorff(a: Surface, b: Surface, percent: float = 95.0) -> float:
-    """Percentile of the symmetric distance between two surfaces: the larger of the two directed percentiles.
+    """Percentile of the symmetric distance between two surfaces: the maximum of the two directed percentiles.
 
     Args:
-        a: a surface.
-        b: another one, in the same unit.
-        percent: which percentile, of area, in (0, 100].
+        a: surface.
+        b: surface in the same unit.
+        percent: percentile by area, in (0, 100].
 
     Returns:
         The distance in the unit of the surfaces; infinity if one is empty, NaN if both are.
@@ -97,10 +97,10 @@ def hausdorff(a: Surface, b: Surface, percent: float = 95.0) -> float:
 
 
 def _percentile(distances: np.ndarray, areas: np.ndarray, percent: float) -> float:
-    """Smallest distance within which ``percent`` of the area lies."""
+    """Smallest distance that covers ``percent`` of the area."""
     order = np.argsort(distances)
     reached = np.cumsum(areas[order])
-    # a hair less, so that an exact tie does not hang on the order of the summands
+    # slightly reduced, so that exact ties do not depend on the order of summation
     share = percent / 100 * (1 - 1e-9) * reached[-1]
     return float(distances[order[np.searchsorted(reached, share)]])
 

@@ -1,4 +1,7 @@
-"""Target registration error: how far landmarks are taken from where they are."""
+"""Target registration error: distance between transformed and actual landmarks.
+
+Hering et al., IEEE TMI 2022, doi:10.48550/arXiv.2112.04489.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ CARD = {
 
 
 def score(registered: Registered) -> float:
-    """Give the mean over the landmarks that are known in both images, NaN where there is none."""
+    """Return the mean over the landmarks known in both images; NaN if there are none."""
     moving, fixed = registered.pair.moving, registered.pair.fixed
     points = given(fixed.landmarks), given(moving.landmarks)
     error = target_registration_error(registered.displacement, *points, registered.pair.spacing)
@@ -34,22 +37,22 @@ def score(registered: Registered) -> float:
 def target_registration_error(
     displacement: np.ndarray, fixed: np.ndarray, moving: np.ndarray, spacing: Sequence[float]
 ) -> np.ndarray:
-    """Distance between where landmarks of the fixed image are taken and where they are in the moving image.
+    """Distance between the transformed landmarks of the fixed image and those of the moving image.
 
     The displacement is interpolated by cubic splines, as in Learn2Reg (Hering et al., IEEE TMI 2022,
-    doi:10.48550/arXiv.2112.04489); beyond the grid it repeats its border.
+    doi:10.48550/arXiv.2112.04489); outside the grid the border value is used.
 
     Args:
         displacement: ``(*spatial, dims)`` in voxels, on the fixed grid, finite.
         fixed: ``(points, dims)``, voxel coordinates.
         moving: ``(points, dims)``, voxel coordinates of the same points in the moving image.
-        spacing: size of a voxel of the moving image along each axis.
+        spacing: voxel size of the moving image along each axis.
 
     Returns:
-        ``(points)`` in the unit of ``spacing``; NaN where either coordinate is.
+        ``(points)`` in the unit of ``spacing``; NaN where a coordinate is NaN.
 
     Raises:
-        ValueError: if the images have different numbers of points.
+        ValueError: if the numbers of points differ.
     """
     if fixed.shape != moving.shape:
         msg = f"target_registration_error: {len(fixed)} fixed but {len(moving)} moving landmarks; rows must correspond"

@@ -1,7 +1,7 @@
 """Registration networks, found by name.
 
-A module ``networks/<name>.py`` states a literal ``CARD``, the card of a method, see :mod:`likeness.methods.kinds`, and
-has ``build(shape, **settings)``.
+A module ``networks/<name>.py`` has a literal ``CARD``, see :mod:`likeness.methods.kinds`, and a function
+``build(shape, **settings)``.
 """
 
 from __future__ import annotations
@@ -20,12 +20,17 @@ FOLDER = Path(__file__).parent
 
 
 def names() -> list[str]:
-    """Name every registration network."""
+    """List all registration networks."""
     return cards.names(FOLDER)
 
 
 def build(name: str, shape: Sequence[int], **options: Any) -> nn.Module:
-    """Build a registration network for images of spatial ``shape``; it maps (moving, fixed) to a displacement.
+    """Build a registration network, which maps moving and fixed images to a displacement in voxels.
+
+    Args:
+        name: name of the network.
+        shape: spatial shape of the images.
+        options: settings of the network.
 
     Raises:
         ValueError: if there is no network of that name.

@@ -1,8 +1,8 @@
 """The U-Net of the DeepSim protocol, shared by the registration network and the pretrained extractors.
 
-Czolbe et al., Semantic similarity metrics for image registration, Medical Image Analysis 2023,
-doi:10.1016/j.media.2023.102830. Every encoder stage is a convolution of width 4 and stride 2 followed by one of width
-3; the decoder mirrors it with linear upsampling.
+Czolbe et al., Semantic similarity metrics for image registration, Med. Image Anal. 2023,
+doi:10.1016/j.media.2023.102830. Every encoder stage is a convolution of kernel size 4 and stride 2 followed by one of
+kernel size 3; the decoder mirrors it with linear upsampling.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 SMALL_AXIS = 32
-"""An axis of at most this many voxels is strided at most twice, or a thin slab would vanish."""
+"""Axis length up to which only the first two stages are strided, so that thin slabs do not vanish."""
 
 Norm = Literal["batch", "none"]
 
 
 def stage_strides(shape: Sequence[int], stages: int) -> list[tuple[int, ...]]:
-    """Give the stride of every encoder stage along every axis of images of ``shape``."""
+    """Return the stride of every encoder stage along every axis for images of ``shape``."""
     return [tuple(1 if n <= SMALL_AXIS and stage >= 2 else 2 for n in shape) for stage in range(stages)]
 
 
 def padded_to(multiples: Sequence[int], shape: Sequence[int]) -> tuple[int, ...]:
-    """Give the smallest shape not below ``shape`` of which every axis is a multiple."""
+    """Return the smallest shape that is at least ``shape`` and a multiple of ``multiples`` along every axis."""
     return tuple(-(-size // multiple) * multiple for size, multiple in zip(shape, multiples, strict=True))
 
 
 def pad(image: Tensor, shape: Sequence[int]) -> Tensor:
-    """Repeat the border of ``(batch, channel, *spatial)`` at the end of every axis up to ``shape``."""
+    """Pad ``(batch, channel, *spatial)`` by replication at the end of every axis up to ``shape``."""
     missing: list[int] = []
     for size, wanted in zip(image.shape[2:], shape, strict=True):
         missing = [0, wanted - size, *missing]
@@ -44,7 +44,7 @@ def _conv(dims: int) -> type[nn.Module]:
 
 
 class ConvBlock(nn.Sequential):
-    """Convolution, norm, LeakyReLU 0.2 and dropout; a strided axis has kernel width 4, any other 3."""
+    """Convolution, norm, LeakyReLU 0.2 and dropout; kernel size 4 along strided axes, otherwise 3."""
 
     def __init__(
         self, inputs: int, outputs: int, strides: tuple[int, ...], norm: Norm = "none", dropout: float = 0.0
@@ -64,8 +64,8 @@ class Encoder(nn.Module):
     """Encoder of the U-Net.
 
     Args:
-        inputs: channels of the input.
-        channels: channels of each stage.
+        inputs: number of input channels.
+        channels: channels of each stage, finest first.
         strides: stride of each stage along each axis, see :func:`stage_strides`.
         norm: ``"batch"`` or ``"none"``.
         dropout: probability of dropping a channel.
@@ -93,15 +93,15 @@ class Encoder(nn.Module):
 
     @property
     def multiples(self) -> tuple[int, ...]:
-        """What the encoder strides in all along every axis."""
+        """Total stride along every axis."""
         return tuple(math.prod(steps) for steps in zip(*self.strides, strict=True))
 
     def pad(self, image: Tensor) -> Tensor:
-        """Repeat the border at the end of every axis up to a multiple of what the encoder strides."""
+        """Pad by replication at the end of every axis up to a multiple of the total stride."""
         return pad(image, padded_to(self.multiples, image.shape[2:]))
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """Give the output of every stage, finest first, of an image ``(batch, channel, *spatial)``."""
+        """Return the outputs of all stages, finest first, for an image ``(batch, channel, *spatial)``."""
         features = []
         current = self.pad(image)
         for stage in self.stages:
@@ -111,15 +111,15 @@ class Encoder(nn.Module):
 
 
 class UNet(nn.Module):
-    """U-Net with linear upsampling; without ``skips`` it is an autoencoder.
+    """U-Net with linear upsampling; an autoencoder without ``skips``.
 
     Args:
-        inputs: channels of the input.
-        outputs: channels of the output, which has the input's spatial shape and no activation.
+        inputs: number of input channels.
+        outputs: number of output channels; the output has the input's spatial shape and no activation.
         channels: channels of each stage, finest first.
         strides: stride of each stage along each axis.
-        skips: whether the decoder sees the encoder's features and the input.
-        head: widths of the convolutions at full resolution before the last one.
+        skips: whether the decoder has skip connections from the encoder and the input.
+        head: channels of the convolutions at full resolution before the last one.
         norm: ``"batch"`` or ``"none"``.
         dropout: probability of dropping a channel.
     """

@@ -1,7 +1,7 @@
 """The VoxelMorph-style registration network of the DeepSim protocol.
 
 Balakrishnan et al., VoxelMorph, IEEE TMI 2019, doi:10.1109/TMI.2019.2897538, as used by Czolbe et al.,
-doi:10.1016/j.media.2023.102830: a U-Net on the concatenated pair and three convolutions to a direct displacement.
+doi:10.1016/j.media.2023.102830: a U-Net on the concatenated pair and three convolutions that predict a displacement.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ CARD = {
             "default": 0,
         },
         "diffeomorphic": {
-            "description": "Whether the network predicts a velocity that is integrated; the protocol does not.",
+            "description": "Predict a velocity field and integrate it; not part of the published protocol.",
             "type": "boolean",
             "default": False,
         },
@@ -59,15 +59,16 @@ CARD = {
 
 
 class VoxelMorph(nn.Module):
-    """Predicts the displacement of a pair.
+    """Predict the displacement of a pair.
 
     Args:
-        shape: spatial shape of the images it is built for; it decides which axes are strided.
+        shape: spatial shape of the images; determines which axes are strided.
         channels: channels of each stage, finest first.
-        head: widths of the two convolutions at full resolution before the last one; ``None`` repeats the first stage.
+        head: channels of the two convolutions at full resolution before the last one; ``None`` for those of the first
+            stage.
         norm: ``"batch"`` or ``"none"``.
         dropout: probability of dropping a channel.
-        diffeomorphic: predict a stationary velocity and integrate it; the protocol does not.
+        diffeomorphic: predict a stationary velocity field and integrate it; not part of the published protocol.
     """
 
     def __init__(
@@ -91,7 +92,7 @@ class VoxelMorph(nn.Module):
         nn.init.zeros_(last.bias)
 
     def forward(self, moving: Tensor, fixed: Tensor) -> Tensor:
-        """Give the displacement ``(batch, dims, *spatial)`` in voxels of two images ``(batch, 1, *spatial)``."""
+        """Return the displacement ``(batch, dims, *spatial)`` in voxels for images ``(batch, 1, *spatial)``."""
         displacement = self.unet(torch.cat([moving, fixed], 1))
         return integrate(displacement) if self.diffeomorphic else displacement
 

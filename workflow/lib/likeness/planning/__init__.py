@@ -1,1 +1,1 @@
-"""What a study will take, and how parts of it become one."""
+"""Cost forecasts of a study, and merging of results computed in parts."""

@@ -1,4 +1,4 @@
-"""What kinds of jobs take: as jobs of the study were recorded, or as a few steps of them were measured here."""
+"""Costs of kinds of jobs: from records of earlier jobs of the study, or measured from a few steps on this machine."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from likeness.runtime.provenance import code_digest, digest
 
 
 def recorded(planned: Plan) -> dict[tuple[str | None, ...], Cost]:
-    """Find what jobs of the study took that ran, wherever they ran, by job and :attr:`Kind.who`.
+    """Find the recorded costs of earlier jobs of the study, on any machine, by job and :attr:`Kind.who`.
 
-    A record counts where the job did what one would do now, but for the length of the training and its grid, to which
-    the cost is proportional.
+    A record counts if the job did the same as it would now, apart from the length of the training and its grid, to
+    which the cost is proportional.
     """
     folder, seeds = Path(planned.study.results), [*planned.study.seeds, None]
     alike = {name: _prepared_alike(folder / "data" / name, extent) for name, extent in planned.sizes.items()}
@@ -44,7 +44,7 @@ def recorded(planned: Plan) -> dict[tuple[str | None, ...], Cost]:
 
 
 def _prepared_alike(folder: Path, extent: Size) -> bool:
-    """Tell whether the data that jobs ran on has the size that the configuration says."""
+    """Return whether prepared data have the size that the configuration implies."""
     try:
         shape = yaml.safe_load((folder / "dataset.yaml").read_text())["shape"]
         splits = Counter(line.split(",", 1)[0] for line in (folder / "pairs.csv").read_text().splitlines())
@@ -54,7 +54,7 @@ def _prepared_alike(folder: Path, extent: Size) -> bool:
 
 
 def _record(folder: Path, kind: Kind, seed: int | None) -> Cost | None:
-    """Read what the job of a kind with a seed took; ``None`` where there is none, or where it did something else."""
+    """Read the cost of a recorded job; ``None`` if there is no record, or the job did something else."""
     place = kind.place(seed)
     try:
         record = json.loads((folder / results.record(kind.job, place)).read_text())
@@ -69,14 +69,14 @@ def _record(folder: Path, kind: Kind, seed: int | None) -> Cost | None:
 
 
 def _done(folder: Path, kind: Kind, place: str) -> tuple[float | None, float | None]:
-    """Give the units of work that a recorded job did, if they are such units as now, and the size of its weights."""
+    """Return the amount of work of a recorded job, ``None`` if not comparable, and the size of its weights in MB."""
     if kind.job == "pretrain":
         weights = folder / "extractors" / f"{place}.safetensors"
         recipe = json.loads(weights.with_suffix(".json").read_text())["recipe"]
         same = deciding(recipe) == kind.task["recipe"]
         return (recipe["steps"] if same else None), weights.stat().st_size / 1e6
     if kind.job == "score" and len(kind.who) == 2:
-        # of the pairs as they are, or of given fields, which no recipe made
+        # unregistered pairs or given fields, which depend on no recipe
         return kind.work.units, None
     if kind.job in ("optimise", "audit", "syn") or (
         kind.job == "score" and (folder / "fields" / place / "fields.json").is_file()
@@ -94,14 +94,14 @@ def _done(folder: Path, kind: Kind, place: str) -> tuple[float | None, float | N
 
 
 def _searched(fields: Path, kind: Kind) -> tuple[float | None, float | None]:
-    """The same of an optimisation, whose work is what it turned out to be: a recorded search takes as long again."""
+    """Like :func:`_done`, for an optimisation; its recorded cost is used as it is, as the search would be equal."""
     said = json.loads((fields / "provenance.json").read_text())
     if kind.job == "score":
         levels = json.loads((fields / "fields.json").read_text())["searches"]
         return len(levels) * kind.work.checks, None
     same = said["recipe"] == kind.task["recipe"] and said.get("options") == kind.task.get("options")
     files = [file.stat().st_size for file in fields.glob("*/*.npz")]
-    # how long a search takes follows from its path, so that one of another path tells nothing
+    # the duration of a search depends on its path, so records of other paths are not comparable
     return (kind.work.units if same else None), (mean(files) / 1e6 if files else None)
 
 
@@ -123,14 +123,14 @@ def measured(
     limit: float,
     told: Callable[[int, int], object],
 ) -> dict[str, Cost]:
-    """Measure on this machine what kinds of jobs take, those first on which most depends; what is known is kept.
+    """Measure the costs of kinds of jobs on this machine, the most expensive first; results are cached.
 
     Args:
-        wanted: the kinds.
-        script: reads tasks and writes a cost for each, see ``workflow/tools/measure.py``.
-        cache: a JSON file of former measurements, by task, machine and code; made if absent.
-        limit: seconds after which what is left stays unmeasured.
-        told: called with how many are done, and of how many.
+        wanted: kinds of jobs.
+        script: script that reads tasks and writes a cost for each, see ``workflow/tools/measure.py``.
+        cache: JSON file of earlier measurements, by task, machine and code; created if missing.
+        limit: time limit in seconds, after which the remaining kinds stay unmeasured.
+        told: called with the number of finished measurements and the total.
 
     Returns:
         Costs by :attr:`Kind.key`.
@@ -142,7 +142,7 @@ def measured(
     weight = Counter[str]()
     tasks = {}
     for kind in wanted:
-        # a step of a training sees a batch, a unit of other work a pair
+        # a step of a training processes a batch, other units of work one pair
         batch = kind.task["recipe"]["batch"] if kind.job in ("train", "pretrain") else 1
         weight[kind.key] += round(kind.jobs * kind.work.units * batch * prod(kind.task["shape"]))
         tasks[kind.key] = kind.task
@@ -157,7 +157,7 @@ def measured(
 
 
 def _modules(task: Mapping[str, Any]) -> list[str]:
-    """Name the modules that a task imports by a computed name."""
+    """List the modules that a task imports dynamically."""
     network = task.get("recipe", {}).get("network")
     found = [f"likeness.networks.{network}"] if network else []
     found += losses.modules(task["loss"]) if "loss" in task else []
@@ -168,7 +168,7 @@ def _modules(task: Mapping[str, Any]) -> list[str]:
 def _run(
     script: Path, tasks: Sequence[Mapping[str, Any]], limit: float, told: Callable[[int, int], object]
 ) -> list[Cost | None]:
-    """Let a process of its own measure, which may be killed for its time or its memory; give what it had by then."""
+    """Measure in a separate process, which can be killed for its time or memory; return the results up to then."""
     told(0, len(tasks))
     found: list[Cost | None] = []
     call = [sys.executable, str(script)]

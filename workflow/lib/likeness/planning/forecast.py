@@ -1,8 +1,8 @@
-"""What a study will take, before it runs: core- and GPU-hours, disk and memory.
+"""Forecast of a study's resources: core-hours, GPU-hours, disk and memory.
 
-Jobs of one kind cost the same. What a kind costs is known from records of such jobs of this study or from steps that
-were measured on this machine (both: :mod:`likeness.planning.costs`). Of others, and of those that take seconds whatever
-the study, nothing is guessed: the forecast says how many there are.
+Jobs of one kind have the same cost, known from records of this study or from measurements on this machine (both:
+:mod:`likeness.planning.costs`). No cost is assumed for other jobs, or for those that take seconds in any study; the
+forecast only counts them.
 """
 
 from __future__ import annotations
@@ -28,60 +28,60 @@ from likeness.runtime.provenance import digest
 from likeness.runtime.published import File
 
 UNCOUNTED = ("simulate", "prepare", "data_sheet", "fetch", "convert", "sample_landscape", "given", "export")
-"""Rules whose jobs nobody records or measures for a forecast, with as many jobs as there is of something."""
+"""Rules without recorded or measured costs, and with one job per dataset, extractor, loss or run."""
 LAST = ("collect", "runtime", "summary", "comparisons", "verdicts", "profiles")
-"""Rules of a job each, that come last."""
+"""Rules with a single job each, at the end of the workflow."""
 
 EVALUATIONS = 110.0
-"""Evaluations of the objective that a pair takes to converge at one λ, in the median of the studies of this project."""
+"""Evaluations of the objective until a pair converges at one λ: the median over the studies of this project."""
 TRIED = 1.7
-"""How many λ are tried on validation pairs for every one that has the wanted roughness."""
+"""Number of λ tried on validation pairs per λ with the wanted roughness."""
 AUDITED = 4.0
-"""Searches of a pair that is audited, each as long as one at one λ."""
+"""Cost of the audit of a pair, in searches at one λ."""
 COMPRESSED = 0.92
-"""What compression leaves of a displacement field."""
+"""Size of a compressed displacement field relative to the uncompressed one."""
 RAW = 0.8
-"""Size of a simulated raw dataset beside its prepared form, which is not compressed."""
+"""Size of a simulated raw dataset relative to its prepared, uncompressed form."""
 RECORDS_MB = 0.1
-"""Scores, logs and records of one training."""
+"""Size of scores, logs and records of one training."""
 PART_BYTES = {"image": 4, "label": 2, "instances": 4, "mask": 1, "unmatched": 1}
 
 SCHEDULE = frozenset(
     {"steps", "learning_rate", "validate_every", "checkpoint_every", "patience", "annealing", "lambda"}
 )
-"""What a recipe says that does not decide the cost of a step."""
+"""Keys of a recipe that do not affect the cost of a step."""
 VALIDATED = {"train": 12, "pretrain": 16}
-"""Most pairs or images that are validated on while a training runs."""
+"""Maximum number of validation pairs or images during training."""
 
 
 class Work(NamedTuple):
-    """How much a job does: steps or fields, and how often it is validated or how many pairs it registers or scores."""
+    """Amount of work of a job: steps or fields, and number of validations or of pairs registered or scored."""
 
     units: float
     checks: float = 0.0
 
 
 class Seconds(NamedTuple):
-    """What a job takes: at its start, and for each unit and each check of its :class:`Work`."""
+    """Duration of a job: at its start, per unit and per check of its :class:`Work`."""
 
     start: float
     unit: float = 0.0
     check: float = 0.0
 
     def of(self, work: Work) -> float:
-        """Give the seconds of a job."""
+        """Return the seconds of a job with the given amount of work."""
         return self.start + self.unit * work.units + self.check * work.checks
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What one job of a kind takes.
+    """Cost of one job of a kind.
 
     Attributes:
-        core: of processor cores.
-        gpu: during which it has a GPU; ``None`` where it was not seen on one.
-        peak_mb: memory; ``None`` where unknown.
-        file_mb: of the weights that it keeps, or of a field that it writes; ``None`` where unknown.
+        core: core-seconds.
+        gpu: seconds with a GPU; ``None`` if it was not observed on one.
+        peak_mb: peak memory; ``None`` if unknown.
+        file_mb: size of the weights that it keeps, or of one field that it writes; ``None`` if unknown.
         source: ``"recorded"`` or ``"measured"``.
     """
 
@@ -93,22 +93,23 @@ class Cost:
 
     @classmethod
     def of(cls, plain: Mapping[str, Any]) -> Cost:
-        """Make one of its plain form, as :func:`dataclasses.asdict` and JSON give it."""
+        """Restore from plain types, as written by :func:`dataclasses.asdict` and JSON."""
         seconds = {key: Seconds(*plain[key]) if plain[key] else None for key in ("core", "gpu")}
         return cls(**{**plain, **seconds})
 
 
 @dataclass(frozen=True)
 class Kind:
-    """Jobs that cost the same.
+    """Jobs with the same cost.
 
     Attributes:
-        rule: as Snakemake names it.
+        rule: name of the Snakemake rule.
         job: ``"train"``, ``"optimise"``, ``"audit"``, ``"syn"``, ``"pretrain"``, ``"register"`` or ``"score"``.
-        who: what tells it from other kinds of the job: dataset, method, loss and variant, or dataset and extractor.
-        jobs: how many there are.
-        work: of each job.
-        task: everything that decides what a unit of the work costs, as plain types: what a measurement needs.
+        who: identifies the kind among those of the same job: dataset, method, loss and variant, or dataset and
+            extractor.
+        jobs: number of jobs.
+        work: amount of work of each job.
+        task: everything that determines the cost of a unit of work, as plain types; input of a measurement.
     """
 
     rule: str
@@ -120,11 +121,11 @@ class Kind:
 
     @property
     def unregistered(self) -> bool:
-        """Whether it scores pairs as they are."""
+        """Whether the jobs score unregistered pairs."""
         return self.job == "score" and self.who[1] == UNREGISTERED
 
     def place(self, seed: int | None) -> str:
-        """Give the place of the records of the job with a seed, see :mod:`likeness.results`."""
+        """Return the path of the records of the job with a seed, see :mod:`likeness.results`."""
         if self.job == "pretrain":
             return PRETRAINED.format(dataset=self.who[0], extractor=self.who[1], seed=seed)
         if len(self.who) == 2:
@@ -134,24 +135,24 @@ class Kind:
 
     @property
     def dataset(self) -> str:
-        """The dataset that it works on."""
+        """Name of the dataset."""
         return str(self.who[0])
 
     @cached_property
     def key(self) -> str:
-        """The same for kinds whose units cost the same."""
+        """Digest of the task, equal for kinds with the same cost per unit of work."""
         return digest(self.task)
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What the jobs of one rule take together.
+    """Total cost of the jobs of one rule.
 
     Attributes:
-        jobs: how many there are.
-        core_seconds: of those whose cost is known.
-        gpu_seconds: likewise; ``None`` where no job was seen on a GPU.
-        unknown: how many of them have a cost that nobody knows.
+        jobs: number of jobs.
+        core_seconds: core-seconds of jobs with known cost.
+        gpu_seconds: GPU-seconds of these; ``None`` if no job was observed on a GPU.
+        unknown: number of jobs with unknown cost.
     """
 
     jobs: int
@@ -160,7 +161,7 @@ class Expected:
     unknown: float = 0
 
     def plus(self, jobs: int, cost: Cost | None, work: Work) -> Expected:
-        """Give the sum with some more jobs of one kind."""
+        """Return the total with further jobs of one kind."""
         if cost is None:
             return replace(self, jobs=self.jobs + jobs, unknown=self.unknown + jobs)
         gpu = self.gpu_seconds
@@ -171,17 +172,17 @@ class Expected:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a study takes from nothing.
+    """Resources for a complete run of a study.
 
     Attributes:
-        rules: by name, in the order of the workflow.
-        longest: seconds of the longest chain of jobs that wait for one another, on one core for each.
-        kept_gb: on disk at the end, without weights and fields of unknown size.
-        fields_gb: of the fields of one training, which lie on disk until they are scored, beside what is kept.
-        peak_mb: memory of the largest job; ``None`` where it is known of none.
-        sources: how many kinds of jobs are recorded, measured or unknown.
-        unsized: published files whose size nobody knows, which ``kept_gb`` therefore lacks.
-        unmeasured: published networks that nobody ran yet, which times and ``peak_mb`` therefore lack.
+        rules: costs by rule, in the order of the workflow.
+        longest: seconds of the longest chain of dependent jobs, each on one core.
+        kept_gb: disk space at the end, without weights and fields of unknown size.
+        fields_gb: additional disk space for the fields of one training until they are scored.
+        peak_mb: memory of the largest job; ``None`` if unknown for all.
+        sources: number of kinds of jobs with recorded, measured or unknown cost.
+        unsized: published files of unknown size, which ``kept_gb`` does not include.
+        unmeasured: published networks without measurement, which times and ``peak_mb`` do not include.
     """
 
     rules: dict[str, Expected]
@@ -195,11 +196,11 @@ class Forecast:
 
     @property
     def core_seconds(self) -> float:
-        """Of the whole study."""
+        """Core-seconds of the whole study."""
         return sum(rule.core_seconds for rule in self.rules.values())
 
     def left(self, jobs: Mapping[str, int]) -> Expected:
-        """Give what a number of jobs of each rule take."""
+        """Return the cost of a number of jobs of each rule."""
         core, gpu, unknown = 0.0, None, 0.0
         for name, count in jobs.items():
             rule = self.rules.get(name)
@@ -211,12 +212,12 @@ class Forecast:
         return Expected(sum(jobs.values()), core, gpu, unknown)
 
     def peak_gb(self, jobs: int) -> float:
-        """Give the disk at most, where so many jobs run at once: each may hold the fields of one training."""
+        """Return the maximum disk space in GB with ``jobs`` parallel jobs, each with the fields of one training."""
         return self.kept_gb + jobs * self.fields_gb
 
 
 def sizes(study: Study) -> dict[str, Size]:
-    """Tell how large the datasets of a study are; of a folder of one's own, the tables and one image are read."""
+    """Return the sizes of a study's datasets; for user datasets, the tables and one image are read."""
     found = {}
     for name in study.prepared:
         entry = study.config["datasets"][name]
@@ -236,7 +237,7 @@ def sizes(study: Study) -> dict[str, Size]:
 
 @dataclass(frozen=True)
 class Plan:
-    """A study, how large its datasets are, and the kinds of jobs whose cost depends on it, in the workflow's order."""
+    """A study, the sizes of its datasets, and its kinds of jobs, in the order of the workflow."""
 
     study: Study
     sizes: dict[str, Size]
@@ -244,14 +245,14 @@ class Plan:
 
 
 def plan(study: Study) -> Plan:
-    """List what is to be with_costs."""
+    """Create the plan of a study."""
     extents = sizes(study)
     return Plan(study, extents, kinds(study, extents))
 
 
 @dataclass(frozen=True)
 class _Scene:
-    """A dataset of a study, as far as the cost of jobs depends on it."""
+    """A dataset of a study, with what determines the cost of jobs."""
 
     study: Study
     dataset: str
@@ -263,19 +264,19 @@ class _Scene:
 
     @property
     def fields(self) -> int:
-        """How many pairs are registered and scored."""
+        """Number of pairs that are registered and scored."""
         return sum(self.extent.pairs.values())
 
     def task(self, job: str, parts: Sequence[str], **more: Any) -> dict[str, Any]:
-        """Say what a unit of a job is measured by, see :attr:`Kind.task`."""
+        """Create the task of a job, see :attr:`Kind.task`."""
         return {"job": job, "shape": list(self.extent.shape), "labels": self.extent.labels, "parts": [*parts], **more}
 
     def learning(self, job: str, **more: Any) -> dict[str, Any]:
-        """Say it of a job that sees what losses may learn from."""
+        """Create the task of a job that uses the parts that losses can learn from."""
         return self.task(job, [part for part in self.parts if part != "unmatched"], **more)
 
     def scoring(self, who: tuple[str | None, ...], jobs: int, lams: int = 1, rule: str = "score") -> Kind:
-        """Give the kind of jobs that score fields; of the tested pairs, those of one λ are the chosen one's."""
+        """Create the kind of jobs that score fields; costly metrics are computed for test pairs at one λ only."""
         tested = round(self.extent.pairs["test"] / self.fields / lams, 2)
         work = Work(lams * self.fields, self.fields)
         return Kind(rule, "score", who, jobs, work, self.task("score", self.parts, tested=tested))
@@ -335,7 +336,7 @@ def _classical(scene: _Scene) -> Iterator[Kind]:
 
 
 def _needs(study: Study, who: tuple[str, ...]) -> dict[str, Any]:
-    """Say what a job with a loss needs to be measured: the loss, its options, its extractor."""
+    """Return the parts of a task that depend on the loss: its name, its options, its extractor."""
     dataset, _, loss, variant = who
     needs: dict[str, Any] = {"loss": loss, "options": losses.completed(loss, study.options(loss, variant))}
     if source := study.trained_extractor(dataset, loss, variant):
@@ -347,12 +348,12 @@ def _needs(study: Study, who: tuple[str, ...]) -> dict[str, Any]:
 
 
 def evaluations(recipe: Mapping[str, Any], extent: Size) -> float:
-    """Guess how often an optimisation evaluates its objective for some pair."""
+    """Estimate the number of evaluations of the objective of an optimisation, summed over pairs."""
     lams = len(recipe["lambda"]["grid"])
     tried = TRIED if recipe["lambda"]["scale"] == "roughness" else 1.0
     each = min(EVALUATIONS, recipe["evaluations"])
     validation, test = extent.pairs["val"], extent.pairs["test"]
-    # without validation pairs test pairs tell what is rough
+    # without validation pairs the roughness is calibrated on test pairs
     return lams * each * (tried * validation + test if validation else tried * test)
 
 
@@ -371,7 +372,7 @@ def _checks(recipe: Mapping[str, Any]) -> int:
 
 
 def deciding(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """Keep of a recipe what decides the cost of a step, and whether λ₀ is measured before it."""
+    """Select the keys of a recipe that determine the cost of a step, and whether λ₀ is computed before."""
     kept = {key: value for key, value in recipe.items() if key not in SCHEDULE}
     return {**kept, "scale": recipe["lambda"]["scale"]} if "lambda" in recipe else kept
 
@@ -382,11 +383,11 @@ NONE: Mapping[Any, Cost] = MappingProxyType({})
 def forecast(
     planned: Plan, records: Mapping[tuple[str | None, ...], Cost] = NONE, measured: Mapping[str, Cost] = NONE
 ) -> Forecast:
-    """Estimate a whole study from nothing.
+    """Forecast the resources for a complete run of a study.
 
     Args:
-        planned: the study.
-        records: what :func:`recorded` found.
+        planned: plan of the study.
+        records: result of :func:`likeness.planning.costs.recorded`.
         measured: costs by :attr:`Kind.key`.
     """
     with_costs = [(kind, records.get((kind.job, *kind.who)) or measured.get(kind.key)) for kind in planned.kinds]
@@ -414,13 +415,13 @@ def forecast(
 
 
 def _network(kind: Kind) -> str | None:
-    """Name the published network that a kind of job runs, which can be measured once its weights are converted."""
+    """Return the published network that a kind of job runs; its cost can be measured once its weights are converted."""
     extractor = kind.task.get("extractor") or {}
     return extractor["name"] if "weights" in extractor else None
 
 
 def _rules(planned: Plan, with_costs: Iterable[tuple[Kind, Cost | None]]) -> dict[str, Expected]:
-    """Sum up the kinds of every rule."""
+    """Sum the costs of the kinds of every rule."""
     study = planned.study
     prepared, converted = len(study.prepared), len(study.published)
     own = sum("folder" in study.config["datasets"][name] for name in study.prepared)
@@ -436,7 +437,7 @@ def _rules(planned: Plan, with_costs: Iterable[tuple[Kind, Cost | None]]) -> dic
 
 
 def _exported_mb(planned: Plan) -> float:
-    """Add up the fields of all runs at their chosen λ, in every convention that the study asks for."""
+    """Return the size of the exported fields of all runs at their chosen λ, in every requested convention."""
     each = {
         name: COMPRESSED * 4.0 * len(extent.shape) * prod(extent.shape) * sum(extent.pairs.values()) / 1e6
         for name, extent in planned.sizes.items()
@@ -449,9 +450,9 @@ def _published(study: Study) -> list[File]:
 
 
 def _kept_mb(planned: Plan, with_costs: Iterable[tuple[Kind, Cost]]) -> float:
-    """Add up what stays on disk but for fields: data, weights, a sample of each training, records.
+    """Return the size of everything kept on disk except fields: data, weights, one sample per training, records.
 
-    Published weights count twice, as fetched and as converted; those whose size the project does not know are left out.
+    Published weights count twice, as downloaded and as converted; files of unknown size are ignored.
     """
     total = sum(2 * (file.size or 0) / 1e6 for file in _published(planned.study))
     for name, extent in planned.sizes.items():
@@ -465,11 +466,11 @@ def _kept_mb(planned: Plan, with_costs: Iterable[tuple[Kind, Cost]]) -> float:
         elif kind.job == "syn":
             total += kind.jobs * (kind.work.units * (cost.file_mb or 0.0) + RECORDS_MB)
         elif kind.job == "optimise":
-            # parameters of every pair and λ, and a field of the pair that figures show
+            # parameters for every pair and λ, and one field for figures
             lams, pairs = len(planned.study.optimisation(*map(str, kind.who[:3]))["lambda"]["grid"]), kind.work.checks
             total += kind.jobs * (lams * pairs * (cost.file_mb or 0.0) + RECORDS_MB)
         elif kind.job in ("train", "register"):
-            # a network for every λ of the grid, and a field of the pair that figures show
+            # a network for every λ of the grid, and one field for figures
             lams = len(planned.study.training(*map(str, kind.who[:3]))["lambda"]["grid"])
             total += kind.jobs * (lams * (cost.file_mb or 0.0) + RECORDS_MB)
     return total

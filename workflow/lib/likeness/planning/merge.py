@@ -1,8 +1,8 @@
-"""Results of one study that several machines made in parts become one: what is copied, and what is refused.
+"""Merge results of one study computed in parts on several machines.
 
-The unit is a job: what it made is taken whole from a folder of results that has all of it. Two folders that both have a
-job must agree on every byte but on times and logs. What a job was made from must be what the study makes it from here:
-the recipe, the code and the prepared data.
+The unit is a job: all its results are copied from one folder that has them completely. Folders that have the same job
+must agree byte for byte, except for times and logs. Recipe, code and prepared data of a job must be those that the
+study would use here.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ SCRIPTS = Path(__file__).parents[3] / "scripts"
 
 @dataclass(frozen=True)
 class Job:
-    """A job of the study whose results can be taken from elsewhere.
+    """A job of the study whose results can be copied.
 
     Attributes:
-        rule: what it does, as its record says.
-        place: where its results lie, below the folders of their kind.
-        made: what it made, relative to the results; two runs of it agree on every byte.
-        modules: what its script imports by a computed name.
-        after: the job that it builds upon.
-        said: the file among its results that says what it was made from, if there is one, and what it has to say.
+        rule: name of the rule, as in its record.
+        place: path of its results, below the folders for each kind of result.
+        made: its results, relative to the results folder; two runs produce the same bytes.
+        modules: modules that its script imports dynamically.
+        after: job that it depends on.
+        said: file among its results that states its inputs, and the expected content; ``None`` if there is none.
     """
 
     rule: str
@@ -47,16 +47,16 @@ class Job:
 
     @property
     def record(self) -> str:
-        """What the job took, which differs from run to run."""
+        """Path of the record of its duration, which differs between runs."""
         return results.record(self.rule, self.place)
 
     @property
     def log(self) -> str:
-        """Its log, which may be missing."""
+        """Path of its log, which can be missing."""
         return results.log(self.rule, self.place)
 
     def complete(self, folder: Path) -> bool:
-        """Tell whether a folder of results has all that the job made, and all that it was made from."""
+        """Return whether a results folder has all results of the job and of those that it depends on."""
         if self.after is not None and not self.after.complete(folder):
             return False
         return all((folder / path).exists() for path in (*self.made, self.record))
@@ -64,12 +64,12 @@ class Job:
 
 @dataclass(frozen=True)
 class Parts:
-    """What is to be taken from where.
+    """Sources of the results of every job.
 
     Attributes:
-        taken: jobs with the folder of results that has them, in the order of the workflow.
-        kept: jobs that the study's own results have already.
-        left: jobs that nobody has.
+        taken: jobs to copy and the results folders that have them, in the order of the workflow.
+        kept: jobs that the study's results already have.
+        left: jobs that no folder has.
     """
 
     taken: list[tuple[Job, Path]]
@@ -78,7 +78,7 @@ class Parts:
 
 
 def jobs(study: Study) -> list[Job]:
-    """List the jobs whose results can be taken, each after those that it builds upon."""
+    """List the jobs whose results can be copied, each after those that it depends on."""
     published = {name: _conversion(study, name) for name in study.published}
     trained = {learnt: _pretraining(study, *learnt) for learnt in study.pretrainings()}
     chains = [_chain(study, training, trained, published) for training in study.trainings()]
@@ -99,12 +99,12 @@ def jobs(study: Study) -> list[Job]:
 
 
 def _on_its_own(study: Study, run: Run) -> bool:
-    """Tell whether a search starts from no other method, whose fields may be gone; one that does is made anew."""
+    """Return whether a search starts from no other method; otherwise it is repeated, as those fields can be missing."""
     return study.optimisation(run.dataset, run.method, str(run.loss))["start"] in (None, TRUTH)
 
 
 def _audited(study: Study, run: Run) -> bool:
-    """Tell whether the audit of a run depends on nothing else: without a truth it does on what other losses found."""
+    """Return whether the audit of a run depends on nothing else; without a truth it depends on other losses."""
     return study.audited(run.dataset, run.method) > 0 and "field" in study.capabilities[run.dataset]["parts"]
 
 
@@ -120,7 +120,7 @@ def _chain(
     trained: Mapping[tuple[str, str, int], Job],
     published: Mapping[str, Job],
 ) -> tuple[Job, Job, Job]:
-    """List the jobs of a run that trains a network: training, registration, scoring."""
+    """List the jobs of a run with a trained network: training, registration, scoring."""
     dataset, method, loss, variant, _ = training
     run = Run(*training)
     extractor = _extractor(study, run, trained, published)
@@ -137,12 +137,12 @@ def _chain(
 
 
 def _scored_by(study: Study, dataset: str) -> list[str]:
-    """Name the module of the metric that a dataset is scored by first."""
+    """List the module of the primary metric of a dataset."""
     return metrics.modules(metrics.primary(study.capabilities[dataset]["parts"]))
 
 
 def _given(study: Study, run: Run) -> tuple[Job, Job]:
-    """List the jobs of a run whose fields were given: reading them, scoring."""
+    """List the jobs of a run with given fields: reading, scoring."""
     fields = (run.path(results.FIELDS),) if study.config["keep_fields"] is True else ()
     read = Job("given", run.place, fields)
     return read, _scoring(run, _scored(study), read)
@@ -151,7 +151,7 @@ def _given(study: Study, run: Run) -> tuple[Job, Job]:
 def _optimisation(
     study: Study, run: Run, trained: Mapping[tuple[str, str, int], Job], published: Mapping[str, Job]
 ) -> tuple[Job, Job]:
-    """List the jobs of a run that optimises each pair: the search, scoring."""
+    """List the jobs of a run with per-pair optimisation: search, scoring."""
     assert run.loss is not None
     assert run.variant is not None
     recipe = study.optimisation(run.dataset, run.method, run.loss)
@@ -168,7 +168,7 @@ def _optimisation(
 def _classical(
     study: Study, run: Run, trained: Mapping[tuple[str, str, int], Job], published: Mapping[str, Job]
 ) -> tuple[Job, Job]:
-    """List the jobs of a run of SyN: the registration, scoring."""
+    """List the jobs of a run with SyN: registration, scoring."""
     fields = run.path(results.FIELDS)
     said = (f"{fields}/provenance.json", {"recipe": study.syn(run.method, str(run.variant))})
     extractor = _extractor(study, run, trained, published)
@@ -179,7 +179,7 @@ def _classical(
 def _extractor(
     study: Study, run: Run, trained: Mapping[tuple[str, str, int], Job], published: Mapping[str, Job]
 ) -> Job | None:
-    """Give the job that made the extractor of a run, if it has one."""
+    """Return the job that created the extractor of a run; ``None`` if it has none."""
     features, learnt = study.features(run), study.learnt(run)
     if features is None:
         return None
@@ -190,7 +190,7 @@ def _extractor(
 
 
 def _scored(study: Study) -> tuple[str, ...]:
-    """List what is left of the fields of a run: scores, and where the study asks for it, they in other conventions."""
+    """List the patterns of results that remain from fields: scores, searches, samples, and exports if requested."""
     exports = (results.EXPORT.replace("{convention}", convention) for convention in study.exports)
     return results.SCORES, results.SEARCH, results.SAMPLE, *exports
 
@@ -207,21 +207,22 @@ def _pretraining(study: Study, dataset: str, extractor: str, seed: int) -> Job:
 
 
 def _conversion(study: Study, extractor: str) -> Job:
-    # the record of the files too, without which the workflow would fetch them again
+    # including the record of the files, without which the workflow would download them again
     made = (f"extractors/{extractor}.safetensors", f"extractors/{extractor}.json", f"checkpoints/{extractor}.json")
     said = (made[1], {"hashes": study.source(extractor).hashes})
     return Job("convert", extractor, made, (f"likeness.extractors.{extractor}",), None, said)
 
 
 def parts(study: Study, sources: Sequence[Path]) -> Parts:
-    """Find out what to take from where.
+    """Determine the source of every job's results.
 
     Args:
-        study: the whole study.
-        sources: folders of results that ran parts of it.
+        study: complete study.
+        sources: results folders of parts of it.
 
     Raises:
-        UserError: if two folders do not agree, if one has results of something else than the study's, or none at all.
+        UserError: if two folders disagree, or one has results that the study would compute differently, or none of its
+            jobs.
     """
     own = Path(study.results)
     for source in sources:
@@ -244,7 +245,7 @@ def parts(study: Study, sources: Sequence[Path]) -> Parts:
             found.taken.append((job, having[0]))
     for source in sources:
         if source not in used:
-            msg = f"{source}: has no finished job of {study.file}; name the configuration of the whole, CONFIG=…"
+            msg = f"{source}: has no finished job of {study.file}; name the configuration of the whole study, CONFIG=…"
             raise UserError(msg)
     return found
 
@@ -254,17 +255,17 @@ def _check_source(source: Path, own: Path) -> None:
         msg = f"{source}: no such folder; name the results of another run of the study, FROM=…"
         raise UserError(msg)
     if source.resolve() == own.resolve():
-        msg = f"{source}: these are the study's own results; name those to merge into them, FROM=…"
+        msg = f"{source}: this is the study's own results folder; name those to merge into it, FROM=…"
         raise UserError(msg)
 
 
 def _check_origin(job: Job, folder: Path, study: str) -> None:
-    """Refuse what was not made as the study would make it here."""
+    """Reject results that the study would compute differently here."""
     record = folder / job.record
     known = _json(record)
     if known.get("code") != code_digest(SCRIPTS / f"{job.rule}.py", *job.modules):
-        msg = f"{record}: was made by other code than this project's (commit {known.get('commit', 'unknown')}); "
-        raise UserError(msg + "merge with that, or leave this result out and let it be made again")
+        msg = f"{record}: was computed with different code (commit {known.get('commit', 'unknown')}); "
+        raise UserError(msg + "use the same commit, or delete this result so that it is computed again")
     if job.said is None:
         return
     path, wanted = folder / job.said[0], json.loads(json.dumps(job.said[1]))
@@ -276,7 +277,7 @@ def _check_origin(job: Job, folder: Path, study: str) -> None:
         for key in {**entries, **found}:
             here, there = entries.get(key), found.get(key)
             if here != there:
-                msg = f"{path}: was made with {key} {there!r}, but {study} says {here!r}; merge with one configuration"
+                msg = f"{path}: was computed with {key} {there!r}, but {study} has {here!r}; use one configuration"
                 raise UserError(msg)
 
 
@@ -294,12 +295,12 @@ def _check_alike(job: Job, one: Path, other: Path) -> None:
         for path in sorted(files):
             first, second = (folder / made / path for folder in (one, other))
             if not (first.is_file() and second.is_file() and first.read_bytes() == second.read_bytes()):
-                msg = f"{second}: differs from {first}, though both are of one job; delete the results of one of them"
+                msg = f"{second}: differs from {first}, although both are of one job; delete the results of one of them"
                 raise UserError(msg)
 
 
 def _files(path: Path) -> Iterable[Path]:
-    """List the files of a folder, or of a file itself, relative to it; hidden ones are not results."""
+    """List the files of a folder, or a file itself, relative to it; hidden ones are not results."""
     if path.is_file():
         return [Path()]
     found = (file.relative_to(path) for file in path.rglob("*") if file.is_file())
@@ -307,19 +308,19 @@ def _files(path: Path) -> Iterable[Path]:
 
 
 def check_data(study: Study, sources: Sequence[Path]) -> None:
-    """Refuse results from prepared data other than those here, which would not be comparable.
+    """Reject results from different prepared data, which would not be comparable.
 
     Raises:
-        UserError: at the first dataset that differs, or that is missing.
+        UserError: at the first dataset that differs or is missing.
     """
     for dataset in study.datasets:
         here = Path(study.results) / "data" / dataset
         for there in (source / "data" / dataset for source in sources if _used(study, source, dataset)):
             if not there.is_dir():
-                msg = f"{there}: missing, so that nobody can tell what the results are from; copy all of the results"
+                msg = f"{there}: missing, so the data behind the results are unknown; copy the complete results"
                 raise UserError(msg)
             if folder_digest(there) != folder_digest(here):
-                msg = f"{there}: differs from {here}, so that scores are not comparable; run both parts on one dataset"
+                msg = f"{there}: differs from {here}, so scores are not comparable; run both parts on the same data"
                 raise UserError(msg)
 
 
@@ -328,9 +329,9 @@ def _used(study: Study, source: Path, dataset: str) -> bool:
 
 
 def take(found: Parts, own: Path) -> None:
-    """Copy what is to be taken, each file whole or not at all, each job after those that it builds upon.
+    """Copy results, each file atomically, and each job after those that it depends on.
 
-    Interrupted, it leaves jobs that are all there and jobs that are not; called again, it goes on.
+    If interrupted, every job is either complete or incomplete, and another call resumes.
     """
     for job, source in found.taken:
         if (source / job.log).is_file():

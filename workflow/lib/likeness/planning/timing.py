@@ -1,7 +1,7 @@
-"""What a unit of work takes on this machine: a few real steps on random images of a dataset's size.
+"""Measure the cost of a unit of work on this machine: a few real steps on random images of a dataset's size.
 
-Nothing of the dataset itself is needed, so that it can be asked before there is any. Images on which a step would take
-long are measured at a fraction of their size, to which the cost of convolutions is proportional.
+The dataset itself is not needed. Large images are measured at a fraction of their size, because the cost of
+convolutions is proportional to it.
 """
 
 from __future__ import annotations
@@ -42,25 +42,25 @@ from likeness.training.device import make_device
 from likeness.training.trainer import Schedule
 
 MOST_VOXELS = 2**18
-"""Of a batch of images that steps are measured on; larger images are made smaller."""
+"""Maximum number of voxels of a batch for measurements; larger images are reduced."""
 FASTER = 50
-"""About how many times faster a GPU is than a core; images too small for it would tell nothing."""
+"""Approximate speed-up of a GPU over one core; measurements on a GPU need correspondingly larger images."""
 BOOT = time.process_time()
-"""Core-seconds that it took to start Python and to import what jobs import: what one takes before its work."""
+"""Core-seconds to start Python and import modules, which every job needs before its work."""
 SMALLEST = 16
-"""Voxels along an axis that is made smaller."""
+"""Minimum size in voxels along a reduced axis."""
 PATIENCE = 0.3
-"""Seconds to measure steps for, and at least two of them."""
+"""Duration of a measurement in seconds, at least two steps."""
 
 NOTHING = np.zeros(2)
 
 
 def measure(task: Mapping[str, Any], scratch: Path) -> Cost:
-    """Measure what a kind of job takes.
+    """Measure the cost of a kind of job.
 
     Args:
-        task: :attr:`likeness.planning.forecast.Kind.task`.
-        scratch: an empty folder.
+        task: see :attr:`likeness.planning.forecast.Kind.task`.
+        scratch: empty folder.
     """
     shape = reduced(task)
     larger = math.prod(task["shape"]) / math.prod(shape)
@@ -78,7 +78,7 @@ def measure(task: Mapping[str, Any], scratch: Path) -> Cost:
 
 
 class _Took(NamedTuple):
-    """Core-seconds and seconds at the start, of a unit and of a check; the size of weights or of a field."""
+    """Core-seconds and seconds at the start, per unit and per check; and the size of weights or of a field in MB."""
 
     start: np.ndarray
     unit: np.ndarray
@@ -87,7 +87,7 @@ class _Took(NamedTuple):
 
 
 def reduced(task: Mapping[str, Any]) -> tuple[int, ...]:
-    """Give the size of images, the dataset's or a fraction of it, on which a step does not take long."""
+    """Return the size of images for a measurement: that of the dataset, or a fraction of it."""
     shape, batch = tuple(task["shape"]), task.get("recipe", {}).get("batch", 1)
     most = MOST_VOXELS * (FASTER if torch.cuda.is_available() and task["job"] != "score" else 1)
     for divisor in range(1, max(shape)):
@@ -98,7 +98,7 @@ def reduced(task: Mapping[str, Any]) -> tuple[int, ...]:
 
 
 def imitate(task: Mapping[str, Any], shape: Sequence[int], folder: Path) -> Dataset:
-    """Write random smooth images with what the images of the dataset have, prepared, two pairs a split."""
+    """Write a prepared dataset of smooth random images with the parts of the dataset, two pairs per split."""
     dims = len(shape)
     (folder / "images").mkdir(parents=True)
     splits = ("train", "val", "test")
@@ -136,14 +136,14 @@ def imitate(task: Mapping[str, Any], shape: Sequence[int], folder: Path) -> Data
     (folder / "dataset.yaml").write_text(yaml.safe_dump(meta))
     rows = [f"{split}{k},{split},,," for split in splits for k in range(2)]
     (folder / "images.csv").write_text("\n".join(["id,split,group,subject,modality", *rows]) + "\n")
-    # two, because small volumes are convolved much faster in a batch than alone
+    # two pairs, because a batch of small volumes is convolved much faster than single ones
     pairs = [f"{split},{split}{k},{split}{1 - k}" for split in splits for k in range(2)]
     (folder / "pairs.csv").write_text("\n".join(["split,moving,fixed", *pairs]) + "\n")
     return Dataset.open(folder)
 
 
 def _timed(action: Callable[[], object]) -> np.ndarray:
-    """Give the core-seconds and the seconds that something takes."""
+    """Return the core-seconds and seconds of an action, ``(2,)``."""
     core, wall = time.process_time(), time.perf_counter()
     action()
     if torch.cuda.is_available():
@@ -152,8 +152,8 @@ def _timed(action: Callable[[], object]) -> np.ndarray:
 
 
 def _steps(run: Callable[[int], object], build: Callable[[], object]) -> tuple[np.ndarray, np.ndarray]:
-    """Time a step, and the validation that ends however many steps, by trainings of different lengths."""
-    run(1)  # libraries prepare themselves for every new shape
+    """Measure the cost of a step, and of the final validation, from trainings of different lengths."""
+    run(1)  # libraries initialise for every new shape
     once = _timed(lambda: run(1))
     more = max(2, min(50, round(PATIENCE / max(once[1], 1e-3))))
     step = ((_timed(lambda: run(1 + more)) - once) / more).clip(0)
@@ -165,7 +165,7 @@ def _schedule(steps: int) -> Schedule:
 
 
 def _extractor(name: str, recipe: Mapping[str, Any], dataset: Dataset, steps: int, scratch: Path) -> Path:
-    """Pretrain an extractor for so many steps."""
+    """Pretrain an extractor for a number of steps."""
     architecture, outcome = pretrain(
         name,
         dataset,
@@ -184,7 +184,7 @@ def _extractor(name: str, recipe: Mapping[str, Any], dataset: Dataset, steps: in
 
 
 def _weights(needs: Mapping[str, Any], dataset: Dataset, scratch: Path) -> Path:
-    """Give weights for the extractor that a loss needs: trained for a step, published, or random ones of that size."""
+    """Return weights for the extractor of a loss: trained for one step, published, or random ones of that size."""
     if "recipe" in needs:
         return _extractor(needs["name"], needs["recipe"], dataset, 1, scratch)
     return Path(needs["weights"]) if needs["weights"] else _published(needs["name"], scratch)
@@ -194,7 +194,7 @@ def _published(name: str, scratch: Path) -> Path:
     """Write random weights for an extractor of the published size.
 
     Raises:
-        AttributeError: if its module does not state that as ``FULL``; then the training's cost stays unknown.
+        AttributeError: if its module has no ``FULL``; the cost of the training then stays unknown.
     """
     module = import_module(f"likeness.extractors.{name}")
     weights = scratch / f"{name}.safetensors"
@@ -209,7 +209,7 @@ def _pretrain(task: Mapping[str, Any], dataset: Dataset, scratch: Path) -> _Took
     step, check = _steps(
         lambda steps: _extractor(name, recipe, dataset, steps, scratch), lambda: extractors.load(weights)
     )
-    # both images of the split validate it
+    # both images of the split are used for validation
     return _Took(NOTHING, step, check / 2, weights.stat().st_size / 1e6)
 
 
@@ -231,7 +231,7 @@ def _train(task: Mapping[str, Any], dataset: Dataset, scratch: Path) -> _Took:
 
 
 def _optimise(task: Mapping[str, Any], dataset: Dataset, scratch: Path) -> _Took:
-    """Time evaluations of the objective at the finest level, for as many pairs at once as the study has."""
+    """Measure evaluations of the objective at the finest level, with the study's batch size."""
     recipe = OptimisationRecipe.of({**task["recipe"], "tolerance": 1e-30})
     needs = task.get("extractor")
     weights = _weights(needs, dataset, scratch) if needs else None
@@ -271,7 +271,7 @@ def _register(task: Mapping[str, Any], dataset: Dataset, scratch: Path) -> _Took
     loader = Loader(dataset, make_device(recipe["threads"]))
     network = networks.build(recipe["network"], dataset.shape, **recipe["architecture"]).eval()
     for parameter in list(network.parameters())[-2:]:
-        # the last convolution; an untrained one predicts next to nothing, which compresses well
+        # the last convolution; the fields of an untrained network are almost zero, which compresses too well
         nn.init.normal_(parameter)
     path, pairs = scratch / "field.npz", dataset.pairs_of("test")
 

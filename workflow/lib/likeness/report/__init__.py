@@ -1,1 +1,1 @@
-"""What a reader is told of the data and the results."""
+"""Reports on datasets."""

@@ -1,4 +1,4 @@
-"""The data sheet: what a reader must know of a dataset before believing a result on it, as numbers and as text."""
+"""The data sheet: properties of a dataset that are needed to judge results on it, as numbers and as text."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from likeness.data.pairs import SPLITS
 from likeness.data.store import PARTS, Dataset, Sample
 
 BINS = 64
-"""Bins over [0, 1] of the histogram that tells how much of the labels intensity explains."""
+"""Number of histogram bins over [0, 1] for the share of label entropy that intensity explains."""
 LISTED = 10
-"""Up to how many labels the text lists the scores of each."""
+"""Maximum number of labels for which the text lists individual scores."""
 Numbers = dict[str, Any]
 
 
@@ -25,11 +25,11 @@ def numbers(dataset: Dataset, scores: pd.DataFrame) -> Numbers:
     """Measure a prepared dataset.
 
     Args:
-        dataset: the dataset.
-        scores: the scores of its unregistered pairs, rows of the table of metrics.
+        dataset: prepared dataset.
+        scores: scores of its unregistered pairs, rows of the metrics table.
 
     Returns:
-        What :func:`markdown` writes, of plain types; keys in the order of the text.
+        Input of :func:`markdown`, as plain types; keys in the order of the text.
     """
     measured = _Measured(dataset, map(dataset.load, dataset.images.index))
     meta = dataset.meta
@@ -60,18 +60,18 @@ def numbers(dataset: Dataset, scores: pd.DataFrame) -> Numbers:
 
 
 def entropy_explained(image: np.ndarray, label: np.ndarray, bins: int = BINS) -> float:
-    """Share of the entropy of the labels that intensity explains: mutual information over entropy of the label.
+    """Share of label entropy that intensity explains: mutual information divided by the entropy of the labels.
 
     A high share favours losses that compare intensities (Jena et al., Magic or Mirage, NeurIPS 2024,
     arXiv:2408.00221).
 
     Args:
         image: intensities in [0, 1], any shape.
-        label: whole numbers of the same shape.
+        label: integers of the same shape.
         bins: number of equal bins of intensity.
 
     Returns:
-        0 where they are independent to 1 where intensity tells the label; NaN where there is one label only.
+        From 0, independent, to 1, labels determined by intensity; NaN if there is only one label.
     """
     _, index = np.unique(label, return_inverse=True)
     count = int(index.max()) + 1
@@ -89,14 +89,14 @@ def _entropy(share: np.ndarray) -> float:
 
 
 class _Measured:
-    """What one pass over the images tells."""
+    """Measurements from a single pass over the images."""
 
     def __init__(self, dataset: Dataset, samples: Iterable[Sample]) -> None:
         self.dataset = dataset
         self.parts = {part: 0 for part in PARTS if part in dataset.has}
         self.explained: list[float] = []
         self.volumes: dict[int, list[float]] = {value: [] for value in dataset.labels}
-        # indexed by label value; a negative value wraps round to the end
+        # indexed by label value; negative values index from the end
         self.kinds = np.concatenate([np.arange(2**15), np.arange(-(2**15), 0)])
         for values in dataset.meta["kinds"].values():
             self.kinds[values] = values[0]
@@ -120,7 +120,7 @@ class _Measured:
             self.explained.append(entropy_explained(sample.image, kind))
 
     def labels(self) -> list[Numbers]:
-        """Volume of every label over the images with a label map, and in how many of them it occurs."""
+        """Volume of every label over the images with a label map, and number of images in which it occurs."""
         return [
             {
                 "id": value,
@@ -159,7 +159,7 @@ def _spread(values: Iterable[float]) -> Numbers:
 
 
 def _truth(dataset: Dataset) -> Iterator[float]:
-    """Give std(log max(J, .01)) of the true displacement of each test pair, inside the fixed image's mask."""
+    """Yield std(log max(J, .01)) of the true displacement of each test pair, inside the fixed image's mask."""
     if "field" not in dataset.has:
         return
     from likeness import geometry
@@ -177,10 +177,10 @@ def _truth(dataset: Dataset) -> Iterator[float]:
 
 
 def _unregistered(scores: pd.DataFrame) -> list[Numbers]:
-    """Mean and standard deviation over test pairs per metric and label; what is undefined (NaN) is left out.
+    """Mean and standard deviation over test pairs per metric and label; undefined values (NaN) are ignored.
 
-    Where a metric has several labels, ``mean`` is first taken over those defined in a pair. Metrics of a displacement
-    alone, which need nothing of the images, say nothing before there is one.
+    For metrics with several labels, ``mean`` is averaged over the defined ones of a pair first. Metrics that depend on
+    the displacement only are omitted, because they are meaningless without registration.
     """
     telling = [name for name in metrics.names() if metrics.card(name)["needs"]]
     test = scores[(scores.split == "test") & scores.value.notna() & scores.metric.isin(telling)]
@@ -200,11 +200,11 @@ def markdown(measured: Mapping[str, Any], picture: str) -> str:
     """Write the data sheet.
 
     Args:
-        measured: from :func:`numbers`.
-        picture: name of the picture of example pairs, beside the sheet.
+        measured: result of :func:`numbers`.
+        picture: file name of the picture of example pairs, in the folder of the sheet.
 
     Returns:
-        Markdown that reads well as it is.
+        Markdown.
     """
     sections = [
         _head(measured, picture),
@@ -237,7 +237,7 @@ def _head(measured: Mapping[str, Any], picture: str) -> str:
         where = "inside the mask" if explained["inside_mask"] else "over the whole image"
         kinds = f", parcels as {', '.join(measured['kinds'])}" if measured["kinds"] else ""
         facts.append(
-            f"- Share of label entropy that intensity explains: {_range(explained)} over {explained['n']} images "
+            f"- Share of label entropy explained by intensity: {_range(explained)} over {explained['n']} images "
             f"({where}{kinds}, {explained['bins']} bins); a high share favours losses that compare intensities"
         )
     if truth["n"]:
@@ -283,16 +283,16 @@ def _scores(measured: Mapping[str, Any]) -> str:
         for e in shown
     ]
     header = ["score", "label", "unit", "pairs", "mean ± sd over pairs"]
-    after = "" if few else "Single labels: see the numbers beside this sheet."
+    after = "" if few else "Single labels: see the JSON file next to this sheet."
     return _table("Test pairs before registration", header, rows, after)
 
 
 def _origin(measured: Mapping[str, Any]) -> str:
     lines = [f"- {key.capitalize()}: {measured[key]}" for key in ("licence", "source", "citation") if measured[key]]
     rule = measured["intensity"]
-    images = f"the images that share a {rule['shared_by']}" if "shared_by" in rule else "each image"
+    images = f"the images with equal {rule['shared_by']}" if "shared_by" in rule else "each image"
     ends = f"quantiles {rule['low']:g} and {rule['high']:g} of {images}" if rule["rule"] == "quantile" else ""
-    lines.append(f"- Intensities: {ends or '{low:g} and {high:g}'.format(**rule)} become 0 and 1")
+    lines.append(f"- Intensities: {ends or '{low:g} and {high:g}'.format(**rule)} are mapped to 0 and 1")
     if measured["presmoothing"]:
         unit = _unit(measured["spacing_unit"])
         lines.append(f"- Smoothed by a Gaussian with a standard deviation of {measured['presmoothing']:g} {unit}")
@@ -302,7 +302,7 @@ def _origin(measured: Mapping[str, Any]) -> str:
 
 
 def _table(title: str, header: list[str], rows: list[list[str]], after: str = "") -> str:
-    """Write a section with a table whose columns line up; nothing where there are no rows."""
+    """Format a section with an aligned table; empty if there are no rows."""
     if not rows:
         return ""
     rows = [[cell.replace("|", "\\|") for cell in row] for row in rows]

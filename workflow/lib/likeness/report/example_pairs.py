@@ -1,4 +1,4 @@
-"""The picture of the data sheet: a few test pairs as a network sees them and as a score sees them."""
+"""The picture of the data sheet: example test pairs, with overlay and labels."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from likeness.figures.slices import FIXED, MOVING, as_picture, extent
 ROWS = 3
 LABEL_COLOURS = ("#009e73", "#cc79a7", "#f0e442", "#56b4e9", "#d55e00", "#0072b2", "#e69f00")
 OPACITY = 0.45
-"""Of a label's colour on the image."""
+"""Opacity of label colours on the image."""
 NAMED = len(LABEL_COLOURS)
 
 
 def draw(dataset: Dataset) -> Figure:
-    """Draw test pairs: moving, fixed, their overlay, and the fixed image under its labels.
+    """Draw test pairs: moving, fixed, their overlay, and the fixed image with its labels.
 
-    Of a volume the middle slice across its shortest axis is shown. Bars tell the length in the dataset's unit.
+    For volumes the middle slice across the shortest axis is shown. Scale bars are in the dataset's unit.
     """
     pairs = dataset.pairs_of("test")
     chosen = [pairs[i] for i in sorted(set(np.linspace(0, len(pairs) - 1, ROWS).astype(int)))]
@@ -47,7 +47,7 @@ def draw(dataset: Dataset) -> Figure:
 
 
 def scale_bar(axes: Axes, dataset: Dataset) -> None:
-    """Draw a bar of a round length of up to a quarter of the width, and name the length."""
+    """Draw a scale bar with a round length of up to a quarter of the width."""
     height, width = extent(dataset)
     length = round_length(width / 4)
     x, y, thick = 0.05 * width, 0.93 * height, 0.02 * height
@@ -60,7 +60,7 @@ def scale_bar(axes: Axes, dataset: Dataset) -> None:
 
 
 def round_length(about: float) -> float:
-    """Give the largest of 1, 2 and 5 times a power of ten that is at most the length."""
+    """Return the largest of 1, 2 and 5 times a power of ten that does not exceed a length."""
     power = 10.0 ** np.floor(np.log10(about))
     return float(max(step * power for step in (1, 2, 5) if step * power <= about * (1 + 1e-9)))
 
@@ -85,7 +85,7 @@ def _show(axes: Axes, dataset: Dataset, picture: np.ndarray) -> None:
 
 
 def _tint(axes: Axes, dataset: Dataset, label: np.ndarray) -> None:
-    """Lay the labels' colours over an image."""
+    """Overlay an image with the colours of its labels."""
     tint = np.zeros((*label.shape, 4))
     for value, colour in _colours(dataset).items():
         tint[label == value] = to_rgba(colour, OPACITY)
@@ -97,7 +97,7 @@ def _colours(dataset: Dataset) -> dict[int, str]:
 
 
 def _explain(figure: Figure, dataset: Dataset) -> None:
-    """Name the colours of the overlay and, where they are few, of the labels."""
+    """Add a legend of the colours of the overlay and, if there are few, of the labels."""
     named = {"brighter in moving": tuple(MOVING), "brighter in fixed": tuple(FIXED)}
     if "label" in dataset.has and len(dataset.evaluate) <= NAMED:
         named |= {dataset.labels[value]: to_rgba(colour) for value, colour in _colours(dataset).items()}

@@ -1,1 +1,1 @@
-"""What every job needs and no result depends on: whole files, locks, GPUs, logs, digests of code, downloads."""
+"""Infrastructure of jobs that does not affect results: atomic files, locks, GPUs, logs, code digests, downloads."""

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Atomic writing of files and folders: they appear completely or not at all."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from likeness.runtime import locks
 from likeness.userinput.errors import made_anew
 
 _OWNER = "owner"
-"""The file that the owner of a temporary folder holds locked."""
+"""Lock file in a temporary folder, held by the process that owns the folder."""
 
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[Path]:
-    """Write a file or a folder under a temporary name beside its place and move it there when the block succeeds.
+    """Write a file or folder under a temporary name in the same directory and move it into place on success.
 
-    What a killed process left of an earlier attempt is removed.
+    Leftovers of killed processes are removed.
 
     Args:
-        path: where the file or folder is to appear; what lies there is replaced.
+        path: file or folder to write; an existing one is replaced.
 
     Yields:
-        The temporary path; the block creates a file or a folder there.
+        The temporary path, at which the block creates a file or folder.
 
     Raises:
-        OSError: if the disk does not take it; where the error names no file, as that of a full disk, it names this one.
+        OSError: if writing fails; its ``filename`` is set to ``path`` if it has none, as for a full disk.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,10 +55,10 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
 
 
 def check_writable(folder: Path, size: int = 1_000_000) -> None:
-    """Write so many bytes into a folder, made if absent, wait until they are on the disk, and take them away again.
+    """Check that a folder, created if missing, is writable and has ``size`` bytes of free space, by a synced write.
 
     Raises:
-        OSError: if that is not possible; its ``filename`` is the folder.
+        OSError: if not; its ``filename`` is the folder.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -72,36 +72,36 @@ def check_writable(folder: Path, size: int = 1_000_000) -> None:
 
 
 def write_json(path: str | Path, content: Any) -> None:
-    """Write JSON, whole or not at all, keys in the order given."""
+    """Write JSON atomically, with keys in the given order."""
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False, default=str) + "\n")
 
 
 def read_json(path: Path, source: Path) -> Any:
-    """Read JSON that a job wrote.
+    """Read JSON written by a job.
 
     Args:
-        path: the file.
-        source: the file or folder that the job made with it, for the message.
+        path: JSON file.
+        source: file or folder that contains all results of the job, for the message.
 
     Raises:
-        UserError: if it is broken.
+        UserError: if the file is damaged.
     """
     try:
         return json.loads(path.read_bytes())
     except ValueError as error:
-        raise made_anew(path, f"is no JSON ({error})", source) from error
+        raise made_anew(path, f"is not valid JSON ({error})", source) from error
 
 
 def work_folder(place: str | Path, key: str) -> Path:
-    """Give the folder in which an unfinished job keeps what it has.
+    """Return the folder for the intermediate results of an unfinished job.
 
     Args:
-        place: a folder for this job alone.
-        key: digest of all that decides what the job makes; what is there under another key is stale and removed.
+        place: folder of this job only.
+        key: digest of everything that determines the job's results; folders with other keys are outdated and removed.
 
     Returns:
-        ``<place>/<key>``; it may not exist yet.
+        ``<place>/<key>``, which may not exist yet.
     """
     chosen = Path(place) / key
     for other in Path(place).glob("*"):

@@ -1,6 +1,6 @@
-"""Large files fetched over HTTPS: resumed after an interruption, held against their hash, whole or not at all.
+"""Download large files over HTTPS: resumable, verified by hash, and atomic.
 
-Of Python alone, because the job that fetches may run in any environment, and because pooch and requests do not resume.
+Uses only the standard library, because the job can run in any environment, and pooch and requests do not resume.
 """
 
 from __future__ import annotations
@@ -24,65 +24,65 @@ from likeness.runtime import locks
 from likeness.userinput.errors import UserError
 
 TRIES = 5
-"""Maximum number of consecutive failures of a server."""
+"""Maximum number of consecutive failures."""
 PAUSE_SECONDS = 1.0
-"""Before the first further try; doubled before each one after."""
+"""Delay before the first retry; doubled before each further one."""
 TIMEOUT_SECONDS = 60.0
-"""Without a byte for so long, a connection counts as dropped."""
+"""Time without data after which a connection counts as dropped."""
 PROGRESS_SECONDS = 30.0
-"""Between two words of how far it is."""
+"""Interval between progress messages."""
 CHUNK = 1 << 20
 PASSING = {408, 425, 429, 500, 502, 503, 504}
-"""Statuses of HTTP that may be another one the next time."""
+"""Temporary HTTP errors, which are retried."""
 LOCAL = {"localhost", "127.0.0.1", "::1"}
 
 
 class NotFetchedError(Exception):
-    """A file cannot be fetched; the message is the reason, without the file and the fix, which the caller knows."""
+    """A download failed; the message is the reason, to which the caller adds the file and the fix."""
 
 
 class WrongContentError(NotFetchedError):
-    """What was fetched is another file than the wanted one."""
+    """The downloaded file is not the expected one."""
 
 
 class _DroppedError(Exception):
-    """A try has failed and the next one may not."""
+    """A temporary failure, after which the download is retried."""
 
 
 def sha256(path: Path) -> str:
-    """Digest the content of a file, of which never more than a piece is in memory."""
+    """Return the SHA-256 of a file, reading it in chunks."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def megabytes(size: float) -> str:
-    """Say a number of bytes."""
+    """Format a number of bytes in MB or GB."""
     return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.3g} MB"
 
 
 def partial(path: Path) -> Path:
-    """Name the file that holds what has arrived of another one."""
+    """Return the path of the partial download of a file."""
     return path.with_name(f"{path.name}.part")
 
 
 def fetch(url: str, path: Path, digest: str | None, size: int | None = None) -> str:
-    """Fetch a file; resume a partial download that an interrupted call left.
+    """Download a file, resuming a partial download.
 
-    A process that wants the same file at the same place waits for the one that fetches it.
+    If another process downloads the same file, wait for it.
 
     Args:
-        url: where from; HTTPS, but for this machine itself.
-        path: where the file appears once it is whole and right. A file that is there already is left as it is.
-        digest: its SHA-256. Where nobody knows it, everything is fetched but kept under the name of the partial file.
-        size: in bytes, if known.
+        url: address; HTTPS, except for the local machine.
+        path: where the file appears once it is complete and verified. An existing file is kept.
+        digest: its SHA-256. If ``None``, the file is downloaded but keeps the name of the partial download.
+        size: size in bytes, if known.
 
     Returns:
-        The SHA-256 of the file at ``path``, or of the partial file where ``digest`` is ``None``.
+        The SHA-256 of the file at ``path``, or of the partial download if ``digest`` is ``None``.
 
     Raises:
-        NotFetchedError: if it cannot be had; what has arrived stays for the next call.
-        WrongContentError: if it is another file; of one that was fetched nothing stays.
-        UserError: if the disk has no room for it.
+        NotFetchedError: if the download fails; the partial download is kept for the next call.
+        WrongContentError: if the file is not the expected one; it is deleted if it was downloaded.
+        UserError: if there is not enough disk space.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = partial(path)
@@ -96,13 +96,13 @@ def fetch(url: str, path: Path, digest: str | None, size: int | None = None) -> 
         _download(url, part, size)
         found = sha256(part)
         if left and digest not in (None, found):
-            print(f"{path.name}: what an earlier attempt left is of another file; fetching it anew")
+            print(f"{path.name}: the partial download is of another file; starting again")
             part.unlink()
             _download(url, part, size)
             found = sha256(part)
         if digest not in (None, found):
             part.unlink()
-            msg = f"the file there has the sha256 {found}, not {digest}"
+            msg = f"the downloaded file has the sha256 {found}, not {digest}"
             raise WrongContentError(msg)
         if digest is not None:
             part.replace(path)
@@ -111,9 +111,9 @@ def fetch(url: str, path: Path, digest: str | None, size: int | None = None) -> 
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """Keep other processes from fetching the same file for the length of a block."""
+    """Exclude other processes from downloading the same file inside the block."""
     lock = path.with_name(f".{path.name}.lock")
-    with locks.hold(lock, lambda: print(f"{path.name}: waiting for another process that fetches it")):
+    with locks.hold(lock, lambda: print(f"{path.name}: waiting for another process that downloads it")):
         try:
             yield
         finally:
@@ -121,7 +121,7 @@ def _alone(path: Path) -> Iterator[None]:
 
 
 def _download(url: str, part: Path, size: int | None) -> None:
-    """Complete a partial file; a try that brings it further than it ever was counts as the first one."""
+    """Complete a partial download; the count of failures is reset by progress of at least one chunk."""
     failed, farthest = 0, _length(part)
     while True:
         try:
@@ -134,7 +134,7 @@ def _download(url: str, part: Path, size: int | None) -> None:
                 msg = f"{error}, {TRIES} times in a row"
                 raise NotFetchedError(msg) from error
             pause = PAUSE_SECONDS * 2 ** (failed - 1)
-            print(f"{part.stem}: {error}; next try in {pause:g} s")
+            print(f"{part.stem}: {error}; retrying in {pause:g} s")
             time.sleep(pause)
 
 
@@ -143,11 +143,11 @@ def _length(path: Path) -> int:
 
 
 def _receive(url: str, part: Path, size: int | None) -> None:
-    """Ask once for what a partial file lacks, and add what comes.
+    """Request the missing part of a file once, and append what arrives.
 
     Raises:
-        _DroppedError: if not everything comes.
-        NotFetchedError: if asking again would not help.
+        _DroppedError: if the response is incomplete.
+        NotFetchedError: if a retry would not help.
     """
     start = _length(part)
     if size is not None and start > size:
@@ -160,20 +160,20 @@ def _receive(url: str, part: Path, size: int | None) -> None:
             if answer.headers.get("Content-Range") == f"bytes */{start}":
                 return
             part.unlink()
-            msg = "the server has less of the file than has arrived"
+            msg = "the file on the server is shorter than the partial download"
             raise _DroppedError(msg)
         start = _first_byte(answer, start, part)
         length = answer.headers.get("Content-Length", "")
         total = start + int(length) if length.isdecimal() else size
         if size is not None and total != size:
-            msg = f"the file there has {total} bytes, not {size}"
+            msg = f"the file on the server has {total} bytes, not {size}"
             raise WrongContentError(msg)
         _check_room(part, (total or 0) - start)
         _write(answer, part, start, total)
 
 
 def _ask(url: str, start: int) -> Any:
-    """Give the answer of a server that is asked for a file from a byte on, also that there is no such byte."""
+    """Request a file from byte ``start`` on and return the response; also for status 416 (range not satisfiable)."""
     headers = {"User-Agent": "likeness", "Accept-Encoding": "identity"}
     if start:
         headers["Range"] = f"bytes={start}-"
@@ -184,20 +184,20 @@ def _ask(url: str, start: int) -> Any:
     except urllib.error.HTTPError as error:
         if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and start:
             return error
-        msg = f"the server answers {error.code} {error.reason}"
+        msg = f"the server responds with {error.code} {error.reason}"
         raise (_DroppedError if error.code in PASSING else NotFetchedError)(msg) from None
     except ValueError as error:
-        msg = f"{url}, or where it leads, is no address ({error})"
+        msg = f"{url}, or its redirection, is not a valid address ({error})"
         raise NotFetchedError(msg) from None
     except (OSError, http.client.HTTPException) as error:
         _explain(error)
 
 
 def _explain(error: Exception) -> NoReturn:
-    """Say why there is no connection.
+    """Raise an error that explains a failed connection.
 
     Raises:
-        NotFetchedError: if the server is not who it says.
+        NotFetchedError: if the certificate of the server is not trusted.
         _DroppedError: otherwise.
     """
     reason = getattr(error, "reason", error)
@@ -210,7 +210,7 @@ def _explain(error: Exception) -> NoReturn:
 
 
 class _SafeRedirects(urllib.request.HTTPRedirectHandler):
-    """Follows a server elsewhere, but not out of HTTPS."""
+    """Follow redirections, but only to HTTPS."""
 
     def redirect_request(
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
@@ -222,41 +222,41 @@ class _SafeRedirects(urllib.request.HTTPRedirectHandler):
 def _check_url(url: str) -> None:
     parts = urlsplit(url)
     if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOCAL):
-        msg = f"{url} is not HTTPS, so that anybody on the way could change it"
+        msg = f"{url} is not HTTPS, so the content could be manipulated"
         raise NotFetchedError(msg)
 
 
 def _first_byte(answer: Any, start: int, part: Path) -> int:
-    """Tell where the answer begins: where it was asked to, or at the first byte from a server that knows no ranges."""
+    """Return the first byte of the response: the requested one, or 0 if the server does not support ranges."""
     if not start:
         return 0
     if answer.status != http.HTTPStatus.PARTIAL_CONTENT:
-        print(f"{part.stem}: the server cannot resume; fetching it anew")
+        print(f"{part.stem}: the server cannot resume; starting again")
         return 0
     begins = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range", ""))
     if begins is None or int(begins[1]) != start:
         part.unlink()
-        msg = "the server gives another part than it was asked for"
+        msg = "the server sent another range than requested"
         raise _DroppedError(msg)
     return start
 
 
 def _check_room(part: Path, needed: int) -> None:
     free = shutil.disk_usage(part.parent).free
-    # what is overwritten, because a server cannot resume, counts as needed: it would be only a part of the whole
+    # when starting again, the overwritten data do not reduce the required space, since the file grows beyond them
     if needed > free:
-        msg = f"{part.parent}: has room for {megabytes(free)}, but {part.stem} takes {megabytes(needed)}; "
+        msg = f"{part.parent}: has {megabytes(free)} of free space, but {part.stem} needs {megabytes(needed)}; "
         raise UserError(msg + "free some space, or name another folder with `checkpoints.folder`")
 
 
 def _write(answer: Any, part: Path, start: int, total: int | None) -> None:
-    """Add what comes to the partial file, or overwrite it from the first byte."""
+    """Append the response to the partial download, or overwrite it from the start."""
     came, told, began = start, time.monotonic(), time.monotonic()
     with part.open("ab" if start else "wb") as file:
         for piece in _pieces(answer):
             came += len(piece)
             if total is not None and came > total:
-                msg = f"the file there has more than {total} bytes"
+                msg = f"the file on the server has more than {total} bytes"
                 raise WrongContentError(msg)
             file.write(piece)
             if time.monotonic() - told > PROGRESS_SECONDS:
@@ -269,7 +269,7 @@ def _write(answer: Any, part: Path, start: int, total: int | None) -> None:
 
 
 def _pieces(answer: Any) -> Iterator[bytes]:
-    """Read until the end, or until the connection is dropped; what came before that is given."""
+    """Read chunks until the end of the response or a dropped connection, after yielding everything received."""
     while True:
         try:
             piece = answer.read1(CHUNK)

@@ -1,4 +1,4 @@
-"""Which GPUs of this machine a job may see: each its own, by file locks that end with the job, however it ends."""
+"""Assign GPUs of this machine to jobs, each exclusively, by file locks that are released when the job ends."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from likeness.userinput.errors import UserError
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 SCHEDULERS = ("SLURM_JOB_ID", "KUBERNETES_SERVICE_HOST")
-"""Set where a cluster's scheduler has given a job its GPUs already."""
+"""Environment variables of cluster schedulers, which assign GPUs to jobs themselves."""
 
 
 def present() -> list[str]:
-    """Name the GPUs of this machine that this process may use: those of ``CUDA_VISIBLE_DEVICES``, or all by UUID."""
+    """List the GPUs that this process may use: those in ``CUDA_VISIBLE_DEVICES``, or all by UUID."""
     allowed = os.environ.get(VISIBLE)
     if allowed is not None:
         return [name.strip() for name in allowed.split(",") if name.strip()]
@@ -33,21 +33,22 @@ def present() -> list[str]:
 
 
 def _locks() -> Path:
-    """Give the folder of the locks, one a user and machine, so that several studies share the GPUs of a machine."""
+    """Return the folder of the locks, one per user and machine, so that several studies can share the GPUs."""
     return Path(tempfile.gettempdir()) / f"likeness-gpus-{os.getuid()}"
 
 
 @contextmanager
 def locked(count: int) -> Iterator[list[str]]:
-    """Give this process GPUs of its own for the length of a block, and hide the others from it.
+    """Reserve GPUs for this process inside the block, and hide the others from it.
 
-    To be entered before a library opens the GPUs.
+    Must be entered before a library initialises the GPUs.
 
     Args:
-        count: how many, the resource ``gpu`` of the job; none hides nothing, and what PyTorch finds is used.
+        count: number of GPUs, the resource ``gpu`` of the job; with 0 nothing is hidden, and PyTorch uses what it
+            finds.
 
     Yields:
-        Their names; nothing where none was asked for, or where a cluster's scheduler has assigned them.
+        Their names; empty if none were requested, or if a cluster scheduler has assigned them.
 
     Raises:
         UserError: if the machine has fewer.
@@ -57,7 +58,7 @@ def locked(count: int) -> Iterator[list[str]]:
         return
     everything = present()
     if len(everything) < count:
-        msg = f"this machine has {len(everything)} GPUs, but the job asks for {count}; "
+        msg = f"this machine has {len(everything)} GPUs, but the job requests {count}; "
         raise UserError(msg + "lower `gpu` in the profile's default-resources, or run without that profile")
     before = os.environ.get(VISIBLE)
     with ExitStack() as held:
@@ -72,7 +73,7 @@ def locked(count: int) -> Iterator[list[str]]:
 
 
 def _wait_for(count: int, everything: list[str], held: ExitStack) -> list[str]:
-    """Lock a number of GPUs; a job takes all of them or none, so that two jobs cannot wait for each other."""
+    """Lock a number of GPUs; a job takes all of them or none, to prevent deadlocks."""
     told = False
     while True:
         found: dict[str, TextIO] = {}

@@ -1,4 +1,4 @@
-"""What every job does: keep a log, end with those who started it, tell errors to a person, measure itself."""
+"""Common parts of all jobs: logging, termination with the workflow, error messages for users, resource usage."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from likeness.runtime.atomic import write_json
 from likeness.userinput.errors import sentence
 
 STARTED = time.monotonic()
-"""When this process began, as near as Python tells."""
+"""Start time of this process, approximately."""
 OWNER = "LIKENESS_OWNER"
-"""Environment variable: the file that the workflow which started a job holds locked while it lives."""
+"""Environment variable with the path of a file that the starting workflow holds locked while it runs."""
 ORPHAN_POLL_SECONDS = 1.0
 GRACE_SECONDS = 20.0
-"""What an orphaned job has to save its state in."""
+"""Time in which an orphaned job can save its state."""
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-"""Of glibc's ``malloc.h``."""
+"""Constants of glibc's ``malloc.h``."""
 KEPT_BYTES, LARGEST_KEPT_BYTES = 2**30, 2**25
-"""Freed memory that a process keeps; the largest block that it keeps once freed, the most that glibc allows."""
+"""Maximum of freed memory that a process keeps, and largest block that it reuses, the maximum that glibc allows."""
 
 
 class _Tee:
-    """A terminal whose words are also written to a log; what a progress bar overwrites stays on the terminal."""
+    """A terminal stream that is copied to a log, except for progress bars."""
 
     def __init__(self, terminal: Any, log: _Log) -> None:
         self.terminal = terminal
@@ -54,7 +54,7 @@ class _Tee:
 
 
 class _Log:
-    """The log of a job, empty at first. That it cannot be written, on a full disk, does not hide why the job ends."""
+    """The log of a job, truncated at the start. Write errors, as on a full disk, must not hide why the job ends."""
 
     def __init__(self, path: Path) -> None:
         self.file = locks.hold(path, lambda: print(f"{path}: waiting for an earlier run of this job to end"))
@@ -73,13 +73,13 @@ class _Log:
 
 @contextmanager
 def logged(path: str | Path) -> Iterator[None]:
-    """Run a job: its words, its warnings and the error it ends with go to its log too, and errors speak to a person.
+    """Run a job: copy its output, warnings and final error to a log, and show errors to the user as one sentence.
 
-    An earlier run of the same job that still lives, because the workflow that started it was killed, is waited for;
-    it ends by itself as soon as it notices. The last line of the log says what the job took.
+    Waits for an earlier run of the same job that is still alive because its workflow was killed; it ends as soon as it
+    detects this. The last line of the log is the resource usage of the job.
 
     Raises:
-        SystemExit: in place of an error that a person can fix, with one sentence; the log has the traceback.
+        SystemExit: instead of an error that the user can fix, with one sentence; the log has the traceback.
     """
     _end_with(os.environ.get(OWNER))
     _keep_memory()
@@ -104,7 +104,7 @@ def logged(path: str | Path) -> Iterator[None]:
 
 
 def _end_with(owner: str | None) -> None:
-    """End this process soon after its owner, or the workflow would start the job again beside it."""
+    """End this process soon after its workflow, which could otherwise start the job a second time."""
     if not owner:
         return
 
@@ -119,9 +119,9 @@ def _end_with(owner: str | None) -> None:
 
 
 def _keep_memory() -> None:
-    """Keep freed memory for the next step; only glibc's allocator can be told so.
+    """Keep freed memory for the next step; supported for glibc only.
 
-    To give it back and be given it anew, zeroed, took up to a sixth of a training of volumes.
+    Returning memory and receiving it again, zeroed, took up to a sixth of a training on volumes.
     """
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
@@ -134,8 +134,8 @@ def told_to_stop() -> Iterator[threading.Event]:
     """Turn a request to stop (SIGTERM: preemption, time limit) into an event, so that a job can save its state.
 
     Raises:
-        SystemExit: at the end, if the request came after the job last looked. The workflow was told as well and drops
-            what the job gives it from then on, while the job would remove the state that the next run needs.
+        SystemExit: at the end, if the request came after the job's last check. The workflow was stopped as well and
+            discards results from then on, whereas the job would remove the state that the next run needs.
     """
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():
@@ -147,19 +147,19 @@ def told_to_stop() -> Iterator[threading.Event]:
     finally:
         signal.signal(signal.SIGTERM, before)
     if event.is_set():
-        msg = "told to stop; what was done is saved, the next run goes on from there"
+        msg = "told to stop; finished work is saved, the next run will resume from there"
         raise SystemExit(msg)
 
 
 def consumed() -> tuple[float, float]:
-    """Give the CPU seconds and the peak memory in MB of this process."""
+    """Return the CPU seconds and the peak memory in MB of this process."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / (1024 if sys.platform == "linux" else 1024**2)
 
 
 @lru_cache
 def commit() -> str:
-    """Name the commit of the project, or ``"unknown"`` outside a checkout."""
+    """Return the commit of the project, or ``"unknown"`` outside a git checkout."""
     try:
         call = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--exclude=*"]
         return subprocess.run(call, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
@@ -168,7 +168,7 @@ def commit() -> str:
 
 
 def processor() -> str:
-    """Name the processor's model."""
+    """Return the model name of the CPU."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
@@ -179,27 +179,27 @@ def processor() -> str:
 
 
 class Stopwatch:
-    """Measures a job: wall seconds, CPU seconds and peak memory of the whole process.
+    """Measure a job: wall time, CPU time and peak memory of the whole process.
 
     Args:
-        memory: a JSON file in the job's work folder; what an earlier, interrupted run of the job left there is added.
+        memory: JSON file in the job's work folder with the usage of earlier, interrupted runs, which is added.
     """
 
     def __init__(self, memory: Path | None = None) -> None:
         self.memory = memory
         self.before: dict[str, Any] = {}
         if memory is not None and memory.is_file():
-            # a broken memory costs a wrong time, not the job
+            # a damaged file should only make the measurement wrong, not the job fail
             with suppress(ValueError):
                 self.before = json.loads(memory.read_text())
 
     def save(self) -> None:
-        """Keep what the job took so far for the run that goes on after an interruption."""
+        """Save the usage so far, for the run that resumes after an interruption."""
         if self.memory is not None:
             write_json(self.memory, self.record())
 
     def record(self, **who: Any) -> dict[str, Any]:
-        """Give the record of the job so far, a flat dictionary for ``runtime.csv``."""
+        """Return the usage so far as a flat dictionary for ``runtime.csv``."""
         cpu_seconds, peak = consumed()
         gpu, gpu_peak = "", 0.0
         torch = sys.modules.get("torch")

@@ -1,7 +1,7 @@
-"""Locks by file that end with their owner: the kernel frees them however a process ends, also when it is killed.
+"""File locks that the kernel releases when their owner ends, even if it is killed.
 
-They are advisory (``flock``) and hold across machines where a shared file system supports it; where it does not, every
-lock is granted, as if there were nobody else.
+They are advisory (``flock``) and work across machines if the shared file system supports it; otherwise every lock is
+granted.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ POLL_SECONDS = 0.2
 
 
 def take(path: Path) -> TextIO | None:
-    """Lock a file, made if absent, for as long as the handle is open; ``None`` where another process holds it."""
+    """Lock a file, created if missing, while the returned handle is open; ``None`` if another process holds it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
         file = path.open("a+", encoding="utf-8")
@@ -35,7 +35,7 @@ def take(path: Path) -> TextIO | None:
 
 
 def _lies_at(file: TextIO, path: Path) -> bool:
-    """Tell whether an open file is still the one of that name: its former owner may just have removed it."""
+    """Return whether an open file is still the one at its path, which a former owner could have removed."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:
@@ -43,11 +43,11 @@ def _lies_at(file: TextIO, path: Path) -> bool:
 
 
 def hold(path: Path, waiting: Callable[[], object] = lambda: None) -> TextIO:
-    """Lock a file for as long as the handle is open, after any other process that holds it.
+    """Lock a file while the returned handle is open; wait for any other process that holds it.
 
     Args:
-        path: the file, made if absent; it stays.
-        waiting: called once where there is another process to be waited for.
+        path: lock file, created if missing and not removed.
+        waiting: called once if another process holds the lock.
     """
     file = take(path)
     if file is None:
@@ -58,7 +58,7 @@ def hold(path: Path, waiting: Callable[[], object] = lambda: None) -> TextIO:
 
 
 def abandoned(path: Path) -> bool:
-    """Tell whether the process that locked a file is gone."""
+    """Return whether the process that locked a file has ended."""
     file = take(path) if path.is_file() else None
     if file is None:
         return not path.is_file()
@@ -67,18 +67,21 @@ def abandoned(path: Path) -> bool:
 
 
 def enlist(folder: Path) -> tuple[TextIO, bool]:
-    """Enter this process among the owners of something, until it ends.
+    """Register this process as an owner until it ends.
 
     Args:
-        folder: where each owner has a file of its own; files of owners that are gone are removed.
+        folder: folder with one file per owner; files of owners that have ended are removed.
 
     Returns:
-        This process's entry, to be kept open, and whether it is the only living owner.
+        The handle of this process's file, to be kept open, and whether it is the only owner alive.
+
+    Raises:
+        RuntimeError: if this process is already registered.
     """
     entry = folder / f"{socket.gethostname()}-{os.getpid()}"
     mine = take(entry)
     if mine is None:
-        msg = f"{entry}: this process has entered itself already"
+        msg = f"{entry}: this process is already registered"
         raise RuntimeError(msg)
     alone = True
     for other in sorted(folder.iterdir()):

@@ -1,4 +1,4 @@
-"""How far a long loop is, for a person at a terminal; a log is told nothing."""
+"""Progress bars for terminals; nothing is written to logs."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from tqdm import tqdm
 
 
 def bar(first: int, steps: int, label: str) -> tqdm:
-    """Show a progress bar, of which some steps are done already; ``update()`` counts one more."""
+    """Show a progress bar that starts at step ``first``; ``update()`` advances it by one."""
     return tqdm(desc=label, initial=first, total=steps, disable=None)
 
 
 def label(*parts: object) -> str:
-    """Name a loop by what it is about."""
+    """Create the label of a progress bar from parts."""
     return " ".join(f"{part:g}" if isinstance(part, float) else str(part) for part in parts)

@@ -1,7 +1,7 @@
-"""What a job's code is: a digest that changes when what the job computes may change, and not when a word does.
+"""Digests of code that change if the results of a job can change, but not if only wording changes.
 
-Comments, docstrings and layout do not count, nor do rooms that only speak, nor the texts of messages: what is raised,
-printed, warned of, logged or assigned to ``msg``. In doubt, something counts.
+Comments, docstrings, formatting and modules without effect on results are ignored, and so are the texts of messages:
+strings that are raised, printed, logged, passed to warnings or assigned to ``msg``. In doubt, code counts.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from likeness.runtime.atomic import write_json
 LIBRARY = Path(__file__).parents[1]
 PACKAGE = LIBRARY.name
 SPEAKING = ("runtime", "userinput", "results.py")
-"""What changes no result: how a file is written, how an error reads, how often a download is tried, and where results
-lie, which Snakemake sees for itself."""
+"""Modules without effect on results: writing of files, error messages, retries of downloads, and paths of results,
+which Snakemake tracks itself."""
 READERS = ("userinput/documents.py",)
-"""Modules of theirs that count all the same, because values come through them."""
+"""Exceptions among these, which count because values pass through them."""
 STATED = frozenset({"CARD", "OPTIONS", "SOURCE"})
-"""Literals of a module that others read from its source: what a job uses of them is among its params."""
+"""Literals that are read from a module's source; what a job uses of them is among its params."""
 MESSAGE = "msg"
-"""What a function calls a text for a person. In a module that does anything else with the name, it counts."""
+"""Name of variables for message texts. In a module that uses the name for anything else, it counts."""
 RULES = sys.version.encode() + Path(__file__).read_bytes()
 """What a digest depends on beside the source: this module, and how this version of Python writes down parsed code."""
 TOLD = re.compile(r"print|warnings\.warn|(logging|logger|log)\.(debug|info|warning|error|exception|critical|log)")
-"""Calls that tell a person something."""
+"""Calls that show messages."""
 
 
 class _Bare(ast.NodeTransformer):
-    """Drops docstrings, imports for type checking, the texts of messages, and what others read from the source.
+    """Drop docstrings, imports for type checking, texts of messages, and literals that are read from the source.
 
     Args:
-        names: whose assignments are dropped, of :data:`STATED` in the module and of :data:`MESSAGE` in functions.
+        names: names whose assignments are dropped: :data:`STATED` in the module, :data:`MESSAGE` in functions.
     """
 
     def __init__(self, names: frozenset[str]) -> None:
@@ -83,9 +83,9 @@ class _Bare(ast.NodeTransformer):
     visit_AugAssign = visit_AnnAssign = visit_Assign
 
     def _silence(self, call: ast.Call) -> None:
-        """Empty the texts among the arguments of a call."""
+        """Replace strings among the arguments of a call by empty ones."""
         if any(keyword.arg in ("file", None) for keyword in call.keywords):
-            return  # what is printed into a file may be a result
+            return  # output to a file can be a result
         call.args = [ast.Constant("") if self._is_text(value) else value for value in call.args]
         for keyword in call.keywords:
             keyword.value = ast.Constant("") if self._is_text(keyword.value) else keyword.value
@@ -104,14 +104,14 @@ class _Bare(ast.NodeTransformer):
 
 
 def _bare(source: bytes, names: frozenset[str] = STATED | {MESSAGE}) -> ast.AST:
-    """Parse code without what changes no result; a name that it uses for more than that counts."""
+    """Parse code without parts that have no effect on results; names with other uses are kept."""
     tree = _Bare(names).visit(ast.parse(source))
     used = names & {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     return _bare(source, names - used) if used else tree
 
 
 def _files(module: str) -> Iterator[Path]:
-    """Give the source of a module of the library and of the packages that it is in; nothing of any other module."""
+    """Return the source files of a module of the library and of its parent packages; empty for other modules."""
     parts = module.split(".")
     for depth in range(1, len(parts) + 1) if parts[0] == PACKAGE else ():
         base = LIBRARY.joinpath(*parts[1:depth])
@@ -120,7 +120,7 @@ def _files(module: str) -> Iterator[Path]:
 
 @cache
 def _read(path: Path) -> tuple[str, frozenset[str]]:
-    """Digest the code of a file without what changes no result, and find the modules that it names in imports.
+"""Name of variables for message texts. In a module that uses the name for anything else, it counts."""
 
     Parsing all files takes a second of every call of Snakemake. So what was found is kept where Python keeps compiled
     modules, if it may keep any, and is used as long as the source is the same.
@@ -153,11 +153,11 @@ def _parse(source: bytes) -> tuple[str, frozenset[str]]:
 
 @cache
 def modules(path: Path, extra: tuple[str, ...] = ()) -> frozenset[Path]:
-    """Find every file of the library that a script runs, directly or not.
+    """Find all files of the library that a script uses, directly or indirectly.
 
     Args:
-        path: the script.
-        extra: modules that it imports by a computed name.
+        path: script.
+        extra: modules that it imports dynamically.
     """
     found: set[Path] = set()
     waiting = [path, *(file for name in extra for file in _files(name))]
@@ -170,28 +170,28 @@ def modules(path: Path, extra: tuple[str, ...] = ()) -> frozenset[Path]:
 
 
 def _speaks(path: Path) -> bool:
-    """Tell whether a module changes no result."""
+    """Return whether a module has no effect on results."""
     place = path.relative_to(LIBRARY).as_posix() if path.is_relative_to(LIBRARY) else ""
     return place.partition("/")[0] in SPEAKING and place not in READERS
 
 
 @cache
 def code_digest(script: Path, *extra: str) -> str:
-    """Digest the code of a script and of all modules of the library that it imports, without what changes no result.
+    """Return a digest of the code of a script and of all modules of the library that it imports.
 
-    Modules imported by a computed name are given as ``extra``.
+    Parts without effect on results are ignored. Modules that are imported dynamically are given as ``extra``.
     """
     parts = sorted((p.name, _read(p)[0]) for p in modules(Path(script), extra) if not _speaks(p))
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
 def digest(*parts: Any) -> str:
-    """Digest plain values."""
+    """Return a digest of plain values."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def folder_digest(folder: str | Path) -> str:
-    """Digest names and contents of all files below a folder."""
+    """Return a digest of the names and contents of all files below a folder, except hidden ones."""
     total = hashlib.sha256()
     for path in sorted(Path(folder).rglob("*")):
         if path.is_file() and not path.name.startswith("."):

@@ -1,6 +1,6 @@
-"""Files that others published: fetched once or put there by hand, and held against their hash either way.
+"""Published files: downloaded, or copied by the user, and verified by hash in both cases.
 
-That they are the published ones is all that a result depends on; how they came is none of its business.
+Results depend on the content of the files only, not on how they were obtained.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ HUB = "https://huggingface.co"
 
 @dataclass(frozen=True)
 class File:
-    """A published file; ``sha256`` and ``size``, in bytes, are ``None`` where the project does not know them."""
+    """A published file; ``sha256`` and ``size`` (bytes) are ``None`` if unknown to the project."""
 
     name: str
     url: str
@@ -29,16 +29,16 @@ class File:
 
 @dataclass(frozen=True)
 class Source:
-    """What an extractor's published weights are.
+    """The published weights of an extractor.
 
     Attributes:
-        extractor: its name.
-        files: all of them.
-        folder: the folder of the files, below that of all weights; empty for a single file.
-        licence: of the weights.
-        by_hand: where a person finds them.
-        hub: the model on the Hugging Face hub that the files belong to, ``<owner>/<name>@<revision>``, or nothing.
-        stated: whether the study says so, rather than the project.
+        extractor: name of the extractor.
+        files: all files.
+        folder: subfolder of the files; empty for a single file.
+        licence: licence of the weights.
+        by_hand: how a user can download them.
+        hub: Hugging Face model of the files, ``<owner>/<name>@<revision>``; empty if there is none.
+        stated: whether the model was chosen by the study rather than the project.
     """
 
     extractor: str
@@ -50,27 +50,27 @@ class Source:
     stated: bool = False
 
     def place(self, folder: Path) -> Path:
-        """Give what the extractor's ``read`` is called with: the file, or the folder of several."""
+        """Return the argument of the extractor's ``read``: the file, or the folder of several files."""
         return folder / self.folder if self.folder else folder / self.files[0].name
 
     def path(self, file: File, folder: Path) -> Path:
-        """Give the place of a file below the folder of all weights."""
+        """Return the path of a file below the folder of all weights."""
         return folder / self.folder / file.name
 
     def pinned(self, hashes: Mapping[str, str | Mapping[str, str]]) -> Source:
-        """Give the files with the hashes that a study states: of those that the project does not know, or of others.
+        """Return the source with hashes stated by a study, for files unknown to the project or for other files.
 
         Args:
-            hashes: by extractor; of several files by their names.
+            hashes: SHA-256 by extractor; for several files by their names.
         """
         given = hashes.get(self.extractor, {})
         stated = {self.files[0].name: given} if isinstance(given, str) else given
         return replace(self, files=tuple(_pinned(file, stated.get(file.name, "").lower()) for file in self.files))
 
     def of(self, hub: str) -> Source:
-        """Give the files of another model on the hub, of which the project knows no hash.
+        """Return the files of another Hugging Face model, whose hashes are unknown to the project.
 
-        They have a folder of their own, so that those of one model never stand for those of another.
+        They have a separate folder, so that files of different models cannot be confused.
         """
         if hub == self.hub:
             return self
@@ -80,22 +80,22 @@ class Source:
         return Source(self.extractor, files, f"hub/{name}/{revision}", f"that of {name}", by_hand, hub, stated=True)
 
     def plain(self) -> dict[str, Any]:
-        """Say what the files are, as plain types, for the record of what was made from them."""
+        """Return files and licence as plain types, for the record of the conversion."""
         return {"files": {file.name: file.url for file in self.files}, "licence": self.licence}
 
     @property
     def hashes(self) -> dict[str, str | None]:
-        """The SHA-256 of every file, which decides what is made from them, wherever they come from."""
+        """SHA-256 of every file, which identifies the content regardless of its origin."""
         return {file.name: file.sha256 for file in self.files}
 
     @property
     def identity(self) -> dict[str, str | None]:
-        """What has to be fetched anew once it changes: the hashes, and the model that a study names."""
+        """Values whose change requires a new download: the hashes, and the model chosen by a study."""
         return {**self.hashes, **({"hub": self.hub} if self.stated else {})}
 
 
 def address(hub: str, file: str) -> str:
-    """Give the address of a file of a model on the hub, ``<owner>/<name>@<revision>``."""
+    """Return the address of a file of a Hugging Face model ``<owner>/<name>@<revision>``."""
     name, _, revision = hub.partition("@")
     return f"{HUB}/{name}/resolve/{revision}/{file}"
 
@@ -103,15 +103,15 @@ def address(hub: str, file: str) -> str:
 def _pinned(file: File, digest: str) -> File:
     if digest in ("", file.sha256):
         return file
-    # of another file than the project knows, its size is another too
+    # a different hash means a different file, whose size is unknown
     return replace(file, sha256=digest, size=None if file.sha256 else file.size)
 
 
 def missing(wanted: Source, folder: Path) -> str | None:
-    """Say of the files that are not there where they would be fetched from, their size, and where to put them by hand.
+    """Describe the missing files: address, size, and where to copy them by hand.
 
     Returns:
-        A sentence, or ``None`` where all are there and can be verified.
+        A sentence, or ``None`` if all files exist and can be verified.
     """
     files = [file for file in wanted.files if not wanted.path(file, folder).exists()]
     unknown = {file.name: "…" for file in wanted.files if not file.sha256}
@@ -123,8 +123,8 @@ def missing(wanted: Source, folder: Path) -> str | None:
     size = f"{megabytes(sum(sizes))}{'' if all(sizes) else ' and more'}" if any(sizes) else "size unknown"
     first = f"{files[0].url}{f' and {len(files) - 1} more' if len(files) > 1 else ''}"
     return (
-        f"{names}: will be fetched from {first} ({size}; licence: {wanted.licence}) into {folder / wanted.folder}; "
-        f"without a network put what is missing there by hand: {wanted.by_hand}"
+        f"{names}: will be downloaded from {first} ({size}; licence: {wanted.licence}) into {folder / wanted.folder}; "
+        f"without a network, copy missing files there by hand: {wanted.by_hand}"
         f"{f'; the sha256 is not known to the project, {_how_to_state(wanted, unknown)}' if unknown else ''}"
     )
 
@@ -140,14 +140,14 @@ def _how_to_state(wanted: Source, digests: Mapping[str, str]) -> str:
 
 
 def obtain(wanted: Source, folder: Path) -> Path:
-    """Fetch every file that is not there, and hold those that are against their hash.
+    """Download every missing file, and verify all files by hash.
 
     Returns:
-        What the extractor's ``read`` is called with.
+        The argument of the extractor's ``read``.
 
     Raises:
-        UserError: if a file cannot be fetched, is not the published one, or nobody says what is; what a user put there
-            stays.
+        UserError: if a file cannot be downloaded, is not the published one, or its hash is unknown; files copied by a
+            user are kept.
     """
     unknown = {}
     for file in wanted.files:
@@ -156,11 +156,11 @@ def obtain(wanted: Source, folder: Path) -> Path:
         if file.sha256 is None:
             unknown[file.name] = digest
         elif digest != file.sha256:
-            msg = f"{path}: is not the published file: its sha256 is {digest}, not {file.sha256}; move it away, so "
-            raise UserError(msg + f"that it is fetched from {file.url}, or put the right one there: {wanted.by_hand}")
+            msg = f"{path}: is not the published file: its sha256 is {digest}, not {file.sha256}; move it away to "
+            raise UserError(msg + f"download it from {file.url}, or copy the right one there: {wanted.by_hand}")
     if unknown:
-        msg = f"{wanted.place(folder)}: the project does not know which sha256 was published of {', '.join(unknown)}; "
-        msg += f"compare what is there with what its publisher says ({wanted.by_hand}) and "
+        msg = f"{wanted.place(folder)}: the project does not know the published sha256 of {', '.join(unknown)}; "
+        msg += f"compare that of the file with the publisher's ({wanted.by_hand}) and "
         raise UserError(msg + _how_to_state(wanted, unknown))
     return wanted.place(folder)
 
@@ -169,21 +169,21 @@ def _digest(path: Path) -> str:
     try:
         return download.sha256(path)
     except OSError as error:
-        msg = f"{path}: cannot be read ({error.strerror}); fix that, or put the file there again"
+        msg = f"{path}: cannot be read ({error.strerror}); fix that, or copy the file there again"
         raise UserError(msg) from error
 
 
 def _fetch(wanted: Source, file: File, path: Path) -> str:
-    """Fetch a file; one whose hash nobody knows is kept, but not under its name."""
+    """Download a file; one with unknown hash keeps the name of the partial download."""
     known = f"{megabytes(file.size)}, " if file.size else ""
-    print(f"{file.name}: fetching it from {file.url} ({known}licence: {wanted.licence})")
+    print(f"{file.name}: downloading from {file.url} ({known}licence: {wanted.licence})")
     try:
         return download.fetch(file.url, path, file.sha256, file.size)
     except download.WrongContentError as error:
-        msg = f"{file.name}: what {file.url} gives is not the published file: {error}; {_by_hand(wanted, file, path)}"
+        msg = f"{file.name}: the file at {file.url} is not the published one: {error}; {_by_hand(wanted, file, path)}"
         raise UserError(msg) from error
     except download.NotFetchedError as error:
-        msg = f"{file.name}: cannot be fetched from {file.url} ({error}); {_by_hand(wanted, file, path)}"
+        msg = f"{file.name}: cannot be downloaded from {file.url} ({error}); {_by_hand(wanted, file, path)}"
         raise UserError(msg) from error
     except OSError as error:
         msg = f"{error.filename or path}: cannot be written ({error.strerror}); fix that, or name another folder "
@@ -193,6 +193,6 @@ def _fetch(wanted: Source, file: File, path: Path) -> str:
 def _by_hand(wanted: Source, file: File, path: Path) -> str:
     digest = f"sha256 {file.sha256}; " if file.sha256 else ""
     return (
-        f"fetch it on another machine ({wanted.by_hand}) and put it at {path}; {digest}licence: {wanted.licence}"
+        f"download it on another machine ({wanted.by_hand}) and copy it to {path}; {digest}licence: {wanted.licence}"
         f"{_to_be_stated(wanted, file)}"
     )

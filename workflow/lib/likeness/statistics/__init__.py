@@ -1,1 +1,1 @@
-"""From the table of scores to what it says: the choice of λ, summaries, comparisons."""
+"""Statistics of the table of scores: choice of λ, summaries, comparisons."""

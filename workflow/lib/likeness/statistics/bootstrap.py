@@ -2,7 +2,7 @@
 
 Pairs that share a subject are not independent. The crossed ("pigeonhole") bootstrap resamples subjects with replacement
 and weights a pair by the product of its two subjects' multiplicities: Owen, The pigeonhole bootstrap, Ann. Appl. Stat.
-2007, doi:10.1214/07-AOAS122. A pair within one subject counts as often as its subject.
+2007, doi:10.1214/07-AOAS122. A pair within one subject has the weight of its subject.
 """
 
 from __future__ import annotations
@@ -14,27 +14,27 @@ import pandas as pd
 
 RESAMPLES = 5000
 FEWEST_SUBJECTS = 3
-"""With fewer subjects resampling cannot vary the mean in a meaningful way: no interval, no p."""
+"""Minimum number of subjects for an interval and a p-value; resampling fewer is not meaningful."""
 CALIBRATED_SUBJECTS = 20
-"""With fewer subjects no known method holds its level: p is descriptive."""
+"""Minimum number of subjects for a calibrated test; with fewer, p is descriptive."""
 
 
 def seed_from_names(*names: str) -> int:
-    """Turn names into a seed that is the same on every machine and in every subset of a study."""
+    """Derive a seed from names that is the same on every machine and in every subset of a study."""
     return int.from_bytes(hashlib.sha256("\n".join(names).encode()).digest()[:8], "little")
 
 
 def pair_weights(first: np.ndarray, second: np.ndarray, resamples: int, seed: int) -> np.ndarray:
-    """Draw subjects and give the weight of every pair in every resample.
+    """Draw subjects and return the weight of every pair in every resample.
 
     Args:
-        first: ``(pairs,)``, the name of a subject of each pair.
-        second: ``(pairs,)``, the name of the other subject, or the same one.
-        resamples: how many times subjects are drawn.
-        seed: of the draw.
+        first: name of one subject of each pair, ``(pairs,)``.
+        second: name of the other subject, which can be the same, ``(pairs,)``.
+        resamples: number of resamples.
+        seed: random seed.
 
     Returns:
-        ``(resamples, pairs)``, whole numbers as floats.
+        ``(resamples, pairs)``, integers as floats.
     """
     subjects, index = np.unique(np.concatenate([first, second]).astype(str), return_inverse=True)
     one, other = index[: len(first)], index[len(first) :]
@@ -46,29 +46,30 @@ def pair_weights(first: np.ndarray, second: np.ndarray, resamples: int, seed: in
 def draw(table: pd.DataFrame, dataset: str, resamples: int = RESAMPLES) -> np.ndarray:
     """Draw the weights ``(resamples, observations)`` of a wide table of test observations.
 
-    They depend on the dataset's name and subjects alone, so that a subset of losses or metrics gets the same numbers.
+    They depend on the dataset's name and subjects only, so that results are the same for any subset of losses or
+    metrics.
 
     Args:
         table: observations with the index levels ``first`` and ``second``, their subjects.
-        dataset: its name.
-        resamples: how many times subjects are drawn.
+        dataset: name of the dataset.
+        resamples: number of resamples.
     """
     first, second = (table.index.get_level_values(level).to_numpy() for level in ("first", "second"))
     return pair_weights(first, second, resamples, seed_from_names("test", dataset))
 
 
 def count_subjects(table: pd.DataFrame, present: np.ndarray) -> int:
-    """Count the subjects behind those observations of a wide table for which ``present`` is true."""
+    """Count the subjects of the observations of a wide table for which ``present`` is true."""
     index = table.index[present]
     return len(set(index.get_level_values("first")) | set(index.get_level_values("second")))
 
 
 def resampled_means(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Give the weighted mean of every column in every resample.
+    """Return the weighted mean of every column in every resample.
 
     Args:
         weights: ``(resamples, pairs)``.
-        values: ``(pairs, columns)``, finite or NaN; NaN does not count.
+        values: ``(pairs, columns)``, finite or NaN; NaN is ignored.
 
     Returns:
         ``(resamples, columns)``; NaN where a resample has no pair with a value.
@@ -80,7 +81,7 @@ def resampled_means(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def interval(means: np.ndarray, level: float = 0.95) -> tuple[float, float]:
-    """Give the percentile interval of one column of resampled means, ``(resamples,)``."""
+    """Return the percentile interval of resampled means ``(resamples,)``; NaN if there are none."""
     means = means[~np.isnan(means)]
     if not len(means):
         return float("nan"), float("nan")
@@ -92,15 +93,15 @@ def p_value(means: np.ndarray, estimate: float) -> float:
     """Test whether a mean difference is zero.
 
     Args:
-        means: ``(resamples,)``, the resampled mean differences.
-        estimate: the observed mean difference.
+        means: resampled mean differences, ``(resamples,)``.
+        estimate: observed mean difference.
 
     Returns:
-        The two-sided p, in (0, 1]: how often the resampled mean strays from the estimate at least as far as the
+        The two-sided p-value in (0, 1]: how often the resampled mean deviates from the estimate at least as much as the
         estimate from zero, ``(1 + count) / (1 + resamples)``.
     """
     means = means[~np.isnan(means)]
-    # a tolerance, so that ties do not depend on the order of a sum
+    # a tolerance, so that ties do not depend on the order of summation
     tolerance = 1e-9 * max(abs(estimate), 1e-12)
     count = int((np.abs(means - estimate) >= abs(estimate) - tolerance).sum())
     return (1 + count) / (1 + len(means))

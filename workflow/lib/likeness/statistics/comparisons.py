@@ -1,11 +1,11 @@
-"""Every loss of a method against every other, and against the methods that use no loss, on the same pairs.
+"""Pairwise comparisons of the losses of a method, and with methods without a loss, on the same pairs.
 
-``effect`` is the mean difference a − b in the metric's own unit, with an interval; ``p`` tests it against zero.
-Both are from the crossed bootstrap over subjects. ``p_holm`` corrects for all comparisons of one dataset, method and
-metric. ``note`` says what a reader must know, above all that with fewer than 20 subjects p is descriptive. A pair that
-cannot be compared, because a training diverged or a distance is infinite, keeps its line, says so and has no p. Where a
-method has fields of some pairs alone, both are compared on the pairs that both have.
-Oracles, which know the labels of the very pair, are compared with nothing.
+``effect`` is the mean difference a − b in the unit of the metric, with a confidence interval; ``p`` tests it against
+zero. Both are from the crossed bootstrap over subjects. ``p_holm`` corrects for all comparisons of one dataset, method
+and metric. ``note`` states limitations, above all that p is descriptive with fewer than 20 subjects. Comparisons that
+are impossible, because a training diverged or a distance is infinite, keep their row, with a note and without p. If a
+method has fields of some pairs only, the comparison uses the common pairs. Oracles, which use the labels of the pair
+itself, are not compared.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ COLUMNS = [*FAMILY, "a", "b", "n_pairs", "n_subjects", "p", "p_holm", "effect", 
 def compare(
     metrics: pd.DataFrame, methods: Methods, resamples: int = RESAMPLES, confidence: float = 0.95
 ) -> pd.DataFrame:
-    """Compare all losses of every method with each other and with the methods that use none, in every metric.
+    """Compare all losses of every method with each other and with methods without a loss, in every metric.
 
     Args:
-        metrics: the metrics table, with ``chosen`` filled; metrics per label enter as the mean over labels.
-        methods: of the study.
-        resamples: of the crossed bootstrap.
-        confidence: coverage of the intervals.
+        metrics: metrics table, with ``chosen`` filled; metrics per label are averaged over labels.
+        methods: methods of the study.
+        resamples: number of resamples of the crossed bootstrap.
+        confidence: confidence level of the intervals.
 
     Returns:
-        The columns :data:`COLUMNS`; ``method`` is the one whose losses are compared, null where no method uses one;
-        ``a`` and ``b`` are losses, ``loss/variant``, or methods that use none, the unregistered pairs among them.
+        The columns :data:`COLUMNS`; ``method`` is the one whose losses are compared, null if no method uses one; ``a``
+        and ``b`` are losses, ``loss/variant``, or methods without a loss, including the unregistered pairs.
     """
     rows = overall(metrics[(metrics.split == "test") & metrics.chosen])
     merged = observations(rows)
@@ -65,11 +65,11 @@ def compare(
 
 
 class Paired:
-    """The values of any two columns of a wide table, on the pairs that both methods have.
+    """Values of any two columns of a wide table, on the pairs common to both methods.
 
     Args:
-        rows: of the metrics table, of the dataset, from which observations are made.
-        table: the wide table of all of them.
+        rows: rows of the metrics table from which the observations are computed.
+        table: wide table of all observations.
     """
 
     def __init__(self, rows: pd.DataFrame, table: pd.DataFrame) -> None:
@@ -82,14 +82,14 @@ class Paired:
         self._values = {self._whole: table.to_numpy()}
 
     def values(self, i: int, j: int) -> np.ndarray:
-        """Give the values ``(observations, 2)`` of two columns."""
+        """Return the values ``(observations, 2)`` of two columns on their common pairs."""
         pairs = self._common(i, j)
         if pairs not in self._values:
             self._values[pairs] = self._restricted(pairs)
         return self._values[pairs][:, [i, j]]
 
     def partial(self, i: int, j: int) -> bool:
-        """Tell whether one of both lacks a pair."""
+        """Return whether one of the two columns lacks a pair."""
         return self._common(i, j) != self._whole
 
     def _common(self, i: int, j: int) -> frozenset[tuple[str, str]]:
@@ -99,7 +99,7 @@ class Paired:
         return self._shared[both]
 
     def _restricted(self, pairs: frozenset[tuple[str, str]]) -> np.ndarray:
-        """Make the observations of some pairs alone: of a mirrored pair, one direction may be missing."""
+        """Compute the observations from some pairs only; the reverse of a pair can be missing."""
         full = np.full(self.table.shape, np.nan)
         there = [pair in pairs for pair in zip(self.rows.moving, self.rows.fixed, strict=True)]
         if any(there):
@@ -111,7 +111,7 @@ class Paired:
 
 
 def _series(table: pd.DataFrame) -> list[tuple[str | None, ...]]:
-    """Name the columns of a wide table; a null is not equal to itself."""
+    """Return the names of the columns of a wide table, with ``None`` for nulls, which do not compare equal."""
     return [tuple(None if pd.isna(level) else str(level) for level in column) for column in table.columns]
 
 
@@ -148,13 +148,13 @@ def _compare_family(
 
 
 def _compare_two(table: pd.DataFrame, values: np.ndarray, means: np.ndarray, confidence: float) -> dict[str, Any]:
-    """Compare two methods.
+    """Compare two columns.
 
     Args:
-        table: the wide table whose rows the observations are.
+        table: wide table with the observations as rows.
         values: ``(observations, 2)``.
-        means: ``(resamples,)``, the resampled mean differences.
-        confidence: coverage of the interval.
+        means: resampled mean differences, ``(resamples,)``.
+        confidence: confidence level of the interval.
     """
     present = ~np.isnan(values).any(axis=1)
     n_subjects = count_subjects(table, present)

@@ -1,15 +1,15 @@
-"""What profiles of a loss around the truth tell: five measures of how well it leads there, and its pull to the grid.
+"""Measures of a loss landscape: five measures of profiles around the truth, and the attraction to the voxel grid.
 
 Škerl, Likar and Pernuš, A protocol for evaluation of similarity measures for rigid registration, IEEE TMI 2006,
-doi:10.1109/TMI.2006.874963, turned upside down: there a similarity has maxima, here a dissimilarity has minima.
+doi:10.1109/TMI.2006.874963, with inverted sign: similarities have maxima, whereas dissimilarities have minima.
 
-Profiles are ``(lines, points)``: the values of a loss at points δ apart along lines, the reference in the middle.
-They are scaled to [0, 1] by the lowest and the highest value over all lines of a pair and kind of line, so that neither
-offset nor scale of a loss matters. v(n, m) is the scaled value of point m on line n of N, o(n) the point of the lowest
-value, the optimum, and r = k δ a distance. What lies beyond the end of a line does not count.
+Profiles are ``(lines, points)``: values of a loss at points with spacing δ along lines, the reference in the middle.
+They are scaled to [0, 1] by the minimum and maximum over all lines of a pair and kind of line, so that measures do not
+depend on offset and scale of the loss. v(n, m) is the scaled value of point m on line n of N, o(n) the point with the
+lowest value, the optimum, and r = k δ a distance. Points beyond the ends of a line are ignored.
 
-Attraction to the grid is how much higher values are half-way between voxels than a smooth course through those on
-voxels would have it, relative to the range of the values along all lines of the pair.
+The attraction to the grid is the deviation of the loss at half-voxel shifts from a smooth curve through whole-voxel
+shifts, relative to the range of values along all lines of the pair.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ import numpy as np
 import pandas as pd
 
 SAME = 1e-5
-"""Scaled values that differ by less are equal: losses are computed in single precision."""
+"""Tolerance below which scaled values count as equal, because losses are computed in single precision."""
 ROUNDING = 1e-6
-"""Values that differ by less than this share of them differ by rounding alone."""
+"""Relative tolerance below which values differ by rounding only."""
 NEAR = 4
-"""The distinctiveness is taken at this part of a line's half, the other measures over all of it."""
+"""Ratio of half the length of a line to the radius of the distinctiveness; other measures use the whole line."""
 GRID = "grid"
-"""What profiles call shifts by whole and half voxels."""
+"""Kind of line for shifts by whole and half voxels."""
 ALL = "all"
-"""What the table calls all lines of a pair, whatever their kind."""
+"""Kind of line in tables for the measures over all lines of a pair."""
 METHOD = ["dataset", "loss", "variant"]
 COLUMNS = [
     *METHOD,
@@ -49,15 +49,15 @@ COLUMNS = [
 
 
 def scaled(values: np.ndarray) -> np.ndarray:
-    """Scale profiles ``(lines, points)`` of one pair and kind of line to [0, 1]; zero where they do not vary.
+    """Scale profiles ``(lines, points)`` of one pair and kind of line to [0, 1]; zero if they are constant.
 
-    What varies by no more than float32 rounds does not.
+    Variation within the rounding error of float32 counts as constant.
 
     Raises:
         ValueError: if a value is not finite.
     """
     if not np.isfinite(values).all():
-        msg = "a profile has values that are not finite; it has no measures"
+        msg = "a profile has non-finite values, so its measures are undefined"
         raise ValueError(msg)
     low, high = values.min(), values.max()
     # differences of huge values must not overflow
@@ -66,10 +66,9 @@ def scaled(values: np.ndarray) -> np.ndarray:
 
 
 def optimum(profiles: np.ndarray) -> np.ndarray:
-    """Find the point of the lowest value of every line, ``(lines,)``.
+    """Find the index of the lowest value of every line, ``(lines,)``.
 
-    Of points that are equally low the one farthest from the reference counts: a loss that cannot tell them apart
-    may end at any of them.
+    Of several equal minima the one farthest from the reference counts, because an optimisation can end at any of them.
     """
     middle = profiles.shape[1] // 2
     away = np.abs(np.arange(profiles.shape[1]) - middle)
@@ -78,20 +77,25 @@ def optimum(profiles: np.ndarray) -> np.ndarray:
 
 
 def accuracy(profiles: np.ndarray, step: float) -> float:
-    """Give the root mean square distance of the optima from the reference: ``√(1/N Σₙ ‖x(n, o(n)) − x₀‖²)``.
+    """Return the root mean square distance of the optima from the reference: ``√(1/N Σₙ ‖x(n, o(n)) − x₀‖²)``.
 
     Args:
-        profiles: see above.
-        step: δ, in any unit, which is that of the result.
+        profiles: ``(lines, points)``, scaled.
+        step: δ, in any unit; the result has the same.
     """
     away = (optimum(profiles) - profiles.shape[1] // 2) * step
     return float(np.sqrt(np.square(away).mean()))
 
 
 def distinctiveness(profiles: np.ndarray, step: float, k: int) -> float:
-    """Give the mean slope from the optimum to distance r: ``1/(2rN) Σₙ (v(n, o−k) + v(n, o+k) − 2 v(n, o))``.
+    """Return the mean slope from the optimum to distance r: ``1/(2rN) Σₙ (v(n, o−k) + v(n, o+k) − 2 v(n, o))``.
 
-    At an optimum closer than r to the end of its line the slope of the other side counts.
+    For an optimum closer than r to the end of its line, only the slope of the other side is used.
+
+    Args:
+        profiles: ``(lines, points)``, scaled.
+        step: δ, in any unit; the result is in its inverse.
+        k: number of steps of r.
     """
     slopes = []
     for line, best in zip(profiles, optimum(profiles), strict=True):
@@ -101,18 +105,21 @@ def distinctiveness(profiles: np.ndarray, step: float, k: int) -> float:
 
 
 def capture_range(profiles: np.ndarray, step: float) -> float:
-    """Give the smallest distance, over all lines, at which the way back to the optimum stops to fall.
+    """Return the smallest distance, over all lines, from which descent still leads to the optimum.
 
-    That is the nearest crest, ``minₙ ‖x(n, o(n)) − x(n, c(n))‖`` with c(n) the local maximum next to o(n), on either
-    side: beyond it a descent ends elsewhere. A plateau is no way back either. A line that rises to both of its ends
-    counts with its shorter side: its crest is at least that far. One that is lowest at an end so counts 0: nothing
-    shows that the values rise again behind it.
+    This is the distance to the nearest local maximum, ``minₙ ‖x(n, o(n)) − x(n, c(n))‖`` with c(n) the local maximum
+    next to o(n), on either side; plateaus count as maxima. A line that increases up to both ends counts with its
+    shorter side, as a lower bound. A line with its optimum at an end counts as 0, because values beyond it are unknown.
+
+    Args:
+        profiles: ``(lines, points)``, scaled.
+        step: δ, in any unit; the result has the same.
     """
     return min(_crest(line, best) for line, best in zip(profiles, optimum(profiles), strict=True)) * step
 
 
 def _crest(line: np.ndarray, best: int) -> int:
-    """Count the steps from the optimum to the nearest crest, or to the nearest end if there is none."""
+    """Return the number of steps from the optimum to the nearest local maximum, or else to the nearest end."""
     found = [best, len(line) - 1 - best]
     for arm in (line[best::-1], line[best:]):
         stops = np.flatnonzero(np.diff(arm) <= SAME)
@@ -121,10 +128,10 @@ def _crest(line: np.ndarray, best: int) -> int:
 
 
 def minima(profiles: np.ndarray, k: int) -> float:
-    """Give the mean number of local minima of a line, other than the optimum, within distance r = k δ of it.
+    """Return the mean number of local minima per line, other than the optimum, within distance r = k δ of it.
 
-    Škerl et al. count the minima of a similarity, which upside down are the crests of a loss. Here the further wells
-    are counted, in which a descent may end. A run of equal values counts once; the end of a line is no minimum.
+    Škerl et al. count the minima of a similarity, which correspond to maxima of a loss. Here minima of the loss are
+    counted, in which descent can end. A run of equal values counts once; the ends of a line are no minima.
     """
     found = []
     for line, best in zip(profiles, optimum(profiles), strict=True):
@@ -135,12 +142,12 @@ def minima(profiles: np.ndarray, k: int) -> float:
 
 
 def _starts(line: np.ndarray) -> np.ndarray:
-    """Find the first point of every run of equal values."""
+    """Return the index of the first point of every run of equal values."""
     return np.flatnonzero(np.append(True, np.abs(np.diff(line)) > SAME))
 
 
 def _minima(line: np.ndarray) -> np.ndarray:
-    """Find the local minima inside a line, of a run of equal values its first point."""
+    """Return the indices of local minima inside a line; for a run of equal values that of its first point."""
     kept = _starts(line)
     values = line[kept]
     lower = (values[1:-1] < values[:-2]) & (values[1:-1] < values[2:])
@@ -148,10 +155,15 @@ def _minima(line: np.ndarray) -> np.ndarray:
 
 
 def risk(profiles: np.ndarray, step: float, k: int) -> float:
-    """Give the risk of non-convergence: how much a line falls on the way out from its optimum, per length.
+    """Return the risk of non-convergence: the mean decrease of the loss with increasing distance from the optimum.
 
     ``1/(2rN) Σₙ Σₘ max(0, v(n, m ∓ 1) − v(n, m))`` over the points m within r of the optimum, where m ∓ 1 is the
-    neighbour on the side of the optimum: a descent that starts there leads away.
+    neighbour on the side of the optimum: a descent from there leads away from it.
+
+    Args:
+        profiles: ``(lines, points)``, scaled.
+        step: δ, in any unit; the result is in its inverse.
+        k: number of steps of r.
     """
     total = 0.0
     for line, best in zip(profiles, optimum(profiles), strict=True):
@@ -162,14 +174,14 @@ def risk(profiles: np.ndarray, step: float, k: int) -> float:
 
 
 def attraction(shifted: np.ndarray, spread: float) -> float:
-    """Give by what share of ``spread`` a loss is higher half-way between voxels than on them; negative: lower.
+    """Return the excess of a loss at half-voxel shifts, as a fraction of ``spread``; negative if it is lower there.
 
-    The smooth course is the cubic through four neighbouring values on voxels, ``(9 (b + c) - a - d) / 16`` half-way
-    between b and c. The mean over half-way points and axes.
+    The reference is the cubic interpolation of four neighbouring whole-voxel shifts, ``(9 (b + c) - a - d) / 16``
+    between b and c. The result is averaged over half-voxel shifts and axes.
 
     Args:
-        shifted: ``(axes, points)``, values at shifts half a voxel apart, a whole one first and last.
-        spread: range of values that means something, as of all lines through the reference.
+        shifted: values at shifts half a voxel apart, starting and ending at whole ones, ``(axes, points)``.
+        spread: reference range of values, for example over all lines through the reference.
     """
     whole, half = shifted[:, ::2], shifted[:, 3:-3:2]
     inner, outer = whole[:, 1:-2] + whole[:, 2:-1], whole[:, :-3] + whole[:, 3:]
@@ -181,27 +193,27 @@ def measure(profiles: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         profiles: ``dataset``, ``loss``, ``variant``, ``reference``, ``pair``, ``transform``, ``line``, ``distance``,
-            ``value``, ``unit``, in the order in which :func:`likeness.evaluation.landscape.sampled` gives them.
+            ``value``, ``unit``, in the order of :func:`likeness.evaluation.landscape.sampled`.
 
     Returns:
-        The columns :data:`COLUMNS`: ``pairs`` and ``lines`` count what was measured, ``accuracy``, ``capture_range``,
-        ``radius`` (r of the distinctiveness, the mean over pairs) and ``reach`` (half the length of the shortest
-        line; a capture range of so much is at least that) are in ``unit``, ``distinctiveness`` and ``risk`` in
-        1/``unit``; ``attraction`` is the mean over pairs, in the row of all lines alone. Measures are NaN where the
-        loss was not finite at a point.
+        The columns :data:`COLUMNS`: ``pairs`` and ``lines`` are numbers; ``accuracy``, ``capture_range``, ``radius`` (r
+        of the distinctiveness, averaged over pairs) and ``reach`` (half the length of the shortest line; a capture
+        range of this size is a lower bound) are in ``unit``, ``distinctiveness`` and ``risk`` in 1/``unit``;
+        ``attraction`` is averaged over pairs, in the row of all lines only. Measures are NaN if the loss was not finite
+        at a point.
     """
     groups = [table for _, table in profiles.groupby(METHOD, sort=False)]
     return pd.DataFrame([row for table in groups for row in _measured(table)], columns=COLUMNS)
 
 
 def block(table: pd.DataFrame, column: str) -> np.ndarray:
-    """Give a column of the profiles of one loss as ``(pairs, kinds, lines, points)``.
+    """Return a column of the profiles of one loss as ``(pairs, kinds, lines, points)``.
 
     Raises:
-        ValueError: if a point is there twice.
+        ValueError: if a point occurs twice.
     """
     if table.duplicated(["pair", "transform", "line", "distance"]).any():
-        msg = "a point of a line is there twice; every pair may be sampled once"
+        msg = "a point of a line occurs twice; sample every pair only once"
         raise ValueError(msg)
     sizes = [table[key].nunique() for key in ("pair", "transform", "line")]
     return table[column].to_numpy().reshape(*sizes, -1)
@@ -221,7 +233,7 @@ def _measured(table: pd.DataFrame) -> Iterator[dict[str, object]]:
     first = table.iloc[0]
     for place, transform in enumerate([*dict.fromkeys(lines_of["transform"]), ALL]):
         chosen = found[:, [place]] if transform != ALL else found
-        # every kind of every pair has as many lines, so that the mean of means is the mean over lines
+        # all kinds and pairs have equal numbers of lines, so the mean of means is the mean over lines
         summary = dict(zip(names, chosen.mean((0, 1)), strict=True))
         summary["accuracy"] = np.sqrt(np.square(chosen[..., names.index("accuracy")]).mean())
         for name in ("capture_range", "reach"):
@@ -233,14 +245,14 @@ def _measured(table: pd.DataFrame) -> Iterator[dict[str, object]]:
 
 
 def _attraction(lines: np.ndarray, shifted: np.ndarray) -> float:
-    """Measure the pull to the grid of one pair, by all of its lines and its shifts ``(axes, points)``."""
+    """Compute the attraction to the grid for one pair, from all its lines and its shifts ``(axes, points)``."""
     if not (np.isfinite(lines).all() and np.isfinite(shifted).all()):
         return np.nan
     return attraction(shifted, float(lines.max() - lines.min()))
 
 
 def _measures(values: np.ndarray, distances: np.ndarray) -> dict[str, float]:
-    """Measure the lines ``(lines, points)`` of one pair and kind."""
+    """Compute the measures of lines ``(lines, points)`` of one pair and kind."""
     half = values.shape[1] // 2
     reach = float(distances.max())
     step, k = reach / half, max(1, round(half / NEAR))

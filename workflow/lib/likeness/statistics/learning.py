@@ -1,40 +1,41 @@
-"""Whether an extractor had learnt what it could when its training ended."""
+"""Checks whether an extractor was trained sufficiently."""
 
 from __future__ import annotations
 
 import pandas as pd
 
 LATE = 0.75
-"""From this share of its steps on, a training is late."""
+"""Fraction of the steps after which a training counts as late."""
 SHARE = 0.05
-"""If its validation loss falls by more than this share of what it ends at while it is late, it was still learning."""
+"""Relative decrease of the validation loss in the late phase above which an extractor was still learning."""
 
 
 LEAST = 0.5
-"""What an extractor has to have learnt of its task, as a share of what one loses that does not look at the image."""
+"""Minimum relative reduction of the validation loss, compared with a prediction that ignores the image."""
 
 
 def learnt_little(curve: pd.DataFrame) -> bool | None:
-    """Tell whether an extractor had learnt less of its task than :data:`LEAST` in the end.
+    """Return whether an extractor learnt less of its task than :data:`LEAST`.
 
     Args:
-        curve: of its training, see :func:`still_learning`; ``val_ignorance`` is what one loses that does not look.
+        curve: learning curve, see :func:`still_learning`; ``val_ignorance`` is the loss of a prediction that ignores
+            the image.
 
     Returns:
-        ``None`` of one that is not trained.
+        ``None`` for an untrained extractor.
     """
     best, ignorance = (curve.value[curve.quantity == name].min() for name in ("val_loss", "val_ignorance"))
     return None if pd.isna(best) or pd.isna(ignorance) else bool(best > (1 - LEAST) * ignorance)
 
 
 def still_learning(curve: pd.DataFrame) -> bool | None:
-    """Tell whether an extractor was still learning when its training ended.
+    """Return whether an extractor was still learning when its training ended.
 
     Args:
-        curve: of its training, ``step``, ``quantity`` and ``value``; the losses ``val_loss`` count.
+        curve: learning curve with ``step``, ``quantity`` and ``value``; uses the quantity ``val_loss``.
 
     Returns:
-        ``None`` of one that is not trained.
+        ``None`` for an untrained extractor.
     """
     losses = curve[curve.quantity == "val_loss"].sort_values("step")
     if not len(losses):

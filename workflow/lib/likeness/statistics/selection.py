@@ -1,4 +1,4 @@
-"""The choice of the regularisation weight λ, on validation pairs alone."""
+"""Selection of the regularisation weight λ, on validation pairs only."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ from likeness.statistics.aggregate import overall
 COLUMNS = [*KEYS, "lam", "score", "metric", "ndv", "feasible"]
 CHOSEN = [*COLUMNS, "end"]
 ENDS = ("smoothest", "roughest")
-"""Of a grid: a chosen λ at the smooth one may not be smooth enough."""
+"""Ends of a grid; if λ is chosen at an end, values beyond it might be better."""
 FOLDING = ("ndv", "nda")
-"""What tells how much a field folds, of volumes and of pictures."""
+"""Metrics of folding in 3D and 2D."""
 MAX_FOLDING = 0.1
-"""Highest non-diffeomorphic volume (area in 2D), in percent, that a chosen λ may cause."""
+"""Maximum non-diffeomorphic volume (area in 2D) of a feasible λ, in percent."""
 
 
 def primary_metric(metrics: pd.DataFrame, dataset: str) -> str:
-    """Name the score that decides on a dataset: the first that λ may be chosen by of those that it has."""
+    """Return the score by which λ is chosen on a dataset: the preferred primary metric that it has."""
     known = set(metrics.metric[metrics.dataset == dataset])
     return next((name for name in cards.primaries() if name in known), cards.primaries()[0])
 
 
 def primary_unit(metrics: pd.DataFrame, dataset: str) -> tuple[str, str]:
-    """Name the score that decides on a dataset, and its unit."""
+    """Return the score by which λ is chosen on a dataset, and its unit."""
     name = primary_metric(metrics, dataset)
     return name, metrics.unit[(metrics.dataset == dataset) & (metrics.metric == name)].iloc[0]
 
 
 def candidates(metrics: pd.DataFrame, methods: Methods, max_folding: float = MAX_FOLDING) -> pd.DataFrame:
-    """Score every λ of every run on validation.
+    """Score every λ of every run on validation pairs.
 
     Args:
-        metrics: the metrics table.
-        methods: of the study; those without λ are left out.
-        max_folding: highest mean non-diffeomorphic volume (3D) or area (2D) in percent.
+        metrics: metrics table.
+        methods: methods of the study; those without λ are omitted.
+        max_folding: maximum mean non-diffeomorphic volume (3D) or area (2D) in percent.
 
     Returns:
         One row per run and λ with the columns :data:`COLUMNS`: ``score`` is the mean over validation pairs of
-        ``metric``, the primary score; ``ndv`` is the mean of NDV, in 2D of NDA. A λ whose field is not finite for some
+        ``metric``, the primary score; ``ndv`` is the mean of NDV, in 2D of NDA. A λ with a non-finite field for some
         pair has diverged: its ``score`` is NaN and it is not feasible.
     """
     found = metrics[(metrics.split == "val") & with_lam(metrics, methods)]
@@ -59,13 +59,13 @@ def candidates(metrics: pd.DataFrame, methods: Methods, max_folding: float = MAX
 
 
 def rougher(scored: pd.DataFrame, methods: Methods) -> pd.Series:
-    """Rank the λ of every row by how rough fields they allow: on the scale of roughness large ones, otherwise small."""
+    """Return a rank of each row's λ that increases with the roughness of fields."""
     rising = scored.method.isin([name for name, method in methods.items() if method.scale == "roughness"])
     return scored.lam.where(rising, -scored.lam)
 
 
 def with_lam(table: pd.DataFrame, methods: Methods) -> pd.Series:
-    """Tell of every row whether its method has a regularisation weight."""
+    """Return for every row whether its method has a regularisation weight."""
     return table.method.isin([name for name, method in methods.items() if method.has_lam])
 
 
@@ -77,17 +77,17 @@ def _mean(rows: pd.DataFrame, keys: list[str], skipna: bool) -> pd.Series:
 def choose(scored: pd.DataFrame, methods: Methods) -> pd.DataFrame:
     """Choose one λ per run.
 
-    The best score among the feasible λ wins. Where none is feasible, the one that folds least is taken and
-    ``feasible`` is false; where every λ diverged, the strongest regularisation stands for the run, its ``score``
-    empty. Ties go to the stronger regularisation.
+    The feasible λ with the best score is chosen. If none is feasible, it is the one that folds least, and ``feasible``
+    is false; if all diverged, it is the strongest regularisation, with an empty ``score``. Ties are resolved in favour
+    of stronger regularisation.
 
     Args:
-        scored: what :func:`candidates` gives.
-        methods: of the study.
+        scored: result of :func:`candidates`.
+        methods: methods of the study.
 
     Returns:
-        One row per run, the columns :data:`CHOSEN`: ``end`` tells which end of several λ that left scores the chosen
-        one is, of :data:`ENDS`, and is empty between them.
+        One row per run with the columns :data:`CHOSEN`: ``end`` is the end of the grid, of :data:`ENDS`, that was
+        chosen among several λ with scores, and empty otherwise.
     """
     cost = scored.score.where(scored.metric.isin(cards.lower_is_better()), -scored.score)
     ranked = scored.assign(
@@ -110,7 +110,7 @@ def choose(scored: pd.DataFrame, methods: Methods) -> pd.DataFrame:
 
 
 def chosen_lam(validation: pd.DataFrame, methods: Methods) -> float:
-    """Give the chosen λ of one run from its scores of validation pairs; NaN where it has no λ, or no such pairs."""
+    """Choose λ for one run from its scores of validation pairs; NaN if it has no λ or there are no such pairs."""
     selected = choose(candidates(validation, methods), methods)
     return float(selected.lam.item()) if len(selected) else float("nan")
 
@@ -119,11 +119,11 @@ def mark(metrics: pd.DataFrame, selection: pd.DataFrame, methods: Methods) -> pd
     """Fill the column ``chosen`` of the metrics table: true at the chosen λ, and for every method without λ.
 
     Args:
-        metrics: the metrics table.
-        selection: what :func:`choose` gives.
-        methods: of the study.
+        metrics: metrics table.
+        selection: result of :func:`choose`.
+        methods: methods of the study.
     """
     keys = [*KEYS, "lam"]
-    # a merge takes null for equal to null
+    # unlike comparison, a merge treats nulls as equal
     found = metrics[keys].merge(selection[keys].assign(chosen=True), how="left", on=keys)["chosen"]
     return metrics.assign(chosen=found.notna().to_numpy() | ~with_lam(metrics, methods).to_numpy())

@@ -1,14 +1,12 @@
-"""One line per loss of each method, or other method, and metric: the mean over independent observations.
+"""Summary per method, loss and metric: the mean over independent observations with a confidence interval.
 
-The interval is over subjects. ``n_pairs`` counts observations, ``n_subjects`` subjects, ``n_seeds`` the runs that did
-not diverge, 0 where there are no seeds. What diverged for every seed keeps its line, with ``n_pairs`` 0 and nothing
-else. ``n_missing`` counts the test pairs, mirrored ones apart, that the method has no field of: its line is of the
-others.
+The interval is over subjects, not over seeds, which are averaged before. ``n_pairs`` is the number of observations,
+``n_subjects`` of subjects, ``n_seeds`` of runs that did not diverge, 0 for methods without seeds. If all seeds
+diverged, the row has ``n_pairs`` 0 and no statistics. ``n_missing`` is the number of test pairs, counting both
+directions, without a field; the row describes the others.
 
-The interval speaks of other subjects, not of other seeds: trainings are averaged before it is made.
-
-A surface distance is infinite where a structure vanished. Such a score is not averaged away: the mean is infinite, the
-standard deviation and the interval are empty, and the median, which an infinite score may leave finite, is to be read.
+A surface distance is infinite if a structure vanished. The mean is then infinite, standard deviation and interval are
+empty, and the median, which may be finite, should be used.
 """
 
 from __future__ import annotations
@@ -32,16 +30,16 @@ COLUMNS = [*COMPARED, "supervision", "metric", "label", "unit", *COUNTS, *STATIS
 def summarise(
     metrics: pd.DataFrame, methods: Methods, resamples: int = RESAMPLES, confidence: float = 0.95
 ) -> pd.DataFrame:
-    """Summarise the test pairs at the chosen λ, per label and as the mean over labels.
+    """Summarise the test pairs at the chosen λ, per label and averaged over labels.
 
     Args:
-        metrics: the metrics table, with ``chosen`` filled.
-        methods: of the study.
-        resamples: of the crossed bootstrap, from which the intervals are.
-        confidence: coverage of the intervals.
+        metrics: metrics table, with ``chosen`` filled.
+        methods: methods of the study.
+        resamples: number of resamples of the crossed bootstrap.
+        confidence: confidence level of the intervals.
 
     Returns:
-        The columns :data:`COLUMNS`, sorted by dataset, method, loss, metric and label; methods that use no loss come
+        The columns :data:`COLUMNS`, sorted by dataset, method, loss, metric and label; methods without a loss come
         last.
     """
     chosen = final(metrics)
@@ -55,13 +53,13 @@ def summarise(
 
 
 def _missing(rows: pd.DataFrame) -> dict[str, int]:
-    """Count the pairs of a dataset that each method lacks; the unregistered ones are all there are."""
+    """Count the pairs of a dataset that each method lacks, compared with the unregistered pairs."""
     pairs = pairs_of(rows)
     return {method: len(frozenset().union(*pairs.values()) - own) for method, own in pairs.items()}
 
 
 def _place(methods: Methods) -> Callable[[dict[str, Any]], tuple[Any, ...]]:
-    """Give the key that sorts lines: the losses of each method in the order of the study, then other methods."""
+    """Return the sort key of rows: the losses of each method in the order of the study, then other methods."""
     place = {name: number for number, name in enumerate(methods)}
 
     def key(row: dict[str, Any]) -> tuple[Any, ...]:
@@ -83,7 +81,7 @@ def _summarise_dataset(
     table = wide(merged)
     weights = draw(table, name, resamples)
     keys = [c for c in SERIES if c != "dataset"]
-    # in the order of the wide table's columns
+    # in the order of the columns of the wide table
     seeds = merged.groupby(keys, sort=True, dropna=False)["seeds"].max().to_numpy()
     means = resampled_means(weights, table.where(table.abs() != np.inf).to_numpy())
     rows = []
@@ -108,11 +106,11 @@ def _supervision(method: Method, loss: str) -> str | None:
 
 
 def describe(values: np.ndarray, limits: tuple[float, float]) -> tuple[float, float, float, float, float]:
-    """Give mean, standard deviation, median and interval of the scores of one method.
+    """Return mean, standard deviation, median and interval of the scores of one method.
 
     Args:
-        values: ``(observations,)``, no NaN; infinite ones are handled as the module says.
-        limits: the interval of the mean over the finite ones.
+        values: ``(observations,)``, without NaN; infinite values are handled as described in the module.
+        limits: confidence interval of the mean over the finite values.
     """
     nan = float("nan")
     if not len(values):

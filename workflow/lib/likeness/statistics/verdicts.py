@@ -1,16 +1,15 @@
-"""What an audit says of a run: whether its search has ended, failed, or found what the loss wrongly prefers.
+"""Verdicts of an audit on per-pair optimisation: did the search converge or fail, or is the loss at fault?
 
-Of every pair:
+For every pair:
 
-- ``diverged``: no search has left a field;
-- ``search failed``: another start has led to a lower objective and another score, or the run's search alone diverged;
-  that a second round from its end does is no failure, but tells that it had not converged;
-- ``loss wrong``: from the truth, or from the field of another loss, the search has ended at a better score, but a
-  higher objective;
-- ``sound``: neither.
+- ``diverged``: no search produced a field;
+- ``search failed``: another start led to a lower objective and a different score, or only the run's search diverged; a
+  lower objective after a second round is not a failure but means that the search had not converged;
+- ``loss wrong``: from the truth, or the field of another loss, the search ended at a better score but a higher
+objective; - ``sound``: none of these.
 
-An objective is lower if it is so by more than :data:`MARGIN` of its fall from the identity to where the run's search
-ended, and a score is another one if it differs by more than :func:`smallest`.
+An objective counts as lower if the difference exceeds :data:`MARGIN` times the decrease from the identity to the result
+of the run's search; scores count as different if they differ by more than :func:`smallest`.
 """
 
 from __future__ import annotations
@@ -24,12 +23,12 @@ from likeness import metrics as cards
 from likeness.results import KEYS
 
 MARGIN = 0.01
-"""Share of an objective's fall that counts as a difference."""
+"""Fraction of an objective's decrease that counts as a difference."""
 SMALLEST_SHARE = 0.02
-"""Share of a score that is its smallest difference that matters, where the card of the metric states none."""
+"""Smallest relevant difference as a fraction of a score, for metrics whose card states none."""
 REFERENCES = ("truth", "other")
 OTHERS = ("identity", *REFERENCES)
-"""The starts whose ends are compared with the run's own."""
+"""Starts whose results are compared with that of the run."""
 VERDICTS = ("sound", "search failed", "loss wrong", "diverged")
 PAIR = ["moving", "fixed"]
 RUN = [*KEYS, "lam"]
@@ -38,17 +37,17 @@ COLUMNS += ["settled", "path_worse", "draws", "search_failed", "loss_wrong", "di
 
 
 def smallest(metric: str, score: float) -> float:
-    """Give the smallest difference from a score that matters."""
+    """Return the smallest relevant difference from a score."""
     stated = cards.card(metric)["smallest"]
     return SMALLEST_SHARE * abs(score) if stated is None else stated
 
 
 def endings(audits: pd.DataFrame, metrics: dict[str, str]) -> pd.DataFrame:
-    """Add a column ``verdict`` to the rows of audits, one for all starts of a pair.
+    """Add a column ``verdict`` to the rows of audits, the same for all starts of a pair.
 
     Args:
-        audits: rows of :class:`likeness.methods.audit.Audit` with the columns that name a run.
-        metrics: the primary score of every dataset.
+        audits: rows of :class:`likeness.methods.audit.Audit` with the columns that identify a run.
+        metrics: primary score of every dataset.
     """
     found = []
     for _, rows in audits.groupby([*RUN, *PAIR], dropna=False, sort=False):
@@ -75,14 +74,14 @@ def _verdict(starts: pd.DataFrame, metric: str) -> str:
 
 
 def summarise(audited: pd.DataFrame, metrics: dict[str, str]) -> pd.DataFrame:
-    """Give one row for every run, the columns :data:`COLUMNS`.
+    """Summarise verdicts: one row per run, with the columns :data:`COLUMNS`.
 
-    ``score`` is the mean primary score of the audited pairs where the run's search ended; ``again``, ``identity`` and
-    ``draws`` say by how much it differs, over the pairs that have both, after a second round, without the path, and
-    with more draws of noise; ``reference_score`` is it with what differs from the ``reference``. ``settled``: a second
-    round changes a pair, on average and whatever the direction, by less than the smallest difference that matters.
-    ``path_worse``: without the path the score is better by more than that, so that the loss should start separately.
-    ``search_failed``, ``loss_wrong`` and ``diverged`` are shares of pairs.
+    ``score`` is the mean primary score of the audited pairs after the run's search. ``again``, ``identity`` and
+    ``draws`` are mean changes of the score, over the pairs that have both, by a second round, without the path, and
+    with more noise samples. ``reference_score`` is ``score`` plus the change from the start ``reference``. ``settled``:
+    the mean absolute change by a second round is at most the smallest relevant difference. ``path_worse``: without the
+    path the score is better by more than that, so the loss should be listed under ``separate``. ``search_failed``,
+    ``loss_wrong`` and ``diverged`` are fractions of pairs.
     """
     rows = []
     for key, run in audited.groupby(RUN, dropna=False, sort=False):

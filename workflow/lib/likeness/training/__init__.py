@@ -1,1 +1,1 @@
-"""Training a model, whatever it is: resumable, and a function of its seed."""
+"""Training of any model: resumable, and reproducible from its seed."""

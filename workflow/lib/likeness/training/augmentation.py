@@ -1,4 +1,4 @@
-"""Joint random affine augmentation of the DeepSim protocol, doi:10.1016/j.media.2023.102830."""
+"""Random affine augmentation of the DeepSim protocol, doi:10.1016/j.media.2023.102830, jointly for both images."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from likeness.geometry import identity_grid, sample
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Ranges of the random affine maps; every value is drawn uniformly.
+    """Ranges of random affine maps, drawn uniformly.
 
     Attributes:
-        rotation: largest angle in degrees, about every axis in 3D.
-        scale: lowest and highest magnification.
-        shear: largest shear.
-        translation: largest shift as a fraction of each axis.
-        flip: whether each axis is mirrored with probability one half.
+        rotation: maximum angle in degrees, about every axis in 3D.
+        scale: minimum and maximum magnification.
+        shear: maximum shear.
+        translation: maximum shift as a fraction of each axis.
+        flip: mirror each axis with probability one half.
     """
 
     rotation: float = 0.0
@@ -32,12 +32,12 @@ class Augmentation:
 
     @property
     def idle(self) -> bool:
-        """Whether it leaves every image as it is."""
+        """Whether it is the identity."""
         return self == Augmentation()
 
 
 def protocol(dims: int) -> Augmentation:
-    """Give the ranges of the DeepSim protocol for 2D or 3D images."""
+    """Return the ranges of the DeepSim protocol for 2D or 3D images."""
     if dims == 2:
         return Augmentation(rotation=180.0, scale=(0.8, 1.2), shear=0.03, translation=0.05, flip=True)
     return Augmentation(rotation=5.0, flip=True)
@@ -61,13 +61,13 @@ def random_affine(
     """Draw one random affine map per image of a batch.
 
     Args:
-        like: ``(batch, channel, *spatial)``; tells batch, shape and device.
-        augmentation: the ranges.
-        spacing: of the voxels, so that rotations are rotations on anisotropic grids too.
-        generator: source of randomness on the CPU.
+        like: ``(batch, channel, *spatial)``; determines batch size, shape and device.
+        augmentation: ranges.
+        spacing: voxel size along each axis, so that rotations are rigid on anisotropic grids.
+        generator: random generator on the CPU.
 
     Returns:
-        The points to read the images at, ``(batch, dims, *spatial)`` in voxels.
+        Sampling points ``(batch, dims, *spatial)`` in voxels.
     """
     batch, dims = like.shape[0], like.ndim - 2
 
@@ -91,7 +91,7 @@ def random_affine(
 
 
 def resample(points: Tensor, image: Tensor) -> Tensor:
-    """Read images linearly, or whole-numbered label maps by nearest neighbour, at the points of a random map."""
+    """Sample images linearly, or integer label maps by nearest neighbour, at the points of a random map."""
     if image.is_floating_point():
         return sample(image, points)
     return sample(image.to(points.dtype), points, "nearest").to(image.dtype)

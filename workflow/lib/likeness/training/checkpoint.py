@@ -1,4 +1,4 @@
-"""Weights on disk: written whole, read without running anything that is in the file."""
+"""Weights on disk: written atomically, and read without executing code in the file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from likeness.userinput.errors import made_anew
 
 
 def save_weights(weights: dict[str, Tensor], path: str | Path) -> None:
-    """Write weights as safetensors, whole or not at all."""
+    """Write weights as safetensors, atomically."""
     from safetensors.torch import save
 
     with atomic_write(path) as temporary:
@@ -19,15 +19,15 @@ def save_weights(weights: dict[str, Tensor], path: str | Path) -> None:
 
 
 def load_weights(module: nn.Module, path: Path, source: Path) -> nn.Module:
-    """Load weights that :func:`save_weights` wrote; nothing in the file is run.
+    """Load weights written by :func:`save_weights`, without executing code in the file.
 
     Args:
-        module: of the architecture that the file beside the weights tells.
-        path: the weights.
-        source: the file or folder that a job made with them, for the message.
+        module: network with the architecture described in the file next to the weights.
+        path: weights file.
+        source: file or folder with all results of the job that wrote it, for the message.
 
     Raises:
-        UserError: if the file is broken or its weights are of another architecture.
+        UserError: if the file is damaged or its weights are of another architecture.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -35,7 +35,7 @@ def load_weights(module: nn.Module, path: Path, source: Path) -> nn.Module:
     try:
         module.load_state_dict(load_file(path))
     except SafetensorError as error:
-        raise made_anew(path, f"holds no weights ({error})", source) from error
+        raise made_anew(path, f"contains no weights ({error})", source) from error
     except RuntimeError as error:
-        raise made_anew(path, "holds weights of another architecture than the study's", source) from error
+        raise made_anew(path, "contains weights of another architecture than the study's", source) from error
     return module

@@ -1,4 +1,4 @@
-"""Randomness as a function of a key, for example of seed and step: an interrupted run draws what it would have."""
+"""Random numbers as a function of a key, such as seed and step, so that interrupted runs are reproducible."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ if TYPE_CHECKING:
 
 
 def seed_of(*key: int) -> int:
-    """Turn a key, for example seed and step, into one seed."""
+    """Combine a key, such as seed and step, to a single seed."""
     return int(np.random.SeedSequence([abs(int(k)) for k in key]).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 def generator(device: torch.device | str, *key: int) -> torch.Generator:
-    """Give a source of randomness that is a function of ``key``, for example of seed and step."""
+    """Return a random generator that is a function of ``key``, such as seed and step."""
     import torch
 
     return torch.Generator(device).manual_seed(seed_of(*key))
 
 
 def shuffled(items: int, batch: int, seed: int, step: int) -> np.ndarray:
-    """Give the indices of the batch of a step: every epoch is a new permutation, a function of the seed.
+    """Return the indices of the batch of a step: every epoch is a new permutation that depends on the seed.
 
-    Batches run on over the end of an epoch, so that every item is seen equally often for any batch size.
+    Batches can span two epochs, so that every item occurs equally often for any batch size.
     """
     positions = np.arange(step * batch, (step + 1) * batch)
     epochs = {e: np.random.default_rng([seed, int(e)]).permutation(items) for e in np.unique(positions // items)}

@@ -1,7 +1,7 @@
 """Loss-agnostic, resumable training.
 
-A training is a function of its seed: whatever happens in a step follows from ``(seed, step)`` alone, so that a run that
-was interrupted and resumed from its last checkpoint ends like one that was not.
+A training is a function of its seed: every step depends on ``(seed, step)`` only, so that a run that was interrupted
+and resumed from its last checkpoint gives the same result as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast to train.
+    """Length and learning rate of a training.
 
     Attributes:
         steps: number of updates.
-        learning_rate: of Adam.
+        learning_rate: learning rate of Adam.
         validate_every: steps between validations; the last step is always validated.
         checkpoint_every: steps between checkpoints.
         patience: validations without improvement before the learning rate is multiplied by .1; 0 keeps it constant.
-        annealing: let the learning rate fall linearly to zero over the last two fifths of the steps, for trainings too
+        annealing: decay the learning rate linearly to zero over the last two fifths of the steps, for trainings too
             short to reach a plateau.
     """
 
@@ -56,19 +56,19 @@ class Schedule:
     annealing: bool = False
 
     def factor(self, step: int) -> float:
-        """Give what annealing multiplies the learning rate of a step by."""
+        """Return the factor on the learning rate at a step, from annealing."""
         return min(1.0, 2.5 * (1 - step / self.steps)) if self.annealing else 1.0
 
 
 @dataclass
 class Outcome:
-    """What a training left behind.
+    """Result of a training.
 
     Attributes:
         weights: state of the model with the lowest validation loss.
         curve: training and validation values by step.
-        best_step: the step those weights are from.
-        diverged_at: the step at which the loss ceased to be finite, or ``None``.
+        best_step: step of these weights.
+        diverged_at: step at which the loss became non-finite, or ``None``.
     """
 
     weights: dict[str, Tensor]
@@ -78,16 +78,16 @@ class Outcome:
 
 
 class Trainer:
-    """Trains one model; resumes from its checkpoint if there is one.
+    """Train one model; resume from its checkpoint if there is one.
 
     Args:
-        device: where the model is.
-        schedule: how long and how fast.
-        checkpoint: file for the state of an unfinished training; it is removed by the caller when the results are safe.
-        label: shown by the progress bar.
-        seed: with the step, decides what layers like dropout draw.
+        device: device of the model.
+        schedule: length and learning rate.
+        checkpoint: file for the state of an unfinished training; removed by the caller once the results are saved.
+        label: label of the progress bar.
+        seed: determines, with the step, the randomness of layers such as dropout.
         saved: called whenever a checkpoint was written.
-        precision: of the steps and validations.
+        precision: floating-point precision of training and validation.
     """
 
     def __init__(
@@ -117,12 +117,16 @@ class Trainer:
         """Minimise ``step(index)["loss"]`` over the parameters of ``model``.
 
         Args:
-            model: already on the device; ``step`` and ``validate`` use it.
-            step: gives the values of one training step, a function of the index; ``loss`` is minimised.
-            validate: gives the values on the validation pairs; the lowest ``loss`` decides which weights are kept.
+            model: model on the device, used by ``step`` and ``validate``.
+            step: function that returns the values of a training step, given its index; ``loss`` is minimised.
+            validate: function that returns the values on validation data; the weights with the lowest ``loss`` are
+                kept.
+
+        Returns:
+            Weights and learning curve.
 
         Raises:
-            SystemExit: if the process is told to stop (SIGTERM), after the step is done and the checkpoint written.
+            SystemExit: on SIGTERM, after the current step has finished and the checkpoint has been written.
         """
         with told_to_stop() as stop:
             return self._fit(model, step, validate, stop)
@@ -142,7 +146,7 @@ class Trainer:
         with bar(first, self.schedule.steps, self.label) as shown:
             for index in range(first, self.schedule.steps):
                 optimiser.param_groups[0]["lr"] = rate * self.schedule.factor(index)
-                # dropout draws from the global source, which a resumed process would find elsewhere
+                # dropout uses the global generator, whose state a resumed process does not have
                 torch.manual_seed(seed_of(self.seed, index))
                 values = self._update(model, optimiser, step, index)
                 if values is None:
@@ -160,18 +164,18 @@ class Trainer:
                     if self.schedule.patience and stale >= self.schedule.patience:
                         stale, rate = 0, rate * 0.1
                 due = done % self.schedule.checkpoint_every == 0 and done < self.schedule.steps
-                # also after the last step: the workflow was told too, and drops what a job gives it from now on
+                # even after the last step: the workflow was stopped as well and discards results from now on
                 if stop.is_set() or due:
                     self._save(model, optimiser, outcome, done, best, stale, rate)
                     if stop.is_set():
-                        msg = f"{self.label}: told to stop; step {done} is saved, the next run goes on from there"
+                        msg = f"{self.label}: told to stop; step {done} is saved, the next run will resume from there"
                         raise SystemExit(msg)
         return outcome
 
     def _update(
         self, model: nn.Module, optimiser: torch.optim.Optimizer, step: Callable[[int], dict[str, Tensor]], index: int
     ) -> dict[str, float] | None:
-        """Make one update; ``None`` where the loss or a gradient is not finite."""
+        """Perform one update; returns ``None`` if the loss or a gradient is not finite."""
         model.train()
         optimiser.zero_grad(set_to_none=True)
         with autocast(self.device, self.precision):
@@ -203,7 +207,7 @@ class Trainer:
             "best_step": outcome.best_step,
             "progress": progress,
         }
-        # in memory first: on a full disk torch ends with an error of its own that does not say so
+        # serialised in memory first, because torch.save raises an uninformative error on a full disk
         content = io.BytesIO()
         torch.save(state, content)
         with atomic_write(self.checkpoint) as path:
@@ -214,7 +218,7 @@ class Trainer:
         self, model: nn.Module, optimiser: torch.optim.Optimizer, outcome: Outcome
     ) -> tuple[int, float, int, float]:
         try:
-            # only weights: nothing in the file is run
+            # weights_only prevents the execution of code in the file
             state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
             model.load_state_dict(state["model"])
             optimiser.load_state_dict(state["optimiser"])
@@ -225,6 +229,6 @@ class Trainer:
             return int(first), float(best), int(stale), float(rate)
         except (OSError, torch.OutOfMemoryError):
             raise
-        except Exception as error:  # a broken file raises whatever it leads the reader to do
-            msg = f"{self.checkpoint}: is no checkpoint of this training ({type(error).__name__}); "
-            raise UserError(msg + "delete it and run again, the training then starts anew") from error
+        except Exception as error:  # a damaged file can raise any error
+            msg = f"{self.checkpoint}: is not a checkpoint of this training ({type(error).__name__}); "
+            raise UserError(msg + "delete it and run again to restart the training") from error

@@ -1,1 +1,1 @@
-"""What users write and what they are told: errors, YAML and CSV, cards."""
+"""User input and user-facing errors: error classes, strict YAML and text reading, module cards."""

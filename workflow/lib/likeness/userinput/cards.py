@@ -1,6 +1,6 @@
-"""Reading cards: literals at the top of a module, read without importing it.
+"""Read cards: literals at the top of a module, parsed without importing it.
 
-The workflow needs them before any job and without torch.
+Snakemake needs cards while it parses the workflow, where importing torch would be too slow.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from likeness.userinput.errors import UserError, suggest
 
 @lru_cache
 def tree(path: Path) -> ast.Module:
-    """Parse a module.
+    """Parse a Python module, cached by path.
 
     Raises:
-        UserError: if it is no Python.
+        UserError: if the file is not valid Python.
     """
     try:
         return ast.parse(path.read_bytes())
     except (SyntaxError, ValueError) as error:
-        msg = f"{path}: line {getattr(error, 'lineno', None) or 1} is no Python ({error.args[0]}); fix it"
+        msg = f"{path}: line {getattr(error, 'lineno', None) or 1} is not valid Python ({error.args[0]}); fix it"
         raise UserError(msg) from None
 
 
@@ -37,12 +37,12 @@ def _assigned(path: Path, name: str) -> ast.expr | None:
 
 
 def states(path: Path, name: str) -> bool:
-    """Tell whether a module assigns anything to a name."""
+    """Return whether a module assigns a value to a name at its top level."""
     return _assigned(path, name) is not None
 
 
 def literal(path: Path, name: str) -> Any:
-    """Give the literal that a module assigns to a name; ``None`` where there is none or it is no literal."""
+    """Return the literal that a module assigns to a name; ``None`` if it is not assigned or not a literal."""
     value = _assigned(path, name)
     with suppress(ValueError):
         return None if value is None else ast.literal_eval(value)
@@ -50,40 +50,40 @@ def literal(path: Path, name: str) -> Any:
 
 
 def card(path: Path, keys: Iterable[str], optional: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Give the card of a module, the literal dictionary ``CARD``.
+    """Return the card of a module: the dictionary literal ``CARD``.
 
     Args:
-        path: the module.
-        keys: what every card of its kind has.
-        optional: what it may have beside these, each with its default, which a card without it is given; ``...`` where
-            there is none. Any other key is refused then, as a slip of the pen would go unnoticed otherwise.
+        path: Python module.
+        keys: required keys.
+        optional: optional keys and their defaults, which are filled in; ``...`` means no default. If given, any other
+            key is an error, so that misspelt keys do not pass unnoticed; if ``None``, other keys are allowed.
 
     Raises:
-        UserError: if there is no literal, a key is missing, or there is one that no card of its kind has.
+        UserError: if ``CARD`` is not a dictionary literal, a required key is missing, or a key is unknown.
     """
     found, known = literal(path, "CARD"), list(keys)
     if not isinstance(found, dict):
-        msg = f"{path}: no literal CARD; write `CARD = {{...}}` with constants only"
+        msg = f"{path}: CARD is missing or not a literal; write `CARD = {{...}}` with constants only"
         raise UserError(msg)
     missing = next((key for key in known if key not in found), None)
     if missing is not None:
-        msg = f"{path}: the CARD has no '{missing}'; add it as {path.parent.name}/{_explained(path.parent)} says"
+        msg = f"{path}: CARD has no key '{missing}'; add it as {path.parent.name}/{_explained(path.parent)} describes"
         raise UserError(msg)
     if optional is None:
         return found
     odd = next((key for key in found if key not in known and key not in optional), None)
     if odd is not None:
-        msg = f"{path}: the CARD has '{odd}', which no such card has; {suggest(odd, [*known, *optional])}"
+        msg = f"{path}: CARD has an unknown key '{odd}'; {suggest(odd, [*known, *optional])}"
         raise UserError(msg)
     return {**{key: value for key, value in optional.items() if value is not ...}, **found}
 
 
 def _explained(folder: Path) -> str:
-    """Name the module of a room that explains its cards."""
+    """Return the name of the module in which a package documents its cards."""
     return "base.py" if (folder / "base.py").is_file() else "__init__.py"
 
 
 def names(folder: Path) -> list[str]:
-    """Name every module of a room that has a card, in alphabetical order."""
+    """List the modules of a package that have a card, in alphabetical order."""
     found = (path for path in folder.glob("*.py") if not path.stem.startswith("_"))
     return sorted(path.stem for path in found if literal(path, "CARD") is not None)

@@ -1,6 +1,6 @@
-"""What users write for a study: YAML read strictly, text read as UTF-8.
+"""Strict reading of user-written files: YAML documents and UTF-8 text.
 
-What is wrong becomes one line, which names the file, the place and the fix, as an error of the caller's class.
+Errors are raised as the caller's error class, with one line that names the file, the position and the fix.
 """
 
 from __future__ import annotations
@@ -13,34 +13,38 @@ import yaml
 from likeness.userinput.errors import UserError, explain_mark, plain, refuse_path
 
 MOST_CHARACTERS = 10_000_000
-"""Longer files are none that a person wrote."""
+"""Size limit in bytes; a larger file is not a hand-written configuration or table."""
 
 
 def read_text(path: Path, refusal: type[UserError]) -> str:
-    """Read a text file, UTF-8 with or without a byte order mark, its line breaks as they are.
+    """Read a UTF-8 text file, with or without a byte order mark; line breaks are kept as they are.
+
+    Args:
+        path: file to read.
+        refusal: error class to raise.
 
     Raises:
-        UserError: of the class given, if the file cannot be read or is no text.
+        UserError: of class ``refusal``, if the file cannot be read, is too large or is not UTF-8.
     """
     try:
         content = path.read_bytes()
     except (OSError, ValueError) as error:
         refuse_path(path, error, refusal)
     if len(content) > MOST_CHARACTERS:
-        msg = f"{plain(path)}: has {len(content)} bytes, which nobody wrote; correct the path"
+        msg = f"{plain(path)}: has {len(content)} bytes, too many for a hand-written file; correct the path"
         raise refusal(msg)
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        msg = f"{plain(path)}: is not text in UTF-8 (byte {error.start + 1}); save it as UTF-8"
+        msg = f"{plain(path)}: is not UTF-8 text (byte {error.start + 1}); save it as UTF-8"
         raise refusal(msg) from None
 
 
 def is_file(path: Path, refusal: type[UserError]) -> bool:
-    """Tell whether there is a file.
+    """Return whether a path is an existing file.
 
     Raises:
-        UserError: of the class given, if that cannot be told, for example because its folder may not be searched.
+        UserError: of class ``refusal``, if this cannot be determined, for example for lack of permissions.
     """
     try:
         return path.is_file()
@@ -49,19 +53,19 @@ def is_file(path: Path, refusal: type[UserError]) -> bool:
 
 
 def read(path: Path, refusal: type[UserError], start: str) -> dict[Any, Any]:
-    """Read a YAML file of keys and values; a key given twice is an error instead of a silent override.
+    """Read a YAML mapping; duplicate keys are an error instead of a silent override.
 
     Args:
-        path: the file.
-        refusal: class of the error.
-        start: what such a file may start with, for the message where there is nothing in it.
+        path: file to read.
+        refusal: error class to raise.
+        start: example of a first line, suggested when the file is not a mapping.
 
     Raises:
-        UserError: of the class given.
+        UserError: of class ``refusal``, if the file cannot be read, is no valid YAML, is no mapping or repeats a key.
     """
     text = read_text(path, refusal)
     try:
-        # not the loader in C, which brackets nested a hundred thousand times crash
+        # the C loader crashes on very deeply nested brackets
         document = yaml.load(text, _Loader)
     except yaml.MarkedYAMLError as error:
         msg = f"{plain(path)}: {explain_mark(error)}"
@@ -70,19 +74,19 @@ def read(path: Path, refusal: type[UserError], start: str) -> dict[Any, Any]:
         msg = f"{plain(path)}: {plain(' '.join(str(error).split()))}; fix the YAML there"
         raise refusal(msg) from None
     if not isinstance(document, dict):
-        msg = f"{plain(path)}: holds no keys and values; start with '{start}'"
+        msg = f"{plain(path)}: is not a block of keys and values; start with '{start}'"
         raise refusal(msg)
     return document
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that is given twice in a block, of which YAML's own loader takes the last."""
+    """Loader that rejects duplicate keys in a mapping; PyYAML would silently keep the last one."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
         seen: set[str] = set()
         for key, _ in node.value:
-            # 1, 01 and '1' are one key where names are written; keys that are merged are not yet
+            # names are compared as strings, so 1, 01 and '1' are the same key; merge keys are not expanded yet
             scalar = isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge"
             name = str(self.construct_object(key) if scalar else key.value)
             if name in seen:

@@ -1,4 +1,4 @@
-"""What is told to a person instead of a traceback."""
+"""Errors that are shown to users as one sentence instead of a traceback."""
 
 from __future__ import annotations
 
@@ -12,43 +12,43 @@ if TYPE_CHECKING:
     import yaml
 
 SHOWN = 60
-"""Most characters of a user's value that a message repeats."""
+"""Maximum number of characters of a user's value repeated in a message."""
 LISTED = 20
-"""At most so many known names are listed in a message."""
+"""Maximum number of known names listed in a message."""
 
 _MENDS = {
-    errno.ENOSPC: "the disk is full; free some space and run again, what is finished is kept",
-    errno.EDQUOT: "the disk quota is used up; free some space and run again, what is finished is kept",
-    errno.EROFS: "the file system is read-only; write elsewhere with the key `results`",
-    errno.EACCES: "permission denied; change the permissions, or write elsewhere with the key `results`",
-    errno.EPERM: "not permitted; change the permissions, or write elsewhere with the key `results`",
+    errno.ENOSPC: "the disk is full; free some space and run again, finished files are kept",
+    errno.EDQUOT: "the disk quota is used up; free some space and run again, finished files are kept",
+    errno.EROFS: "the file system is read-only; set the key `results` to a writable folder",
+    errno.EACCES: "permission denied; change the permissions, or set the key `results` to a writable folder",
+    errno.EPERM: "not permitted; change the permissions, or set the key `results` to a writable folder",
 }
 
 _OBSTACLES = {
     errno.ENOENT: "does not exist; correct the path",
-    errno.ENOTDIR: "does not exist, because what should be its folder is a file; correct the path",
+    errno.ENOTDIR: "does not exist, because one of its parent folders is a file; correct the path",
     errno.EISDIR: "is a folder; name a file",
-    errno.EACCES: "may not be read by this user; change its permissions or those of its folders",
-    errno.EPERM: "may not be read by this user; change its permissions or those of its folders",
+    errno.EACCES: "cannot be read by this user; change its permissions or those of its folders",
+    errno.EPERM: "cannot be read by this user; change its permissions or those of its folders",
     errno.ENAMETOOLONG: "has a longer name than the file system allows; correct the path",
-    errno.ELOOP: "is a link that leads to itself; correct the path",
+    errno.ELOOP: "is a symbolic link that leads to itself; correct the path",
 }
 
 
 class UserError(ValueError):
-    """Something that a user gave cannot be used; the message is one sentence with file, key and fix."""
+    """Invalid user input; the message is one sentence that names the file, the key and the fix."""
 
 
 class ConfigurationError(UserError):
-    """The configuration asks for something impossible; the message names file, key and fix."""
+    """Invalid configuration; the message names the file, the key and the fix."""
 
 
 class DatasetError(UserError):
-    """A dataset that cannot be used; the message is one sentence that names the file, the key and the fix."""
+    """Invalid dataset; the message is one sentence that names the file, the key and the fix."""
 
 
 def sentence(error: BaseException) -> str | None:
-    """Give what to tell a person of an error, or ``None`` where it is a fault of ours and the traceback helps."""
+    """Return the message to show for an error; ``None`` for a bug, where the traceback should be shown instead."""
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, OSError) and error.errno in _MENDS:
@@ -57,7 +57,13 @@ def sentence(error: BaseException) -> str | None:
 
 
 def suggest(word: object, known: Iterable[object], otherwise: str = "") -> str:
-    """Phrase the nearest known word as a question; where none is near, list the known ones, or say what else to do."""
+    """Suggest the closest known word ("did you mean ...?"); if none is close, list the known words.
+
+    Args:
+        word: unknown word.
+        known: valid words.
+        otherwise: text to return instead of the list if no word is close.
+    """
     names = [plain(k) for k in known]
     near = difflib.get_close_matches(plain(word), names, n=1, cutoff=0.6)
     if near:
@@ -66,21 +72,21 @@ def suggest(word: object, known: Iterable[object], otherwise: str = "") -> str:
 
 
 def shown(value: object) -> str:
-    """Show a value as it would be written in Python, on one line and not too long."""
+    """Return the ``repr`` of a value, truncated to :data:`SHOWN` characters."""
     written = repr(value)
     return written if len(written) <= SHOWN else f"{written[: SHOWN - 1]}…"
 
 
 def plain(text: object) -> str:
-    """Show a name without quotes, what cannot be printed on one line escaped."""
+    """Return text without quotes, with unprintable characters escaped."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(text))
 
 
 def refuse_path(path: Path, error: Exception, refusal: type[UserError]) -> NoReturn:
-    """Say why a file or folder cannot be reached or read.
+    """Raise an error that explains why a file or folder cannot be accessed.
 
     Raises:
-        UserError: of the class given.
+        UserError: always, of class ``refusal``.
     """
     code = error.errno if isinstance(error, OSError) else None
     said = _OBSTACLES.get(code or 0) or f"cannot be read ({plain(error)}); correct the path"
@@ -89,21 +95,21 @@ def refuse_path(path: Path, error: Exception, refusal: type[UserError]) -> NoRet
 
 
 def explain_mark(error: yaml.MarkedYAMLError) -> str:
-    """Say where a text is no YAML, why, and what to do."""
+    """Describe a YAML syntax error: position, problem and fix."""
     mark = error.problem_mark or error.context_mark
     where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-    said = plain(error.problem or error.context or "this is no YAML")
+    said = plain(error.problem or error.context or "not valid YAML")
     fix = error.note or ("indent with spaces instead of tabs" if r"'\t'" in said else "fix the YAML there")
     return f"{where}{said}; {fix}"
 
 
 def other_network(path: Path, fault: str) -> UserError:
-    """Make the error for a file of weights that is of another network than the one it is read for."""
-    msg = f"{path}: {fault}, so it is of another network; fetch the file again"
+    """Create the error for a weights file that does not match the network it is loaded into."""
+    msg = f"{path}: {fault}, so it belongs to a different network; fetch the file again"
     return UserError(msg)
 
 
 def made_anew(path: Path, fault: str, source: Path) -> UserError:
-    """Make the error for a spoilt file that a job made, with the file or folder that all it made lies in."""
-    msg = f"{path}: {fault}; delete {source} and run again, so that it is made anew"
+    """Create the error for a damaged file written by a job; ``source`` is the folder or file to delete."""
+    msg = f"{path}: {fault}; delete {source} and run again to recreate it"
     return UserError(msg)

@@ -1,1 +1,1 @@
-"""What the built-in datasets simulate with."""
+"""Simulation of the built-in datasets."""

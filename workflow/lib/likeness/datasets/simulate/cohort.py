@@ -1,4 +1,4 @@
-"""The subjects of a simulated dataset: which split each is in, which are paired, and the randomness of each."""
+"""The subjects of a simulated dataset: splits, pairs and random streams."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 SMALLEST_GROUP = 3
-"""Two in a ring would be a pair and its mirror, which are one observation."""
+"""With two subjects, a ring would be a pair and its reverse, which are not independent."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A simulated subject: ``group`` names the template that it is a warp of."""
+    """A simulated subject; ``group`` is the name of the template that it is a warp of."""
 
     name: str
     split: str
@@ -22,11 +22,11 @@ class Subject:
 
 
 def grouped(groups: Mapping[str, Sequence[str]], sizes: Mapping[str, int]) -> list[Subject]:
-    """Divide the subjects of each split evenly over the split's groups, at least three to a group.
+    """Distribute the subjects of each split evenly over the split's groups, at least three per group.
 
     Args:
-        groups: the groups of each split; a small split uses only the first ones.
-        sizes: how many subjects each split has.
+        groups: groups of each split; a small split uses the first ones only.
+        sizes: number of subjects of each split.
 
     Raises:
         ValueError: if a split has fewer than three subjects.
@@ -46,11 +46,11 @@ def rings(cohort: Sequence[Subject], moving: str = "", fixed: str = "") -> list[
 
     Args:
         cohort: all subjects.
-        moving: what follows a subject's name in the id of its moving image.
-        fixed: what follows it in the id of its fixed image.
+        moving: suffix of the ids of moving images.
+        fixed: suffix of the ids of fixed images.
 
     Returns:
-        The rows of ``pairs.csv``.
+        Rows of ``pairs.csv``.
     """
     members: dict[tuple[str, str], list[str]] = {}
     for subject in cohort:
@@ -64,5 +64,5 @@ def rings(cohort: Sequence[Subject], moving: str = "", fixed: str = "") -> list[
 
 
 def stream(seed: int, *names: str) -> np.random.Generator:
-    """Give the randomness of a named thing: what one subject is does not depend on how many others there are."""
+    """Return a random generator seeded by names, so that a subject does not depend on the number of subjects."""
     return np.random.default_rng([seed, *(zlib.crc32(name.encode()) for name in names)])

@@ -1,7 +1,7 @@
-"""What every simulated dataset shares: warps with a known field, bias, change of contrast and noise.
+"""Common parts of simulated datasets: warps with a known field, bias fields, resampling and noise.
 
-Lengths are in the unit of ``spacing`` unless said otherwise. All randomness comes from the generator given, and torch
-computes on one thread, so that a seed gives the same bytes whatever the number of cores.
+Lengths are in the unit of ``spacing`` unless stated otherwise. All randomness comes from the given generator, and torch
+uses one thread, so that a seed gives the same bytes regardless of the number of cores.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ import numpy as np
 from scipy import fft, ndimage
 
 WIDE = 3.0
-"""Voxels: from this width on a Gaussian is cheaper in Fourier space, and the same to five digits."""
+"""Width in voxels from which smoothing is faster in Fourier space, with equal results to five digits."""
 
 
 def smooth_noise(
     shape: Sequence[int], sigma: Sequence[float] | np.ndarray, generator: np.random.Generator
 ) -> np.ndarray:
-    """Draw Gaussian noise smoothed by a Gaussian, of mean 0 and standard deviation 1 over the grid.
+    """Draw Gaussian-smoothed white noise, normalised to mean 0 and standard deviation 1 over the grid.
 
-    The grid is periodic, so that the noise varies as much at the border as inside.
+    The grid is periodic, so that the variance is the same at the border as inside.
 
     Args:
-        shape: the spatial shape.
+        shape: spatial shape.
         sigma: standard deviation of the Gaussian along each axis, in voxels.
-        generator: the source of randomness.
+        generator: random generator.
 
     Returns:
         ``(*shape)``, float64.
@@ -51,23 +51,23 @@ def random_warp(
 ) -> np.ndarray:
     """Draw a diffeomorphic displacement that mixes several spatial scales.
 
-    Each scale is a stationary velocity field, white noise smoothed by a Gaussian, integrated by scaling and squaring;
-    the flows are composed from coarse to fine. The mean is taken out of each velocity, as an alignment that precedes
-    registration would have done.
+    Each scale is a stationary velocity field, Gaussian-smoothed white noise, integrated by scaling and squaring; the
+    flows are composed from coarse to fine. The mean of each velocity is removed, as a preceding affine alignment would
+    do.
 
     Args:
-        shape: the spatial shape of the grid.
-        spacing: size of a voxel along each axis.
+        shape: spatial shape of the grid.
+        spacing: voxel size along each axis.
         scales: standard deviation of each Gaussian, in the unit of ``spacing``.
         amplitudes: root mean square length of each velocity, in the unit of ``spacing``. The flow stays invertible on
-            the grid as long as an amplitude is well below its scale.
-        generator: the source of randomness.
+            the grid if the amplitude is well below the scale.
+        generator: random generator.
 
     Returns:
         ``(*shape, dims)``, float32, in voxels: ``warped(x) = image(x + u(x))``.
 
     Raises:
-        ValueError: if there are not as many amplitudes as scales.
+        ValueError: if the numbers of amplitudes and scales differ.
     """
     if len(scales) != len(amplitudes):
         msg = f"random_warp: {len(scales)} scales but {len(amplitudes)} amplitudes: give one amplitude per scale"
@@ -85,22 +85,22 @@ def random_warp(
 
 
 def squarings(velocity: np.ndarray) -> int:
-    """Tell how many times to halve a velocity ``(*spatial, dims)``, voxels, until no step is longer than 1/4 voxel.
+    """Return the number of squaring steps for a velocity ``(*spatial, dims)`` in voxels.
 
-    A step that short keeps the order of neighbouring voxels whatever the velocity.
+    The first step is at most 1/4 voxel long, which preserves the order of neighbouring voxels for any velocity.
     """
     longest = float(np.linalg.norm(velocity, axis=-1).max())
     return max(1, math.ceil(math.log2(4 * max(longest, 1 / 4))))
 
 
 def pull(image: np.ndarray, displacement: np.ndarray, factor: int = 1, *, nearest: bool = False) -> np.ndarray:
-    """Read images that may be finer than the displacement's grid: ``result(x) = image(x + u(x))``.
+    """Warp images that may be finer than the displacement's grid: ``result(x) = image(x + u(x))``.
 
     Args:
-        image: ``(channels, *fine)`` with ``fine = factor * spatial``; ``factor`` voxels cover one of the grid.
+        image: ``(channels, *fine)`` with ``fine = factor * spatial``.
         displacement: ``(*spatial, dims)`` in voxels of the coarser grid.
-        factor: how many times finer the images are along each axis.
-        nearest: read the nearest voxel, for labels, instead of interpolating linearly.
+        factor: ratio of the two resolutions along each axis.
+        nearest: use nearest-neighbour instead of linear interpolation, for labels.
 
     Returns:
         ``(channels, *spatial)``, float32.
@@ -119,26 +119,26 @@ def pull(image: np.ndarray, displacement: np.ndarray, factor: int = 1, *, neares
 def bias_field(
     shape: Sequence[int], spacing: Sequence[float], generator: np.random.Generator, scale: float, strength: float
 ) -> np.ndarray:
-    """Draw a smooth multiplicative bias, ``(*shape)``, with ``strength`` the standard deviation of its logarithm."""
+    """Draw a smooth multiplicative bias field, ``(*shape)``; ``strength`` is the standard deviation of its log."""
     noise = smooth_noise(shape, scale / np.asarray(spacing, dtype=float), generator)
     return np.exp(strength * noise)
 
 
 def rician(image: np.ndarray, sigma: float, generator: np.random.Generator) -> np.ndarray:
-    """Give the magnitude of the image with complex Gaussian noise of standard deviation ``sigma`` per channel."""
+    """Return the magnitude of an image with complex Gaussian noise of standard deviation ``sigma`` per channel."""
     real, imaginary = generator.normal(0.0, sigma, (2, *image.shape))
     return np.hypot(image + real, imaginary)
 
 
 def block_mean(image: np.ndarray, factor: int) -> np.ndarray:
-    """Average blocks of ``factor`` voxels along every axis; each axis is a multiple of ``factor``."""
+    """Average blocks of ``factor`` voxels along every axis; every axis must be a multiple of ``factor``."""
     blocks = [n for size in image.shape for n in (size // factor, factor)]
     return image.reshape(blocks).mean(axis=tuple(range(1, 2 * image.ndim, 2)))
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Let torch compute on one thread inside the block, so that sums do not depend on the number of cores."""
+    """Run torch on one thread, so that floating-point sums do not depend on the number of cores."""
     import torch
 
     threads = torch.get_num_threads()

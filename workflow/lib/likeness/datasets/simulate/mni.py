@@ -1,8 +1,8 @@
-"""The MNI152 template that ships with nilearn, cut, parcellated and turned into simulated subjects.
+"""Simulated subjects from the MNI152 template: slices, volumes, parcellation and warps.
 
 Fonov et al., Unbiased average age-appropriate atlases for pediatric studies, NeuroImage 2011,
-doi:10.1016/j.neuroimage.2010.07.033. Nothing is downloaded: nilearn carries the skull-stripped T1 image and the maps of
-grey and white matter at 1 mm.
+doi:10.1016/j.neuroimage.2010.07.033. Nothing is downloaded: nilearn includes the skull-stripped T1 image and the
+probability maps of grey and white matter at 1 mm.
 """
 
 from __future__ import annotations
@@ -20,31 +20,37 @@ from likeness.datasets.simulate.parcellation import hemispheric_parcels
 from likeness.datasets.simulate.views import PIXEL, PLANE, shape
 
 ORIGIN = (-98.0, -134.0, -72.0)
-"""Millimetres of the template's first voxel: x to the right, y to the front, z to the top."""
+"""Coordinates in mm of the template's first voxel: x to the right, y to the front, z to the top."""
 
 SCALES = (32.0, 16.0, 8.0, 4.0)
-"""Millimetres: the warps' scales. All sizes are mixed, so that smooth networks are not favoured by construction."""
+"""Length scales of the warps in mm; several are mixed, so that methods that favour one are not at an advantage."""
 
 AMPLITUDES = (3.0, 2.5, 1.8, 0.8)
-"""Millimetres: what each scale contributes."""
+"""Root mean square amplitude of each scale in mm."""
 
 FINE = 2
-"""How many times finer than a volume its template is kept; that of a slice has pixels of 1 mm."""
+"""Ratio of the template's resolution to that of a volume; templates of slices have pixels of 1 mm."""
 
 BLUR = 0.42
-"""Standard deviation, in voxels, of the Gaussian that comes closest to averaging over a voxel."""
+"""Standard deviation, in voxels, of the Gaussian that best approximates averaging over a voxel."""
 
 SMALLEST = 120.0
-"""Square millimetres in a slice, cubic ones in a volume: a smaller piece gets no label."""
+"""Minimum size of a labelled region: mm² in a slice, mm³ in a volume."""
 
 
 @dataclass(frozen=True)
 class Template:
     """The template over the field of view of an image, ``fine`` times finer than the image's grid.
 
-    ``t1`` is the intensity inside the brain, continued a little beyond; ``tissue`` is ``(3, *fine)``, the shares of
-    cerebrospinal fluid, grey and white matter in the brain; ``brain`` the share of brain; ``fluid`` the ventricles and
-    cisterns; ``labels`` int16; ``points`` ``(*fine, dims)`` in mm. ``spacing`` is the image's.
+    Attributes:
+        t1: intensity inside the brain, extrapolated slightly beyond its edge.
+        tissue: ``(3, *fine)``, fractions of cerebrospinal fluid, grey and white matter within the brain.
+        brain: fraction of brain.
+        fluid: ventricles and cisterns.
+        labels: int16.
+        points: ``(*fine, dims)``, coordinates in mm.
+        spacing: voxel size of the image in mm.
+        fine: ratio of the resolutions.
     """
 
     t1: np.ndarray
@@ -58,14 +64,19 @@ class Template:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The spatial shape of an image."""
+        """Spatial shape of an image."""
         return tuple(n // self.fine for n in self.t1.shape)
 
 
 @dataclass(frozen=True)
 class Brain:
-    """A simulated brain on the image's grid: ``brain`` is the share of brain in a voxel, ``image`` the intensity of
-    the brain alone, ``labels`` int16, ``field`` ``(*spatial, dims)`` in voxels with brain(x) = template(x + field(x)).
+    """A simulated brain on the image's grid.
+
+    Attributes:
+        image: intensity of the brain without surroundings, in [0, 1].
+        brain: fraction of brain in each voxel.
+        labels: int16.
+        field: ``(*spatial, dims)`` in voxels, with brain(x) = template(x + field(x)).
     """
 
     image: np.ndarray
@@ -75,7 +86,7 @@ class Brain:
 
     @property
     def mask(self) -> np.ndarray:
-        """Where at least half of the voxel is brain."""
+        """Voxels of which at least half is brain."""
         return self.brain >= 0.5
 
 
@@ -94,15 +105,15 @@ def volumes() -> np.ndarray:
 
 
 def axial(z: int, pixel: int = PIXEL) -> tuple[np.ndarray, np.ndarray]:
-    """Cut an axial slice as a picture, front at the top, left at the left.
+    """Cut an axial slice, oriented as a picture with the front at the top and left at the left.
 
     Args:
-        z: its height in mm in the template's space.
-        pixel: of an image, which has a whole number of them, in mm.
+        z: height in mm in the template's space.
+        pixel: pixel size of an image in mm; the slice is a whole number of these wide.
 
     Returns:
-        The four maps of :func:`volumes` over the plane at 1 mm, ``(4, rows, columns)``, and the points' x and y in mm,
-        ``(rows, columns, 2)``.
+        The four maps of :func:`volumes` over the slice at 1 mm, ``(4, rows, columns)``, and the x and y coordinates in
+        mm, ``(rows, columns, 2)``.
     """
     rows, columns = (n * pixel for n in shape(PLANE, pixel))
     x = np.arange(columns) - columns // 2
@@ -114,25 +125,25 @@ def axial(z: int, pixel: int = PIXEL) -> tuple[np.ndarray, np.ndarray]:
 
 
 def slice_name(z: int) -> str:
-    """Name the slice at a height in mm, and the group of subjects that show it."""
+    """Return the name of the slice at a height in mm, which is also that of the group of its subjects."""
     return f"z{z:+d}"
 
 
 def slice_height(name: str) -> float:
-    """Give the height in mm of a slice by its :func:`slice_name`."""
+    """Return the height in mm of a slice from its :func:`slice_name`."""
     return float(name.removeprefix("z"))
 
 
 def slice_templates(heights: Sequence[int], grey: int, white: int, pixel: int = PIXEL) -> dict[str, Template]:
-    """Give the templates of axial slices by name, parcellated together: a label is one place in all.
+    """Return templates of axial slices by name, parcellated jointly, so that labels correspond between slices.
 
-    The parcels are cells of the plane after every slice's brain was scaled to the same width and length.
+    The parcels are cells in the plane after the brain of every slice is scaled to unit width and length.
 
     Args:
         heights: z of each slice in mm.
-        grey: parcels of grey matter on each side.
-        white: parcels of white matter on each side.
-        pixel: of an image, in mm.
+        grey: number of grey matter parcels on each side.
+        white: number of white matter parcels on each side.
+        pixel: pixel size of an image in mm.
     """
     cut = [axial(z, pixel) for z in heights]
     maps = np.stack([each for each, _ in cut])
@@ -148,7 +159,7 @@ def slice_templates(heights: Sequence[int], grey: int, white: int, pixel: int = 
 
 
 def volume_template(shape: Sequence[int], spacing: float, grey: int, white: int) -> Template:
-    """Give the template of a whole brain, centred in a grid of the given shape and spacing in mm."""
+    """Return the template of a whole brain, centred in a grid of the given shape and spacing in mm."""
     step = spacing / FINE
     mask = volumes()[3] > 0
     axes = []
@@ -166,12 +177,15 @@ def volume_template(shape: Sequence[int], spacing: float, grey: int, white: int)
 
 
 def inner_fluid(t1: np.ndarray, mask: np.ndarray, step: float) -> np.ndarray:
-    """Find ventricles and cisterns: dark and at least 15 mm deep in the brain, in pieces worth a label.
+    """Find ventricles and cisterns: dark regions at least 15 mm inside the brain, large enough for a label.
 
     Args:
-        t1: intensity, brightest 1.
-        mask: the brain.
-        step: mm of a voxel.
+        t1: intensity, at most 1.
+        mask: brain mask.
+        step: voxel size in mm.
+
+    Returns:
+        Boolean, the shape of ``mask``.
     """
     deep = ndimage.distance_transform_edt(mask) * step > 15.0
     pieces, _ = ndimage.label(deep & (t1 < 0.5))
@@ -186,15 +200,15 @@ def tissue_parcels(
     points: np.ndarray,
     counts: tuple[int, int],
 ) -> np.ndarray:
-    """Label parcels of grey matter, then of white matter, each on the left and then on the right, then the fluid.
+    """Label parcels of grey matter, then of white matter, each left then right, and finally the fluid.
 
     Args:
-        grey: share of grey matter; all maps have one shape.
-        white: share of white matter.
-        mask: the brain.
-        fluid: what :func:`inner_fluid` found.
-        points: ``(*shape, dims)``, the first coordinate negative on the left.
-        counts: parcels of grey and of white matter on each side.
+        grey: fraction of grey matter; all maps have one shape.
+        white: fraction of white matter.
+        mask: brain mask.
+        fluid: result of :func:`inner_fluid`.
+        points: coordinates ``(*shape, dims)``, the first one negative on the left.
+        counts: number of grey and white matter parcels on each side.
 
     Returns:
         int16; the names are :func:`label_names`.
@@ -211,7 +225,7 @@ def tissue_parcels(
 
 
 def label_names(grey: int, white: int) -> dict[int, str]:
-    """Name the labels of :func:`tissue_parcels`; parcels count from the front to the back."""
+    """Return the names of the labels of :func:`tissue_parcels`; parcels are numbered from front to back."""
     names = ["background"]
     for tissue, count in (("grey matter", grey), ("white matter", white)):
         names += [f"{tissue} {side} {n}" for side in ("left", "right") for n in range(1, count + 1)]
@@ -219,7 +233,7 @@ def label_names(grey: int, white: int) -> dict[int, str]:
 
 
 def simulate_brain(template: Template, generator: np.random.Generator) -> Brain:
-    """Draw a brain: the template warped by several scales and a ventricle dilation, with a contrast of its own."""
+    """Draw a brain: the template warped at several scales, with dilated ventricles and random contrast."""
     field = _anatomy(template, generator)
     t1, csf, grey, white, brain = pull(
         np.concatenate([template.t1[None], template.tissue, template.brain[None]]), field, template.fine
@@ -231,10 +245,10 @@ def simulate_brain(template: Template, generator: np.random.Generator) -> Brain:
 
 
 def acquire(image: np.ndarray, spacing: Sequence[float], generator: np.random.Generator) -> np.ndarray:
-    """Put an intensity bias and noise on an image in [0, 1], as a scanner would.
+    """Simulate image acquisition: apply an intensity bias and Rician noise to an image in [0, 1].
 
-    The noise is that of voxels of 2 mm; a larger voxel averages several, so that its noise falls with the root of its
-    volume. A slice is taken to be 2 mm thick.
+    The noise level is for voxels of 2 mm; larger voxels average several, so their noise decreases with the square root
+    of the volume. Slices are assumed to be 2 mm thick.
     """
     bias = bias_field(image.shape, spacing, generator, scale=40.0, strength=generator.uniform(0.05, 0.12))
     averaged = np.prod(np.asarray(spacing) / 2.0)
@@ -242,7 +256,7 @@ def acquire(image: np.ndarray, spacing: Sequence[float], generator: np.random.Ge
 
 
 def describe(template: Template, names: Mapping[int, str]) -> dict[str, Any]:
-    """Give the entries of ``dataset.yaml`` that follow from the template."""
+    """Return the entries of ``dataset.yaml`` that depend on the template only."""
     return {
         "spatial_dims": len(template.shape),
         "spacing": list(template.spacing),
@@ -261,7 +275,7 @@ def describe(template: Template, names: Mapping[int, str]) -> dict[str, Any]:
 
 
 def _anatomy(template: Template, generator: np.random.Generator) -> np.ndarray:
-    """Draw the displacement ``(*spatial, dims)``, voxels, from an image's grid into the template."""
+    """Draw the displacement ``(*spatial, dims)`` in voxels from an image's grid into the template."""
     from likeness.geometry import compose, integrate, to_array, to_tensor
 
     warp = random_warp(template.shape, template.spacing, SCALES, AMPLITUDES, generator)
@@ -272,7 +286,7 @@ def _anatomy(template: Template, generator: np.random.Generator) -> np.ndarray:
     strongest = np.linalg.norm(pull_in, axis=-1).max()
     if strongest == 0:
         return warp
-    # reading nearer to the ventricle than one stands makes the ventricle larger
+    # a pull-back displacement towards the ventricle enlarges the ventricle
     velocity = pull_in / strongest * millimetres / step
     with one_thread():
         dilation = integrate(to_tensor(velocity), squarings(velocity))
@@ -287,19 +301,19 @@ def _template(
     spacing: tuple[float, ...],
     fine: int,
 ) -> Template:
-    """Blur the maps to what a voxel of an image averages, and continue the intensities beyond the brain's edge."""
+    """Blur the maps to the resolution of an image, and extrapolate the intensities beyond the edge of the brain."""
     inside = maps[3] > 0.5
     t1, grey, white, brain = (ndimage.gaussian_filter(each * inside, BLUR * fine) for each in (*maps[:3], inside))
     weight = np.maximum(brain, 0.05)
     grey, white = grey / weight, white / weight
     tissue = np.stack([np.clip(1 - grey - white, 0, 1), grey, white])
-    # the darkest voxel of the template's brain has .2 of the brightest
+    # the darkest voxel of the template's brain has .2 of the maximum intensity
     t1 = np.clip((t1 / weight - 0.2) / 0.8, 0.0, 1.0)
     return Template(t1, tissue, brain, fluid, labels, points, spacing, fine)
 
 
 def _to_unit_box(points: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Scale points so that the mask's width and length become 1; the midline stays at 0."""
+    """Scale points so that the mask has unit width and length; the midline stays at 0."""
     inside = points[mask]
     low, high = inside.min(axis=0), inside.max(axis=0)
     middle = np.array([0.0, (low[1] + high[1]) / 2])

@@ -1,4 +1,4 @@
-"""Local regions as labels: overlap of whole tissues cannot tell an accurate registration from a wrong one.
+"""Labels of small, localised regions; the overlap of whole tissues cannot distinguish good from bad registrations.
 
 Rohlfing, Image similarity and tissue overlaps as surrogates for image registration accuracy, IEEE TMI 2012,
 doi:10.1109/TMI.2011.2163944.
@@ -11,7 +11,7 @@ from scipy.cluster.vq import kmeans2
 from scipy.spatial import cKDTree
 
 SEED = 0
-"""Regions belong to the template, not to a draw of subjects, so their seed is not that of a dataset."""
+"""Fixed, because the regions belong to the template rather than to a simulated dataset."""
 
 
 def voronoi_parcels(points: np.ndarray, count: int) -> np.ndarray:
@@ -19,10 +19,10 @@ def voronoi_parcels(points: np.ndarray, count: int) -> np.ndarray:
 
     Args:
         points: ``(n, dims)``.
-        count: how many parcels.
+        count: number of parcels.
 
     Returns:
-        ``(n,)``, from 0 to ``count - 1``; parcel 0 has the greatest second coordinate of its centre.
+        ``(n,)``, 0 to ``count - 1``; the centre of parcel 0 has the largest second coordinate.
     """
     sparse = points[:: max(1, len(points) // 20_000)]
     centres, _ = kmeans2(sparse, count, iter=50, minit="++", rng=np.random.default_rng(SEED))
@@ -31,12 +31,12 @@ def voronoi_parcels(points: np.ndarray, count: int) -> np.ndarray:
 
 
 def hemispheric_parcels(region: np.ndarray, points: np.ndarray, count: int) -> np.ndarray:
-    """Number the voxels of a region: ``1 .. count`` on the left, ``count + 1 .. 2 count`` mirrored on the right.
+    """Parcellate a region: ``1 .. count`` on the left, and mirrored ``count + 1 .. 2 count`` on the right.
 
     Args:
         region: bool, any shape.
-        points: ``(*region.shape, dims)``; the sign of the first coordinate tells left (negative) from right.
-        count: parcels on each side.
+        points: coordinates ``(*region.shape, dims)``; the first one is negative on the left and positive on the right.
+        count: number of parcels on each side.
 
     Returns:
         int16, the shape of ``region``, 0 outside it.

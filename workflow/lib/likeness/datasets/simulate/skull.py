@@ -1,7 +1,7 @@
-"""A simulated skull and scalp around a brain, its removal, and lesions: content that only one image of a pair has.
+"""Simulated skull and scalp, brain extraction, and lesions: content that only one image of a pair has.
 
-Everything here is two-dimensional and lives on a grid that is finer than the image's, because a table of the skull is
-thinner than an image's pixel.
+All functions are two-dimensional and work on a finer grid than the image's, because the bone layers of a skull are
+thinner than a pixel of the image.
 """
 
 from __future__ import annotations
@@ -21,34 +21,38 @@ LAYERS = {
     "muscle": ((0.0, 0.0), (0.28, 0.48)),
     "scalp": ((3.0, 10.0), (0.6, 0.9)),
 }
-"""From the inside out: the range of the thickness in mm, which varies along the layer, and of an image's intensity.
+"""Layers from inside to outside: range of the thickness in mm, which varies along the layer, and of the intensity.
 
-The thickness of muscle follows from where the muscles are, see :data:`MUSCLES`.
+The thickness of muscle follows from :data:`MUSCLES`.
 """
 
 CLOSING = 20.0
-"""Millimetres: the skull passes over clefts of the brain up to twice as wide."""
+"""Closing radius in mm: the skull bridges clefts of the brain up to twice as wide."""
 
 MUSCLES = ((60.0, 22.0, 9.0, 20.0), (300.0, 22.0, 9.0, 20.0), (155.0, 18.0, 10.0, -5.0), (205.0, 18.0, 10.0, -5.0))
-"""Direction and width in degrees from the front, greatest thickness in mm, and the height in mm up to which they reach:
-the temporal muscles and those of the neck."""
+"""Temporal and neck muscles: direction and angular width in degrees from the front, maximum thickness in mm, and the z
+in mm of their upper end."""
 
 SMOOTHING = 5.0
-"""Millimetres: the skull does not follow what is finer in the brain's outline."""
+"""Standard deviation in mm of the smoothing of the brain's outline that the skull follows."""
 
 EYES = ((-31.0, 50.0, -29.0), (31.0, 50.0, -29.0))
-"""Millimetres in the template's space."""
+"""Centres of the eyes in mm in the template's space."""
 
 EYE_RADIUS = 12.0
 SMALLEST_EYE = 3.0
 ORBIT, LID = 4.0, 3.0
-"""Millimetres of fat around an eye and of skin around that."""
+"""Thickness in mm of the fat around an eye and of the skin around that."""
 
 
 @dataclass(frozen=True)
 class Plane:
-    """Where the fine grid lies in the template's space: x and y of its points in mm ``(*fine, 2)``, height ``z`` in mm,
-    and ``step``, mm of a fine pixel.
+    """Location of the fine grid in the template's space.
+
+    Attributes:
+        points: x and y in mm, ``(*fine, 2)``.
+        z: height in mm.
+        step: size of a fine pixel in mm.
     """
 
     points: np.ndarray
@@ -58,31 +62,31 @@ class Plane:
 
 @dataclass(frozen=True)
 class Shell:
-    """What surrounds a brain, on the fine grid: ``image`` in [0, 1], and ``content``, where there is something."""
+    """The surroundings of a brain on the fine grid: ``image`` in [0, 1], and the mask ``content``."""
 
     image: np.ndarray
     content: np.ndarray
 
 
 def refine(image: np.ndarray, fine: int) -> np.ndarray:
-    """Interpolate an image ``(*spatial)`` linearly on a grid finer by a factor."""
+    """Resample an image ``(*spatial)`` linearly to a grid ``fine`` times finer."""
     return ndimage.zoom(image, fine, order=1, mode="nearest", grid_mode=True)
 
 
 def coarsen(image: np.ndarray, fine: int) -> np.ndarray:
-    """Average an image of a grid finer by a factor over the pixels of the coarse one."""
+    """Average an image on a grid ``fine`` times finer over the pixels of the coarse grid."""
     return block_mean(image.astype(float), fine)
 
 
 def outside_distance(region: np.ndarray, step: float) -> np.ndarray:
-    """Give the signed distance in mm from the edge of a region, negative inside it."""
+    """Return the signed distance in mm from the edge of a region, negative inside."""
     outside, inside = ndimage.distance_transform_edt(~region), ndimage.distance_transform_edt(region)
-    # the edge runs half-way between neighbouring pixels
+    # the edge lies half-way between neighbouring pixels
     return (np.where(region, 0.5 - inside, outside - 0.5)) * step
 
 
 def directions(brain: np.ndarray) -> np.ndarray:
-    """Give each point's direction from the brain's centre in degrees: 0 in front (up), 90 to the right, 0 to 360."""
+    """Return each pixel's direction from the brain's centre in degrees, [0, 360): 0 is the front (up), 90 the right."""
     row, column = ndimage.center_of_mass(brain)
     rows, columns = np.indices(brain.shape)
     return np.degrees(np.arctan2(columns - column, row - rows)) % 360.0
@@ -93,8 +97,8 @@ def surround(brain: np.ndarray, plane: Plane, generator: np.random.Generator) ->
 
     Args:
         brain: bool, on the fine grid.
-        plane: where the grid lies.
-        generator: the source of randomness.
+        plane: location of the grid.
+        generator: random generator.
     """
     hull = _own_hull(brain, plane.step, generator)
     distance = ndimage.gaussian_filter(outside_distance(hull, plane.step), 0.7 / plane.step)
@@ -111,12 +115,12 @@ def surround(brain: np.ndarray, plane: Plane, generator: np.random.Generator) ->
 
 
 def arc(brain: np.ndarray, dose: float, generator: np.random.Generator) -> np.ndarray:
-    """Choose a sector around the brain's centre; of the same draw, a greater dose contains a smaller one.
+    """Draw a sector around the brain's centre; for the same random state, larger doses contain smaller ones.
 
     Args:
         brain: bool.
-        dose: share of the circumference, in [0, 1].
-        generator: the source of randomness.
+        dose: fraction of the circumference, in [0, 1].
+        generator: random generator.
 
     Returns:
         Bool, the shape of ``brain``.
@@ -125,13 +129,13 @@ def arc(brain: np.ndarray, dose: float, generator: np.random.Generator) -> np.nd
 
 
 def extract(brain: np.ndarray, shell: Shell, step: float, generator: np.random.Generator) -> np.ndarray:
-    """Draw what a brain extraction would keep: its edge errs by 1 to 2 mm and it leaves remnants of what is outside.
+    """Simulate an imperfect brain extraction: its edge errs by 1 to 2 mm, and remnants of the surroundings remain.
 
     Args:
         brain: bool, on the fine grid.
-        shell: what surrounds it, in full.
-        step: mm of a fine pixel.
-        generator: the source of randomness.
+        shell: complete surroundings.
+        step: size of a fine pixel in mm.
+        generator: random generator.
 
     Returns:
         Bool, on the fine grid.
@@ -153,16 +157,16 @@ def lesion(brain: np.ndarray, step: float, generator: np.random.Generator) -> tu
 
     Args:
         brain: bool, on the fine grid.
-        step: mm of a fine pixel.
-        generator: the source of randomness.
+        step: size of a fine pixel in mm.
+        generator: random generator.
 
     Returns:
-        Where it is, bool, and the intensity there, both on the fine grid.
+        Its mask, bool, and the intensity inside it, both on the fine grid.
     """
     radius = generator.uniform(6.25, 12.5)
     resected = generator.random() < 0.5
     depth = -outside_distance(brain, step)
-    # a cavity opens to the surface, a lesion lies inside
+    # a resection cavity reaches the surface, a lesion lies inside
     low, high = (0.2 * radius, 0.7 * radius) if resected else (min(radius, 0.8 * depth.max()), np.inf)
     centres = np.argwhere((depth > low) & (depth < high))
     row, column = centres[generator.integers(len(centres))]
@@ -176,7 +180,7 @@ def lesion(brain: np.ndarray, step: float, generator: np.random.Generator) -> tu
 
 
 def _own_hull(brain: np.ndarray, step: float, generator: np.random.Generator) -> np.ndarray:
-    """Close the brain's outline over its clefts and deform it by a warp that is not the brain's."""
+    """Close the brain's outline over its clefts and deform it by a warp independent of the brain's."""
     grown = outside_distance(brain, step) < CLOSING
     closed = -outside_distance(grown, step) > CLOSING
     warp = random_warp(brain.shape, (step, step), (32.0, 16.0), (1.5, 0.8), generator)
@@ -197,7 +201,7 @@ def _thickness(angle: np.ndarray, plane: Plane, generator: np.random.Generator) 
 
 
 def _muscle(angle: np.ndarray, z: float, generator: np.random.Generator) -> np.ndarray:
-    """Draw the thickness of muscle in mm in each direction; it grows over 30 mm downwards from the muscle's top."""
+    """Draw the thickness of muscle in mm in each direction; it increases over 30 mm below the upper end."""
     total = np.zeros(angle.shape)
     for centre, width, thickest, top in MUSCLES:
         off = (angle - centre + 180.0) % 360.0 - 180.0
@@ -214,7 +218,7 @@ def _add_eye(
     centre: tuple[float, float, float],
     generator: np.random.Generator,
 ) -> None:
-    """Paint an eye, the fat around it and the lid, in place, where the slice meets it; ``free`` is where it may lie."""
+    """Draw an eye, the fat around it and the lid in place if the slice intersects it; ``free`` is the allowed area."""
     x, y, z = np.array(centre) + generator.uniform(-2.0, 2.0, 3)
     radius = np.sqrt(max(EYE_RADIUS**2 - (plane.z - z) ** 2, 0.0))
     if radius < SMALLEST_EYE:

@@ -1,22 +1,22 @@
-"""What the images of a brain show, and how many voxels that makes."""
+"""Fields of view of the simulated brain images, and the resulting grid sizes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 PLANE = (224, 192)
-"""Millimetres of a slice: rows run from the front to the back, columns from left to right."""
+"""Extent of a slice in mm: rows run from front to back, columns from left to right."""
 
 VOLUME = (160, 192, 160)
-"""Millimetres of a volume."""
+"""Extent of a volume in mm."""
 
 PIXEL = 2
-"""Millimetres of a pixel by default."""
+"""Default pixel size in mm."""
 
 MULTIPLE = 8
-"""Of which all shapes are multiples, so that networks can halve them."""
+"""Divisor of all shapes, so that networks can halve them."""
 
 
 def shape(extent: Sequence[int], spacing: int) -> tuple[int, ...]:
-    """Give the shape of a grid of a spacing that comes closest to an extent, both in mm."""
+    """Return the grid shape, in voxels of a spacing, closest to an extent; both in mm."""
     return tuple(MULTIPLE * round(n / (spacing * MULTIPLE)) for n in extent)
