@@ -120,9 +120,9 @@ def _files(module: str) -> Iterator[Path]:
 
 @cache
 def _read(path: Path) -> tuple[str, frozenset[str]]:
-"""Name of variables for message texts. In a module that uses the name for anything else, it counts."""
+    """Digest the reduced code of a file, and find the modules that it imports.
 
-    Parsing all files takes a second of every call of Snakemake. So what was found is kept where Python keeps compiled
+    Parsing all files takes a second of every call of Snakemake. So the result is kept where Python keeps compiled
     modules, if it may keep any, and is used as long as the source is the same.
     """
     source = path.read_bytes()
@@ -140,7 +140,7 @@ def _read(path: Path) -> tuple[str, frozenset[str]]:
 
 
 def _parse(source: bytes) -> tuple[str, frozenset[str]]:
-    """Digest code without what changes no result, and find the modules that it names in imports."""
+    """Digest reduced code, and find the modules that it imports."""
     tree = _bare(source)
     named: set[str] = set()
     for node in ast.walk(tree):
