@@ -212,7 +212,8 @@ def documented(module: Path) -> dict[str, str]:
 
 
 def markdown(text: str) -> str:
-    """Write a sentence of a docstring as Markdown."""
+    """Write a sentence of a docstring as Markdown, with what YAML calls ``None``."""
+    text = text.replace("``None``", "``null``")
     text = re.sub(r":\w+:`\.?([\w.]+)`", r"`\1`", text.replace("``", "`")).replace("|", "\\|")
     return text and f"{text[:1].upper()}{text[1:].rstrip('.')}."
 

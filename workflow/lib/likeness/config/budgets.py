@@ -91,27 +91,27 @@ class Optimisation(Block):
     """Standard deviation of the Gaussian that smooths velocity or displacement, in the dataset's unit of length; by
     default (null) one and a half times the smallest spacing. Control points are four thirds of it apart."""
     levels: Annotated[int, Field(ge=1, le=8)] = 4
-    """How many times the transformation gets finer on the way; each level halves control distance and kernel."""
+    """Levels of the transformation, from coarse to fine; each halves control distance and kernel of the one before."""
     pyramid: bool = True
-    """Whether losses see coarser images at coarser levels, and those of a network coarser features of the images as
-    they are. At the last level nothing is coarse."""
+    """Whether losses see coarser images at coarser levels, and losses that compare features of a network coarser
+    features of the full images. The last level is at full resolution."""
     rate: Annotated[Number, Field(gt=0, le=10)] = 0.3
     """Length of the first steps, in distances between the control points of the finest level."""
     tolerance: Annotated[Number, Field(gt=0, le=1)] = 0.05
-    """A pair has converged where 99 % of its field change by less than so many voxels over 20 evaluations of the
+    """A pair has converged once 99 % of its field change by less than this, in voxels, over 20 evaluations of the
     objective."""
     evaluations: Annotated[int, Field(ge=1, le=1_000_000)] = 600
     """Most evaluations of the objective for a pair and λ at the finest level; what has not converged by then is
     marked."""
     batch: Batch = 8
-    """Pairs at once."""
+    """Pairs that are optimised at once."""
     separate: Names = []
-    """Losses whose every λ starts where the first does; for all others it starts where the stronger one before it
-    ended."""
+    """Losses for which every λ of the path starts where the first one does. For all others it starts where the stronger
+    one before it ended."""
     start: str | None = None
-    """Where the first λ of a path starts: from the identity (null), from the fields that another method of the study
-    chose, by its name, with the same loss where it has one, or from the true ones (`truth`), which tells what the
-    search has to do with a result."""
+    """Where the first λ of a path starts: from the identity (null); from the chosen fields of another method of the
+    study, by its name, with the same loss where it has one; or from the true fields (`truth`), which shows how much of
+    a result is due to the search."""
     audit: Annotated[int, Field(ge=0, le=1_000_000)] = 8
     """Validation pairs, spread evenly, for which the search at the chosen λ is repeated from other starts, the truth
     among them, to tell a failure of the search from one of the loss; 0 for none."""

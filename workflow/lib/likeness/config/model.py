@@ -116,11 +116,12 @@ class Checkpoints(Block):
     folder: Annotated[str, Field(min_length=1, max_length=200)] = "data/checkpoints"
     """Folder that they are fetched into, or put into by hand, relative to the project."""
     sources: Annotated[dict[str, Revision], BeforeValidator(opened)] = {}
-    """Another model on the Hugging Face hub, by extractor, as owner/name@revision, of the layout of the one that it
-    stands for. `hashes` has to state the SHA-256 of every file of it."""
+    """Models on the Hugging Face hub in place of the published ones, by extractor, as owner/name@revision; each of the
+    layout of the one that it replaces. `hashes` has to state the SHA-256 of every file of such a model."""
     hashes: Annotated[dict[str, Hashes], BeforeValidator(opened)] = {}  # type: ignore[valid-type]
-    """The SHA-256, by extractor, of files whose hash the project does not know, of those of a model under `sources`, or
-    of others that you put there in place of the published ones; of several files a block, by file name."""
+    """The SHA-256 of files by extractor; where an extractor has several files, a block by file name. Needed for files
+    whose hash the project does not know, that are of a model under `sources`, or that you put in place of the published
+    ones."""
 
 
 class Statistics(Block):
@@ -149,9 +150,9 @@ class Configuration(Block):
     """Processor threads of one training or optimisation; a fixed number, so that tables do not depend on the number of
     cores."""
     keep_fields: Kept = False  # type: ignore[valid-type]
-    """Whether the displacement fields of all pairs stay on disk after they are scored; or conventions, of itk,
-    learn2reg and voxels, in which every run's fields at the chosen λ are written into `exports/` of the results, where
-    other programs, or another study as given fields, find them."""
+    """Whether the displacement fields of all pairs stay on disk after they are scored. A list of conventions (itk,
+    learn2reg, voxels) instead writes the fields of every run at the chosen λ into `exports/` of the results, for other
+    programs, or for another study as given fields."""
     only_losses: str = ""
     """Space-separated losses to run instead of those under `losses`; one that is not listed there runs with its
     defaults. Empty means all that are listed. Set by `make figures LOSSES=…`."""

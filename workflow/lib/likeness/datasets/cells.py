@@ -487,11 +487,11 @@ def make(
         folder: where it is to appear.
         seed: of everything random; the same seed gives the same bytes.
         size: rows and columns of a section before binning, in pixels of 4.6 nm, a multiple of 8.
-        binning: pixels along each axis that are averaged to one; 1, 2 or 4.
-        sections: how many each stack has; neighbours are paired, in both directions.
-        train: how many stacks there are for training.
-        val: for validation.
-        test: for the test; as many independent units stand behind its pairs.
+        binning: number of pixels along each axis that are averaged to one.
+        sections: number of sections in a stack; neighbours are paired, in both directions.
+        train: number of training stacks.
+        val: number of validation stacks.
+        test: number of test stacks, which are the independent units behind the pairs.
 
     Raises:
         ValueError: if the size is no multiple of 8 from 64 on, the binning none of these, or there are fewer than two

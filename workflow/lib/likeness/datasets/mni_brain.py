@@ -49,10 +49,10 @@ def make(folder: Path, *, seed: int, train: int = 48, val: int = 16, test: int =
     Args:
         folder: where it is to appear.
         seed: of everything random; the same seed gives the same bytes.
-        train: how many training subjects, grouped over that split's slices.
-        val: how many validation subjects.
-        test: how many test subjects; each is moving once and fixed once.
-        spacing: of pixels, in mm.
+        train: number of training subjects, spread over the slices of that split.
+        val: number of validation subjects.
+        test: number of test subjects; each is moving once and fixed once.
+        spacing: edge length of a pixel in mm.
     """
     templates = mni.slice_templates(sum(HEIGHTS.values(), ()), GREY, WHITE, spacing)
     groups = {split: [mni.slice_name(z) for z in heights] for split, heights in HEIGHTS.items()}

@@ -44,10 +44,10 @@ def make(folder: Path, *, seed: int, train: int = 20, val: int = 8, test: int = 
     Args:
         folder: where it is to appear.
         seed: of everything random; the same seed gives the same bytes.
-        train: how many training subjects.
-        val: how many validation subjects.
-        test: how many test subjects; each is moving once and fixed once.
-        spacing: of voxels, in mm.
+        train: number of training subjects.
+        val: number of validation subjects.
+        test: number of test subjects; each is moving once and fixed once.
+        spacing: edge length of a voxel in mm.
     """
     template = mni.volume_template(shape(VOLUME, spacing), float(spacing), GREY, WHITE)
     sizes = {"train": train, "val": val, "test": test}

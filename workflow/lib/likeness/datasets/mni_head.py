@@ -59,12 +59,12 @@ def make(
     Args:
         folder: where it is to appear.
         seed: of everything random; the same seed gives the same bytes, and the same subjects at every dose.
-        train: how many subjects for training, grouped over that split's slices; each gives two images.
-        val: how many subjects for validation.
-        test: how many subjects for the test; each is moving once and fixed once.
+        train: number of training subjects, spread over the slices of that split; each gives two images.
+        val: number of validation subjects.
+        test: number of test subjects; each is moving once and fixed once.
         dose: percentage of the circumference with skull and scalp in the fixed images.
         lesion: whether the fixed images also have a lesion or a resection of 10 to 30 mm each.
-        spacing: of pixels, in mm.
+        spacing: edge length of a pixel in mm.
 
     Raises:
         ValueError: if the dose is not a percentage.

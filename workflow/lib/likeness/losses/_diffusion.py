@@ -44,14 +44,15 @@ class DiffusionLoss(PictureLoss):
 
     Args:
         extractor: the network.
-        taps: whose outputs are compared, by names that the extractor gives them; by default the published ones.
-        timestep: how much noise, from 0, almost none, to 999, noise alone; by default 60 on pictures and 50 on volumes.
-        draws: of noise, over which features are averaged, as Tang et al. do; DGIR takes one.
+        taps: the parts of the network whose outputs are compared, by name; by default the published ones.
+        timestep: how far an image is noised, from 0 (hardly) to 999 (noise alone); by default 60 on pictures and 50 on
+            volumes.
+        draws: number of draws of noise over which features are averaged; DGIR takes one, Tang et al. several.
         comparator: see :class:`FeatureLoss`.
         zero_mean: see :class:`FeatureLoss`.
         sigma: see :class:`FeatureLoss`; by default 4 on pictures and 5 on volumes.
         extract: see :class:`PictureLoss`.
-        slices: how many sections of a volume.
+        slices: number of sections of a volume that are compared in a step.
     """
 
     extractor: DiffusionExtractor

@@ -250,7 +250,7 @@ class FeatureLoss(SimilarityLoss):
     Args:
         extractor: gives a list of feature maps for images ``(batch, 1, *spatial)``. It is frozen and stays in
             evaluation mode.
-        levels: which of the feature maps to compare, counted from 0, the finest; ``None`` for all.
+        levels: the feature maps that are compared, counted from 0, the finest; ``None`` for all.
         comparator: ``"cosine"`` over the channels of a position, or ``"lncc"``, the correlation of every channel around
             it.
         zero_mean: for the cosine: subtract the mean over channels at every position first.

@@ -32,7 +32,7 @@ class PictureLoss(FeatureLoss):
         sigma: see :class:`FeatureLoss`.
         extract: see :class:`FeatureLoss`; before warping, a section of the moved volume is a mixture of sections of the
             moving one, so that all of these are extracted.
-        slices: how many sections of a volume.
+        slices: number of sections of a volume that are compared in a step.
     """
 
     def __init__(

@@ -50,7 +50,7 @@ class Loss(DiffusionLoss):
         zero_mean: see :class:`FeatureLoss`.
         sigma: see :class:`FeatureLoss`.
         extract: see :class:`PictureLoss`.
-        slices: how many sections of a volume.
+        slices: number of sections of a volume that are compared in a step.
     """
 
     published: ClassVar = {2: ("up1",), 3: ("up1",)}
