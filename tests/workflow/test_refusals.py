@@ -280,7 +280,7 @@ def refusal(change: dict[str, Any]) -> str:
     ],
     ids=lambda value: str(value)[:60],
 )
-def test_names_file_key_and_mend(change: dict[str, Any], message: str) -> None:
+def test_names_file_key_and_fix(change: dict[str, Any], message: str) -> None:
     said = refusal(change)
     assert said.startswith(f"c.yaml: {message}")
     assert "\n" not in said

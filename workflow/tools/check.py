@@ -60,7 +60,7 @@ def read(options: argparse.Namespace) -> dict:
     return config
 
 
-def with_costs(planned: Plan, quick: bool) -> Forecast:
+def estimated(planned: Plan, quick: bool) -> Forecast:
     """Forecast the study from what is recorded, and what is measured now unless it shall be quick."""
     records = recorded(planned)
     unknown = [kind for kind in planned.kinds if (kind.job, *kind.who) not in records]
@@ -156,7 +156,7 @@ def check() -> None:
     if not todo:
         print("Nothing to be done: every result is up to date.")
         return
-    expected = with_costs(plan(study), options.quick)
+    expected = estimated(plan(study), options.quick)
     print(f"{table(expected, todo)}\n\n{summary(expected, todo)}")
 
 

@@ -13,7 +13,7 @@ from likeness import losses
 
 HEADS = ("loss", "in figures", "learns from", "in", "range", "unchanged by", "needs", "options and defaults")
 NARROWEST = 30
-"""The last column gets what is left of the terminal, but so much at least."""
+"""Least width of the last column, which gets what is left of the terminal."""
 
 
 def row(name: str) -> tuple[str, ...]:

@@ -154,7 +154,7 @@ def states(folder: str | Path) -> str:
 
 
 def digest_of(raw: RawDataset) -> str:
-    """Digest the tables\' content and the path, size and modification time of every file they name."""
+    """Digest tables that were checked, see :func:`states`."""
     total = hashlib.sha256()
     tables = [raw.folder / name for name in ("dataset.yaml", "images.csv", "pairs.csv")]
     for path in (t for t in tables if t.is_file()):

@@ -99,7 +99,7 @@ def references(dataset: Dataset, count: int) -> list[Reference]:
 
     Args:
         dataset: a prepared dataset.
-        count: at most so many pairs, spread over those of the test.
+        count: most pairs, spread over those of the test.
     """
     pairs = dataset.pairs_of("test")
     if found := [reference for pair in evenly_spaced(pairs, count) if (reference := _true_field(dataset, *pair))]:

@@ -19,7 +19,7 @@ from likeness.extractors.noising import TIMESTEPS, DiffusionExtractor, noised, s
 from likeness.extractors.sections import random_sections
 
 SECTIONS = 8
-"""So many sections of every volume are learned in a step."""
+"""Sections of every volume that are learned in a step."""
 TINY = {"channels": [4, 8], "groups": 2}
 
 

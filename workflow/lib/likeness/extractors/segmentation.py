@@ -17,7 +17,7 @@ from likeness.networks.unet import UNet
 
 TINY = {"channels": [4, 6, 8], "strides": 2, "norm": "none", "classes": 3}
 TINY_CONTRAST = 30.0
-"""Random weights predict nearly the same everywhere; so much louder the tiny form's last layer is."""
+"""Factor on the weights of the tiny form's last layer: random weights predict nearly the same everywhere."""
 
 
 def architecture(dataset: Dataset, channels: list[int], norm: str) -> dict[str, Any]:
@@ -38,7 +38,11 @@ def tiny(extractor: UNetExtractor) -> None:
 
 
 def objective(extractor: UNetExtractor, batch: Batch) -> Tensor:
-    """Cross-entropy of the predicted classes."""
+    """Cross-entropy of the predicted classes, a scalar in nats.
+
+    Raises:
+        ValueError: if an image of the batch has no labels.
+    """
     if batch.labels is None:
         msg = "the segmentation extractor needs a label map for every training and validation image"
         raise ValueError(msg)

@@ -49,7 +49,11 @@ def build(config: dict[str, Any]) -> HalfTaught:
 
 
 def objective(extractor: HalfTaught, batch: Batch) -> Tensor:
-    """Cross-entropy of the predicted classes, of those that are taught and the rest."""
+    """Cross-entropy of the predicted classes, those that are taught and the rest, a scalar in nats.
+
+    Raises:
+        ValueError: if an image of the batch has no labels.
+    """
     if batch.labels is None:
         msg = "the segmentation extractor needs a label map for every training and validation image"
         raise ValueError(msg)

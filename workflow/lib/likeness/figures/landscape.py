@@ -59,7 +59,7 @@ MEASURES: dict[str, tuple[str, str, float]] = {
 }
 """How a measure is headed, what is better (``"zero"``: what is nearer to it), and by what it is multiplied."""
 ABREAST = 4
-"""So many datasets stand side by side in the table of measures."""
+"""Most datasets side by side in the table of measures."""
 SHADES = LinearSegmentedColormap.from_list("shades", ["#ffffff", "#9fd0c4"])
 NAMES = 1.75
 """Inches for the names of the losses."""

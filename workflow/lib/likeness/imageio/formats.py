@@ -26,7 +26,7 @@ VECTOR = 1007
 """What NIfTI calls an image of vectors."""
 
 DEFLATED = 1032
-"""So many bytes a byte of PNG and gzip can hold at most."""
+"""Most bytes that a byte of PNG or gzip unpacks to."""
 _BEGINNINGS = {
     b"\x89PNG": "PNG",
     b"\xff\xd8\xff": "JPEG",
@@ -48,7 +48,7 @@ class Stored:
     shape: tuple[int, ...]
     dtype: np.dtype
     capacity: float
-    """So many bytes the file can hold at most."""
+    """Most bytes that the file unpacks to."""
     values: Callable[[], np.ndarray]
     affine: np.ndarray | None = None
     """From voxels to millimetres, or to its :attr:`unit`, ``(4, 4)``, x to the right, y anterior, z superior."""

@@ -21,9 +21,9 @@ from likeness.imageio.stored import finite
 from likeness.userinput.errors import DatasetError
 
 APART = 0.1
-"""So far, in voxels, a file may put its voxels from those of its fixed image."""
+"""Largest distance, in voxels, between the grid of a field and that of its fixed image."""
 OUT_OF_PLANE = 0.5
-"""So far, in voxels, a field may point out of the moving image's slice."""
+"""Largest distance, in voxels, that a field may point out of the moving image's slice."""
 _VECTORS = {"vector of 32-bit float": np.float32, "vector of 64-bit float": np.float64}
 """What SimpleITK calls the vectors that are read."""
 ORTHOGONAL = 1e-4

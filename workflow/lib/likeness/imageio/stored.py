@@ -56,7 +56,11 @@ def write(path: Path, field: np.ndarray, moving: Placement, fixed: Placement) ->
 
 
 def finite(path: Path, field: np.ndarray) -> np.ndarray:
-    """Refuse a field with values that are not finite; give it in float64."""
+    """Refuse a field with values that are not finite; give it in float64.
+
+    Raises:
+        DatasetError: if it has some.
+    """
     values = np.asarray(field, dtype=np.float64)
     if not math.isfinite(values.sum()) and not np.isfinite(values).all():
         msg = f"{path}: the displacement has values that are not finite; fill them"

@@ -124,7 +124,7 @@ def draws_noise(name: str, dims: int) -> bool:
 
 
 def with_more_draws(name: str, dims: int, chosen: Mapping[str, Any], times: int) -> dict[str, Any]:
-    """Give the options with which a loss that draws noise draws so many times as much, or as much as it can."""
+    """Give the options with which a loss that draws noise draws ``times`` as much, or as much as its card allows."""
     key = card(name)["noise"][dims]
     most = limits(name)[key].get("maximum", math.inf)
     return {**chosen, key: min(times * chosen.get(key, options(name)[key]), most)}

@@ -34,7 +34,7 @@ shares         private modules beside the loss whose literal ``OPTIONS`` it has 
 noise          of ``dimensions``, those in which the loss draws from :meth:`Registration.randomness`, so that its value
                is another one for another seed, each with the option that says how much is drawn
 window         of a loss that compares neighbourhoods, what they are in voxels, with its options in backquotes. They are
-               so many voxels of coarse images too, where an optimisation goes from coarse to fine; the finest level,
+               as many voxels of coarse images, where an optimisation goes from coarse to fine; the finest level,
                which decides, is at full resolution. Left out where every voxel stands alone, or a network looks
 coarse         why it hardly sees small displacements, as a sentence. Left out where it does
 oracle         true where it reads the labels of the very pair: under per-pair optimisation, which would know them of
@@ -103,7 +103,7 @@ class Registration:
         """Give the same pairs, with no displacement, on a coarser grid over the same image.
 
         Images and masks are smoothed by a Gaussian of half the distance between the new voxels, of which the outermost
-        coincide with the old ones; labels are those of the nearest old voxel. A loss whose windows are so many voxels
+        coincide with the old ones; labels are those of the nearest old voxel. A loss whose window is a number of voxels
         sees further there. One of a network, which knows images of one spacing, takes its features from :attr:`finer`.
 
         Args:
@@ -222,7 +222,7 @@ class SimilarityLoss(nn.Module, ABC):
         """Give the dissimilarity of each pair, ``(batch,)``."""
 
     def coarsens(self, dims: int) -> bool:  # noqa: ARG002
-        """Tell whether :meth:`forward` takes what :meth:`Registration.coarser` gives of pairs of so many dimensions.
+        """Tell whether :meth:`forward` takes pairs in their coarser form, :meth:`Registration.coarser`, in 2D or in 3D.
 
         A loss of intensities does by itself. Where it answers no, the coarse levels of an optimisation see images as
         they are.

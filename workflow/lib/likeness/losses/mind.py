@@ -47,7 +47,7 @@ NOISE_RATIO = 1e-3
 NOISE_FLOOR = 1e-10
 """Least v, so that constant images have a descriptor."""
 SLAB = 16384
-"""So many voxels at a time keep the descriptors in the cache of a CPU core."""
+"""Voxels whose descriptors fit into the cache of a CPU core; as many are computed at once."""
 
 
 Box = tuple[Any, ...]

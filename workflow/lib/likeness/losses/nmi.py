@@ -35,7 +35,7 @@ CARD = {
 }
 
 REACH = 2
-"""A window counts in its nearest bin and so many on either side; beyond, it is below 2e-8 of its height."""
+"""Bins on either side of the nearest one in which a window counts; beyond, it is below 2e-8 of its height."""
 SMALLEST_PROBABILITY = 1e-5
 """Added inside the logarithm, as in DeepSim: without it an empty bin has an infinite gradient."""
 

@@ -48,7 +48,7 @@ from likeness.runtime.jobs import told_to_stop
 
 
 def best(fields: Fields, dataset: Dataset) -> Search | None:
-    """Give the search of the λ that scores best on validation, whatever it folds; ``None`` where none was judged."""
+    """Give the search of the λ that scores best on validation, whatever it folds; ``None`` where none was scored."""
     scored = [search for search in fields.searches if not search.empty and search.score is not None]
     return min(scored, key=lambda search: cost(search, dataset), default=None)
 

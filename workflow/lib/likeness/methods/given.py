@@ -67,7 +67,7 @@ LOOKS = (
 )
 """Colour and marker of one given method after another, where the study does not say them."""
 NAMED = 3
-"""So many of the missing pairs are named in a message."""
+"""Most missing pairs that a message names."""
 
 
 def dressed(methods: Mapping[str, Method], entries: Mapping[str, Mapping[str, Any]]) -> dict[str, Method]:

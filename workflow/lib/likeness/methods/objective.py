@@ -24,7 +24,7 @@ from likeness.training.augmentation import Augmentation, random_affine, resample
 from likeness.training.randomness import generator
 
 BALANCED = 8
-"""So many training pairs set λ₀."""
+"""Number of training pairs that set λ₀."""
 
 
 class Objective:

@@ -7,10 +7,10 @@ That is fair to losses whose values have nothing to do with one another. On the 
 levels are λ, as for networks.
 
 Coarse to fine is the transformation: a level halves the distance between control points and the kernel that smooths
-them. Where images are large, a loss of intensities sees coarser ones at coarse levels, so that its windows, which are
-so many voxels, reach as far as the kernel does: at full resolution a window of 9 voxels finds nothing of a place that
-is 30 away. A network knows images of the spacing that it was trained at, and sees them at full resolution alone; it is
-its features that get coarser. All that is but a start for the last level, where every loss is what its card says.
+them. Where images are large, a loss of intensities sees coarser ones at coarse levels, so that its windows, whose size
+in voxels is fixed, reach as far as the kernel does: at full resolution a window of 9 voxels finds nothing of a place
+that is 30 away. A network knows images of the spacing that it was trained at, and sees them at full resolution alone;
+it is its features that get coarser. All that is but a start for the last level, where every loss is what its card says.
 """
 
 from __future__ import annotations

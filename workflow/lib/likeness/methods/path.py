@@ -204,7 +204,7 @@ class RegularisationPath:
     def _batches(self, pairs: Pairs, start: State, lam: float, name: str) -> State:
         """Optimise pairs at one λ, batch by batch, through levels of the transformation.
 
-        Of given fields nothing is left out: they are gone on with at the finest level.
+        From given fields the search continues at the finest level alone: coarser ones would smooth away what they have.
         """
         levels = self.optimiser.levels if self.given is None else self.optimiser.levels[-1:]
         origin = self._origin(pairs)

@@ -211,7 +211,7 @@ class Forecast:
         return Expected(sum(jobs.values()), core, gpu, unknown)
 
     def peak_gb(self, jobs: int) -> float:
-        """Give the disk at most, where so many jobs run at once: each may hold the fields of one training."""
+        """Give the most disk in GB that is used while ``jobs`` run at once: each may hold the fields of a training."""
         return self.kept_gb + jobs * self.fields_gb
 
 
@@ -244,7 +244,7 @@ class Plan:
 
 
 def plan(study: Study) -> Plan:
-    """List what is to be with_costs."""
+    """List the kinds of jobs of a study, each with its work, so that their costs can be added up."""
     extents = sizes(study)
     return Plan(study, extents, kinds(study, extents))
 
@@ -347,7 +347,7 @@ def _needs(study: Study, who: tuple[str, ...]) -> dict[str, Any]:
 
 
 def evaluations(recipe: Mapping[str, Any], extent: Size) -> float:
-    """Guess how often an optimisation evaluates its objective for some pair."""
+    """Estimate the evaluations of the objective in a run: those of every pair, at every level of its path."""
     lams = len(recipe["lambda"]["grid"])
     tried = TRIED if recipe["lambda"]["scale"] == "roughness" else 1.0
     each = min(EVALUATIONS, recipe["evaluations"])
@@ -389,9 +389,9 @@ def forecast(
         records: what :func:`recorded` found.
         measured: costs by :attr:`Kind.key`.
     """
-    with_costs = [(kind, records.get((kind.job, *kind.who)) or measured.get(kind.key)) for kind in planned.kinds]
+    costed = [(kind, records.get((kind.job, *kind.who)) or measured.get(kind.key)) for kind in planned.kinds]
     study = planned.study
-    known = [(kind, cost) for kind, cost in with_costs if cost is not None]
+    known = [(kind, cost) for kind, cost in costed if cost is not None]
     fields = [kind.work.units * (cost.file_mb or 0.0) for kind, cost in known if kind.job == "register"]
     chain = {kind.job: 0.0 for kind in planned.kinds}
     for kind, cost in known:
@@ -402,14 +402,14 @@ def forecast(
     elif study.config["keep_fields"]:
         kept, held = kept + len(study.seeds) * sum(fields), 0.0
     return Forecast(
-        _rules(planned, with_costs),
+        _rules(planned, costed),
         sum(chain.values()),
         kept / 1e3,
         held / 1e3,
         max((cost.peak_mb for _, cost in known if cost.peak_mb is not None), default=None),
-        Counter(cost.source if cost else "unknown" for _, cost in with_costs),
+        Counter(cost.source if cost else "unknown" for _, cost in costed),
         tuple(file.name for file in _published(study) if file.size is None),
-        tuple(dict.fromkeys(name for kind, cost in with_costs if cost is None and (name := _network(kind)))),
+        tuple(dict.fromkeys(name for kind, cost in costed if cost is None and (name := _network(kind)))),
     )
 
 
@@ -419,7 +419,7 @@ def _network(kind: Kind) -> str | None:
     return extractor["name"] if "weights" in extractor else None
 
 
-def _rules(planned: Plan, with_costs: Iterable[tuple[Kind, Cost | None]]) -> dict[str, Expected]:
+def _rules(planned: Plan, costed: Iterable[tuple[Kind, Cost | None]]) -> dict[str, Expected]:
     """Sum up the kinds of every rule."""
     study = planned.study
     prepared, converted = len(study.prepared), len(study.published)
@@ -429,7 +429,7 @@ def _rules(planned: Plan, with_costs: Iterable[tuple[Kind, Cost | None]]) -> dic
     counts = (prepared - own, prepared, len(study.datasets), converted, converted)
     more = (len(sampled), len(study.givens()), exported)
     rules = {name: Expected(count, unknown=count) for name, count in zip(UNCOUNTED, counts + more, strict=True)}
-    for kind, cost in with_costs:
+    for kind, cost in costed:
         rules[kind.rule] = rules.get(kind.rule, Expected(0)).plus(kind.jobs, cost, kind.work)
     drawn = len(figures.names())
     return rules | dict.fromkeys(LAST, Expected(1, unknown=1)) | {"plot": Expected(drawn, unknown=drawn)}
@@ -448,7 +448,7 @@ def _published(study: Study) -> list[File]:
     return [file for name in study.published for file in study.source(name).files]
 
 
-def _kept_mb(planned: Plan, with_costs: Iterable[tuple[Kind, Cost]]) -> float:
+def _kept_mb(planned: Plan, costed: Iterable[tuple[Kind, Cost]]) -> float:
     """Add up what stays on disk but for fields: data, weights, a sample of each training, records.
 
     Published weights count twice, as fetched and as converted; those whose size the project does not know are left out.
@@ -459,7 +459,7 @@ def _kept_mb(planned: Plan, with_costs: Iterable[tuple[Kind, Cost]]) -> float:
         each = sum(PART_BYTES.get(part, 0) for part in parts) + (4 * dims if "field" in parts else 0)
         own = "folder" in planned.study.config["datasets"][name]
         total += (1 if own else 1 + RAW) * each * prod(extent.shape) * sum(extent.images.values()) / 1e6
-    for kind, cost in with_costs:
+    for kind, cost in costed:
         if kind.job == "pretrain":
             total += kind.jobs * (cost.file_mb or 0.0)
         elif kind.job == "syn":

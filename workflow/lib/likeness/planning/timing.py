@@ -165,7 +165,7 @@ def _schedule(steps: int) -> Schedule:
 
 
 def _extractor(name: str, recipe: Mapping[str, Any], dataset: Dataset, steps: int, scratch: Path) -> Path:
-    """Pretrain an extractor for so many steps."""
+    """Pretrain an extractor for ``steps`` steps."""
     architecture, outcome = pretrain(
         name,
         dataset,

@@ -55,7 +55,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
 
 
 def check_writable(folder: Path, size: int = 1_000_000) -> None:
-    """Write so many bytes into a folder, made if absent, wait until they are on the disk, and take them away again.
+    """Check that a folder, made if absent, takes ``size`` bytes: write them to the disk and delete them again.
 
     Raises:
         OSError: if that is not possible; its ``filename`` is the folder.

@@ -26,14 +26,14 @@ from likeness.userinput.errors import UserError
 TRIES = 5
 """Maximum number of consecutive failures of a server."""
 PAUSE_SECONDS = 1.0
-"""Before the first further try; doubled before each one after."""
+"""Pause before the second attempt; doubled before each further one."""
 TIMEOUT_SECONDS = 60.0
-"""Without a byte for so long, a connection counts as dropped."""
+"""A connection that gives no byte for this long counts as dropped."""
 PROGRESS_SECONDS = 30.0
-"""Between two words of how far it is."""
+"""Between two reports of progress."""
 CHUNK = 1 << 20
 PASSING = {408, 425, 429, 500, 502, 503, 504}
-"""Statuses of HTTP that may be another one the next time."""
+"""HTTP statuses after which another attempt may succeed."""
 LOCAL = {"localhost", "127.0.0.1", "::1"}
 
 
@@ -46,7 +46,7 @@ class WrongContentError(NotFetchedError):
 
 
 class _DroppedError(Exception):
-    """A try has failed and the next one may not."""
+    """An attempt failed; the next one may succeed."""
 
 
 def sha256(path: Path) -> str:
@@ -56,7 +56,7 @@ def sha256(path: Path) -> str:
 
 
 def megabytes(size: float) -> str:
-    """Say a number of bytes."""
+    """Write a number of bytes in MB or GB."""
     return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.3g} MB"
 
 
@@ -121,7 +121,7 @@ def _alone(path: Path) -> Iterator[None]:
 
 
 def _download(url: str, part: Path, size: int | None) -> None:
-    """Complete a partial file; a try that brings it further than it ever was counts as the first one."""
+    """Complete a partial file. An attempt that makes progress resets the count of failures."""
     failed, farthest = 0, _length(part)
     while True:
         try:

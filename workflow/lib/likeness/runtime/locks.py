@@ -74,6 +74,9 @@ def enlist(folder: Path) -> tuple[TextIO, bool]:
 
     Returns:
         This process's entry, to be kept open, and whether it is the only living owner.
+
+    Raises:
+        RuntimeError: if this process has entered itself already.
     """
     entry = folder / f"{socket.gethostname()}-{os.getpid()}"
     mine = take(entry)

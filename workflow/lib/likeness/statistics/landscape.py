@@ -186,7 +186,7 @@ def measure(profiles: pd.DataFrame) -> pd.DataFrame:
     Returns:
         The columns :data:`COLUMNS`: ``pairs`` and ``lines`` count what was measured, ``accuracy``, ``capture_range``,
         ``radius`` (r of the distinctiveness, the mean over pairs) and ``reach`` (half the length of the shortest
-        line; a capture range of so much is at least that) are in ``unit``, ``distinctiveness`` and ``risk`` in
+        line; a capture range as large is a lower bound) are in ``unit``, ``distinctiveness`` and ``risk`` in
         1/``unit``; ``attraction`` is the mean over pairs, in the row of all lines alone. Measures are NaN where the
         loss was not finite at a point.
     """

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 SHOWN = 60
 """Most characters of a user's value that a message repeats."""
 LISTED = 20
-"""At most so many known names are listed in a message."""
+"""Most known names that a message lists."""
 
-_MENDS = {
+_FIXES = {
     errno.ENOSPC: "the disk is full; free some space and run again, what is finished is kept",
     errno.EDQUOT: "the disk quota is used up; free some space and run again, what is finished is kept",
     errno.EROFS: "the file system is read-only; write elsewhere with the key `results`",
@@ -48,11 +48,11 @@ class DatasetError(UserError):
 
 
 def sentence(error: BaseException) -> str | None:
-    """Give what to tell a person of an error, or ``None`` where it is a fault of ours and the traceback helps."""
+    """Give what to tell a person of an error, or ``None`` where the program is at fault and the traceback helps."""
     if isinstance(error, UserError):
         return str(error)
-    if isinstance(error, OSError) and error.errno in _MENDS:
-        return f"{error.filename or 'a file of the job'}: {_MENDS[error.errno]}"
+    if isinstance(error, OSError) and error.errno in _FIXES:
+        return f"{error.filename or 'a file of the job'}: {_FIXES[error.errno]}"
     return None
 
 
