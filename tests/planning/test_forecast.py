@@ -18,7 +18,9 @@ from builders import make_dataset
 from likeness import losses
 from likeness.config.study import Study
 from likeness.datasets import catalogue
-from likeness.extractors import autoencoder, sources
+from likeness.extractors import autoencoder, pretraining, sources
+from likeness.methods import network
+from likeness.planning import forecast as forecasts
 from likeness.planning.costs import measured, recorded
 from likeness.planning.forecast import Cost, Expected, Forecast, Kind, Seconds, forecast, plan
 from likeness.planning.timing import MOST_VOXELS, SMALLEST, imitate, measure, reduced
@@ -265,6 +267,11 @@ def test_nothing_is_guessed_of_what_nobody_recorded_or_measured() -> None:
     nothing = forecast(planned)
     assert (nothing.core_seconds, nothing.peak_mb) == (0, None)
     assert nothing.kept_gb > 0
+
+
+def test_it_counts_as_many_validations_as_jobs_make() -> None:
+    """Stated twice, because the forecast does without torch."""
+    assert forecasts.VALIDATED == {"train": network.VALIDATED, "pretrain": pretraining.VALIDATED}
 
 
 MEASURED = Cost(Seconds(1.0, 2.0, 3.0), None, 4.0, 5.0, "measured")

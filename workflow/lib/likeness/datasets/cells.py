@@ -1,4 +1,4 @@
-"""``cells``: sections of a simulated block of nerve tissue, cut and deformed like serial-section electron microscopy.
+"""``cells``: sections of simulated nerve tissue, as in electron microscopy: organelles appear and vanish by anatomy.
 
 A phantom is a function of space: cells of very different sizes fill it, additively weighted Voronoi regions with wavy
 walls; thin sheets of glia run between them; mitochondria, vesicles and synapses lie where they belong. A stack is a

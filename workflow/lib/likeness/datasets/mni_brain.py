@@ -1,4 +1,4 @@
-"""``mni-brain``: axial slices of simulated brains, a stress test with a known truth.
+"""``mni-brain``: axial slices of simulated brains: does the loss work at all? A stress test.
 
 Every image is of a subject of its own: the MNI152 template warped by a diffeomorphism of several scales, with bias,
 contrast and noise of its own. Train, validation and test use different slices, at least 6 mm apart.

@@ -1,4 +1,4 @@
-"""``mni-head``: brain-extracted slices onto whole heads, a stress test for content that only one image has.
+"""``mni-head``: brain-extracted slices onto whole heads: what does content do that only one image has? A stress test.
 
 Each subject gives two images of the same slice: ``brain``, what an imperfect brain extraction leaves, and ``head``, the
 brain with a simulated skull and scalp around a stated share of the circumference. The pairs are the brain of one
