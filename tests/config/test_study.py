@@ -203,7 +203,7 @@ def test_an_extractor_is_taken_from_a_dataset_that_is_left_out_of_the_run() -> N
     ("source", "changes", "message"),
     [
         ("cell", {}, "the study has no dataset 'cell'; did you mean 'cells'?"),
-        (3, {}, "3 is not a text; give that, the default is null"),
+        (3, {}, "3 is not a text; give one, the default is null"),
         (
             "mni-brain-3d",
             {},

@@ -74,11 +74,11 @@ def refusal(change: dict[str, Any]) -> str:
         ),
         (
             {"losses": {"mse": {"variants": {"wide": {"window": 5}}}}},
-            "key 'losses.mse.variants.wide.window' is unknown; there is nothing to choose here",
+            "key 'losses.mse.variants.wide.window' is unknown; nothing can be set here, so take it away",
         ),
         (
             {"losses": {"ncc": {"options": {"window": "wide"}}}},
-            "key 'losses.ncc.options.window': 'wide' is not a whole number; give that, the default is 9",
+            "key 'losses.ncc.options.window': 'wide' is not a whole number; give one, the default is 9",
         ),
         (
             {"losses": {"mse": {"variants": {"default": {}}}}},
@@ -90,7 +90,7 @@ def refusal(change: dict[str, Any]) -> str:
         ),
         (
             {"datasets": {"mni-brain": {"options": {"train": 4.5}}}},
-            "key 'datasets.mni-brain.options.train': 4.5 is not a whole number; give that, the default is 48",
+            "key 'datasets.mni-brain.options.train': 4.5 is not a whole number; give one, the default is 48",
         ),
         (
             {"datasets": {"mni-brain": {"options": {"test": 0}}}},
@@ -98,7 +98,7 @@ def refusal(change: dict[str, Any]) -> str:
         ),
         (
             {"datasets": {"head": HEAD | {"options": {"lesion": 1}}}},
-            "key 'datasets.head.options.lesion': 1 is not true or false; give that, the default is false",
+            "key 'datasets.head.options.lesion': 1 is not true or false; give one, the default is false",
         ),
         (
             {"datasets": {"mine": {"folder": "nowhere"}}},
@@ -112,10 +112,10 @@ def refusal(change: dict[str, Any]) -> str:
         ({"only_datasets": "cells"}, "key 'only_datasets': the study has no 'cells'; use one of mni-brain"),
         ({"datasets": None}, "key 'datasets': there is no entry; give at least 1 (datasets of the study by name)"),
         ({"losses": {}}, "key 'losses': there is no entry; give at least 1 (losses of the study by name)"),
-        ({"losses": ["mse"]}, "key 'losses': ['mse'] is not a block of keys and values; give that"),
-        ({"training": {"steps": "many"}}, "key 'training.steps': 'many' is not a whole number; give that"),
-        ({"training": {"steps": 1e4}}, "key 'training.steps': 10000.0 is not a whole number; give that"),
-        ({"training": {"steps": True}}, "key 'training.steps': True is not a whole number; give that"),
+        ({"losses": ["mse"]}, "key 'losses': ['mse'] is not a block of keys and values; give one"),
+        ({"training": {"steps": "many"}}, "key 'training.steps': 'many' is not a whole number; give one"),
+        ({"training": {"steps": 1e4}}, "key 'training.steps': 10000.0 is not a whole number; give one"),
+        ({"training": {"steps": True}}, "key 'training.steps': True is not a whole number; give one"),
         (
             {"training": {"lambda": {"scale": "ballanced"}}},
             "key 'training.lambda.scale': there is no 'ballanced'; did you mean 'balanced'?",
@@ -135,20 +135,20 @@ def refusal(change: dict[str, Any]) -> str:
         ({"seeds": []}, "key 'seeds': there is no entry; give at least 1"),
         ({"statistics": {"resamples": 5}}, "key 'statistics.resamples': 5 is too small; give at least 200"),
         ({"title": None}, "key 'title': it is empty; give a text (one line that names the study)"),
-        ({"title": ""}, "key 'title': '' is too short; give at least 1 characters"),
+        ({"title": ""}, "key 'title': '' is too short; give 1 or more characters"),
         ({"title": "a\nb"}, r"key 'title': 'a\nb' has characters that cannot stand here; use one line without '$'"),
         ({"title": "costs $5"}, "key 'title': 'costs $5' has characters that cannot stand here; use one line without"),
         ({"results": "a b"}, "key 'results': 'a b' has characters that cannot stand here; use letters, digits, '.'"),
         ({"results": f"{__file__}/x"}, f"key 'results': '{__file__}' is a file; name a folder"),
         ({"training": {"steps": 10**12}}, "key 'training.steps': 1000000000000 is too large; give at most 100000000"),
-        ({"training": {"steps": 1e12}}, "key 'training.steps': 1000000000000.0 is not a whole number; give that"),
+        ({"training": {"steps": 1e12}}, "key 'training.steps': 1000000000000.0 is not a whole number; give one"),
         ({"training": {"steps": 10**500}}, "key 'training.steps': 10000000000000000000000"),
         ({"training": {"batch": 100_000}}, "key 'training.batch': 100000 is too large; give at most 4096 (pairs per"),
         ({"training": {"learning_rate": math.nan}}, "key 'training.learning_rate': nan is not finite; give a number"),
         ({"training": {"learning_rate": math.inf}}, "key 'training.learning_rate': inf is not finite; give a number"),
         (
             {"training": {"learning_rate": "fast"}},
-            "key 'training.learning_rate': 'fast' is not a number; give that",
+            "key 'training.learning_rate': 'fast' is not a number; give one",
         ),
         ({"training": {"steps": "1e4"}}, "key 'training.steps': '1e4' is text to YAML; write 10000 without quotes"),
         (
@@ -171,16 +171,16 @@ def refusal(change: dict[str, Any]) -> str:
         ({"seeds": [-1]}, "key 'seeds.0': -1 is too small; give at least 0"),
         ({"seeds": [1, 1]}, "key 'seeds': [1, 1] names something twice; give each once"),
         ({"seeds": [2**40]}, "key 'seeds.0': 1099511627776 is too large; give at most 4294967295"),
-        ({"seeds": [1.0]}, "key 'seeds.0': 1.0 is not a whole number; give that"),
-        ({"seeds": 1}, "key 'seeds': 1 is not a list; give that (seeds of all that is drawn)"),
+        ({"seeds": [1.0]}, "key 'seeds.0': 1.0 is not a whole number; give one"),
+        ({"seeds": 1}, "key 'seeds': 1 is not a list; give one (seeds of all that is drawn)"),
         (
             {"statistics": {"confidence": "1.5"}},
             "key 'statistics.confidence': '1.5' is too large; give less than 1 (coverage of the intervals)",
         ),
-        ({"only_losses": 5}, "key 'only_losses': 5 is not a text; give that"),
+        ({"only_losses": 5}, "key 'only_losses': 5 is not a text; give one"),
         ({"only_losses": "\x1b[2J"}, r"key 'only_losses': the study has no '\x1b[2J'; use one of mse"),
         ({"losses": {1: None}}, "key 'losses.1' is unknown; use one of mse"),
-        ({"datasets": {True: None}}, "key 'datasets': the name True is not a text; give that"),
+        ({"datasets": {True: None}}, "key 'datasets': the name True is not a text; give one"),
         ({"datasets": {"größe": HEAD}}, "key 'datasets': the name 'größe' has characters that cannot stand here; use"),
         ({"datasets": {"a\n": HEAD}}, r"key 'datasets': the name 'a\n' has characters that cannot stand here; use"),
         ({"datasets": {"a" * 65: HEAD}}, f"key 'datasets': the name '{'a' * 58}… is too long; give at most 64"),
@@ -212,7 +212,7 @@ def refusal(change: dict[str, Any]) -> str:
         ),
         (
             {"losses": {"deepsim_seg": {"options": {"levels": "all"}}}},
-            "key 'losses.deepsim_seg.options.levels': 'all' is not a list; give that, the default is null",
+            "key 'losses.deepsim_seg.options.levels': 'all' is not a list; give one, the default is null",
         ),
         (
             {"losses": {"deepsim_seg": {"options": {"levels": []}}}},

@@ -29,7 +29,7 @@ WANTED = {
 }
 """What values of a type are, by what errors call it."""
 SAID = {
-    "string_too_short": "{value} is too short; give at least {min_length} characters",
+    "string_too_short": "{value} is too short; give {min_length} or more characters",
     "string_too_long": "{value} is too long; give at most {max_length} characters",
     "greater_than": "{value} is too small; give more than {gt}",
     "greater_than_equal": "{value} is too small; give at least {ge}",
@@ -163,7 +163,7 @@ class Fault:
         if self.keys[-1] == "recipe" and "folder" in self.place.known:
             return "cannot stand beside `folder`; give one of them"
         if not self.place.known:
-            return "is unknown; there is nothing to choose here"
+            return "is unknown; nothing can be set here, so take it away"
         owner = f" to '{self.place.owner}'" if self.place.owner else ""
         return f"is unknown{owner}; {suggest(self.keys[-1], self.place.known)}"
 
@@ -192,7 +192,7 @@ class Fault:
         if self.value is None:
             return f"it is empty; give {wanted}"
         number = written_number(self.value) if self.kind in ("int_type", "float_type") else None
-        return f"{value} is text to YAML; write {number}" if number else f"{value} is not {wanted}; give that"
+        return f"{value} is text to YAML; write {number}" if number else f"{value} is not {wanted}; give one"
 
 
 def written_number(value: Any) -> str | None:
