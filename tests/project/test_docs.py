@@ -75,6 +75,7 @@ def test_the_examples_of_contributing_work_as_they_stand(tmp_path: Path) -> None
         assert (results / "figures" / f"{figure}.png").is_file()
     assert (results / "datasets" / "discs.md").is_file()
     assert "| `charbonnier` | Charbonnier |" in (project / "docs" / "losses.md").read_text()
+    assert "| `stretched` | Stretched |" in (project / "docs" / "evaluation.md").read_text()
 
 
 def test_what_an_example_writes_is_formatted(tmp_path: Path) -> None:
@@ -87,7 +88,7 @@ def test_what_an_example_writes_is_formatted(tmp_path: Path) -> None:
 
 def test_contributing_has_an_example_of_everything_that_is_added() -> None:
     written = {text.partition("\n")[0].removeprefix("# ") for _, text in blocks("CONTRIBUTING.md")}
-    for folder in ("losses", "networks", "figures"):
+    for folder in ("losses", "networks", "figures", "metrics"):
         assert any(name.startswith(f"workflow/lib/likeness/{folder}/") for name in written), folder
     assert {"data/discs/dataset.yaml", "config/mine.yaml", "data/register.py"} <= written
 
