@@ -361,7 +361,7 @@ def check_rules():
     folder = Path(workflow.basedir) / "workflow" / "rules" / "losses"
     for loss in STUDY.losses:
         if not (folder / f"{loss}.smk").is_file():
-            sys.exit(f"{folder}/{loss}.smk: missing; `make loss NAME={loss}` shows what it looks like")
+            sys.exit(f"{folder}/{loss}.smk: missing; copy the file of another loss and write `{loss}` for its name")
 
 
 check_rules()
