@@ -173,7 +173,7 @@ def test_features_that_are_drawn_or_that_images_cannot_have_are_left_out() -> No
     [
         (
             {"syn": {"variants": ["nc"]}},
-            "'nc' is neither a form of its own nor a loss .*; use one of mi, cc, .*deepsim_seg",
+            "'nc' is neither one of its forms nor a loss .*; use one of mi, cc, .*deepsim_seg",
         ),
         ({"syn": {"variants": ["mse"]}}, "'mse' is neither"),
         ({"syn": {"variants": ["diffusion_indomain"]}}, "'diffusion_indomain' is neither"),

@@ -69,7 +69,7 @@ def _check_forms(name: str, own: Mapping[str, str], forms: Sequence[str]) -> Fou
     able = [*own, *(loss for loss in losses.names() if _has_features(losses.card(loss)))]
     for form in forms:
         if form not in able:
-            said = f"'{plain(form)}' is neither a form of its own nor a loss that compares what an image alone decides"
+            said = f"'{plain(form)}' is neither one of its forms nor a loss that compares features and draws no noise"
             yield f"methods.{name}.variants", f"{said}; {suggest(form, able)}"
 
 

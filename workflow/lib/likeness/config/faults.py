@@ -191,6 +191,9 @@ class Fault:
     def _wrong_type(self, value: str, wanted: str) -> str:
         if self.value is None:
             return f"it is empty; give {wanted}"
+        names = self.value if isinstance(self.value, list) else []
+        if wanted == WANTED["dict"] and names and all(isinstance(name, str) for name in names):
+            return f"{value} is not {wanted}; write {{{', '.join(f'{plain(name)}: ' for name in names)}}}"
         number = written_number(self.value) if self.kind in ("int_type", "float_type") else None
         return f"{value} is text to YAML; write {number}" if number else f"{value} is not {wanted}; give one"
 

@@ -59,9 +59,11 @@ def sentence(error: BaseException) -> str | None:
 def suggest(word: object, known: Iterable[object], otherwise: str = "") -> str:
     """Phrase the nearest known word as a question; where none is near, list the known ones, or say what else to do."""
     names = [plain(k) for k in known]
-    near = difflib.get_close_matches(plain(word), names, n=1, cutoff=0.6)
+    # of names that differ by case alone, the first one
+    spelt = {name.lower(): name for name in reversed(names)}
+    near = difflib.get_close_matches(plain(word).lower(), spelt, n=1, cutoff=0.6)
     if near:
-        return f"did you mean '{near[0]}'?"
+        return f"did you mean '{spelt[near[0]]}'?"
     return otherwise or f"use one of {', '.join(names[:LISTED])}{', …' if len(names) > LISTED else ''}"
 
 
