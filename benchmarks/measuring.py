@@ -24,7 +24,7 @@ from torch import Tensor
 
 MEGABYTE = 2**20
 FEWEST, SHORTEST, LONGEST = 3, 0.5, 5.0
-"""Passes are repeated so often and for so many seconds at least, but no more once they took the longest."""
+"""Fewest passes, fewest seconds of all of them, and the seconds after which no further one begins."""
 
 
 class Device:

@@ -36,7 +36,7 @@ def test_every_configuration_that_comes_with_the_project_is_accepted(path: Path,
     assert list(Study.load(config, path.name).runs())
 
 
-def test_the_refusal_of_a_missing_folder_names_file_key_and_mend(tmp_path: Path, monkeypatch) -> None:
+def test_the_refusal_of_a_missing_folder_names_file_key_and_fix(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigurationError) as refusal:
         Study.load(yaml.safe_load((CONFIG / "evidence.yaml").read_text()), "evidence.yaml")
@@ -203,7 +203,7 @@ def test_an_extractor_is_taken_from_a_dataset_that_is_left_out_of_the_run() -> N
     ("source", "changes", "message"),
     [
         ("cell", {}, "the study has no dataset 'cell'; did you mean 'cells'?"),
-        (3, {}, "3 is not a text; give that, the default is null"),
+        (3, {}, "3 is not a text; give one, the default is null"),
         (
             "mni-brain-3d",
             {},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,7 @@ import pytest
 from builders import make_dataset
 
 from likeness import fields
+from likeness.config import model
 from likeness.config.study import Study
 from likeness.data.preparation import prepare
 from likeness.data.store import Dataset, of_split
@@ -30,6 +31,12 @@ TWO = {"mni-brain": None, "mni-brain-3d": None}
 
 def study(methods: dict[str, Any], datasets: dict[str, Any] | None = None, **more: Any) -> Study:
     return Study.load(BASE | {"datasets": datasets or {"mni-brain": None}, "methods": methods} | more, "c.yaml")
+
+
+def test_fields_are_taken_and_written_in_the_conventions_that_there_are() -> None:
+    known = list(conventions.CONVENTIONS)
+    assert given.CARD["settings"]["convention"]["enum"] == known
+    assert list(get_args(model.Convention)) == known
 
 
 @pytest.fixture

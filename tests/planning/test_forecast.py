@@ -18,7 +18,9 @@ from builders import make_dataset
 from likeness import losses
 from likeness.config.study import Study
 from likeness.datasets import catalogue
-from likeness.extractors import autoencoder, sources
+from likeness.extractors import autoencoder, pretraining, sources
+from likeness.methods import network
+from likeness.planning import forecast as forecasts
 from likeness.planning.costs import measured, recorded
 from likeness.planning.forecast import Cost, Expected, Forecast, Kind, Seconds, forecast, plan
 from likeness.planning.timing import MOST_VOXELS, SMALLEST, imitate, measure, reduced
@@ -267,13 +269,18 @@ def test_nothing_is_guessed_of_what_nobody_recorded_or_measured() -> None:
     assert nothing.kept_gb > 0
 
 
-PRICE = Cost(Seconds(1.0, 2.0, 3.0), None, 4.0, 5.0, "measured")
+def test_it_counts_as_many_validations_as_jobs_make() -> None:
+    """Stated twice, because the forecast does without torch."""
+    assert forecasts.VALIDATED == {"train": network.VALIDATED, "pretrain": pretraining.VALIDATED}
+
+
+MEASURED = Cost(Seconds(1.0, 2.0, 3.0), None, 4.0, 5.0, "measured")
 MEASURER = f"""
 import json, sys, time
 for number, task in enumerate(json.load(sys.stdin)):
     with open("calls.txt", "a") as calls:
         calls.write(task["job"] + "\\n")
-    print({json.dumps(asdict(PRICE))!r}, flush=True)
+    print({json.dumps(asdict(MEASURED))!r}, flush=True)
     if number == HANGS_AFTER:
         time.sleep(60)
 """
@@ -293,7 +300,7 @@ def test_what_was_measured_once_is_remembered() -> None:
     kinds = plan(load()).kinds
     different = {kind.key for kind in kinds}
     costs, calls = ask(kinds)
-    assert (costs, calls) == (dict.fromkeys(different, PRICE), len(different))
+    assert (costs, calls) == (dict.fromkeys(different, MEASURED), len(different))
     assert ask(kinds) == (costs, 0)
     more = plan(load(losses={"mse": None, "ncc": None, "nmi": None})).kinds
     assert ask(more)[1] == 1

@@ -88,7 +88,7 @@ def fail(log: Path, error: Exception) -> None:
         raise error
 
 
-def test_an_error_that_a_person_can_mend_is_one_sentence_and_its_traceback_is_in_the_log(tmp_path: Path) -> None:
+def test_an_error_that_a_person_can_fix_is_one_sentence_and_its_traceback_is_in_the_log(tmp_path: Path) -> None:
     log = tmp_path / "job.log"
     with pytest.raises(SystemExit, match=r"^a\.yaml: key 'b' is wrong$"):
         fail(log, UserError("a.yaml: key 'b' is wrong"))

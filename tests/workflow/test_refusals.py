@@ -78,7 +78,7 @@ def refusal(change: dict[str, Any]) -> str:
         ),
         (
             {"losses": {"ncc": {"options": {"window": "wide"}}}},
-            "key 'losses.ncc.options.window': 'wide' is not a whole number; give that, the default is 9",
+            "key 'losses.ncc.options.window': 'wide' is not a whole number; give one, the default is 9",
         ),
         (
             {"losses": {"mse": {"variants": {"default": {}}}}},
@@ -90,7 +90,7 @@ def refusal(change: dict[str, Any]) -> str:
         ),
         (
             {"datasets": {"mni-brain": {"options": {"train": 4.5}}}},
-            "key 'datasets.mni-brain.options.train': 4.5 is not a whole number; give that, the default is 48",
+            "key 'datasets.mni-brain.options.train': 4.5 is not a whole number; give one, the default is 48",
         ),
         (
             {"datasets": {"mni-brain": {"options": {"test": 0}}}},
@@ -98,7 +98,7 @@ def refusal(change: dict[str, Any]) -> str:
         ),
         (
             {"datasets": {"head": HEAD | {"options": {"lesion": 1}}}},
-            "key 'datasets.head.options.lesion': 1 is not true or false; give that, the default is false",
+            "key 'datasets.head.options.lesion': 1 is not true or false; give one, the default is false",
         ),
         (
             {"datasets": {"mine": {"folder": "nowhere"}}},
@@ -144,7 +144,7 @@ def refusal(change: dict[str, Any]) -> str:
         ({"results": "a b"}, "key 'results': 'a b' contains characters that are not allowed here; use letters"),
         ({"results": f"{__file__}/x"}, f"key 'results': '{__file__}' is a file; name a folder"),
         ({"training": {"steps": 10**12}}, "key 'training.steps': 1000000000000 is too large; give at most 100000000"),
-        ({"training": {"steps": 1e12}}, "key 'training.steps': 1000000000000.0 is not a whole number; give that"),
+        ({"training": {"steps": 1e12}}, "key 'training.steps': 1000000000000.0 is not a whole number; give one"),
         ({"training": {"steps": 10**500}}, "key 'training.steps': 10000000000000000000000"),
         ({"training": {"batch": 100_000}}, "key 'training.batch': 100000 is too large; give at most 4096 (pairs per"),
         (
@@ -157,7 +157,7 @@ def refusal(change: dict[str, Any]) -> str:
         ),
         (
             {"training": {"learning_rate": "fast"}},
-            "key 'training.learning_rate': 'fast' is not a number; give that",
+            "key 'training.learning_rate': 'fast' is not a number; give one",
         ),
         ({"training": {"steps": "1e4"}}, "key 'training.steps': YAML reads '1e4' as text; write 10000 without quotes"),
         (
@@ -186,7 +186,7 @@ def refusal(change: dict[str, Any]) -> str:
             {"statistics": {"confidence": "1.5"}},
             "key 'statistics.confidence': '1.5' is too large; give less than 1 (confidence level of the intervals)",
         ),
-        ({"only_losses": 5}, "key 'only_losses': 5 is not a text; give that"),
+        ({"only_losses": 5}, "key 'only_losses': 5 is not a text; give one"),
         ({"only_losses": "\x1b[2J"}, r"key 'only_losses': the study has no '\x1b[2J'; use one of mse"),
         ({"losses": {1: None}}, "key 'losses.1' is unknown; use one of mse"),
         ({"datasets": {True: None}}, "key 'datasets': the name True is not a text; give that"),
@@ -221,7 +221,7 @@ def refusal(change: dict[str, Any]) -> str:
         ),
         (
             {"losses": {"deepsim_seg": {"options": {"levels": "all"}}}},
-            "key 'losses.deepsim_seg.options.levels': 'all' is not a list; give that, the default is null",
+            "key 'losses.deepsim_seg.options.levels': 'all' is not a list; give one, the default is null",
         ),
         (
             {"losses": {"deepsim_seg": {"options": {"levels": []}}}},
@@ -289,7 +289,7 @@ def refusal(change: dict[str, Any]) -> str:
     ],
     ids=lambda value: str(value)[:60],
 )
-def test_names_file_key_and_mend(change: dict[str, Any], message: str) -> None:
+def test_names_file_key_and_fix(change: dict[str, Any], message: str) -> None:
     said = refusal(change)
     assert said.startswith(f"c.yaml: {message}")
     assert "\n" not in said

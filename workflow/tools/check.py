@@ -156,7 +156,7 @@ def check() -> None:
     if not todo:
         print("Nothing to be done: all results are up to date.")
         return
-    expected = with_costs(plan(study), options.quick)
+    expected = estimated(plan(study), options.quick)
     print(f"{table(expected, todo)}\n\n{summary(expected, todo)}")
 
 

@@ -21,6 +21,7 @@ from likeness import figures, losses, metrics  # noqa: E402
 from likeness.config import editor  # noqa: E402
 from likeness.config.dataset_file import DatasetFile  # noqa: E402
 from likeness.config.entries import configuration  # noqa: E402
+from likeness.datasets import catalogue, recipes  # noqa: E402
 from likeness.extractors import sources  # noqa: E402
 from likeness.runtime.download import megabytes  # noqa: E402
 from likeness.userinput import cards  # noqa: E402
@@ -254,6 +255,15 @@ def table_of_metrics() -> str:
     return "\n".join(rows)
 
 
+def table_of_datasets() -> str:
+    """List every built-in dataset with the first line of its module's docstring."""
+    rows = ["| name | | what it is |", "|---|---|---|"]
+    for name in recipes.names():
+        dims = catalogue.describe(name)["spatial_dims"]
+        rows.append(f"| `{name}` | {dims}D | {purpose(recipes.path(name), f'``{name}``')} |")
+    return "\n".join(rows)
+
+
 def table_of_figures() -> str:
     """Return the table of figures."""
     rows = ["| figure | what it shows |", "|---|---|"]
@@ -280,6 +290,7 @@ def generated(what: str) -> str:
     written = {
         "losses": table_of_losses,
         "metrics": table_of_metrics,
+        "datasets": table_of_datasets,
         "figures": table_of_figures,
         "weights": table_of_weights,
     }

@@ -87,7 +87,7 @@ def main(arguments: list[str]) -> int:
     print(
         f"test it:     make setup && .venv/bin/python -m pytest tests/losses/test_conformance.py -k '{name} or alike'"
     )
-    print(f'try it:      make figures LOSSES="mse {name}" DATASETS=mni-brain CONFIG=config/smoke.yaml')
+    print(f'try it:      make try LOSSES="mse {name}"')
     print("document it: make docs")
     return 0
 

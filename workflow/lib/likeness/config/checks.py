@@ -10,8 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from likeness import extractors, losses
+from likeness import losses
 from likeness.config import dataset_file
+from likeness.config.entries import trains_extractor
 from likeness.data import layout
 from likeness.datasets import catalogue
 from likeness.extractors import sources
@@ -227,7 +228,7 @@ def _check_levels(study: Study) -> Found:
     for dataset, loss, variant in ((name, *pair) for name in study.datasets for pair in study.combinations(name)):
         options = study.options(loss, variant)
         levels, taps = options.get("levels"), options.get("taps")
-        if (levels or taps) and losses.card(loss)["extractor"] in extractors.PRETRAINED:
+        if (levels or taps) and trains_extractor(loss):
             learnt = options.get(TRAINED_ON) or dataset
             stages = len(study.pretraining(learnt)["channels"])
             key = f"losses.{loss}.{'options' if variant == 'default' else f'variants.{variant}'}"

@@ -29,7 +29,7 @@ WANTED = {
 }
 """Descriptions of expected types, by the pydantic error type without ``_type``."""
 SAID = {
-    "string_too_short": "{value} is too short; give at least {min_length} characters",
+    "string_too_short": "{value} is too short; give {min_length} or more characters",
     "string_too_long": "{value} is too long; give at most {max_length} characters",
     "greater_than": "{value} is too small; give more than {gt}",
     "greater_than_equal": "{value} is too small; give at least {ge}",
@@ -194,6 +194,9 @@ class Fault:
     def _wrong_type(self, value: str, wanted: str) -> str:
         if self.value is None:
             return f"it is empty; give {wanted}"
+        names = self.value if isinstance(self.value, list) else []
+        if wanted == WANTED["dict"] and names and all(isinstance(name, str) for name in names):
+            return f"{value} is not {wanted}; write {{{', '.join(f'{plain(name)}: ' for name in names)}}}"
         number = written_number(self.value) if self.kind in ("int_type", "float_type") else None
         return f"YAML reads {value} as text; write {number}" if number else f"{value} is not {wanted}; give that"
 

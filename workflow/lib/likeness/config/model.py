@@ -37,7 +37,7 @@ Hashes = tagged(
 )
 Kept = tagged(
     {"whether": bool, "conventions": Annotated[list[Convention], Field(min_length=1), AfterValidator(distinct)]},
-    lambda value: "conventions" if isinstance(value, list) else "whether",
+    lambda value: "conventions" if isinstance(value, list | str) else "whether",
 )
 
 

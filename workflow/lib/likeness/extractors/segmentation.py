@@ -38,7 +38,11 @@ def tiny(extractor: UNetExtractor) -> None:
 
 
 def objective(extractor: UNetExtractor, batch: Batch) -> Tensor:
-    """Cross-entropy of the predicted classes."""
+    """Cross-entropy of the predicted classes, a scalar in nats.
+
+    Raises:
+        ValueError: if an image of the batch has no labels.
+    """
     if batch.labels is None:
         msg = "the segmentation extractor needs a label map for every training and validation image"
         raise ValueError(msg)

@@ -390,9 +390,9 @@ def forecast(
         records: result of :func:`likeness.planning.costs.recorded`.
         measured: costs by :attr:`Kind.key`.
     """
-    with_costs = [(kind, records.get((kind.job, *kind.who)) or measured.get(kind.key)) for kind in planned.kinds]
+    costed = [(kind, records.get((kind.job, *kind.who)) or measured.get(kind.key)) for kind in planned.kinds]
     study = planned.study
-    known = [(kind, cost) for kind, cost in with_costs if cost is not None]
+    known = [(kind, cost) for kind, cost in costed if cost is not None]
     fields = [kind.work.units * (cost.file_mb or 0.0) for kind, cost in known if kind.job == "register"]
     chain = {kind.job: 0.0 for kind in planned.kinds}
     for kind, cost in known:
@@ -403,14 +403,14 @@ def forecast(
     elif study.config["keep_fields"]:
         kept, held = kept + len(study.seeds) * sum(fields), 0.0
     return Forecast(
-        _rules(planned, with_costs),
+        _rules(planned, costed),
         sum(chain.values()),
         kept / 1e3,
         held / 1e3,
         max((cost.peak_mb for _, cost in known if cost.peak_mb is not None), default=None),
-        Counter(cost.source if cost else "unknown" for _, cost in with_costs),
+        Counter(cost.source if cost else "unknown" for _, cost in costed),
         tuple(file.name for file in _published(study) if file.size is None),
-        tuple(dict.fromkeys(name for kind, cost in with_costs if cost is None and (name := _network(kind)))),
+        tuple(dict.fromkeys(name for kind, cost in costed if cost is None and (name := _network(kind)))),
     )
 
 
@@ -430,7 +430,7 @@ def _rules(planned: Plan, with_costs: Iterable[tuple[Kind, Cost | None]]) -> dic
     counts = (prepared - own, prepared, len(study.datasets), converted, converted)
     more = (len(sampled), len(study.givens()), exported)
     rules = {name: Expected(count, unknown=count) for name, count in zip(UNCOUNTED, counts + more, strict=True)}
-    for kind, cost in with_costs:
+    for kind, cost in costed:
         rules[kind.rule] = rules.get(kind.rule, Expected(0)).plus(kind.jobs, cost, kind.work)
     drawn = len(figures.names())
     return rules | dict.fromkeys(LAST, Expected(1, unknown=1)) | {"plot": Expected(drawn, unknown=drawn)}
@@ -460,7 +460,7 @@ def _kept_mb(planned: Plan, with_costs: Iterable[tuple[Kind, Cost]]) -> float:
         each = sum(PART_BYTES.get(part, 0) for part in parts) + (4 * dims if "field" in parts else 0)
         own = "folder" in planned.study.config["datasets"][name]
         total += (1 if own else 1 + RAW) * each * prod(extent.shape) * sum(extent.images.values()) / 1e6
-    for kind, cost in with_costs:
+    for kind, cost in costed:
         if kind.job == "pretrain":
             total += kind.jobs * (cost.file_mb or 0.0)
         elif kind.job == "syn":

@@ -51,8 +51,8 @@ def sentence(error: BaseException) -> str | None:
     """Return the message to show for an error; ``None`` for a bug, where the traceback should be shown instead."""
     if isinstance(error, UserError):
         return str(error)
-    if isinstance(error, OSError) and error.errno in _MENDS:
-        return f"{error.filename or 'a file of the job'}: {_MENDS[error.errno]}"
+    if isinstance(error, OSError) and error.errno in _FIXES:
+        return f"{error.filename or 'a file of the job'}: {_FIXES[error.errno]}"
     return None
 
 
@@ -65,9 +65,11 @@ def suggest(word: object, known: Iterable[object], otherwise: str = "") -> str:
         otherwise: text to return instead of the list if no word is close.
     """
     names = [plain(k) for k in known]
-    near = difflib.get_close_matches(plain(word), names, n=1, cutoff=0.6)
+    # of names that differ by case alone, the first one
+    spelt = {name.lower(): name for name in reversed(names)}
+    near = difflib.get_close_matches(plain(word).lower(), spelt, n=1, cutoff=0.6)
     if near:
-        return f"did you mean '{near[0]}'?"
+        return f"did you mean '{spelt[near[0]]}'?"
     return otherwise or f"use one of {', '.join(names[:LISTED])}{', …' if len(names) > LISTED else ''}"
 
 
