@@ -1,4 +1,4 @@
-"""The smoke study through profiles/slurm on a one-node Slurm, killed and preempted, ends like a local one."""
+"""A dataset of the smoke study on a one-node Slurm through profiles/slurm, killed and preempted, ends like a local run."""
 
 from __future__ import annotations
 
@@ -15,12 +15,25 @@ import pandas as pd
 import pytest
 from given_fields import add_given_methods
 from one_node_slurm import Slurm, one_node
-from project import Needs, Smoke, command, copy_project, environment, files, leftover, planned, same_everywhere
+from project import (
+    Needs,
+    Smoke,
+    command,
+    copy_project,
+    copy_with_results,
+    environment,
+    files,
+    leftover,
+    planned,
+    same_everywhere,
+    snakemake,
+)
 
 from likeness.results import log
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
+PART = ("--config", "only_datasets=mni-brain")
 KILLED = "mni-brain/voxelmorph/mse/default/seed1"
 TOLD_TO_STOP = "mni-brain/voxelmorph/ncc/default/seed1"
 PREEMPTED = "mni-brain/voxelmorph/deepsim_ae/default/seed1"
@@ -129,7 +142,7 @@ def on_slurm(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Conf
     project = copy_project(folder / "project")
     add_given_methods(project, "smoke")
     results, log = project / "results" / "smoke", kept / "snakemake.log"
-    call = command("smoke", "--profile", "profiles/slurm")
+    call = command("smoke", "--profile", "profiles/slurm", *PART)
     # one GPU each, asked for in the place that the profile names, and less patience than a cluster deserves
     call += ["--default-resources", "gpu=1", "--jobs", "5", "--slurm-init-seconds-before-status-checks", "1"]
     with one_node(folder / "cluster") as slurm, log.open("wb") as output:
@@ -145,13 +158,17 @@ def on_slurm(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Conf
         return Run(results, log.read_text(), slurm.jobs())
 
 
-def test_the_tables_are_those_of_a_local_run(on_slurm: Run, smoke_study: Smoke) -> None:
-    found = files(on_slurm.results)
-    expected = {name: content for name, content in smoke_study.files.items() if same_everywhere(name)}
-    assert {"tables/summary.csv", "tables/comparisons.csv", "tables/selection.csv", "metrics.parquet"} <= set(expected)
-    assert [name for name in expected if found.get(name) != expected[name]] == []
-    assert set(smoke_study.files) <= set(found)
-    assert leftover(found) <= leftover(smoke_study.files)
+def test_the_tables_are_those_of_a_local_run(on_slurm: Run, smoke_study: Smoke, tmp_path: Path) -> None:
+    local = copy_with_results(smoke_study.kept, tmp_path / "local")
+    snakemake(local, "smoke", "--cores", "1", *PART)
+    found, made = files(on_slurm.results), files(local / "results" / "smoke")
+    of_others = [name for name in made if "mni-brain-3d" in name]
+    expected = {name: made[name] for name in set(made).difference(of_others)}
+    compared = [name for name in expected if same_everywhere(name)]
+    assert {"tables/summary.csv", "tables/comparisons.csv", "tables/selection.csv", "metrics.parquet"} <= set(compared)
+    assert [name for name in compared if found.get(name) != expected[name]] == []
+    assert set(expected) <= set(found)
+    assert leftover(found) <= leftover(expected)
 
 
 def test_a_killed_training_is_submitted_again_and_goes_on(on_slurm: Run) -> None:
