@@ -1,4 +1,4 @@
-"""A dataset of the smoke study on a one-node Slurm through profiles/slurm, killed and preempted, ends like a local run."""
+"""A dataset of the smoke study on a one-node Slurm, with jobs killed and preempted, ends like a local run."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def refusal(change: dict[str, Any]) -> str:
         ),
         (
             {"losses": {"mse": {"variants": {"wide": {"window": 5}}}}},
-            "key 'losses.mse.variants.wide.window' is unknown; this block has no keys",
+            "key 'losses.mse.variants.wide.window' is unknown; nothing can be set here, so remove it",
         ),
         (
             {"losses": {"ncc": {"options": {"window": "wide"}}}},
@@ -112,10 +112,10 @@ def refusal(change: dict[str, Any]) -> str:
         ({"only_datasets": "cells"}, "key 'only_datasets': the study has no 'cells'; use one of mni-brain"),
         ({"datasets": None}, "key 'datasets': there are no entries; give at least 1 (datasets of the study by name)"),
         ({"losses": {}}, "key 'losses': there are no entries; give at least 1 (losses of the study by name)"),
-        ({"losses": ["mse"]}, "key 'losses': ['mse'] is not a block of keys and values; give that"),
-        ({"training": {"steps": "many"}}, "key 'training.steps': 'many' is not a whole number; give that"),
-        ({"training": {"steps": 1e4}}, "key 'training.steps': 10000.0 is not a whole number; give that"),
-        ({"training": {"steps": True}}, "key 'training.steps': True is not a whole number; give that"),
+        ({"losses": ["mse"]}, "key 'losses': ['mse'] is not a block of keys and values; give one"),
+        ({"training": {"steps": "many"}}, "key 'training.steps': 'many' is not a whole number; give one"),
+        ({"training": {"steps": 1e4}}, "key 'training.steps': 10000.0 is not a whole number; give one"),
+        ({"training": {"steps": True}}, "key 'training.steps': True is not a whole number; give one"),
         (
             {"training": {"lambda": {"scale": "ballanced"}}},
             "key 'training.lambda.scale': there is no 'ballanced'; did you mean 'balanced'?",
@@ -180,8 +180,8 @@ def refusal(change: dict[str, Any]) -> str:
         ({"seeds": [-1]}, "key 'seeds.0': -1 is too small; give at least 0"),
         ({"seeds": [1, 1]}, "key 'seeds': [1, 1] contains duplicates; give each once"),
         ({"seeds": [2**40]}, "key 'seeds.0': 1099511627776 is too large; give at most 4294967295"),
-        ({"seeds": [1.0]}, "key 'seeds.0': 1.0 is not a whole number; give that"),
-        ({"seeds": 1}, "key 'seeds': 1 is not a list; give that (random seeds)"),
+        ({"seeds": [1.0]}, "key 'seeds.0': 1.0 is not a whole number; give one"),
+        ({"seeds": 1}, "key 'seeds': 1 is not a list; give one (random seeds)"),
         (
             {"statistics": {"confidence": "1.5"}},
             "key 'statistics.confidence': '1.5' is too large; give less than 1 (confidence level of the intervals)",
@@ -189,7 +189,7 @@ def refusal(change: dict[str, Any]) -> str:
         ({"only_losses": 5}, "key 'only_losses': 5 is not a text; give one"),
         ({"only_losses": "\x1b[2J"}, r"key 'only_losses': the study has no '\x1b[2J'; use one of mse"),
         ({"losses": {1: None}}, "key 'losses.1' is unknown; use one of mse"),
-        ({"datasets": {True: None}}, "key 'datasets': the name True is not a text; give that"),
+        ({"datasets": {True: None}}, "key 'datasets': the name True is not a text; give one"),
         ({"datasets": {"größe": HEAD}}, "key 'datasets': the name 'größe' contains characters that are not allowed"),
         ({"datasets": {"a\n": HEAD}}, r"key 'datasets': the name 'a\n' contains characters that are not allowed"),
         ({"datasets": {"a" * 65: HEAD}}, f"key 'datasets': the name '{'a' * 58}… is too long; give at most 64"),

@@ -60,7 +60,7 @@ def read(options: argparse.Namespace) -> dict:
     return config
 
 
-def with_costs(planned: Plan, quick: bool) -> Forecast:
+def estimated(planned: Plan, quick: bool) -> Forecast:
     """Forecast the study from recorded costs and, unless ``quick``, new measurements."""
     records = recorded(planned)
     unknown = [kind for kind in planned.kinds if (kind.job, *kind.who) not in records]

@@ -26,7 +26,7 @@ from likeness.extractors import sources  # noqa: E402
 from likeness.runtime.download import megabytes  # noqa: E402
 from likeness.userinput import cards  # noqa: E402
 
-BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(\n<!-- end -->)", re.DOTALL)
+BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n)(?:.*?\n)??(<!-- end -->)", re.DOTALL)
 SUPERVISION = {
     "none": "none",
     "external": "other data",
@@ -316,7 +316,7 @@ def schema_text(name: str) -> str:
 
 def page(path: Path) -> str:
     """Return a page with its generated content updated."""
-    return BLOCK.sub(lambda block: f"{block[1]}{generated(block[2])}{block[3]}", path.read_text())
+    return BLOCK.sub(lambda block: f"{block[1]}{generated(block[2])}\n{block[3]}", path.read_text())
 
 
 def pages() -> list[Path]:

@@ -71,7 +71,7 @@ def _check_forms(name: str, own: Mapping[str, str], forms: Sequence[str]) -> Fou
     able = [*own, *(loss for loss in losses.names() if _has_features(losses.card(loss)))]
     for form in forms:
         if form not in able:
-            said = f"'{plain(form)}' is neither a variant of this method nor a loss with features of single images"
+            said = f"'{plain(form)}' is neither a variant of this method nor a loss of features without noise"
             yield f"methods.{name}.variants", f"{said}; {suggest(form, able)}"
 
 

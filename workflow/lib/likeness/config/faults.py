@@ -166,7 +166,7 @@ class Fault:
         if self.keys[-1] == "recipe" and "folder" in self.place.known:
             return "cannot be combined with `folder`; give one of them"
         if not self.place.known:
-            return "is unknown; this block has no keys"
+            return "is unknown; nothing can be set here, so remove it"
         owner = f" to '{self.place.owner}'" if self.place.owner else ""
         return f"is unknown{owner}; {suggest(self.keys[-1], self.place.known)}"
 
@@ -198,7 +198,7 @@ class Fault:
         if wanted == WANTED["dict"] and names and all(isinstance(name, str) for name in names):
             return f"{value} is not {wanted}; write {{{', '.join(f'{plain(name)}: ' for name in names)}}}"
         number = written_number(self.value) if self.kind in ("int_type", "float_type") else None
-        return f"YAML reads {value} as text; write {number}" if number else f"{value} is not {wanted}; give that"
+        return f"YAML reads {value} as text; write {number}" if number else f"{value} is not {wanted}; give one"
 
 
 def written_number(value: Any) -> str | None:

@@ -1,4 +1,4 @@
-"""``cells``: sections of simulated nerve tissue, cut and deformed as in serial-section electron microscopy.
+"""``cells``: sections of simulated nerve tissue, as in electron microscopy: organelles appear and vanish by anatomy.
 
 A phantom is a function of space. Cells of very different sizes fill it as additively weighted Voronoi regions with wavy
 walls, thin sheets of glia run between them, and mitochondria, vesicles and synapses lie at plausible places. A stack

@@ -1,4 +1,4 @@
-"""``mni-brain``: axial slices of simulated brains, a stress test with known true displacements.
+"""``mni-brain``: axial slices of simulated brains: does the loss work at all? A stress test.
 
 Every image shows a different subject: the MNI152 template warped by a multi-scale diffeomorphism, with individual bias
 field, contrast and noise. Train, validation and test use different slices, at least 6 mm apart.

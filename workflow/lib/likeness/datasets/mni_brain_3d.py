@@ -1,4 +1,4 @@
-"""``mni-brain-3d``: simulated brains as small volumes, a stress test with known true displacements."""
+"""``mni-brain-3d``: small volumes of simulated brains: does the loss work in 3D? A stress test."""
 
 from __future__ import annotations
 

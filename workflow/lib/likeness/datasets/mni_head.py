@@ -1,4 +1,4 @@
-"""``mni-head``: brain-extracted slices registered to whole heads, a stress test for content that only one image has.
+"""``mni-head``: brain-extracted slices onto whole heads: what does content do that only one image has? A stress test.
 
 Each subject has two images of the same slice: ``brain``, the result of an imperfect brain extraction, and ``head``, the
 brain with simulated skull and scalp around a given fraction of the circumference. A pair is the brain of one subject

@@ -420,7 +420,7 @@ def _network(kind: Kind) -> str | None:
     return extractor["name"] if "weights" in extractor else None
 
 
-def _rules(planned: Plan, with_costs: Iterable[tuple[Kind, Cost | None]]) -> dict[str, Expected]:
+def _rules(planned: Plan, costed: Iterable[tuple[Kind, Cost | None]]) -> dict[str, Expected]:
     """Sum the costs of the kinds of every rule."""
     study = planned.study
     prepared, converted = len(study.prepared), len(study.published)
@@ -449,7 +449,7 @@ def _published(study: Study) -> list[File]:
     return [file for name in study.published for file in study.source(name).files]
 
 
-def _kept_mb(planned: Plan, with_costs: Iterable[tuple[Kind, Cost]]) -> float:
+def _kept_mb(planned: Plan, costed: Iterable[tuple[Kind, Cost]]) -> float:
     """Return the size of everything kept on disk except fields: data, weights, one sample per training, records.
 
     Published weights count twice, as downloaded and as converted; files of unknown size are ignored.

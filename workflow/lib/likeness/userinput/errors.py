@@ -16,7 +16,7 @@ SHOWN = 60
 LISTED = 20
 """Maximum number of known names listed in a message."""
 
-_MENDS = {
+_FIXES = {
     errno.ENOSPC: "the disk is full; free some space and run again, finished files are kept",
     errno.EDQUOT: "the disk quota is used up; free some space and run again, finished files are kept",
     errno.EROFS: "the file system is read-only; set the key `results` to a writable folder",
