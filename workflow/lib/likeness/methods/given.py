@@ -38,8 +38,8 @@ CARD = {
         "convention": {
             "description": "File names and units of the fields: itk, in mm, `<moving>+<fixed>.nii.gz`, `.nii`, "
             "`.mha` or `.nrrd`; learn2reg, `disp_<fixed>_<moving>.nii.gz` or `.npz`; voxels, `<moving>+<fixed>.npz` "
-            "with the array `displacement`, as a dataset's `field`. Images are named by their ids, for learn2reg also by "
-            "the four digits in them.",
+            "with the array `displacement`, as a dataset's `field`. Images are named by their ids, for learn2reg also "
+            "by the four digits in them.",
             "enum": ["itk", "learn2reg", "voxels"],
             "required": True,
         },
