@@ -104,6 +104,15 @@ def test_a_card_without_what_its_kind_has_is_refused(what: str, lacking: str, tm
         kinds.card("odd")
 
 
+def test_a_key_that_no_card_has_is_refused(tmp_path, monkeypatch) -> None:
+    """A slip of the pen would go unnoticed otherwise."""
+    card = {**CARD, "uses_loss": False, "has_lam": False, "seeded": False, "setings": {}}
+    (tmp_path / "odd.py").write_text(f"CARD = {card}\n")
+    monkeypatch.setattr(kinds, "FOLDERS", (tmp_path,))
+    with pytest.raises(UserError, match=r"odd\.py: the CARD has 'setings', which no such card has; did you mean"):
+        kinds.card("odd")
+
+
 def test_extractors_of_losses_that_only_their_landscape_uses_are_made(monkeypatch) -> None:
     make_up(monkeypatch, {"uses_loss": False, "has_lam": False, "seeded": False})
     losses = {"deepsim_ae": None, "deepsim_vgg": None}

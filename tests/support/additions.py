@@ -7,14 +7,6 @@ from torch import nn
 
 CARD = {
     "title": "One convolution",
-    "order": 150,
-    "colour": "#445566",
-    "marker": "P",
-    "uses_loss": True,
-    "has_lam": True,
-    "seeded": True,
-    "trained": True,
-    "optimised": False,
     "settings": {
         "kernel": {"description": "Width of the kernel.", "type": "integer", "odd": True, "minimum": 1, "default": 3},
         "scale_2d": {"description": "Of the displacement in 2D.", "type": "number", "minimum": 0, "default": 1},

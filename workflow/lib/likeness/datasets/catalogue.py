@@ -31,9 +31,9 @@ def card(name: str) -> dict[str, Any]:
 
     Raises:
         KeyError: if there is no such dataset.
-        UserError: if the card is incomplete.
+        UserError: if the card is incomplete, or has a key that no card of a dataset has.
     """
-    return cards.card(recipes.path(name), KEYS)
+    return cards.card(recipes.path(name), KEYS, {})
 
 
 def limits(name: str) -> dict[str, Any]:

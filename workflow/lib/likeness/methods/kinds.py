@@ -20,6 +20,8 @@ settings     keys of an entry of ``methods`` in a study, each with a rule as in 
              the one for the images' dimensionality is passed, without the ending
 ===========  =========================================================================================================
 
+The card of a network needs ``title`` and ``settings`` only; the rest is the same for all networks, :data:`NETWORK`.
+
 A kind without a loss can have variants: its card then has ``variants``, their descriptions by name. In addition there
 is one variant for every loss that compares features, named like the loss.
 """
@@ -39,6 +41,17 @@ from likeness.userinput.errors import UserError
 FOLDERS = (Path(__file__).parent, networks.FOLDER)
 LOOK = ("title", "order", "colour", "marker", "uses_loss", "has_lam", "seeded", "trained", "optimised")
 KEYS = (*LOOK, "settings")
+NETWORK = {
+    "order": 100,
+    "colour": "#332288",
+    "marker": "o",
+    "uses_loss": True,
+    "has_lam": True,
+    "seeded": True,
+    "trained": True,
+    "optimised": False,
+}
+"""Values for the card of a network where it does not give them."""
 UNREGISTERED = "unregistered"
 """The method that is part of every study."""
 
@@ -84,12 +97,14 @@ def card(kind: str) -> dict[str, Any]:
     """Read the card of a kind.
 
     Raises:
-        UserError: if there is no such kind, or its card is incomplete.
+        UserError: if there is no such kind, or its card lacks a key or has an unknown one.
     """
     for folder in FOLDERS:
         path = folder / f"{kind}.py"
         if path.is_file():
-            return _checked(path, cards.card(path, KEYS))
+            common = NETWORK if folder == networks.FOLDER else {}
+            needed = [key for key in KEYS if key not in common]
+            return _checked(path, cards.card(path, needed, {**common, "variants": ...}))
     msg = f"there is no method of the kind '{kind}'; available: {', '.join(names())}"
     raise UserError(msg)
 

@@ -16,14 +16,6 @@ from likeness.networks.unet import Norm, UNet, stage_strides
 
 CARD = {
     "title": "VoxelMorph",
-    "order": 100,
-    "colour": "#332288",
-    "marker": "o",
-    "uses_loss": True,
-    "has_lam": True,
-    "seeded": True,
-    "trained": True,
-    "optimised": False,
     "settings": {
         "channels_2d": {
             "description": "Channels of each stage on 2D images, finest first.",

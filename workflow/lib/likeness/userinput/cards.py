@@ -49,14 +49,14 @@ def literal(path: Path, name: str) -> Any:
     return None
 
 
-def card(path: Path, keys: Iterable[str], optional: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def card(path: Path, keys: Iterable[str], optional: Mapping[str, Any]) -> dict[str, Any]:
     """Return the card of a module: the dictionary literal ``CARD``.
 
     Args:
         path: Python module.
         keys: required keys.
-        optional: optional keys and their defaults, which are filled in; ``...`` means no default. If given, any other
-            key is an error, so that misspelt keys do not pass unnoticed; if ``None``, other keys are allowed.
+        optional: optional keys and their defaults, which are filled in; ``...`` means no default. Any other key is an
+            error, so that misspelt keys do not pass unnoticed.
 
     Raises:
         UserError: if ``CARD`` is not a dictionary literal, a required key is missing, or a key is unknown.
@@ -69,8 +69,6 @@ def card(path: Path, keys: Iterable[str], optional: Mapping[str, Any] | None = N
     if missing is not None:
         msg = f"{path}: CARD has no key '{missing}'; add it as {path.parent.name}/{_explained(path.parent)} describes"
         raise UserError(msg)
-    if optional is None:
-        return found
     odd = next((key for key in found if key not in known and key not in optional), None)
     if odd is not None:
         msg = f"{path}: CARD has an unknown key '{odd}'; {suggest(odd, [*known, *optional])}"
