@@ -127,7 +127,7 @@ def test_the_worst_line_decides_the_capture_range() -> None:
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_values_that_are_not_finite_are_refused(value: float) -> None:
-    with pytest.raises(ValueError, match="not finite"):
+    with pytest.raises(ValueError, match="non-finite"):
         scaled(np.array([[1.0, value, 2.0]]))
 
 

@@ -319,7 +319,7 @@ def test_learn2reg_names_images_by_four_digits_that_tell_them_apart(ids: list[st
 
 def test_a_name_for_two_pairs_and_two_files_of_one_pair_are_refused(tmp_path: Path) -> None:
     pairs = [("c", "a_b"), ("b_c", "a")]
-    with pytest.raises(DatasetError, match=r"^disp_a_b_c: would be the name of the fields of two pairs; "):
+    with pytest.raises(DatasetError, match=r"^disp_a_b_c: would be the file name of two pairs; "):
         conventions.stems("learn2reg", pairs, ["a", "b_c", "a_b", "c"])
     for name in ("a+b.mha", "a+b.nii.gz"):
         (tmp_path / name).touch()
@@ -389,7 +389,7 @@ REFUSED = {
     ),
     "a scalar": (
         *("itk", "a.nrrd", lambda p: sitk.WriteImage(sitk.Image(SHAPE, sitk.sitkFloat32), str(p))),
-        "holds 32-bit float in 3D; save a displacement",
+        "contains 32-bit float in 3D; save a displacement",
     ),
     "a picture": (
         "itk",

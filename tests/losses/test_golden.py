@@ -280,7 +280,7 @@ def test_refuses_images_of_different_shape(name: str) -> None:
 
 def test_refuses_an_even_window() -> None:
     image = oracle("2d.fixed")
-    with pytest.raises(ValueError, match=r"^box_mean: the window is 8 but must be odd"):
+    with pytest.raises(ValueError, match=r"^box_mean: the window is 8, but must be odd"):
         losses.build("ncc", window=8)(registered(image, image))
 
 

@@ -162,8 +162,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @pytest.mark.parametrize(
     ("said", "reason"),
     [
-        ({"better": "less"}, "`better` of the CARD is 'less'; use one of lower, higher, or leave it out"),
-        ({"per": "labels"}, "`per` of the CARD is 'labels'; did you mean 'label'?, or leave it out"),
+        ({"better": "less"}, "`better` of CARD is 'less'; use one of lower, higher (or omit the key)"),
+        ({"per": "labels"}, "`per` of CARD is 'labels'; did you mean 'label'? (or omit the key)"),
         ({"needed": []}, "CARD has an unknown key 'needed'; did you mean 'needs'?"),
         ({"primary": True, "rank": 1}, "CARD has `primary`, but lacks `rank`, `better` or `needs`"),
     ],

@@ -455,7 +455,7 @@ def test_snakemake_does_not_take_the_last_of_two_keys(project: Path) -> None:
         (
             "figures/mine.py",
             {"reads": ["metric"], "caption": ""},
-            "the CARD reads 'metric', which there is not; did you",
+            "CARD reads 'metric', which does not exist; did you",
         ),
         (
             "figures/mine.py",

@@ -204,7 +204,7 @@ def _box(axes: Axes, y: float, entry: Entry, values: np.ndarray) -> None:
 
 def _legend(figure: Figure) -> None:
     handles = [
-        Patch(facecolor="#bdbdbd", edgecolor=style.MUTED, linewidth=0.8, label="interquartile range and median"),
+        Patch(facecolor="#bdbdbd", edgecolor=style.MUTED, linewidth=0.8, label="median, interquartile range"),
         Line2D(
             [],
             [],
@@ -213,7 +213,7 @@ def _legend(figure: Figure) -> None:
             markerfacecolor="white",
             markeredgewidth=0.7,
             linewidth=1.1,
-            label="mean with confidence interval over subjects",
+            label="mean, confidence interval",
         ),
         Patch(facecolor="#efefef", label="unregistered, interquartile range"),
         Line2D([], [], color=style.MUTED, linewidth=0.9, linestyle=(0, (4, 2)), label="unregistered, mean"),

@@ -57,7 +57,7 @@ def card(name: str) -> dict[str, Any]:
     wrong = next((key for key, allowed in ALLOWED.items() if found[key] not in allowed), None)
     if wrong is not None:
         msg = f"{path}: `{wrong}` of CARD is '{found[wrong]}'; "
-        msg += f"{suggest(found[wrong], [one for one in ALLOWED[wrong] if one])}, or omit it"
+        msg += f"{suggest(found[wrong], [one for one in ALLOWED[wrong] if one])} (or omit the key)"
         raise UserError(msg)
     if found["primary"] and (found["rank"] is None or found["better"] is None or not found["needs"]):
         msg = f"{path}: CARD has `primary`, but lacks `rank`, `better` or `needs`, which the choice of λ requires; "
