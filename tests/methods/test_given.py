@@ -79,7 +79,7 @@ NONE = r"key 'methods\.mine\.fields': \S+"
         (
             {"fields": "one", "convention": "voxels"},
             {},
-            f"{NONE}one/mni-brain: has no file of the convention 'voxels'; ",
+            f"{NONE}one/mni-brain: has no file in the convention 'voxels'; ",
         ),
         (
             {"fields": "", "convention": "itk"},
@@ -167,7 +167,7 @@ def test_missing_pairs_are_told_before_the_first_job_and_none_at_all_is_refused(
     datasets = {"own": {"folder": str(own)}}
     said = study({"some": entries["some"], "all": entries["all"]}, datasets).missing_fields()
     first = f"'{test[0][0]}' to '{test[0][1]}'"
-    assert said == [f"{tmp_path / 'some'}: lacks 1 of 6 test pairs ({first}), so that it is compared on the other 5"]
+    assert said == [f"{tmp_path / 'some'}: lacks 1 of 6 test pairs ({first}); it is compared on the other 5"]
     with pytest.raises(
         ConfigurationError, match=r"^c.yaml: key 'methods\.none\.fields': \S+none: has no field of any test"
     ):

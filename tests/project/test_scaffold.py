@@ -13,6 +13,11 @@ def scaffold(folder: Path, name: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
+def sources(project: Path) -> list[Path]:
+    """List everything in a project but what Python leaves there."""
+    return sorted(path for path in project.rglob("*") if "__pycache__" not in path.parts)
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     return copy_project(tmp_path / "project")
@@ -35,12 +40,12 @@ def project(tmp_path: Path) -> Path:
     ],
 )
 def test_refuses_an_existing_or_ill_formed_name_and_writes_nothing(project: Path, name: str, reason: str) -> None:
-    before = sorted(project.rglob("*"))
+    before = sources(project)
     done = scaffold(project, name)
     assert done.returncode == 2
     assert reason in done.stderr
     assert done.stderr.count("\n") == 1
-    assert sorted(path for path in project.rglob("*") if "__pycache__" not in path.parts) == before
+    assert sources(project) == before
 
 
 def test_a_rule_without_its_module_counts_as_existing(project: Path) -> None:

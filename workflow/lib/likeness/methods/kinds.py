@@ -20,7 +20,7 @@ settings     keys of an entry of ``methods`` in a study, each with a rule as in 
              the one for the images' dimensionality is passed, without the ending
 ===========  =========================================================================================================
 
-The card of a network needs ``title`` and ``settings`` only; the rest is the same for all networks, :data:`NETWORK`.
+The card of a network needs ``title`` and ``settings`` only; :data:`NETWORK` has the rest, the same for all networks.
 
 A kind without a loss can have variants: its card then has ``variants``, their descriptions by name. In addition there
 is one variant for every loss that compares features, named like the loss.

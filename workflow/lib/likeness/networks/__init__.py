@@ -1,7 +1,7 @@
 """Registration networks, found by name.
 
-A module ``networks/<name>.py`` has a literal ``CARD`` with ``title`` and ``settings``, see :mod:`likeness.methods.kinds`,
-and a function ``build(shape, **settings)``.
+A module ``networks/<name>.py`` has a literal ``CARD`` with ``title`` and ``settings``, see
+:mod:`likeness.methods.kinds`, and a function ``build(shape, **settings)``.
 """
 
 from __future__ import annotations
