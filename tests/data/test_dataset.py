@@ -669,7 +669,7 @@ def test_headers_that_lie_take_no_memory(tmp_path):
         with pytest.raises(DatasetError, match=re.escape(words)):
             images.read(tmp_path / name, 3 if ".nii" in name else 2)
     (tmp_path / "f.npz").write_bytes(bomb((50, 1000, 1000)))
-    with pytest.raises(DatasetError, match=r"has the shape \(50, 1000, 1000\); a displacement of its image has"):
+    with pytest.raises(DatasetError, match=r"has the shape \(50, 1000, 1000\), but a displacement of its image has"):
         images.read_field(tmp_path / "f.npz", images.Grid((16, 16), (0, 1), (False, False)))
     code = (
         "import resource, sys; sys.path.insert(0, sys.argv[1])\n"
