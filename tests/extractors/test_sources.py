@@ -68,7 +68,7 @@ def test_files_of_a_model_on_the_hub_lie_where_its_name_and_revision_say(
     "text", ["SOURCE = {'file': NAME}", f"SOURCE = {SINGLE}", "SOURCE = 1", "SOURCE = {'files': 'a'}"]
 )
 def test_a_source_that_lacks_something_is_refused(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UserError, match=r"vgg.py: SOURCE is no literal with file, url, sha256"):
+    with pytest.raises(UserError, match=r"vgg.py: SOURCE is not a literal with file, url, sha256"):
         written(monkeypatch, tmp_path, text)
 
 

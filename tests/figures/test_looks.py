@@ -74,7 +74,7 @@ def test_when_every_marker_is_taken_the_card_has_to_state_one(folder: Path, monk
     monkeypatch.setattr(looks, "LETTERS", [])
     add(folder, "one")
     add(folder, "two")
-    with pytest.raises(UserError, match=r"two\.py: every marker there is .*; state one on the CARD, as `marker`"):
+    with pytest.raises(UserError, match=r"two\.py: every available marker is .*; state one on the CARD as `marker`"):
         look("two")
 
 

@@ -210,7 +210,7 @@ def test_results_of_other_data_are_refused() -> None:
     write(Path("results/parts/data/flat/dataset.yaml"), "name: flat")
     check_data(load(), [a])
     write(a / "data/flat/dataset.yaml", "name: flatter")
-    with pytest.raises(UserError, match=r"^a/data/flat: differs from results/parts/data/flat, so that scores are not"):
+    with pytest.raises(UserError, match=r"^a/data/flat: differs from results/parts/data/flat, so scores are not"):
         check_data(load(), [a])
     shutil.rmtree(a / "data")
     with pytest.raises(UserError, match=r"^a/data/flat: missing, so the data behind the results are unknown"):
