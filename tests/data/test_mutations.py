@@ -92,7 +92,7 @@ CONFIG: dict[str, Any] = {
         "sources": {"stable_diffusion": "owner/model@1f"},
         "hashes": {"vgg": {"b.pth": "b" * 64}},
     },
-    "statistics": {"resamples": 500, "confidence": 0.95},
+    "statistics": {"simulations": 500, "confidence": 0.95},
 }
 FILES = (File("a.pth", "https://x.org/a", "a" * 64, 5), File("b.pth", "https://x.org/b", None, None))
 UNKNOWN = Source("vgg", FILES, "vgg", "MIT", "see x.org")

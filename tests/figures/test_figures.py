@@ -88,8 +88,8 @@ def draw(name: str, study: Study, metrics: pd.DataFrame) -> Figure:
 
 READERS: dict[str, Callable[[Study, pd.DataFrame], Any]] = {
     "metrics": lambda _, metrics: metrics,
-    "summary": lambda _, metrics: summarise(metrics, METHODS, 200),
-    "comparisons": lambda _, metrics: compare(metrics, METHODS, 200),
+    "summary": lambda _, metrics: summarise(metrics, METHODS, {}),
+    "comparisons": lambda _, metrics: compare(metrics, METHODS, {}),
     "selection": lambda _, metrics: choose(candidates(metrics, METHODS), METHODS),
     "runs": lambda study, _: learners(study),
     "verdicts": lambda study, _: verdicts(study),
@@ -421,7 +421,13 @@ def test_a_volume_is_seen_with_its_last_axis_upwards(sampled, shape):
 
 
 def test_statistics_and_figures_do_not_load_torch():
-    rooms = ["statistics.selection", "statistics.summary", "statistics.comparisons"]
+    rooms = [
+        "statistics.selection",
+        "statistics.summary",
+        "statistics.comparisons",
+        "statistics.contrasts",
+        "statistics.calibration",
+    ]
     rooms += [f"figures.{name}" for name in figures.names()]
     code = f"import sys; [__import__('likeness.' + r) for r in {rooms}]; assert 'torch' not in sys.modules"
     library = Path(losses.__file__).parents[2]

@@ -30,7 +30,7 @@ STUDY: dict[str, Any] = {
     "methods": {"voxelmorph": {"channels_2d": [4, 8], "norm": "none"}},
     "training": {"steps": 4, "batch": 1, "validate_every": 2, "lambda": {"grid": [0.5]}},
     "pretraining": {"steps": 4, "batch": 1, "validate_every": 2, "channels_2d": [4, 8]},
-    "statistics": {"resamples": 200},
+    "statistics": {"simulations": 200},
 }
 
 

@@ -288,7 +288,7 @@ def test_an_extractor_of_another_dataset_goes_through_the_same_jobs(tmp_path: Pa
         datasets={name: {"folder": f"own/{name}"} for name in ("here", "there")},
         losses={"deepsim_ae": {"variants": variants}},
         pretraining=pretraining,
-        statistics={"resamples": 200},
+        statistics={"simulations": 200},
     )
     moved = "results/borrowed/models/here/voxelmorph/deepsim_ae/moved/seed1"
     said = snakemake(folder, "borrowed", "--dry-run", moved).stdout

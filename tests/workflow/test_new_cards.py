@@ -18,7 +18,7 @@ STUDY = {
     "losses": {"mse": None},
     "methods": {"convolution": {"kernel": 5}},
     "training": {"steps": 4, "batch": 2, "validate_every": 2, "lambda": {"grid": [1]}},
-    "statistics": {"resamples": 200},
+    "statistics": {"simulations": 200},
 }
 
 

@@ -133,7 +133,7 @@ def refusal(change: dict[str, Any]) -> str:
             "key 'losses.mse.lambda.grid.0': 0 is too small; give more than 0",
         ),
         ({"seeds": []}, "key 'seeds': there are no entries; give at least 1"),
-        ({"statistics": {"resamples": 5}}, "key 'statistics.resamples': 5 is too small; give at least 200"),
+        ({"statistics": {"simulations": 5}}, "key 'statistics.simulations': 5 is too small; give at least 200"),
         (
             {"title": None},
             "key 'title': it is empty; give a text (title of the study on one line",

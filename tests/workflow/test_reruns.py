@@ -10,7 +10,7 @@ import yaml
 from edits import change, change_manners, edited, library, restored, reword, todo, write_config
 from tracing import complete
 
-AFTER_SCORES = {"collect": 1, "runtime": 1, "summary": 1, "comparisons": 1, "plot": 7, "all": 1}
+AFTER_SCORES = {"collect": 1, "runtime": 1, "summary": 1, "comparisons": 1, "contrasts": 1, "plot": 7, "all": 1}
 AFTER_ALL = {**AFTER_SCORES, "profiles": 1, "plot": 8}
 UNUSED = (
     ('"range": [0, 1]', '"range": [0, 2]'),
@@ -156,7 +156,7 @@ def test_another_sampling_of_a_dataset_trains_nothing(smoke: Path) -> None:
     [
         ("losses/ncc", '"marker": "^"', '"marker": "v"', {"plot": 8}),
         ("losses/ncc", '"supervision": "none"', '"supervision": "labels"', {"plot": 8, "summary": 1}),
-        ("losses/ncc", '"order": 110', '"order": 999', {"plot": 8, "summary": 1, "comparisons": 1}),
+        ("losses/ncc", '"order": 110', '"order": 999', {"plot": 8, "summary": 1, "comparisons": 1, "contrasts": 1}),
         (
             "losses/ncc",
             '"supervision": "none"',
@@ -165,7 +165,12 @@ def test_another_sampling_of_a_dataset_trains_nothing(smoke: Path) -> None:
         ),
         ("losses/ncc", '"default": 9', '"default": 7', {**OF_NCC, **AFTER_ALL}),
         ("networks/voxelmorph", '"marker": "o"', '"marker": "v"', {"plot": 7}),
-        ("networks/voxelmorph", '"order": 100', '"order": 99', {"plot": 7, "summary": 1, "comparisons": 1}),
+        (
+            "networks/voxelmorph",
+            '"order": 100',
+            '"order": 99',
+            {"plot": 7, "summary": 1, "comparisons": 1, "contrasts": 1},
+        ),
         ("metrics/sdlogj", '"title": "std(log J)"', '"title": "Roughness"', {"plot": 7, "data_sheet": 2}),
         ("figures/img_sample", '"dpi": 300', '"dpi": 200', {"plot": 1}),
     ],

@@ -24,9 +24,9 @@ from likeness.results import KEYS
 
 SUMMARY = (
     "dataset,method,loss,variant,supervision,metric,label,unit,n_pairs,n_subjects,n_seeds,n_missing"
-    ",mean,sd,median,ci_low,ci_high"
+    ",mean,sd,median,ci_low,ci_high,note"
 )
-COMPARISONS = "dataset,method,metric,a,b,n_pairs,n_subjects,p,p_holm,effect,effect_low,effect_high,note"
+COMPARISONS = "dataset,method,metric,a,b,n_pairs,n_subjects,effect,se,df,low,high,all_low,all_high,note"
 LANDSCAPE = (
     "dataset,loss,variant,transform,reference,pairs,lines,accuracy,distinctiveness,capture_range,minima,risk,attraction,"
     "radius,reach,unit"

@@ -89,6 +89,7 @@ rule runtime:
 rule summary:
     input:
         metrics=rules.collect.output.metrics,
+        selection=rules.collect.output.selection,
     output:
         table=f"{RESULTS}/tables/summary.csv",
     log:
@@ -102,7 +103,7 @@ rule summary:
         runtime=60,
         gpu=None,
     params:
-        statistics=STUDY.config["statistics"],
+        confidence=STUDY.config["statistics"]["confidence"],
         order=stated("order"),
         supervision=stated("supervision"),
         methods=methods("order", "uses_loss", "optimised"),
@@ -115,6 +116,7 @@ rule summary:
 rule comparisons:
     input:
         metrics=rules.collect.output.metrics,
+        selection=rules.collect.output.selection,
     output:
         table=f"{RESULTS}/tables/comparisons.csv",
     log:
@@ -128,10 +130,59 @@ rule comparisons:
         runtime=60,
         gpu=None,
     params:
-        statistics=STUDY.config["statistics"],
+        confidence=STUDY.config["statistics"]["confidence"],
         order=stated("order"),
         methods=methods("order", "uses_loss", "optimised"),
         metrics=scored("per"),
         code=code("comparisons"),
     script:
         script_path("comparisons")
+
+
+rule calibration:
+    input:
+        datasets=expand(f"{RESULTS}/data/{{dataset}}", dataset=STUDY.datasets),
+    output:
+        table=f"{RESULTS}/tables/calibration.csv",
+    log:
+        f"{RESULTS}/logs/calibration.log",
+    conda:
+        env_path("plot")
+    resources:
+        mem_mb=4000,
+        runtime=120,
+        gpu=None,
+    params:
+        simulations=STUDY.config["statistics"]["simulations"],
+        code=code("calibration"),
+    script:
+        script_path("calibration")
+
+
+rule contrasts:
+    input:
+        metrics=rules.collect.output.metrics,
+        selection=rules.collect.output.selection,
+        calibration=rules.calibration.output.table,
+        datasets=expand(f"{RESULTS}/data/{{dataset}}", dataset=STUDY.datasets),
+    output:
+        table=f"{RESULTS}/tables/contrasts.csv",
+    log:
+        f"{RESULTS}/logs/contrasts.log",
+    group:
+        TOGETHER
+    conda:
+        env_path("plot")
+    resources:
+        mem_mb=4000,
+        runtime=60,
+        gpu=None,
+    params:
+        contrasts=STUDY.config["contrasts"],
+        confidence=STUDY.config["statistics"]["confidence"],
+        order=stated("order"),
+        methods=methods("order", "uses_loss", "optimised"),
+        metrics=scored("needs", "per", "rank", "primary", "better", "smallest"),
+        code=code("contrasts"),
+    script:
+        script_path("contrasts")

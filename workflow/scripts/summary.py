@@ -4,14 +4,16 @@ import pandas as pd
 
 from likeness.methods import kinds
 from likeness.runtime.jobs import logged
-from likeness.statistics.aggregate import write_csv
+from likeness.statistics.aggregate import read_csv, write_csv
+from likeness.statistics.selection import marks
 from likeness.statistics.summary import summarise
 
 
 def main(snakemake) -> None:
     metrics = pd.read_parquet(snakemake.input.metrics)
     known = kinds.of(snakemake.params.methods)
-    write_csv(summarise(metrics, known, **snakemake.params.statistics), snakemake.output.table)
+    known_of_runs = marks(read_csv(snakemake.input.selection))
+    write_csv(summarise(metrics, known, known_of_runs, snakemake.params.confidence), snakemake.output.table)
 
 
 if __name__ == "__main__":

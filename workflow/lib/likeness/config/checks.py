@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from likeness import losses
+from likeness import losses, metrics
 from likeness.config import dataset_file
 from likeness.config.entries import trains_extractor
 from likeness.data import layout
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from likeness.config.study import Study
 
 
+MOST_CONTRASTS = 10
+"""Maximum number of contrasts on a dataset; with more, hardly any could be confirmed."""
 Found = Iterator[tuple[str, str]]
 """Key, and a message with the problem and the fix."""
 
@@ -205,6 +207,41 @@ def _check_hashes(study: Study) -> Found:
             yield key, f"{name} has {len(files)} files; give a block with the hash of each"
 
 
+def _check_contrasts(study: Study) -> Found:
+    """Reject a contrast between names that are not compared, and too many contrasts."""
+    known = [
+        f"{loss}/{form}" if form != "default" else loss
+        for loss in study.config["losses"]
+        for form in study.variants(loss)
+    ]
+    leading = [name for name, method in study.methods.items() if method.uses_loss]
+    for name in study.methods.keys() - set(leading):
+        forms = study.config["methods"].get(name, {}).get("variants", [])
+        known += [f"{name}/{form}" for form in forms] or [name]
+    wanted = (("a", known), ("b", known), ("method", leading), ("metric", metrics.names()))
+    for number, contrast in enumerate(study.config["contrasts"]):
+        for key, names in wanted:
+            if contrast[key] is not None and contrast[key] not in names:
+                said = (
+                    f"there is no '{plain(contrast[key])}' to compare"
+                    if key in "ab"
+                    else f"there is no {key} like that"
+                )
+                yield f"contrasts.{number}.{key}", f"{said}; {suggest(contrast[key], names)}"
+        if contrast["a"] == contrast["b"]:
+            yield f"contrasts.{number}.b", "is what it is compared with; name another"
+        for name in contrast["datasets"]:
+            if name not in study.config["datasets"]:
+                said = f"the study has no dataset '{plain(name)}'"
+                yield f"contrasts.{number}.datasets", f"{said}; {suggest(name, study.config['datasets'])}"
+    for name in study.config["datasets"]:
+        here = [one for one in study.config["contrasts"] if not one["datasets"] or name in one["datasets"]]
+        count = sum(1 if one["method"] else len(leading) for one in here)
+        if count > MOST_CONTRASTS:
+            said = f"{count} contrasts on '{name}', counted once for every method; state at most {MOST_CONTRASTS}"
+            yield "contrasts", f"{said}, or hardly any can be confirmed"
+
+
 def _check_applicable(study: Study) -> Found:
     """Reject a study without any runs."""
     if next(study.runs(), None) is None:
@@ -310,7 +347,7 @@ def _hub(extractor: str) -> str:
 
 _NAMES = (
     *(_check_results, _check_subsets, _check_methods, _check_effects, _check_datasets, _check_separate),
-    *(_check_origins, _check_folders, _check_sources, _check_hashes),
+    *(_check_origins, _check_folders, _check_sources, _check_hashes, _check_contrasts),
 )
 """Checks of names and of dataset folders."""
 _WHOLE = (_check_transfers, _check_applicable, _check_levels, _check_splits, _check_starts)

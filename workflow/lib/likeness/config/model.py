@@ -123,12 +123,30 @@ class Checkpoints(Block):
 
 
 class Statistics(Block):
-    """Confidence intervals and p-values."""
+    """Confidence intervals and the calibration of tests."""
 
-    resamples: Annotated[int, Field(ge=200, le=1_000_000)] = 5000
-    """Number of resamples of the crossed bootstrap over subjects."""
+    simulations: Annotated[int, Field(ge=200, le=1_000_000)] = 4000
+    """Number of simulations, for every case, of the calibration of the tests on the study's own pairs."""
     confidence: Annotated[Number, Field(gt=0.5, lt=1)] = 0.95
     """Confidence level of the intervals."""
+
+
+class Contrast(Block):
+    """A difference to test, stated before the study runs."""
+
+    a: Annotated[str, Field(min_length=1)]
+    """What is compared: a loss, a variant as `loss/variant`, or a method without a loss, such as `unregistered` or
+    `syn/mi`."""
+    b: Annotated[str, Field(min_length=1)]
+    """What it is compared with; the effect is a − b."""
+    method: str | None = None
+    """The method whose losses these are; by default every method with losses."""
+    datasets: Names = []
+    """Datasets on which to test it; by default all."""
+    metric: str | None = None
+    """Metric; by default the primary score of the dataset."""
+    smallest: Annotated[Number, Field(gt=0, le=1e9)] | None = None
+    """Smallest effect of interest, in the metric's unit; by default that of the metric's card, or 2 % of b's score."""
 
 
 class Configuration(Block):
@@ -167,4 +185,6 @@ class Configuration(Block):
     checkpoints: Checkpoints = Field(default_factory=Checkpoints)
     """Published weights of feature extractors; the files are shared between studies."""
     statistics: Statistics = Field(default_factory=Statistics)
-    """Confidence intervals and p-values."""
+    """Confidence intervals and the calibration of tests."""
+    contrasts: list[Contrast] = []
+    """Differences to test, at most ten on a dataset, stated before the study runs. All others are shown without p."""

@@ -39,6 +39,7 @@ RENAMED = {
     "datasets.*.training.weights": "datasets.*.training.lambda.scale",
     "datasets.*.training.grid": "datasets.*.training.lambda.grid",
     "losses.*.grid": "losses.*.lambda.grid",
+    "statistics.resamples": "statistics.simulations",
 }
 """Keys of former versions and their current names; ``*`` stands for any name."""
 ROUGHNESS = [0.05, 0.1, 0.2, 0.3, 0.4]

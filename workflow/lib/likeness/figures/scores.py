@@ -32,8 +32,8 @@ score. ↓ lower is better, ↑ higher is better.
 Boxes show the interquartile range and the median over test pairs, whiskers extend to the last pair within 1.5 times
 the box, dots are single pairs; with fewer than six pairs every pair is a dot. A pair and its reverse count as one,
 seeds are averaged first, and metrics per label are averaged over labels. The symbol is the mean, its bar the
-confidence interval of the crossed bootstrap over subjects, at the confidence level of the study (95 % by default;
-below 20 subjects it is descriptive). Grey: the same pairs unregistered, interquartile range (band) and mean (dashed).
+confidence interval for other subjects, at the confidence level of the study (95 % by default; from three seeds on it
+is for other trainings too). Grey: the same pairs unregistered, interquartile range (band) and mean (dashed).
 λ was chosen on validation pairs only.
 
 *Stress test*: simulated from a template whose labels follow from intensity; it shows whether a loss works, not which

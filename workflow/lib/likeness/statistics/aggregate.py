@@ -63,6 +63,39 @@ def observations(metrics: pd.DataFrame, extra: tuple[str, ...] = ()) -> pd.DataF
     return each.groupby(keys, sort=False, dropna=False, observed=True).agg(columns).reset_index()
 
 
+def subjects_of(pairs: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Return the subjects of every observation that pairs give, two arrays ``(observations,)``.
+
+    Args:
+        pairs: the columns ``moving``, ``fixed``, ``moving_subject`` and ``fixed_subject``.
+    """
+    named = _named(pairs).drop_duplicates("observation").sort_values("observation")
+    return named["first"].to_numpy(), named["second"].to_numpy()
+
+
+def between_seeds(metrics: pd.DataFrame) -> pd.DataFrame:
+    """Return how much the mean over pairs varies between seeds.
+
+    Args:
+        metrics: rows of the metrics table, from one split.
+
+    Returns:
+        One row per series: the columns :data:`SERIES`, ``runs`` (number of seeds; 0 for runs without seed), ``seeds``
+        (those that did not diverge) and ``variance`` (of the mean over all these seeds; NaN for fewer than two).
+    """
+    seeded = _named(metrics[metrics.seed.notna()])
+    keys = [*SERIES, "seed"]
+    merged = seeded.groupby([*keys, "observation"], sort=False, dropna=False, observed=True)["value"].mean()
+    means = merged.reset_index().groupby(keys, sort=False, dropna=False, observed=True)["value"].mean().reset_index()
+    grouped = means.groupby(SERIES, sort=False, dropna=False, observed=True)["value"]
+    found = grouped.agg(runs="size", seeds="count", variance="var").reset_index()
+    found["variance"] /= found.seeds
+    series = metrics[SERIES].drop_duplicates()
+    return (
+        series.merge(found, how="left", on=SERIES).fillna({"runs": 0, "seeds": 0}).astype({"runs": int, "seeds": int})
+    )
+
+
 def pairs_of(metrics: pd.DataFrame) -> dict[str, frozenset[tuple[str, str]]]:
     """Return the pairs, moving and fixed, of each method in rows of the metrics table of one dataset and split."""
     rows = metrics[["method", "moving", "fixed"]].drop_duplicates()

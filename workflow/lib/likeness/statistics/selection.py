@@ -69,6 +69,22 @@ def with_lam(table: pd.DataFrame, methods: Methods) -> pd.Series:
     return table.method.isin([name for name, method in methods.items() if method.has_lam])
 
 
+def marks(selection: pd.DataFrame) -> dict[tuple[str, str, str | None, str | None], str]:
+    """Return what limits the choice of λ of runs, by dataset, method, loss and variant, for notes in tables.
+
+    Args:
+        selection: choices as returned by :func:`choose`, one row per run.
+    """
+    found: dict[tuple[str, str, str | None, str | None], list[str]] = {}
+    for row in selection.astype(object).where(selection.notna(), None).to_dict("records"):
+        said = found.setdefault((row["dataset"], row["method"], row["loss"], row["variant"]), [])
+        if not row["feasible"]:
+            said.append("diverged at every λ" if row["score"] is None else "every λ folds too much")
+        if row["end"]:
+            said.append(f"λ at the {row['end']} end of its grid")
+    return {key: ", ".join(dict.fromkeys(said)) for key, said in found.items() if said}
+
+
 def _mean(rows: pd.DataFrame, keys: list[str], skipna: bool) -> pd.Series:
     finite = rows.assign(value=rows.value.where(rows.value.abs() != float("inf")))
     return finite.groupby(keys, dropna=False, observed=True)["value"].mean(skipna=skipna)

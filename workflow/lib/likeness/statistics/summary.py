@@ -1,6 +1,8 @@
 """Summary per method, loss and metric: the mean over independent observations with a confidence interval.
 
-The interval is over subjects, not over seeds, which are averaged before. ``n_pairs`` is the number of observations,
+The interval is for other subjects and, from three seeds on, for other trainings, see
+:mod:`likeness.statistics.inference`; its centre is the estimate of the mixed model, which weights pairs by how many
+others share their subjects. ``note`` tells what limits it. ``n_pairs`` is the number of observations,
 ``n_subjects`` of subjects, ``n_seeds`` of runs that did not diverge, 0 for methods without seeds. If all seeds
 diverged, the row has ``n_pairs`` 0 and no statistics. ``n_missing`` is the number of test pairs, counting both
 directions, without a field; the row describes the others.
@@ -11,7 +13,7 @@ empty, and the median, which may be finite, should be used.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,36 +21,31 @@ import pandas as pd
 
 from likeness import losses
 from likeness.methods.kinds import Method, Methods, is_oracle
-from likeness.statistics.aggregate import COMPARED, SERIES, final, observations, order_of, pairs_of, wide
-from likeness.statistics.bootstrap import FEWEST_SUBJECTS, RESAMPLES, count_subjects, draw, interval, resampled_means
+from likeness.statistics.aggregate import COMPARED, final, order_of, pairs_of
+from likeness.statistics.comparisons import Marks
+from likeness.statistics.inference import Table
 
 COUNTS = ["n_pairs", "n_subjects", "n_seeds", "n_missing"]
 STATISTICS = ["mean", "sd", "median", "ci_low", "ci_high"]
-COLUMNS = [*COMPARED, "supervision", "metric", "label", "unit", *COUNTS, *STATISTICS]
+COLUMNS = [*COMPARED, "supervision", "metric", "label", "unit", *COUNTS, *STATISTICS, "note"]
 
 
-def summarise(
-    metrics: pd.DataFrame, methods: Methods, resamples: int = RESAMPLES, confidence: float = 0.95
-) -> pd.DataFrame:
+def summarise(metrics: pd.DataFrame, methods: Methods, marks: Marks, confidence: float = 0.95) -> pd.DataFrame:
     """Summarise the test pairs at the chosen λ, per label and averaged over labels.
 
     Args:
         metrics: metrics table, with ``chosen`` filled.
         methods: methods of the study.
-        resamples: number of resamples of the crossed bootstrap.
+        marks: what is known of runs, see :func:`likeness.statistics.selection.marks`.
         confidence: confidence level of the intervals.
 
     Returns:
         The columns :data:`COLUMNS`, sorted by dataset, method, loss, metric and label; methods without a loss come
         last.
     """
-    chosen = final(metrics)
-    merged = observations(chosen)
     rows: list[dict[str, Any]] = []
-    for name, part in merged.groupby("dataset", sort=True):
-        missing = _missing(chosen[chosen.dataset == name])
-        found = _summarise_dataset(str(name), part, methods, missing, resamples, confidence)
-        rows += sorted(found, key=_place(methods))
+    for name, part in final(metrics).groupby("dataset", sort=True):
+        rows += sorted(_summarise_dataset(str(name), part, methods, marks, confidence), key=_place(methods))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -71,36 +68,29 @@ def _place(methods: Methods) -> Callable[[dict[str, Any]], tuple[Any, ...]]:
 
 
 def _summarise_dataset(
-    name: str,
-    merged: pd.DataFrame,
-    methods: Methods,
-    missing: Mapping[str, int],
-    resamples: int,
-    confidence: float,
+    name: str, rows: pd.DataFrame, methods: Methods, marks: Marks, confidence: float
 ) -> list[dict[str, Any]]:
-    table = wide(merged)
-    weights = draw(table, name, resamples)
-    keys = [c for c in SERIES if c != "dataset"]
-    # in the order of the columns of the wide table
-    seeds = merged.groupby(keys, sort=True, dropna=False)["seeds"].max().to_numpy()
-    means = resampled_means(weights, table.where(table.abs() != np.inf).to_numpy())
-    rows = []
-    for i, series in enumerate(table.columns):
-        who: dict[str, Any] = dict(zip(map(str, table.columns.names), series, strict=True))
-        present = table.iloc[:, i].notna().to_numpy()
-        n_subjects = count_subjects(table, present)
-        counts = (int(present.sum()), n_subjects, int(seeds[i]), missing[who["method"]])
-        enough = n_subjects >= FEWEST_SUBJECTS
-        limits = interval(means[:, i], confidence) if enough else (float("nan"), float("nan"))
-        described = describe(table.iloc[:, i].to_numpy()[present], limits)
-        supervision = _supervision(methods[who["method"]], who["loss"])
+    table, missing = Table(rows), _missing(rows)
+    values = table.wide.to_numpy()
+    estimates = table.estimates(values, [[seeds] for seeds in table.seeds], [[] for _ in table.seeds])
+    found = []
+    for place, (series, estimate) in enumerate(zip(table.names, estimates, strict=True)):
+        method, loss, variant, *_ = series
+        present = values[:, place][~np.isnan(values[:, place])]
+        # of pairs with an infinite distance too
+        subjects = table.subjects(place)
+        counts = (len(present), subjects, table.seeds[place].used, missing[str(method)])
+        described = describe(present, estimate.interval(confidence))
+        note = "; ".join(filter(None, [*estimate.notes, marks.get((name, method, loss, variant), "")]))
+        who = dict(zip(map(str, table.wide.columns.names), series, strict=True))
         numbers: dict[str, float] = dict(zip([*COUNTS, *STATISTICS], [*counts, *described], strict=True))
-        rows.append({"dataset": name, **who, "supervision": supervision, **numbers})
-    return rows
+        supervision = _supervision(methods[str(method)], loss)
+        found.append({"dataset": name, **who, "supervision": supervision, **numbers, "note": note})
+    return found
 
 
-def _supervision(method: Method, loss: str) -> str | None:
-    if not method.uses_loss:
+def _supervision(method: Method, loss: str | None) -> str | None:
+    if loss is None or not method.uses_loss:
         return None
     return "oracle" if is_oracle(method, loss) else losses.card(loss)["supervision"]
 
