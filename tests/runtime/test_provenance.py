@@ -275,6 +275,7 @@ JOBS = {
     "comparisons": ("comparisons",),
     "contrasts": ("contrasts",),
     "calibration": ("calibration",),
+    "matched": ("matched",),
     "runtime": ("runtime",),
     "scores": ("plot", "likeness.figures.scores"),
     "tuning": ("plot", "likeness.figures.tuning"),
@@ -313,7 +314,7 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("methods/path.py", {"optimise mse"}),
         (
             "methods/kinds.py",
-            {"score", "collect", "summary", "comparisons", "contrasts", "scores", "tuning", "data_sheet"},
+            {"score", "collect", "summary", "comparisons", "contrasts", "matched", "scores", "tuning", "data_sheet"},
         ),
         ("methods/prediction.py", {"register"}),
         ("datasets/catalogue.py", set()),

@@ -10,7 +10,7 @@ import yaml
 from edits import change, change_manners, edited, library, restored, reword, todo, write_config
 from tracing import complete
 
-AFTER_SCORES = {"collect": 1, "runtime": 1, "summary": 1, "comparisons": 1, "contrasts": 1, "plot": 7, "all": 1}
+AFTER_SCORES = {"collect": 1, "runtime": 1, "summary": 1, "comparisons": 1, "contrasts": 1, "matched": 1, "plot": 7, "all": 1}
 AFTER_ALL = {**AFTER_SCORES, "profiles": 1, "plot": 8}
 UNUSED = (
     ('"range": [0, 1]', '"range": [0, 2]'),

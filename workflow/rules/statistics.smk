@@ -186,3 +186,27 @@ rule contrasts:
         code=code("contrasts"),
     script:
         script_path("contrasts")
+
+
+rule matched:
+    input:
+        metrics=rules.collect.output.metrics,
+    output:
+        table=f"{RESULTS}/tables/matched.csv",
+    log:
+        f"{RESULTS}/logs/matched.log",
+    group:
+        TOGETHER
+    conda:
+        env_path("plot")
+    resources:
+        mem_mb=4000,
+        runtime=60,
+        gpu=None,
+    params:
+        confidence=STUDY.config["statistics"]["confidence"],
+        methods=methods("kind", "has_lam", "scale", "uses_loss", "optimised"),
+        metrics=scored("needs", "per", "rank", "primary", "better"),
+        code=code("matched"),
+    script:
+        script_path("matched")

@@ -1,0 +1,132 @@
+"""The accuracy of every method at roughness at most r, so that none gains by rougher fields than the others'.
+
+Roughness is the median over pairs of std(log J). For every limit r, the λ of a run is the one that scores best on
+validation pairs among those with roughness at most r and with NDV, in 2D NDA, of at most :data:`MAX_FOLDING` percent;
+test pairs are scored at that λ, with the roughness they then have. A loss that is accurate with smoother fields than
+allowed is not punished. If no λ is smooth enough the smoothest is taken, which the note says.
+
+Limits are :data:`LIMITS` and the roughness on validation pairs of every variant of SyN at the smoothing chosen for it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from likeness import metrics as cards
+from likeness.methods.kinds import Methods, is_oracle
+from likeness.results import KEYS
+from likeness.statistics.aggregate import COMPARED, name_of, overall
+from likeness.statistics.inference import Estimate, Table
+from likeness.statistics.selection import candidates, primary_metric, rougher, with_lam
+
+LIMITS = (0.1, 0.2, 0.3)
+MAX_FOLDING = 0.01
+"""Highest mean non-diffeomorphic volume (area in 2D), in percent, of a λ that may be taken."""
+CLASSICAL = "syn"
+"""Kind of the methods whose roughness is a limit too."""
+ROUGHNESS = "sdlogj"
+COLUMNS = ["dataset", "limit", "at_most", *COMPARED[1:], "metric", "lam", "n_pairs", "n_subjects", "mean", "ci_low"]
+COLUMNS += ["ci_high", "roughness", "note"]
+TOO_ROUGH = "rougher than the limit"
+
+
+def match(metrics: pd.DataFrame, methods: Methods, confidence: float = 0.95) -> pd.DataFrame:
+    """Score every method at every limit of roughness.
+
+    Args:
+        metrics: metrics table, with ``chosen`` filled.
+        methods: methods of the study.
+        confidence: confidence level of the intervals.
+
+    Returns:
+        The columns :data:`COLUMNS`, the best first at every limit of a dataset: ``at_most`` is the limit, ``limit`` its
+        name, ``lam`` the λ taken (the median over seeds), ``roughness`` that of the test pairs.
+    """
+    found: list[dict[str, Any]] = []
+    for name, rows in metrics.groupby("dataset", sort=True):
+        rated = _rated(rows, methods)
+        if not len(rated):
+            continue
+        for limit, at_most in _limits(rated, rows, methods):
+            taken = _taken(rated, at_most, methods)
+            scored = _at(str(name), at_most, rows, taken, methods, confidence)
+            found += [{"dataset": name, "limit": limit, "at_most": at_most, **row} for row in scored]
+    return pd.DataFrame(found, columns=COLUMNS)
+
+
+def _rated(rows: pd.DataFrame, methods: Methods) -> pd.DataFrame:
+    """Return the candidates for λ of every run, with their roughness on validation pairs."""
+    rated = candidates(rows, methods, MAX_FOLDING)
+    keys = [*KEYS, "lam"]
+    measured = rows[(rows.split == "val") & (rows.metric == ROUGHNESS)]
+    rough = measured.groupby(keys, dropna=False, observed=True)["value"].median().rename(ROUGHNESS).reset_index()
+    return rated.merge(rough, how="left", on=keys)
+
+
+def _limits(rated: pd.DataFrame, rows: pd.DataFrame, methods: Methods) -> list[tuple[str, float]]:
+    """List the limits of a dataset: names and values."""
+    keys = [*KEYS, "lam"]
+    chosen = rated.merge(rows.loc[rows.chosen, keys].drop_duplicates(), on=keys)
+    found = [(f"{limit:g}", limit) for limit in LIMITS]
+    for (method, variant), part in chosen.groupby(["method", "variant"], dropna=False, sort=True):
+        if methods[str(method)].kind == CLASSICAL and part[ROUGHNESS].notna().any():
+            found.append((name_of(methods[str(method)], "", variant), float(part[ROUGHNESS].median())))
+    return found
+
+
+def _taken(rated: pd.DataFrame, at_most: float, methods: Methods) -> pd.DataFrame:
+    """Take a λ for every run that did not diverge: ``lam``, and whether it is smooth enough, ``smooth``."""
+    scored = rated[rated.score.notna()]
+    smooth = scored.feasible & (scored[ROUGHNESS] <= at_most)
+    cost = scored.score.where(scored.metric.isin(cards.lower_is_better()), -scored.score)
+    ranked = scored.assign(smooth=smooth, _cost=cost.where(smooth), _rougher=rougher(scored, methods))
+    return ranked.sort_values(["smooth", "_cost", "_rougher"], ascending=[False, True, True]).drop_duplicates(
+        list(KEYS)
+    )
+
+
+def _at(
+    name: str, at_most: float, rows: pd.DataFrame, taken: pd.DataFrame, methods: Methods, confidence: float
+) -> list[dict[str, Any]]:
+    """Score the test pairs of a dataset at the λ taken."""
+    metric, test, keys = primary_metric(rows, name), rows[rows.split == "test"], [*KEYS, "lam"]
+    found = test[keys].merge(taken[keys].assign(taken=True), how="left", on=keys)["taken"].notna().to_numpy()
+    scored = overall(test[(found | ~with_lam(test, methods).to_numpy()) & test.metric.isin([metric, ROUGHNESS])])
+    if not len(scored):
+        return []
+    table = Table(scored)
+    values = table.wide.to_numpy()
+    estimates = table.estimates(values, [[seeds] for seeds in table.seeds], [[] for _ in table.seeds])
+    places = {series[:4]: place for place, series in enumerate(table.names)}
+    result = []
+    for (method, loss, variant, measured), place in places.items():
+        if measured != metric or (loss and is_oracle(methods[str(method)], loss)):
+            continue
+        rough = places.get((method, loss, variant, ROUGHNESS))
+        who = dict(zip(COMPARED[1:], (method, loss, variant), strict=True))
+        result.append({**who, **_numbers(estimates[place], confidence)})
+        result[-1]["roughness"] = float(np.nanmedian(values[:, rough])) if rough is not None else np.nan
+        of_run = taken[_same(taken, who)]
+        result[-1]["lam"] = of_run.lam.median()
+        smooth = of_run.smooth.all() if len(of_run) else not result[-1]["roughness"] > at_most
+        result[-1]["note"] = "; ".join([*estimates[place].notes, *([] if smooth else [TOO_ROUGH])])
+    sign = 1 if metric in cards.lower_is_better() else -1
+    result.sort(key=lambda row: (np.isnan(row["mean"]), sign * row["mean"], str(row["method"]), str(row["loss"])))
+    return [{"metric": metric, **row} for row in result]
+
+
+def _numbers(estimate: Estimate, confidence: float) -> dict[str, Any]:
+    low, high = estimate.interval(confidence)
+    counts = {"n_pairs": estimate.pairs, "n_subjects": estimate.subjects}
+    return {**counts, "mean": estimate.mean, "ci_low": low, "ci_high": high}
+
+
+def _same(rows: pd.DataFrame, who: dict[str, str | None]) -> pd.Series:
+    """Return where rows have given entries, of which null equals null."""
+    same = pd.Series(True, index=rows.index)
+    for column, entry in who.items():
+        same &= rows[column].isna() if entry is None else rows[column] == entry
+    return same
