@@ -17,7 +17,7 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/extractors.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/optimise.smk"
-include: "workflow/rules/syn.smk"
+include: "workflow/rules/classical.smk"
 
 
 for loss in STUDY.losses:

@@ -47,7 +47,7 @@ def test_two_settings_of_one_kind_are_two_methods() -> None:
 
 
 LOOK = {"title": "x", "order": 1, "colour": "#000000", "marker": "o", "trained": False, "optimised": False}
-CARD = {**LOOK, "settings": {}}
+CARD = {**LOOK, "path": None, "settings": {}}
 
 
 def make_up(monkeypatch: pytest.MonkeyPatch, said: dict[str, Any]) -> None:

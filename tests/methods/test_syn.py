@@ -17,7 +17,8 @@ from likeness.data.store import Dataset
 from likeness.evaluation.pair import PrimaryScorer
 from likeness.extractors.base import Extractor
 from likeness.methods import kinds, syn
-from likeness.methods.syn import MEASURES, channels, register, register_pairs
+from likeness.methods.classical import Recipe, channels, register_pairs
+from likeness.methods.syn import MEASURES, register
 from likeness.metrics import regularity
 from likeness.results import Run
 from likeness.userinput.errors import ConfigurationError
@@ -122,8 +123,8 @@ def test_what_was_registered_is_not_registered_again(dataset: Dataset, tmp_path:
     monkeypatch.setattr(syn, "register", counted)
     path, pairs = [3.0, 0.0], dataset.pairs_of("val") + dataset.pairs_of("test")
     with pytest.raises(KeyboardInterrupt):
-        register_pairs(dataset, "mi", path, None, tmp_path, "tiny")
-    register_pairs(dataset, "mi", path, None, tmp_path, "tiny")
+        register_pairs(dataset, Recipe("syn", "mi", path), None, tmp_path, "tiny")
+    register_pairs(dataset, Recipe("syn", "mi", path), None, tmp_path, "tiny")
     # the third was cut off, and is all that was done twice
     assert calls == [3.0, 0.0, 3.0, *(path * len(pairs))[2:]]
     fields.write_manifest(tmp_path, dataset.shape, [fields.Search(smoothing) for smoothing in path])
@@ -155,7 +156,12 @@ def test_every_form_is_a_run_and_those_with_a_trained_extractor_have_its_seeds()
     assert list(made.pretrainings()) == [("mni-brain", "autoencoder", 1), ("mni-brain", "autoencoder", 2)]
     assert made.published == ["vgg"]
     assert made.methods["syn"].scale == "smoothing"
-    assert study(methods={"syn": None}).syn("syn", "mi") == {"variant": "mi", "smoothing": [10, 3, 1, 0.3, 0]}
+    assert study(methods={"syn": None}).classical_recipe("syn", "mi") == {
+        "kind": "syn",
+        "variant": "mi",
+        "path": [10, 3, 1, 0.3, 0],
+        "settings": {},
+    }
 
 
 def test_features_that_are_drawn_or_that_images_cannot_have_are_left_out() -> None:

@@ -104,7 +104,7 @@ def test_the_first_study_is_small_and_needs_nothing_else(tmp_path: Path) -> None
     }
     assert jobs["plot"] == "2"
     assert int(jobs["total"]) <= 15
-    assert not {"pretrain", "audit", "landscape", "sample_landscape", "syn"} & set(jobs)
+    assert not {"pretrain", "audit", "landscape", "sample_landscape", "classical"} & set(jobs)
 
 
 @pytest.mark.slow

@@ -78,7 +78,7 @@ def test_methods_without_weight_are_there_as_they_are_and_the_best_comes_first()
 
 
 def test_what_syn_reaches_is_a_limit() -> None:
-    methods = {**METHODS, "classical": made_up("classical", kind="syn", has_lam=True)}
+    methods = {**METHODS, "classical": made_up("classical", path="smoothing", has_lam=True)}
     table = match(study(), methods)
     limits = table.groupby("limit").at_most.first()
     assert set(limits.index) == {"0.1", "0.2", "0.3", "classical"}

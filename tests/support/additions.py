@@ -1,4 +1,4 @@
-"""Modules that tests add to a copy of the library: a network, a built-in dataset, a metric and a figure."""
+"""Modules that tests add to a copy of the library: a network, a method, a built-in dataset, a metric and a figure."""
 
 NETWORK = '''"""One convolution: a network that hardly registers."""
 
@@ -116,3 +116,56 @@ def draw(metrics: pd.DataFrame) -> Figure:
     axes.barh([style.metric_label(str(name)) for name in counts.index], counts)
     return figure
 '''
+METHOD = '''"""Shift of the whole moving image, found by phase correlation, a fraction of which is used."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+CARD = {
+    "title": "Shift",
+    "order": 850,
+    "colour": "#7f3c8d",
+    "marker": "P",
+    "uses_loss": False,
+    "has_lam": True,
+    "seeded": False,
+    "trained": False,
+    "optimised": False,
+    "settings": {
+        "damping": {
+            "description": "How much less than the whole shift is used.",
+            "type": "array",
+            "items": {"type": "number", "minimum": 0, "maximum": 1},
+            "minItems": 1,
+            "default": [0.5, 0],
+        },
+        "limit": {
+            "description": "Longest shift in voxels.",
+            "type": "number",
+            "minimum": 0,
+            "maximum": 100,
+            "default": 5,
+        },
+    },
+    "path": "damping",
+}
+
+
+def register(
+    moving: Tensor, fixed: Tensor, spacing: Sequence[float], variant: None, lam: float, folder: Path, limit: float
+) -> np.ndarray:
+    """Register one pair; the field is the same everywhere."""
+    one, other = (np.fft.fftn(image.numpy()[0]) for image in (moving, fixed))
+    cross = np.fft.ifftn(one * np.conj(other) / np.maximum(np.abs(one * other), 1e-12)).real
+    shift = np.array(np.unravel_index(cross.argmax(), cross.shape), float)
+    shift -= np.where(shift > np.array(cross.shape) / 2, cross.shape, 0)
+    length = max(np.linalg.norm(shift), 1e-12)
+    shift *= (1 - lam) * min(length, limit) / length
+    return np.broadcast_to(shift, (*cross.shape, len(spacing))).astype(np.float32)
+'''
+"""A classical method, in one file."""

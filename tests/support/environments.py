@@ -24,7 +24,7 @@ BY_NAME = {  # scripts import these by a computed name
     "pretrain": ["likeness.extractors"],
     "train": ["likeness.networks", "likeness.losses", "likeness.extractors"],
     "register": ["likeness.networks"],
-    "syn": ["likeness.extractors"],
+    "classical": ["likeness.methods.syn", "likeness.extractors"],
     "score": ["likeness.metrics"],
     "plot": ["likeness.figures"],
 }
@@ -72,10 +72,11 @@ def parsed() -> list[Path]:
 
 @cache
 def sources(script: str) -> set[Path]:
-    """Find every file that a script may run: its imports, and all modules of a folder from which it picks by name."""
+    """Find every file that a script may run: its imports, and the modules or folders that it picks from by name."""
     found = set(modules(SCRIPTS / f"{script}.py"))
     for package in BY_NAME.get(script, []):
-        for path in LIBRARY.joinpath(*package.split(".")[1:]).glob("*.py"):
+        place = LIBRARY.joinpath(*package.split(".")[1:])
+        for path in (*place.glob("*.py"), *place.parent.glob(f"{place.name}.py")):
             found |= modules(path)
     return found
 

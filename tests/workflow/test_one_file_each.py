@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from additions import DATASET, FIGURE, METRIC, NETWORK
+from additions import DATASET, FIGURE, METHOD, METRIC, NETWORK
 from edits import library, write_config
 from project import copy_project, files, run, snakemake
 
@@ -16,12 +16,13 @@ MODULES = {
     "metrics/largest_stretch.py": METRIC,
     "figures/counts.py": FIGURE,
     "networks/convolution.py": NETWORK,
+    "methods/shift.py": METHOD,
     "datasets/some_bars.py": DATASET,
 }
 """What is added to the library, by its place there; a loss comes beside it, from its scaffold."""
 STUDY = {
     "losses": {"absolute": None},
-    "methods": {"convolution": {"kernel": 5}},
+    "methods": {"convolution": {"kernel": 5}, "shift": {"damping": [0.4, 0]}},
     "datasets": {"some-bars": {"options": {"side": 24}}},
 }
 """What a study says to have them; metrics and figures it has anyway."""

@@ -10,7 +10,16 @@ import yaml
 from edits import change, change_manners, edited, library, restored, reword, todo, write_config
 from tracing import complete
 
-AFTER_SCORES = {"collect": 1, "runtime": 1, "summary": 1, "comparisons": 1, "contrasts": 1, "matched": 1, "plot": 7, "all": 1}
+AFTER_SCORES = {
+    "collect": 1,
+    "runtime": 1,
+    "summary": 1,
+    "comparisons": 1,
+    "contrasts": 1,
+    "matched": 1,
+    "plot": 7,
+    "all": 1,
+}
 AFTER_ALL = {**AFTER_SCORES, "profiles": 1, "plot": 8}
 UNUSED = (
     ('"range": [0, 1]', '"range": [0, 2]'),
@@ -26,7 +35,7 @@ OF_NCC = {"train_ncc": 2, "optimise_ncc": 2, "audit": 2, "verdicts": 1, "registe
 OF_NCC["sample_landscape"] = 1
 # fields of networks and given ones are temporary, so that they are made anew to be scored; what was searched for stays
 SCORINGS = {"register": 6, "given": 4, "score": 18, "export": 18, "score_unregistered": 2, "data_sheet": 2}
-RUNS = {**TRAININGS, **OPTIMISATIONS, "syn": 2, "given": 4, "score": 18, "export": 18}
+RUNS = {**TRAININGS, **OPTIMISATIONS, "classical": 2, "given": 4, "score": 18, "export": 18}
 
 
 @pytest.mark.slow
@@ -109,7 +118,7 @@ def test_an_edit_of_the_metric_that_judges_trains_anew(smoke: Path) -> None:
 @pytest.mark.slow
 def test_an_edited_classical_method_runs_alone(smoke: Path) -> None:
     with edited(library(smoke) / "methods" / "syn.py"):
-        assert todo(smoke) == {"syn": 2, "score": 2, "export": 2, **AFTER_SCORES}
+        assert todo(smoke) == {"classical": 2, "score": 2, "export": 2, **AFTER_SCORES}
 
 
 @pytest.mark.slow

@@ -128,7 +128,7 @@ def test_the_tables_of_the_smoke_study_hold_every_method_on_every_dataset(smoke:
     runtime = pd.read_csv(results / "tables" / "runtime.csv")
     assert runtime.rule.value_counts().to_dict() == {
         "score": 20,
-        "syn": 2,
+        "classical": 2,
         "given": 4,
         "optimise": 6,
         "audit": 6,

@@ -74,9 +74,9 @@ def optimised(pattern):
     return restricted(pattern, lambda method: method.optimised)
 
 
-def by_syn(pattern):
-    """Restrict a pattern to SyN."""
-    return restricted(pattern, lambda method: method.kind == "syn")
+def by_classical(pattern):
+    """Restrict a pattern to classical methods."""
+    return restricted(pattern, lambda method: method.path)
 
 
 def restricted(pattern, kind):
@@ -233,7 +233,7 @@ def audits(pattern):
 
 
 def classical(pattern):
-    """Expand a pattern over every run of SyN."""
+    """Expand a pattern over every run of a classical method."""
     return results.expand(f"{RESULTS}/{pattern}", list(STUDY.classical()))
 
 

@@ -65,7 +65,7 @@ rule runtime:
             *trainings(results.record("register", RUN)),
             *optimisations(results.record("optimise", RUN)),
             *audits(results.record("audit", RUN)),
-            *classical(results.record("syn", RUN)),
+            *classical(results.record("classical", RUN)),
             *results.expand(f"{RESULTS}/{results.record('given', RUN)}", STUDY.givens()),
             *runs(results.record("score", RUN)),
             *expand(f"{RESULTS}/runtimes/sample_landscape/{{loss}}.json", loss=SAMPLED),
@@ -205,7 +205,7 @@ rule matched:
         gpu=None,
     params:
         confidence=STUDY.config["statistics"]["confidence"],
-        methods=methods("kind", "has_lam", "scale", "uses_loss", "optimised"),
+        methods=methods("path", "has_lam", "scale", "uses_loss", "optimised"),
         metrics=scored("needs", "per", "rank", "primary", "better"),
         code=code("matched"),
     script:

@@ -240,7 +240,7 @@ class Study:
 
     def classical(self) -> Iterator[Run]:
         """List every run of SyN."""
-        return (run for run in self.runs() if self.methods[run.method].kind == "syn")
+        return (run for run in self.runs() if self.methods[run.method].path)
 
     def given(self, dataset: str, method: str) -> Path | None:
         """Return the folder of the fields given for a method on a dataset; ``None`` if there is none."""
@@ -382,9 +382,12 @@ class Study:
         budget["threads"] = self.config["threads"]
         return budget
 
-    def syn(self, method: str, variant: str) -> dict[str, Any]:
-        """Everything that determines a SyN registration except data and seed, as plain types."""
-        return {"variant": variant, "smoothing": self.config["methods"][method]["smoothing"]}
+    def classical_recipe(self, method: str, variant: str) -> dict[str, Any]:
+        """Everything that determines a registration by a classical method except data, as plain types."""
+        kind, path = self.methods[method].kind, str(self.methods[method].path)
+        settings = {key: value for key, value in self.config["methods"][method].items() if key != "kind"}
+        form = variant if settings.pop("variants", None) else None
+        return {"kind": kind, "variant": form, "path": sorted(settings.pop(path), reverse=True), "settings": settings}
 
     def optimisation(self, dataset: str, method: str, loss: str) -> dict[str, Any]:
         """Everything that determines an optimisation except data, loss options and seed, as plain types."""

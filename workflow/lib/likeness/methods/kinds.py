@@ -14,6 +14,8 @@ seeded       whether every run is random and has a seed; otherwise a run has a s
              extractor is trained by the workflow
 trained      whether it is a trained network with learning curves; it then uses losses, has λ and is seeded
 optimised    whether the fields of each pair are optimised with a loss, along a path of λ
+path         of a classical method (:mod:`likeness.methods.classical`), the setting that takes the place of λ; omitted
+             otherwise
 settings     keys of an entry of ``methods`` in a study, each with a rule as in :mod:`likeness.config.cards`, including
              default and description; or with ``block``, the block of the study that the entry overrides. For a network
              they are the keyword arguments of ``build``, all with a default; of keys that end in ``_2d`` and ``_3d``,
@@ -71,6 +73,7 @@ class Method:
     seeded: bool
     trained: bool
     optimised: bool
+    path: str | None = None
     scale: str | None = None
     """Scale of λ in tables: ``balanced``, ``raw``, ``roughness`` or ``smoothing``; ``None`` without λ."""
 
@@ -104,7 +107,7 @@ def card(kind: str) -> dict[str, Any]:
         if path.is_file():
             common = NETWORK if folder == networks.FOLDER else {}
             needed = [key for key in KEYS if key not in common]
-            return _checked(path, cards.card(path, needed, {**common, "variants": ...}))
+            return _checked(path, cards.card(path, needed, {**common, "variants": ..., "path": None}))
     msg = f"there is no method of the kind '{kind}'; available: {', '.join(names())}"
     raise UserError(msg)
 
@@ -131,7 +134,7 @@ def method(name: str, kind: str | None = None, scale: str | None = None) -> Meth
     """
     found = card(kind or name)
     title = found["title"] if kind in (None, name) else name
-    own = {**{key: found[key] for key in LOOK}, "title": title}
+    own = {**{key: found[key] for key in (*LOOK, "path")}, "title": title}
     return Method(name=name, kind=kind or name, **own, scale=scale if found["has_lam"] else None)
 
 

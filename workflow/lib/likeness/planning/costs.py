@@ -78,7 +78,7 @@ def _done(folder: Path, kind: Kind, place: str) -> tuple[float | None, float | N
     if kind.job == "score" and len(kind.who) == 2:
         # unregistered pairs or given fields, which depend on no recipe
         return kind.work.units, None
-    if kind.job in ("optimise", "audit", "syn") or (
+    if kind.job in ("optimise", "audit", "classical") or (
         kind.job == "score" and (folder / "fields" / place / "fields.json").is_file()
     ):
         return _searched(folder / "fields" / place, kind)

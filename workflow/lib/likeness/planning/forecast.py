@@ -104,7 +104,7 @@ class Kind:
 
     Attributes:
         rule: name of the Snakemake rule.
-        job: ``"train"``, ``"optimise"``, ``"audit"``, ``"syn"``, ``"pretrain"``, ``"register"`` or ``"score"``.
+        job: ``"train"``, ``"optimise"``, ``"audit"``, ``"classical"``, ``"pretrain"``, ``"register"`` or ``"score"``.
         who: identifies the kind among those of the same job: dataset, method, loss and variant, or dataset and
             extractor.
         jobs: number of jobs.
@@ -328,10 +328,10 @@ def _classical(scene: _Scene) -> Iterator[Kind]:
     study, fields = scene.study, scene.fields
     runs = [run for run in study.classical() if run.dataset == scene.dataset]
     for who, jobs in Counter((run.dataset, run.method, run.loss, run.variant) for run in runs).items():
-        recipe = study.syn(who[1], str(who[3]))
-        lams = len(recipe["smoothing"])
-        task = scene.task("syn", ["image"], recipe=recipe)
-        yield Kind("syn", "syn", who, jobs, Work(lams * fields, fields), task)
+        recipe = study.classical_recipe(who[1], str(who[3]))
+        lams = len(recipe["path"])
+        task = scene.task("classical", ["image"], recipe=recipe)
+        yield Kind("classical", "classical", who, jobs, Work(lams * fields, fields), task)
         yield scene.scoring(who, jobs, lams)
 
 
@@ -463,7 +463,7 @@ def _kept_mb(planned: Plan, costed: Iterable[tuple[Kind, Cost]]) -> float:
     for kind, cost in costed:
         if kind.job == "pretrain":
             total += kind.jobs * (cost.file_mb or 0.0)
-        elif kind.job == "syn":
+        elif kind.job == "classical":
             total += kind.jobs * (kind.work.units * (cost.file_mb or 0.0) + RECORDS_MB)
         elif kind.job == "optimise":
             # parameters for every pair and λ, and one field for figures

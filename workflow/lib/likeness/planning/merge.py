@@ -168,11 +168,12 @@ def _optimisation(
 def _classical(
     study: Study, run: Run, trained: Mapping[tuple[str, str, int], Job], published: Mapping[str, Job]
 ) -> tuple[Job, Job]:
-    """List the jobs of a run with SyN: registration, scoring."""
+    """List the jobs of a run of a classical method: registration, scoring."""
     fields = run.path(results.FIELDS)
-    said = (f"{fields}/provenance.json", {"recipe": study.syn(run.method, str(run.variant))})
+    said = (f"{fields}/provenance.json", {"recipe": study.classical_recipe(run.method, str(run.variant))})
     extractor = _extractor(study, run, trained, published)
-    register = Job("syn", run.place, (fields,), extractor.modules if extractor else (), extractor, said)
+    modules = [f"likeness.methods.{study.methods[run.method].kind}", *(extractor.modules if extractor else ())]
+    register = Job("classical", run.place, (fields,), tuple(modules), extractor, said)
     return register, _scoring(run, _scored(study), register)
 
 

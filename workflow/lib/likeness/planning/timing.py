@@ -27,13 +27,12 @@ from likeness.data.store import PARTS, Dataset
 from likeness.evaluation.scores import PairScorer
 from likeness.extractors.pretraining import pretrain
 from likeness.imageio.displacement import save
+from likeness.methods import classical
 from likeness.methods.network import NetworkTask, Recipe
 from likeness.methods.objective import BALANCED, Objective
 from likeness.methods.optimisation import Optimiser
 from likeness.methods.optimisation import Recipe as OptimisationRecipe
 from likeness.methods.prediction import displacements
-from likeness.methods.syn import channels
-from likeness.methods.syn import register as syn
 from likeness.planning.forecast import Cost, Seconds
 from likeness.runtime.atomic import write_json
 from likeness.runtime.jobs import consumed
@@ -70,9 +69,9 @@ def measure(task: Mapping[str, Any], scratch: Path) -> Cost:
         Seconds(BOOT + start, unit, check)
         for start, unit, check in (larger * np.stack([took.start, took.unit, took.check], 1)).tolist()
     )
-    on_gpu = torch.cuda.is_available() and task["job"] not in ("score", "syn")
+    on_gpu = torch.cuda.is_available() and task["job"] not in ("score", "classical")
     peak_mb = consumed()[1] if larger == 1 else None
-    of_images = task["job"] in ("register", "optimise", "syn")
+    of_images = task["job"] in ("register", "optimise", "classical")
     file_mb = took.file_mb * larger if of_images and took.file_mb else took.file_mb
     return Cost(core, wall if on_gpu else None, peak_mb, file_mb, "measured")
 
@@ -255,12 +254,14 @@ def _optimise(task: Mapping[str, Any], dataset: Dataset, scratch: Path) -> _Took
     return _Took(BALANCED * balance / len(pairs), step / len(pairs), NOTHING, file.stat().st_size / 1e6)
 
 
-def _syn(task: Mapping[str, Any], dataset: Dataset, scratch: Path) -> _Took:
+def _classical(task: Mapping[str, Any], dataset: Dataset, scratch: Path) -> _Took:
     loader, (moving, fixed) = Loader(dataset, make_device(1)), dataset.pairs_of("test")[0]
-    pair = [channels(loader.images([id]), None) for id in (moving, fixed)]
+    pair = [classical.channels(loader.images([id]), None) for id in (moving, fixed)]
+    recipe = classical.Recipe(**task["recipe"])
+    register = classical.registration(recipe)
 
     def run() -> None:
-        save(scratch / "field.npz", syn(pair[0], pair[1], dataset.spacing, task["recipe"]["variant"], 0.0, scratch))
+        save(scratch / "field.npz", register(pair[0], pair[1], dataset.spacing, recipe.path[-1], scratch))
 
     run()
     return _Took(NOTHING, _timed(run), NOTHING, (scratch / "field.npz").stat().st_size / 1e6)
@@ -303,7 +304,7 @@ _MEASURES = {
     "pretrain": _pretrain,
     "train": _train,
     "optimise": _optimise,
-    "syn": _syn,
+    "classical": _classical,
     "register": _register,
     "score": _score,
 }

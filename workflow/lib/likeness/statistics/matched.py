@@ -5,7 +5,8 @@ validation pairs among those with roughness at most r and with NDV, in 2D NDA, o
 test pairs are scored at that λ, with the roughness they then have. A loss that is accurate with smoother fields than
 allowed is not punished. If no λ is smooth enough the smoothest is taken, which the note says.
 
-Limits are :data:`LIMITS` and the roughness on validation pairs of every variant of SyN at the smoothing chosen for it.
+Limits are :data:`LIMITS`, and the roughness on validation pairs of classical methods, such as SyN, at what is chosen
+for them in place of λ.
 """
 
 from __future__ import annotations
@@ -25,8 +26,6 @@ from likeness.statistics.selection import candidates, primary_metric, rougher, w
 LIMITS = (0.1, 0.2, 0.3)
 MAX_FOLDING = 0.01
 """Highest mean non-diffeomorphic volume (area in 2D), in percent, of a λ that may be taken."""
-CLASSICAL = "syn"
-"""Kind of the methods whose roughness is a limit too."""
 ROUGHNESS = "sdlogj"
 COLUMNS = ["dataset", "limit", "at_most", *COMPARED[1:], "metric", "lam", "n_pairs", "n_subjects", "mean", "ci_low"]
 COLUMNS += ["ci_high", "roughness", "note"]
@@ -72,7 +71,7 @@ def _limits(rated: pd.DataFrame, rows: pd.DataFrame, methods: Methods) -> list[t
     chosen = rated.merge(rows.loc[rows.chosen, keys].drop_duplicates(), on=keys)
     found = [(f"{limit:g}", limit) for limit in LIMITS]
     for (method, variant), part in chosen.groupby(["method", "variant"], dropna=False, sort=True):
-        if methods[str(method)].kind == CLASSICAL and part[ROUGHNESS].notna().any():
+        if methods[str(method)].path and part[ROUGHNESS].notna().any():
             found.append((name_of(methods[str(method)], "", variant), float(part[ROUGHNESS].median())))
     return found
 
