@@ -71,7 +71,8 @@ def test_one_file_each_is_all_that_a_study_needs(tmp_path: Path) -> None:
         (library(project) / place).write_text(text)
     smoke = yaml.safe_load((project / "config" / "smoke.yaml").read_text())
     merged = {key: {**{name: smoke[key][name] for name in KEPT[key]}, **said} for key, said in STUDY.items()}
-    write_config(project, "added", {**smoke, **merged, "results": "results/added"})
+    contrasts = [{"a": "absolute", "b": "mse"}]
+    write_config(project, "added", {**smoke, **merged, "contrasts": contrasts, "results": "results/added"})
     snakemake(project, "added", "--cores", "2")
     assert_only_added(before, sources(project))
     assert_in_tables(project / "results" / "added")
