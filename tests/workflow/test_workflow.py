@@ -151,7 +151,7 @@ def test_check_tells_what_is_left_to_do(smoke: Path) -> None:
     said = subprocess.run([*call, "config/smoke.yaml"], cwd=smoke, capture_output=True, text=True, check=True).stdout
     assert "configuration and images are valid" in said
     assert "Nothing to be done" in said
-    anew = {"results": "anew", "losses": {"ncc": None}, "only_datasets": "mni-brain"}
+    anew = {"results": "anew", "losses": {"ncc": None}, "contrasts": [], "only_datasets": "mni-brain"}
     write_config(smoke, "anew", yaml.safe_load((smoke / "config" / "smoke.yaml").read_text()) | anew)
     said = subprocess.run([*call, "config/anew.yaml"], cwd=smoke, capture_output=True, text=True, check=True).stdout
     assert re.search(r"^ +train_ncc +1 +[\d.]+$", said, re.M)
