@@ -24,7 +24,7 @@ def told(message: object, where: str, *facts: object) -> None:
     """
     said = str(message)
     assert "\n" not in said, f"several lines:\n{said}"
-    begun = re.match(re.escape(where) + r"(?:(?<=\W)|(?!\w))", said) if where else re.match("", said)
+    begun = re.match(re.escape(where) + (r"\b" if where[-1:].isalnum() else ""), said)
     assert begun, f"{said!r} does not begin with {where!r}"
     rest = said[begun.end() :]
     lacking = [fact for fact in facts if not re.search(rf"(?<![\w.]){re.escape(str(fact))}(?!\w|\.\d)", rest)]
