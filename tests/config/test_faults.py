@@ -1,4 +1,4 @@
-"""What is wrong with a value is said in words: what it is and what to give instead."""
+"""A value at fault is told by its kind of fault, and with what one needs to mend it."""
 
 from __future__ import annotations
 
@@ -6,54 +6,59 @@ import math
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
+from refusals import told
 
-from likeness.config import cards, faults
+from likeness.config import cards
+from likeness.config.faults import WANTED, Fault
 from likeness.config.values import CHARACTERS, Block
-from likeness.userinput.errors import ConfigurationError
+from likeness.userinput.errors import shown
 
 PATTERN, LINE = next(iter(CHARACTERS.items()))
 
 
-def fault(value: Any, rule: dict[str, Any]) -> str | None:
-    """Give what is said of the value of an option, without its key."""
-    model = cards.model("options", {"key": {**rule, "required": True}}, Block)
+def faults(value: Any, rule: dict[str, Any]) -> list[Fault]:
+    """Give what is wrong with the value of an option named ``key``."""
+    model, document = cards.model("options", {"key": {**rule, "required": True}}, Block), {"key": value}
     try:
-        faults.checked(model, {"key": value}, "c.yaml", ConfigurationError)
-    except ConfigurationError as error:
-        said = str(error)
-        assert said.startswith("c.yaml: key 'key")
-        return said.partition(": ")[2].partition(": ")[2]
-    return None
+        model.model_validate(document)
+    except ValidationError as error:
+        return [Fault.of(details, model, document) for details in error.errors(include_url=False)]
+    return []
 
 
 @pytest.mark.parametrize(
-    ("value", "rule", "said"),
+    ("value", "rule", "kind", "facts"),
     [
-        (8, {"type": "integer", "odd": True}, "8 is even; give an odd number"),
-        (7, {"type": "integer", "odd": True}, None),
+        (8, {"type": "integer", "odd": True}, "odd", ["8", "odd"]),
         (
             [0.1, 0.10000001],
             {"type": "array", "items": {"type": "number"}, "digits": 6},
-            "[0.1, 0.10000001] has entries that agree in the first 6 digits; give each once",
+            "apart",
+            ["[0.1, 0.10000001]", "6"],
         ),
-        (math.nan, {"type": "number"}, "nan is not finite; give a finite number"),
-        (math.inf, {"type": ["number", "null"]}, "inf is not finite; give a finite number"),
-        ("inf", {"type": "number"}, "inf is not finite; give a finite number"),
-        ("fast", {"type": "number"}, "'fast' is not a number; give one"),
-        ("1e-7", {"type": "number"}, None),
-        (2.0, {"type": "integer"}, "2.0 is not a whole number; give one"),
-        (True, {"type": "number"}, "True is not a number; give one"),
-        (None, {"type": "string"}, "it is empty; give a text"),
-        ("10", {"type": "integer"}, "YAML reads '10' as text; write 10 without quotes"),
-        ("ten", {"type": "integer"}, "'ten' is not a whole number; give one"),
-        (
-            "a\n",
-            {"type": "string", "pattern": PATTERN},
-            f"'a\\n' contains characters that are not allowed here; use {LINE}",
-        ),
-        (12, {"type": "integer", "multipleOf": 8}, "12 is not a multiple of 8; give one"),
-        ("x" * 99, {"type": "string", "maxLength": 9}, f"'{'x' * 58}… is too long; give at most 9 characters"),
+        (math.nan, {"type": "number"}, "finite_number", ["nan"]),
+        (math.inf, {"type": ["number", "null"]}, "finite_number", ["inf"]),
+        ("inf", {"type": "number"}, "finite_number", ["inf"]),
+        ("fast", {"type": "number"}, "float_type", ["'fast'", WANTED["float"]]),
+        (2.0, {"type": "integer"}, "int_type", ["2.0", WANTED["int"]]),
+        (True, {"type": "number"}, "float_type", ["True", WANTED["float"]]),
+        (None, {"type": "string"}, "string_type", [WANTED["string"]]),
+        ("10", {"type": "integer"}, "int_type", ["'10'", "10"]),
+        ("ten", {"type": "integer"}, "int_type", ["'ten'", WANTED["int"]]),
+        ("a\n", {"type": "string", "pattern": PATTERN}, "string_pattern_mismatch", [r"'a\n'", LINE]),
+        (12, {"type": "integer", "multipleOf": 8}, "multiple_of", ["12", "8"]),
+        ("x" * 99, {"type": "string", "maxLength": 9}, "string_too_long", [shown("x" * 99), "9"]),
     ],
 )
-def test_a_value_is_explained(value: Any, rule: dict[str, Any], said: str | None) -> None:
-    assert fault(value, rule) == said
+def test_a_value_is_explained(value: Any, rule: dict[str, Any], kind: str, facts: list[str]) -> None:
+    (fault,) = faults(value, rule)
+    assert fault.kind == kind
+    told(fault.sentence({}), "key 'key'", *facts)
+
+
+@pytest.mark.parametrize(
+    ("value", "rule"), [(7, {"type": "integer", "odd": True}), ("1e-7", {"type": "number"})], ids=str
+)
+def test_a_value_within_its_limits_is_none(value: Any, rule: dict[str, Any]) -> None:
+    assert faults(value, rule) == []
