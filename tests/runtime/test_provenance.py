@@ -340,7 +340,10 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("metrics/epe.py", {*TRAININGS, "optimise mse", "score"}),
         ("evaluation/landscape.py", {"sample_landscape mse", "sample_landscape deepsim"}),
         ("statistics/landscape.py", {"profiles"}),
-        ("statistics/selection.py", {"score", "collect", "scores", "tuning"}),
+        (
+            "statistics/selection.py",
+            {"score", "collect", "scores", "tuning", "summary", "comparisons", "contrasts", "matched"},
+        ),
         ("figures/tuning.py", {"tuning"}),
         ("report/data_sheet.py", {"data_sheet"}),
         ("planning/forecast.py", set()),
