@@ -56,6 +56,14 @@ def sentence(error: BaseException) -> str | None:
     return None
 
 
+def nearest(word: object, known: Iterable[object]) -> str | None:
+    """Return the known word that an unknown one is probably meant to be; ``None`` if none is close."""
+    # of names that differ by case alone, the first one
+    spelt = {name.lower(): name for name in reversed([plain(k) for k in known])}
+    near = difflib.get_close_matches(plain(word).lower(), spelt, n=1, cutoff=0.6)
+    return spelt[near[0]] if near else None
+
+
 def suggest(word: object, known: Iterable[object], otherwise: str = "") -> str:
     """Suggest the closest known word ("did you mean ...?"); if none is close, list the known words.
 
@@ -65,11 +73,9 @@ def suggest(word: object, known: Iterable[object], otherwise: str = "") -> str:
         otherwise: text to return instead of the list if no word is close.
     """
     names = [plain(k) for k in known]
-    # of names that differ by case alone, the first one
-    spelt = {name.lower(): name for name in reversed(names)}
-    near = difflib.get_close_matches(plain(word).lower(), spelt, n=1, cutoff=0.6)
-    if near:
-        return f"did you mean '{spelt[near[0]]}'?"
+    near = nearest(word, names)
+    if near is not None:
+        return f"did you mean '{near}'?"
     return otherwise or f"use one of {', '.join(names[:LISTED])}{', …' if len(names) > LISTED else ''}"
 
 
