@@ -15,6 +15,8 @@ SHOWN = 60
 """Maximum number of characters of a user's value repeated in a message."""
 LISTED = 20
 """Maximum number of known names listed in a message."""
+FAULTS = 20
+"""Maximum number of faults told at once."""
 
 _FIXES = {
     errno.ENOSPC: "the disk is full; free some space and run again, finished files are kept",
@@ -36,15 +38,48 @@ _OBSTACLES = {
 
 
 class UserError(ValueError):
-    """Invalid user input; the message is one sentence that names the file, the key and the fix."""
+    """Invalid user input; the message has one line for every fault, which names the file, the key and the fix."""
 
 
 class ConfigurationError(UserError):
-    """Invalid configuration; the message names the file, the key and the fix."""
+    """Invalid configuration; the message has one line for every fault, which names the file, the key and the fix."""
 
 
 class DatasetError(UserError):
-    """Invalid dataset; the message is one sentence that names the file, the key and the fix."""
+    """Invalid dataset; the message has one line for every fault, which names the file, the key and the fix."""
+
+
+class Faults:
+    """Errors of independent checks, told together: one that a ``with`` block raises is noted, and the rest goes on.
+
+    Args:
+        refusal: error class to note and to raise.
+    """
+
+    def __init__(self, refusal: type[UserError]) -> None:
+        self.refusal = refusal
+        self.lines: dict[str, None] = {}
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
+        if not isinstance(error, self.refusal):
+            return False
+        self.lines |= dict.fromkeys(str(error).splitlines())
+        return True
+
+    def refuse(self) -> None:
+        """Raise an error that tells what was noted, if there is anything; a long list is cut.
+
+        Raises:
+            UserError: of class ``refusal``, with one line for each of the first :data:`FAULTS` errors.
+        """
+        lines = list(self.lines)[:FAULTS]
+        if len(self.lines) > FAULTS:
+            lines.append(f"… and {len(self.lines) - FAULTS} more")
+        if lines:
+            raise self.refusal("\n".join(lines))
 
 
 def sentence(error: BaseException) -> str | None:
