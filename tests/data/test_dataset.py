@@ -18,7 +18,7 @@ import tifffile
 import yaml
 from builders import edit_table, make_dataset
 from PIL import Image
-from refusals import refused
+from refusals import refused, told
 
 from likeness.config import dataset_file
 from likeness.config.faults import WANTED
@@ -27,7 +27,7 @@ from likeness.data.loading import Loader
 from likeness.data.preparation import prepare
 from likeness.data.store import Dataset
 from likeness.imageio import images
-from likeness.userinput.errors import DatasetError, shown
+from likeness.userinput.errors import FAULTS, DatasetError, shown
 
 
 def check_refused(folder: Path, where: str, *facts: object) -> None:
@@ -35,6 +35,17 @@ def check_refused(folder: Path, where: str, *facts: object) -> None:
     with refused(DatasetError, f"{folder}/{where}", *facts):
         dataset_file.check(folder)
         contents.check(folder)
+
+
+def check_refused_at_once(folder: Path, *places: str) -> list[str]:
+    """Expect a folder to be refused with one line for each place, in this order."""
+    with pytest.raises(DatasetError) as caught:
+        layout.check_tables(folder)
+    lines = str(caught.value).splitlines()
+    assert len(lines) == len(places), caught.value
+    for line, where in zip(lines, places, strict=True):
+        told(line, f"{folder}/{where}")
+    return lines
 
 
 def change_meta(folder: Path, **changes) -> None:
@@ -109,7 +120,7 @@ def test_missing_folder(tmp_path):
         ({"labels": {"one": "x"}}, "key 'labels'", ["'one'", WANTED["int"]]),
         ({"labels": {0: "a", 1: "b", 2: "b"}}, "key 'labels'", ["'b'", "two"]),
         ({"labels": {0: "a", 1: "b", 2: "mean"}}, "key 'labels'", ["'mean'", "reserved"]),
-        ({"labels": {}, "evaluate": []}, "key 'labels'", ["label maps"]),
+        ({"labels": {}}, "key 'labels'", ["'evaluate'"]),
         ({"evaluate": []}, "key 'evaluate'", ["label maps"]),
         ({"evaluate": [1, 7]}, "key 'evaluate'", ["7", "'labels'"]),
         ({"evaluate": [0, 1]}, "key 'evaluate'", ["0", "background: null"]),
@@ -118,13 +129,25 @@ def test_missing_folder(tmp_path):
         ({"pairs": {"within": "grop"}}, "key 'pairs.within'", ["'grop'", "images.csv", "'group'"]),
         ({"pairs": {"max_gap": 2}}, "key 'pairs.max_gap'", ["'position'", "images.csv"]),
         ({"pairs": {"moving": {"split": "trane"}}}, "key 'pairs.moving.split'", ["'trane'", "'train'"]),
-        ({"pairs": {"moving": {"split": "train"}}}, "key 'pairs'", ["'val'", "pairs.csv"]),
     ],
 )
 def test_dataset_yaml(folder, changes, where, facts):
     edit_table(folder / "images.csv", 0, "group", "A")
     change_meta(folder, **changes)
     check_refused(folder, f"dataset.yaml: {where}", *facts)
+
+
+def test_label_maps_need_their_labels_named_and_evaluated(folder):
+    change_meta(folder, labels={}, evaluate=[])
+    for line in check_refused_at_once(folder, "dataset.yaml: key 'labels'", "dataset.yaml: key 'evaluate'"):
+        told(line, "", "label maps")
+
+
+def test_every_split_needs_pairs(folder):
+    change_meta(folder, pairs={"moving": {"split": "train"}})
+    lines = check_refused_at_once(folder, *["dataset.yaml: key 'pairs'"] * 2)
+    for line, split in zip(lines, ("val", "test"), strict=True):
+        told(line, "", f"'{split}'", "pairs.csv")
 
 
 def test_labels_are_those_of_the_maps(folder):
@@ -180,7 +203,7 @@ def test_images(folder, row, column, entry, where, facts):
 def test_a_path_that_no_file_system_takes(folder):
     name = f"image/{'x' * 300}.png"
     edit_table(folder / "images.csv", 0, "image", name)
-    check_refused(folder, f"{name}: ", "longer")
+    check_refused(folder, "images.csv: column 'image' of image 'train0'", name, "longer")
 
 
 def test_several_subjects_contradict_that_there_is_one(folder):
@@ -195,7 +218,8 @@ def test_several_subjects_contradict_that_there_is_one(folder):
 
 def test_a_position_that_the_rule_needs_is_empty(folder):
     change_meta(folder, pairs={"max_gap": 1})
-    edit_table(folder / "images.csv", 1, "position", 3)
+    for row in range(1, 7):
+        edit_table(folder / "images.csv", row, "position", 3)
     check_refused(folder, "images.csv: column 'position' of image 'train0'", "empty", "'pairs.max_gap'")
 
 
@@ -228,7 +252,8 @@ def test_empty_split(tmp_path):
 
 def test_nothing_to_score(tmp_path):
     folder = make_dataset(tmp_path, with_label=False)
-    check_refused(folder, "images.csv: split 'val'", "scored", *layout.SCORED)
+    for line in check_refused_at_once(folder, "images.csv: split 'val'", "images.csv: split 'test'"):
+        told(line, "", "scored", *layout.SCORED)
 
 
 @pytest.mark.parametrize(
@@ -245,6 +270,62 @@ def test_nothing_to_score(tmp_path):
 def test_pairs(folder, pair, where, facts):
     (folder / "pairs.csv").write_text(f"split,moving,fixed\n{pair}\n")
     check_refused(folder, f"pairs.csv: {where}", *facts)
+
+
+def test_everything_that_is_wrong_with_the_tables_is_told_at_once(folder):
+    change_meta(folder, evaluate=[1, 7], spacing=[1, 1, 1], pairs={"within": "grop"})
+    for row, column, entry in ((0, "id", "a/b"), (1, "image", "none.png"), (2, "split", "trian"), (3, "position", "x")):
+        edit_table(folder / "images.csv", row, column, entry)
+    (folder / "pairs.csv").write_text(
+        "split,moving,fixed\ntrain,train1,train1\ntrain,train2,train1\nval,val0,vl1\nval,vl1,val0\ntest,val0,test0\n"
+    )
+    lines = check_refused_at_once(
+        folder,
+        "dataset.yaml: key 'spacing'",
+        "dataset.yaml: key 'evaluate'",
+        "dataset.yaml: key 'pairs.within'",
+        "images.csv: column 'id'",
+        "images.csv: column 'split' of image 'train2'",
+        "images.csv: column 'position' of image 'val0'",
+        "images.csv: column 'image' of image 'train1'",
+        "pairs.csv: pair 'train1' to 'train1' of split 'train'",
+        "pairs.csv: pair 'val0' to 'vl1' of split 'val'",
+        "pairs.csv: pair 'val0' to 'test0' of split 'test'",
+    )
+    told(lines[-2], "", "'vl1'", "'val1'")
+
+
+def test_what_only_follows_from_another_fault_is_not_told(folder):
+    table = folder / "images.csv"
+    whole = table.read_text()
+    change_meta(folder, evaluate=[7], pairs={"within": "label", "moving": {"split": "test"}})
+    (folder / "pairs.csv").write_text("split,moving,fixed\ntrain,train0,train1\n")
+    evaluated = "dataset.yaml: key 'evaluate'"
+    table.write_text(whole.replace("image", "picture", 1))
+    check_refused_at_once(folder, evaluated, "images.csv: column 'image'")
+    table.write_text(whole.replace("label", "labels", 1))
+    check_refused_at_once(folder, evaluated, "images.csv: column 'labels'")
+    table.write_text(whole.replace("train0,", "train0,,", 1).replace("image/val0.png", "none.png"))
+    check_refused_at_once(folder, evaluated, "images.csv: row 2", "images.csv: column 'image' of image 'val0'")
+    table.write_text(whole.replace(",test", ",tst").replace("train0.png,train", "train0.png,trian"))
+    splits = [f"images.csv: column 'split' of image '{id}'" for id in ("train0", "test0", "test1")]
+    check_refused_at_once(folder, evaluated, *splits)
+    table.write_text(whole)
+    (folder / "pairs.csv").write_text("split,mving,fixed\ntrain,nobody,nobody\n")
+    check_refused_at_once(folder, evaluated, "pairs.csv: column 'moving'")
+    (folder / "pairs.csv").write_text("split,moving,fixed\ntrain,nobody\ntrain,train0,nobody\n")
+    check_refused_at_once(folder, evaluated, "pairs.csv: row 2", "pairs.csv: pair 'train0' to 'nobody'")
+
+
+def test_a_long_list_of_faults_is_cut(tmp_path):
+    folder = make_dataset(tmp_path, images={"train": 25, "val": 2, "test": 2})
+    for path in (folder / "image").glob("train*.png"):
+        path.unlink()
+    with pytest.raises(DatasetError) as caught:
+        layout.check_tables(folder)
+    *lines, last = str(caught.value).splitlines()
+    assert len(lines) == FAULTS
+    told(last, "", "5")
 
 
 def rewrite(folder: Path, part: str, change, id: str = "train1") -> Path:
@@ -567,7 +648,7 @@ def test_columns_that_look_like_known_ones(folder, given, wanted):
         (b'id,image,split\na,"b\nc",train\n', "row 2", [r"'\n'"]),
         (b"id,image,split\n" + b"x" * 200_000 + b",b,train\n", "", ["CSV", "field"]),
         (b"idd,image,split\na,b,train\n", "column 'id'", ["missing", "'idd'"]),
-        (b"id,image,split\n" + b"x" * 65 + b",b,train\n", "column 'id'", [shown("x" * 65), "64"]),
+        (b"id,image,split\n" + b"x" * 65 + b",image/train0.png,test\n", "column 'id'", [shown("x" * 65), "64"]),
     ],
     ids=range(6),
 )
@@ -584,7 +665,9 @@ def test_the_score_that_decides_needs_pairs_of_both_splits(tmp_path):
     other = make_dataset(tmp_path / "b", with_field=True)
     for row in range(7):
         edit_table(other / "images.csv", row, "group", row)
-    check_refused(other, "images.csv: column 'field'", "'val'", "both", "group")
+    lines = check_refused_at_once(other, *["images.csv: column 'field'"] * 2)
+    for line, split in zip(lines, ("val", "test"), strict=True):
+        told(line, "", f"'{split}'", "both", "group")
 
 
 def test_masks_count_only_where_the_images_of_a_side_are_alike(tmp_path):

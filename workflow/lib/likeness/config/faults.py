@@ -13,7 +13,7 @@ from pydantic import BaseModel, Tag, ValidationError
 from pydantic.fields import FieldInfo
 
 from likeness.config.values import CHARACTERS, TAG, AsStated
-from likeness.userinput.errors import UserError, plain, shown, suggest
+from likeness.userinput.errors import UserError, nearest, plain, shown, suggest
 
 KEY = "[key]"
 """Last element of a fault's location if the name of an entry is at fault, rather than its value."""
@@ -140,8 +140,7 @@ class Fault:
         """The known key closest to an unknown one; ``None`` if there is none or the fault is another."""
         if self.kind not in ("extra_forbidden", "invalid_key"):
             return None
-        near = re.match("did you mean '(.*)'", suggest(self.keys[-1], self.place.known))
-        return near[1] if near else None
+        return nearest(self.keys[-1], self.place.known)
 
     def sentence(self, renamed: Mapping[str, str]) -> str:
         """Describe the fault in one sentence with key and fix."""

@@ -122,8 +122,8 @@ class Study:
                 try:
                     contents.check_images(folder, Path(self.results) / "work" / "checked.json")
                 except DatasetError as error:
-                    msg = checks.line(self, f"datasets.{name}.folder", str(error))
-                    raise ConfigurationError(msg) from None
+                    key, lines = f"datasets.{name}.folder", str(error).splitlines()
+                    raise ConfigurationError("\n".join(checks.line(self, key, said) for said in lines)) from None
 
     @property
     def results(self) -> str:

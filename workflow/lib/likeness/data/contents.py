@@ -40,7 +40,7 @@ def check(folder: str | Path) -> RawDataset:
     """Validate a raw dataset folder completely, tables and images.
 
     Raises:
-        DatasetError: at the first problem.
+        DatasetError: with all problems of the tables, or the first one of the images.
     """
     raw = layout.check_tables(folder)
     _check_files(raw)
@@ -71,7 +71,7 @@ def check_images(folder: str | Path, cache: Path) -> None:
             code of the check.
 
     Raises:
-        DatasetError: at the first problem.
+        DatasetError: with all problems of the tables, or the first one of the images.
     """
     raw = layout.check_tables(folder)
     key = str(raw.folder.resolve())

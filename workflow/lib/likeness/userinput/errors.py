@@ -15,6 +15,8 @@ SHOWN = 60
 """Maximum number of characters of a user's value repeated in a message."""
 LISTED = 20
 """Maximum number of known names listed in a message."""
+FAULTS = 20
+"""Maximum number of faults told at once."""
 
 _FIXES = {
     errno.ENOSPC: "the disk is full; free some space and run again, finished files are kept",
@@ -36,15 +38,48 @@ _OBSTACLES = {
 
 
 class UserError(ValueError):
-    """Invalid user input; the message is one sentence that names the file, the key and the fix."""
+    """Invalid user input; the message has one line for every fault, which names the file, the key and the fix."""
 
 
 class ConfigurationError(UserError):
-    """Invalid configuration; the message names the file, the key and the fix."""
+    """Invalid configuration; the message has one line for every fault, which names the file, the key and the fix."""
 
 
 class DatasetError(UserError):
-    """Invalid dataset; the message is one sentence that names the file, the key and the fix."""
+    """Invalid dataset; the message has one line for every fault, which names the file, the key and the fix."""
+
+
+class Faults:
+    """Errors of independent checks, told together: one that a ``with`` block raises is noted, and the rest goes on.
+
+    Args:
+        refusal: error class to note and to raise.
+    """
+
+    def __init__(self, refusal: type[UserError]) -> None:
+        self.refusal = refusal
+        self.lines: dict[str, None] = {}
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
+        if not isinstance(error, self.refusal):
+            return False
+        self.lines |= dict.fromkeys(str(error).splitlines())
+        return True
+
+    def refuse(self) -> None:
+        """Raise an error that tells what was noted, if there is anything; a long list is cut.
+
+        Raises:
+            UserError: of class ``refusal``, with one line for each of the first :data:`FAULTS` errors.
+        """
+        lines = list(self.lines)[:FAULTS]
+        if len(self.lines) > FAULTS:
+            lines.append(f"… and {len(self.lines) - FAULTS} more")
+        if lines:
+            raise self.refusal("\n".join(lines))
 
 
 def sentence(error: BaseException) -> str | None:
@@ -56,6 +91,14 @@ def sentence(error: BaseException) -> str | None:
     return None
 
 
+def nearest(word: object, known: Iterable[object]) -> str | None:
+    """Return the known word that an unknown one is probably meant to be; ``None`` if none is close."""
+    # of names that differ by case alone, the first one
+    spelt = {name.lower(): name for name in reversed([plain(k) for k in known])}
+    near = difflib.get_close_matches(plain(word).lower(), spelt, n=1, cutoff=0.6)
+    return spelt[near[0]] if near else None
+
+
 def suggest(word: object, known: Iterable[object], otherwise: str = "") -> str:
     """Suggest the closest known word ("did you mean ...?"); if none is close, list the known words.
 
@@ -65,11 +108,9 @@ def suggest(word: object, known: Iterable[object], otherwise: str = "") -> str:
         otherwise: text to return instead of the list if no word is close.
     """
     names = [plain(k) for k in known]
-    # of names that differ by case alone, the first one
-    spelt = {name.lower(): name for name in reversed(names)}
-    near = difflib.get_close_matches(plain(word).lower(), spelt, n=1, cutoff=0.6)
-    if near:
-        return f"did you mean '{spelt[near[0]]}'?"
+    near = nearest(word, names)
+    if near is not None:
+        return f"did you mean '{near}'?"
     return otherwise or f"use one of {', '.join(names[:LISTED])}{', …' if len(names) > LISTED else ''}"
 
 
