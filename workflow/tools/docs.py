@@ -137,6 +137,9 @@ class Tables:
 
     def link(self, place: str, raw: dict, entry: dict) -> str:
         """Return a link to the table of a block, which is queued; empty if the key takes no block."""
+        if "$ref" in entry.get("items", {}):
+            found = self.link(place, entry["items"], resolve(self.schema, entry["items"]))
+            return f"list of {found}" if found else ""
         several = bool(choices(self.schema, raw))
         if not several and not entry.get("properties"):
             return ""
