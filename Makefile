@@ -58,7 +58,7 @@ try: $(READY) ## a first figure in two minutes: three losses register twelve sim
 	$(BIN)/snakemake results/try/figures/img_sample.png results/try/figures/scores.png --cores $(CORES) --quiet rules host \
 	    --configfile config/try.yaml $(ONLY)
 	@echo "Look at results/try/figures/img_sample.png: one pair, as every loss registers it."
-	@echo "Then at results/try/figures/scores.png: the scores of all twelve. README says how to read both."
+	@echo "Then at results/try/figures/scores.png: the scores of all twelve. README says how to read both, docs/evaluation.md what its intervals are."
 
 figures: $(READY) ## run the study and draw every figure; LOSSES="ncc mind" DATASETS=cells CONFIG=… CORES=…
 	@$(BIN)/python workflow/tools/preflight.py $(CONFIG)

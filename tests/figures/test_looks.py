@@ -71,6 +71,7 @@ def test_a_loss_without_a_place_comes_last_in_its_group(folder: Path) -> None:
 
 def test_when_every_marker_is_taken_the_card_has_to_state_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(looks, "MARKERS", ["o"])
+    monkeypatch.setattr(looks, "STROKES", [])
     monkeypatch.setattr(looks, "LETTERS", [])
     add(folder, "one")
     add(folder, "two")

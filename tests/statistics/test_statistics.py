@@ -485,3 +485,16 @@ def test_what_lacks_pairs_is_compared_on_those_that_both_have():
     missing = summarise(partial, METHODS, {}).groupby("method").n_missing.unique()
     assert missing["given"].tolist() == [len(pairs) - len(kept)]
     assert missing["voxelmorph"].tolist() == missing["unregistered"].tolist() == [0]
+
+
+def test_no_interval_leaves_what_a_metric_can_be():
+    study = Study([Made("a", subjects=5, pairs=4)], ["mse"], seeds=(1, 2, 3))
+    metrics = chosen(study)
+    folding = metrics.metric == "dice"
+    metrics.loc[folding, "value"] = np.resize([0.01, 0.99], folding.sum())
+    table = summarise(metrics, METHODS, {}).query("metric == 'dice'")
+    assert table.ci_low.min() == 0
+    assert table.ci_high.max() == 1
+    # what is not known is not made up
+    alone = summarise(chosen(Study([Made("a", subjects=2, pairs=1)], ["mse"])), METHODS, {})
+    assert alone.ci_low.isna().all()

@@ -107,7 +107,7 @@ rule summary:
         order=stated("order"),
         supervision=stated("supervision"),
         methods=methods("order", "uses_loss", "optimised"),
-        metrics=scored("per"),
+        metrics=scored("per", "range"),
         code=code("summary"),
     script:
         script_path("summary")

@@ -32,10 +32,12 @@ COLOURS = [_hexadecimal(hue / 24, light) for light in (0.35, 0.45, 0.25) for hue
 APART = 0.15
 """Minimum distance between two colours, as long as available, in the RGB cube with sides of length 1."""
 GLYPHS = [f"${glyph}$" for glyph in "◖◢◣▬♣♠◗♥▰"]
-MARKERS: list[Marker] = [*">pdh8H", (5, 1, 180), (7, 1, 0), (12, 1, 0), *GLYPHS, *"1234+x|_"]
+MARKERS: list[Marker] = [*">pdh8H", (5, 1, 180), (7, 1, 0), (12, 1, 0), *GLYPHS]
 """Default markers with mutually distinct silhouettes."""
+STROKES: list[Marker] = [*"1234+x|_"]
+"""Markers without area, which are hard to see on the line of an interval; used when all others are taken."""
 LETTERS: list[Marker] = [f"${letter}$" for letter in ascii_uppercase if letter not in "IOX"]
-"""Fallback markers when all others are taken, without letters that resemble one of them."""
+"""Markers for the case that all others are taken, without letters that resemble one of them."""
 
 
 def look(loss: str) -> dict[str, Any]:
@@ -48,7 +50,7 @@ def look(loss: str) -> dict[str, Any]:
     if "colour" not in found:
         found["colour"] = _given_out("colour", [COLOURS], _alike)[loss]
     if "marker" not in found:
-        found["marker"] = _given_out("marker", [MARKERS, LETTERS], operator.eq)[loss]
+        found["marker"] = _given_out("marker", [MARKERS, STROKES, LETTERS], operator.eq)[loss]
     return {key: found[key] for key in LOOK}
 
 

@@ -13,13 +13,14 @@ empty, and the median, which may be finite, should be used.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from likeness import losses
+from likeness import metrics as cards
 from likeness.methods.kinds import Method, Methods, is_oracle
 from likeness.statistics.aggregate import COMPARED, final, order_of, pairs_of
 from likeness.statistics.comparisons import Marks
@@ -80,13 +81,20 @@ def _summarise_dataset(
         # of pairs with an infinite distance too
         subjects = table.subjects(place)
         counts = (len(present), subjects, table.seeds[place].used, missing[str(method)])
-        described = describe(present, estimate.interval(confidence))
+        described = describe(present, _within(estimate.interval(confidence), cards.card(str(series[3]))["range"]))
         note = "; ".join(filter(None, [*estimate.notes, marks.get((name, method, loss, variant), "")]))
         who = dict(zip(map(str, table.wide.columns.names), series, strict=True))
         numbers: dict[str, float] = dict(zip([*COUNTS, *STATISTICS], [*counts, *described], strict=True))
         supervision = _supervision(methods[str(method)], loss)
         found.append({"dataset": name, **who, "supervision": supervision, **numbers, "note": note})
     return found
+
+
+def _within(limits: tuple[float, float], allowed: Sequence[float | None]) -> tuple[float, float]:
+    """Clip an interval to the values that a metric can have; of few pairs it may be wider."""
+    lowest, highest = allowed
+    low = np.maximum(limits[0], -np.inf if lowest is None else lowest)
+    return float(low), float(np.minimum(limits[1], np.inf if highest is None else highest))
 
 
 def _supervision(method: Method, loss: str | None) -> str | None:
