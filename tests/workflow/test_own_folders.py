@@ -93,8 +93,8 @@ def test_of_test_pairs_alone_the_whole_path_is_shown_and_nothing_chosen(project:
     study |= {"methods": {"voxelmorph": None}}
     write_config(project, "alone", study)
     done = subprocess.run(command("alone", "-n"), cwd=project, env=environment("1"), capture_output=True, text=True)
-    [said] = [line for line in done.stderr.splitlines() if "'datasets.alone'" in line]
-    assert {"'train'", "'ncc'", "'voxelmorph'"} <= set(re.findall(r"'[^']+'", said))
+    told = [set(re.findall(r"'[^']+'", line)) for line in done.stderr.splitlines() if "'datasets.alone'" in line]
+    assert any({"'train'", "'ncc'", "'voxelmorph'"} <= names for names in told)
 
 
 @pytest.mark.slow
