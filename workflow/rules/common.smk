@@ -46,7 +46,18 @@ RESULTS = STUDY.results
 WORK = f"{RESULTS}/work"
 # completed with defaults, because scripts read the folder of published weights from it
 config["checkpoints"] = STUDY.config["checkpoints"]
-TABLES = ("summary", "comparisons", "contrasts", "calibration", "matched", "runs", "searches", "verdicts", "audit", "landscape")
+TABLES = (
+    "summary",
+    "comparisons",
+    "contrasts",
+    "calibration",
+    "matched",
+    "runs",
+    "searches",
+    "verdicts",
+    "audit",
+    "landscape",
+)
 RUN = results.RUN
 RUNS = list(STUDY.runs())
 TRAININGS = [Run(*training) for training in STUDY.trainings()]
