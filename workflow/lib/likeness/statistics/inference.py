@@ -84,12 +84,12 @@ class Table:
         self._rows = rows
         self.wide = wide(observations(rows))
         """Observations, ``(observations, series)``, as :func:`likeness.statistics.aggregate.wide` gives them."""
-        self.names = _names(self.wide.columns)
+        self.names = names_of(self.wide.columns)
         """Names of the series: method, loss, variant, metric, label, unit; ``None`` where one does not apply."""
         first, second = (self.wide.index.get_level_values(level).to_numpy() for level in ("first", "second"))
         self._observations = Observations(first, second)
         spread = between_seeds(rows).set_index(list(self.wide.columns.names))[["runs", "seeds", "variance"]]
-        known = dict(zip(_names(spread.index), spread.itertuples(index=False), strict=True))
+        known = dict(zip(names_of(spread.index), spread.itertuples(index=False), strict=True))
         self.seeds = [Seeds(*known[name]) for name in self.names]
         self._pairs = pairs_of(rows)
         self._whole = frozenset[tuple[str, str]]().union(*self._pairs.values())
@@ -121,6 +121,10 @@ class Table:
             sound = not np.isnan(se) and all(seeds.estimated for seeds in sources[column] if seeds.matter)
             found.append(Estimate(mean, se, degrees, int(present.sum()), subjects, tuple(said), sound))
         return found
+
+    def means(self) -> list[Estimate]:
+        """Estimate the mean of every series."""
+        return self.estimates(self.wide.to_numpy(), [[seeds] for seeds in self.seeds], [[] for _ in self.seeds])
 
     def subjects(self, place: int) -> int:
         """Return the number of subjects in the pairs of a series."""
@@ -169,7 +173,7 @@ class Table:
         if any(there):
             part = wide(observations(self._rows[there]))
             column = {name: place for place, name in enumerate(self.names)}
-            places = np.array([column[name] for name in _names(part.columns)])
+            places = np.array([column[name] for name in names_of(part.columns)])
             full[np.ix_(self.wide.index.get_indexer(part.index), places)] = part.to_numpy()
         return full
 
@@ -188,6 +192,6 @@ def _notes(sources: list[Seeds], subjects: int, se: float) -> list[str]:
     return said
 
 
-def _names(index: pd.Index) -> list[tuple[str | None, ...]]:
+def names_of(index: pd.Index) -> list[tuple[str | None, ...]]:
     """Return the entries of an index of series, with ``None`` in place of nulls, which differ from themselves."""
     return [tuple(None if pd.isna(level) else str(level) for level in entry) for entry in index]

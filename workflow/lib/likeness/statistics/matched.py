@@ -20,7 +20,7 @@ from likeness import metrics as cards
 from likeness.methods.kinds import Methods, is_oracle
 from likeness.results import KEYS
 from likeness.statistics.aggregate import COMPARED, name_of, overall
-from likeness.statistics.inference import Estimate, Table
+from likeness.statistics.inference import Estimate, Table, names_of
 from likeness.statistics.selection import candidates, primary_metric, rougher, with_lam
 
 LIMITS = (0.1, 0.2, 0.3)
@@ -98,7 +98,9 @@ def _at(
         return []
     table = Table(scored)
     values = table.wide.to_numpy()
-    estimates = table.estimates(values, [[seeds] for seeds in table.seeds], [[] for _ in table.seeds])
+    estimates = table.means()
+    runs = taken.groupby(COMPARED[1:], dropna=False).agg(lam=("lam", "median"), smooth=("smooth", "all"))
+    known = dict(zip(names_of(runs.index), runs.itertuples(index=False, name=None), strict=True))
     places = {series[:4]: place for place, series in enumerate(table.names)}
     result = []
     for (method, loss, variant, measured), place in places.items():
@@ -108,9 +110,8 @@ def _at(
         who = dict(zip(COMPARED[1:], (method, loss, variant), strict=True))
         result.append({**who, **_numbers(estimates[place], confidence)})
         result[-1]["roughness"] = float(np.nanmedian(values[:, rough])) if rough is not None else np.nan
-        of_run = taken[_same(taken, who)]
-        result[-1]["lam"] = of_run.lam.median()
-        smooth = of_run.smooth.all() if len(of_run) else not result[-1]["roughness"] > at_most
+        without = np.nan, not result[-1]["roughness"] > at_most
+        result[-1]["lam"], smooth = known.get((method, loss, variant), without)
         result[-1]["note"] = "; ".join([*estimates[place].notes, *([] if smooth else [TOO_ROUGH])])
     sign = 1 if metric in cards.lower_is_better() else -1
     result.sort(key=lambda row: (np.isnan(row["mean"]), sign * row["mean"], str(row["method"]), str(row["loss"])))
@@ -121,11 +122,3 @@ def _numbers(estimate: Estimate, confidence: float) -> dict[str, Any]:
     low, high = estimate.interval(confidence)
     counts = {"n_pairs": estimate.pairs, "n_subjects": estimate.subjects}
     return {**counts, "mean": estimate.mean, "ci_low": low, "ci_high": high}
-
-
-def _same(rows: pd.DataFrame, who: dict[str, str | None]) -> pd.Series:
-    """Return where rows have given entries, of which null equals null."""
-    same = pd.Series(True, index=rows.index)
-    for column, entry in who.items():
-        same &= rows[column].isna() if entry is None else rows[column] == entry
-    return same
