@@ -51,8 +51,17 @@ def test_words_progress_and_tries_rerun_nothing(smoke: Path) -> None:
         change(scripts / "train.py", ("def main", "# a remark\ndef main"))
         change(scripts / "summary.py", ('"""', '"""Reworded: '))
         change(lib / "losses" / "ncc.py", *UNUSED)
-        change(lib / "metrics" / "hd95.py", remark, ('"range": [0, None]', '"range": [0, 1000]'))
+        change(lib / "metrics" / "hd95.py", remark)
         assert todo(smoke) == {}
+
+
+@pytest.mark.slow
+def test_an_edited_range_of_a_metric_summarises_anew(smoke: Path) -> None:
+    metric = library(smoke) / "metrics" / "hd95.py"
+    with restored(metric):
+        change(metric, ('"range": [0, None]', '"range": [0, 1000]'))
+        # intervals end where the metric does
+        assert todo(smoke) == {"summary": 1, "plot": 1, "all": 1}
 
 
 @pytest.mark.slow
