@@ -12,6 +12,7 @@ import pytest
 from fake_study import METHODS, Made, Study, chosen, only_made_up_losses
 
 from likeness.statistics.aggregate import between_seeds
+from likeness.statistics.claims import FAILS, HOLDS, NOT_TESTED, UNDECIDED, judge, whole
 from likeness.statistics.contrasts import COLUMNS, confirm
 from likeness.statistics.selection import candidates, choose, marks
 
@@ -24,8 +25,12 @@ def cards(tmp_path: Path) -> Iterator[None]:
         yield
 
 
-def contrast(a: str, b: str, **changes: Any) -> dict[str, Any]:
-    return {"a": a, "b": b, "method": None, "datasets": [], "metric": None, "smallest": 0.01, **changes}
+def contrast(a: str, b: str | None, **changes: Any) -> dict[str, Any]:
+    nothing = {"method": None, "datasets": [], "metric": None, "best_of": [], "over": None, "claim": None}
+    return {"a": a, "b": b, **nothing, "smallest": 0.01, **changes}
+
+
+NO_CHOICES = choose(candidates(Study([Made("a")], ["mse"]).metrics(), METHODS), METHODS).iloc[:0]
 
 
 def study(seeds: tuple[int, ...] = SEEDS) -> pd.DataFrame:
@@ -47,7 +52,7 @@ def apart(metrics: pd.DataFrame, difference: float) -> pd.DataFrame:
 @pytest.mark.parametrize(("difference", "verdict"), [(0.2, "a better"), (-0.2, "b better"), (0.0, "equivalent")])
 def test_a_clear_difference_and_a_clear_lack_of_one_are_told(difference: float, verdict: str) -> None:
     metrics = apart(study(), difference)
-    table = confirm(metrics, METHODS, [contrast("mse", "ncc", smallest=0.08)], {}, {})
+    table = confirm(metrics, METHODS, [contrast("mse", "ncc", smallest=0.08)], NO_CHOICES, {}, {})
     [row] = table.to_dict("records")
     assert list(table.columns) == COLUMNS
     assert (row["metric"], row["method"], row["verdict"], row["note"]) == ("epe", "voxelmorph", verdict, "")
@@ -58,7 +63,7 @@ def test_a_clear_difference_and_a_clear_lack_of_one_are_told(difference: float, 
 
 
 def test_trainings_of_two_seeds_say_nothing_of_others() -> None:
-    row = confirm(apart(study((1, 2)), 0.2), METHODS, [contrast("mse", "ncc")], {}, {}).iloc[0]
+    row = confirm(apart(study((1, 2)), 0.2), METHODS, [contrast("mse", "ncc")], NO_CHOICES, {}, {}).iloc[0]
     assert row.note == "about these trainings: fewer than 3 seeds"
     assert np.isnan([row.p, row.p_equivalent]).all()
     assert row.verdict == ""
@@ -70,7 +75,7 @@ def test_trainings_that_differ_as_much_as_losses_do_hide_the_difference() -> Non
     shift = dict(zip(SEEDS, (0.3, -0.3, 0.25, -0.25), strict=True))
     moved = (metrics.loss == "ncc") & (metrics.metric == "epe")
     metrics.loc[moved, "value"] += metrics.seed[moved].map(shift).astype(float)
-    row = confirm(metrics, METHODS, [contrast("mse", "ncc")], {}, {}).iloc[0]
+    row = confirm(metrics, METHODS, [contrast("mse", "ncc")], NO_CHOICES, {}, {}).iloc[0]
     assert row.se > 0.1
     assert row.p > 0.3
     assert row.verdict == "undecided"
@@ -79,7 +84,7 @@ def test_trainings_that_differ_as_much_as_losses_do_hide_the_difference() -> Non
 
 def test_p_is_as_small_as_the_evidence_and_corrected_within_the_dataset() -> None:
     both = [contrast("mse", "ncc"), contrast("mse", "unregistered"), contrast("ncc", "unregistered", metric="dice")]
-    table = confirm(apart(study(), 0.2), METHODS, both, {}, {})
+    table = confirm(apart(study(), 0.2), METHODS, both, NO_CHOICES, {}, {})
     assert table.p.max() < 1e-4
     assert (table.p_holm >= table.p).all()
     assert table.p_holm.min() == pytest.approx(3 * table.p.min())
@@ -89,19 +94,19 @@ def test_p_is_as_small_as_the_evidence_and_corrected_within_the_dataset() -> Non
 
 def test_p_is_descriptive_where_one_specimen_or_few_pairs_forbid_more() -> None:
     metrics = apart(study(), 0.2)
-    row = confirm(metrics, METHODS, [contrast("mse", "ncc")], {}, {"a": "p is descriptive: within one specimen"}).iloc[
-        0
-    ]
+    reason = {"a": "p is descriptive: within one specimen"}
+    row = confirm(metrics, METHODS, [contrast("mse", "ncc")], NO_CHOICES, reason, {}).iloc[0]
     assert row.p < 0.05
     assert (row.verdict, row.note) == ("", "p is descriptive: within one specimen")
 
 
 def test_what_did_not_run_and_what_is_marked_is_said() -> None:
     metrics = study()
-    known = {("a", "voxelmorph", "ncc", "default"): "every λ folds too much"}
-    table = confirm(metrics, METHODS, [contrast("mse", "nmi"), contrast("mse", "ncc")], known, {})
+    selection = choose(candidates(metrics, METHODS), METHODS)
+    selection["feasible"] = selection.loss != "ncc"
+    table = confirm(metrics, METHODS, [contrast("mse", "nmi"), contrast("mse", "ncc")], selection, {}, {})
     assert table.note.tolist() == ["not compared: b was not scored", "b: every λ folds too much"]
-    assert not len(confirm(metrics, METHODS, [contrast("mse", "ncc", datasets=["other"])], {}, {}))
+    assert not len(confirm(metrics, METHODS, [contrast("mse", "ncc", datasets=["other"])], NO_CHOICES, {}, {}))
 
 
 def test_choices_at_an_end_or_infeasible_are_marked() -> None:
@@ -113,3 +118,61 @@ def test_choices_at_an_end_or_infeasible_are_marked() -> None:
         ("a", "voxelmorph", "ncc", "default"): "every λ folds too much",
     }
     assert set(marks(selection.assign(feasible=False, score=np.nan)).values()) == {"diverged at every λ"}
+
+
+def test_the_best_is_picked_on_validation_pairs() -> None:
+    metrics = apart(study(), -0.2)
+    selection = choose(candidates(metrics, METHODS), METHODS)
+    # NCC is better on test pairs, and must not be picked for that
+    selection["score"] = selection.loss.map({"mse": 1.0, "ncc": 2.0})
+    stated = contrast("unregistered", None, best_of=["ncc", "mse", "nmi"])
+    row = confirm(metrics, METHODS, [stated], selection, {}, {}).iloc[0]
+    assert (row.b, row.verdict) == ("mse", "b better")
+    assert row.note.startswith("b is the best of ncc, mse, nmi on validation pairs")
+    lost = confirm(metrics, METHODS, [{**stated, "best_of": ["nmi"]}], selection, {}, {}).iloc[0]
+    assert lost.note == "not compared: b was not scored"
+
+
+def test_slopes_over_an_option_are_compared() -> None:
+    doses = {"dose-0": 0.0, "dose-40": 40.0, "dose-100": 100.0}
+    parts = []
+    for name, dose in doses.items():
+        part = apart(study(), 0.0).assign(dataset=name)
+        epe = part.metric == "epe"
+        part.loc[epe & (part.loss == "ncc"), "value"] += 0.5 * dose / 100
+        parts.append(part)
+    metrics = pd.concat(parts, ignore_index=True)
+    options = {name: {"dose": dose} for name, dose in doses.items()}
+    stated = contrast("mse", "ncc", datasets=list(doses), over="dose")
+    table = confirm(metrics, METHODS, [stated], NO_CHOICES, {}, options)
+    [row] = table.to_dict("records")
+    assert row["dataset"] == "dose of dose-0, dose-40, dose-100"
+    assert row["effect"] == pytest.approx(-0.5, abs=0.01)
+    assert row["verdict"] == "a better"
+    # a dataset that did not run leaves nothing to be compared
+    assert not len(confirm(metrics[metrics.dataset != "dose-40"], METHODS, [stated], NO_CHOICES, {}, options))
+
+
+def test_a_claim_holds_where_all_of_its_contrasts_do() -> None:
+    metrics = apart(study(), 0.2)
+    stated = [contrast("mse", "ncc", claim="one"), contrast("mse", "unregistered", claim="one")]
+    stated += [contrast("ncc", "mse", claim="two"), contrast("mse", "nmi", claim="three")]
+    table = judge(
+        confirm(metrics, METHODS, stated, NO_CHOICES, {}, {}), {"one": "x", "two": "y", "three": "z", "four": "w"}
+    )
+    verdicts = table[table.contrast == "all"].set_index("claim").verdict.to_dict()
+    assert verdicts == {"one": "holds", "two": "fails", "three": "not tested here", "four": "not tested here"}
+    assert table[table.contrast == "mse against ncc"].iloc[0][["verdict", "says"]].tolist() == ["holds", "x"]
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "expected"),
+    [
+        ([HOLDS, HOLDS], HOLDS),
+        ([HOLDS, UNDECIDED], UNDECIDED),
+        ([UNDECIDED, NOT_TESTED], NOT_TESTED),
+        ([HOLDS, FAILS, NOT_TESTED, UNDECIDED], FAILS),
+    ],
+)
+def test_one_contrast_that_fails_is_enough(verdicts: list[str], expected: str) -> None:
+    assert whole(verdicts) == expected

@@ -50,6 +50,7 @@ TABLES = (
     "summary",
     "comparisons",
     "contrasts",
+    "claims",
     "calibration",
     "matched",
     "runs",

@@ -179,6 +179,7 @@ rule contrasts:
         gpu=None,
     params:
         contrasts=STUDY.config["contrasts"],
+        options=STUDY.numbers,
         confidence=STUDY.config["statistics"]["confidence"],
         order=stated("order"),
         methods=methods("order", "uses_loss", "optimised"),
@@ -186,6 +187,28 @@ rule contrasts:
         code=code("contrasts"),
     script:
         script_path("contrasts")
+
+
+rule claims:
+    input:
+        contrasts=rules.contrasts.output.table,
+    output:
+        table=f"{RESULTS}/tables/claims.csv",
+    log:
+        f"{RESULTS}/logs/claims.log",
+    group:
+        TOGETHER
+    conda:
+        env_path("plot")
+    resources:
+        mem_mb=2000,
+        runtime=30,
+        gpu=None,
+    params:
+        claims=STUDY.config["claims"],
+        code=code("claims"),
+    script:
+        script_path("claims")
 
 
 rule matched:

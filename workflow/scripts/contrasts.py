@@ -7,7 +7,6 @@ from likeness.methods import kinds
 from likeness.runtime.jobs import logged
 from likeness.statistics import contrasts
 from likeness.statistics.aggregate import read_csv, write_csv
-from likeness.statistics.selection import marks
 
 
 def main(snakemake) -> None:
@@ -20,8 +19,9 @@ def main(snakemake) -> None:
     stated = [
         kinds.of(snakemake.params.methods),
         snakemake.params.contrasts,
-        marks(read_csv(snakemake.input.selection)),
+        read_csv(snakemake.input.selection),
         descriptive,
+        snakemake.params.options,
         snakemake.params.confidence,
     ]
     write_csv(contrasts.confirm(pd.read_parquet(snakemake.input.metrics), *stated), snakemake.output.table)

@@ -208,7 +208,7 @@ def _check_hashes(study: Study) -> Found:
 
 
 def _check_contrasts(study: Study) -> Found:
-    """Reject a contrast between names that are not compared, and too many contrasts."""
+    """Reject a contrast between names that are not compared, of an option or a claim that is not there, or too many."""
     known = [
         f"{loss}/{form}" if form != "default" else loss
         for loss in study.config["losses"]
@@ -219,24 +219,44 @@ def _check_contrasts(study: Study) -> Found:
         forms = study.config["methods"].get(name, {}).get("variants", [])
         known += [f"{name}/{form}" for form in forms] or [name]
     wanted = (("a", known), ("b", known), ("method", leading), ("metric", metrics.names()))
+    wanted += (("claim", list(study.config["claims"])),)
     for number, contrast in enumerate(study.config["contrasts"]):
-        for key, names in wanted:
-            if contrast[key] is not None and contrast[key] not in names:
-                said = (
-                    f"there is no '{plain(contrast[key])}' to compare"
-                    if key in "ab"
-                    else f"there is no {key} like that"
-                )
-                yield f"contrasts.{number}.{key}", f"{said}; {suggest(contrast[key], names)}"
-        if contrast["a"] == contrast["b"]:
-            yield f"contrasts.{number}.b", "is what it is compared with; name another"
-        for name in contrast["datasets"]:
-            if name not in study.config["datasets"]:
-                said = f"the study has no dataset '{plain(name)}'"
-                yield f"contrasts.{number}.datasets", f"{said}; {suggest(name, study.config['datasets'])}"
+        stated = [(key, contrast[key], names) for key, names in wanted if contrast[key] is not None]
+        stated += [("best_of", name, known) for name in contrast["best_of"]]
+        stated += [("datasets", name, list(study.config["datasets"])) for name in contrast["datasets"]]
+        for key, name, names in stated:
+            if name not in names:
+                what = f"'{plain(name)}' to compare" if key in ("a", "b", "best_of") else f"{key} '{plain(name)}'"
+                yield f"contrasts.{number}.{key}", f"there is no {what}; {suggest(name, names)}"
+        if (contrast["b"] is None) != bool(contrast["best_of"]):
+            yield f"contrasts.{number}.b", "what is it compared with? Give either `b` or `best_of`"
+        elif contrast["a"] in (contrast["b"], *contrast["best_of"]):
+            key = "best_of" if contrast["best_of"] else "b"
+            yield f"contrasts.{number}.{key}", "is what it is compared with; name another"
+        if contrast["over"]:
+            yield from _check_over(study, number, contrast)
+    yield from _check_number_of_contrasts(study, len(leading))
+
+
+def _check_over(study: Study, number: int, contrast: Mapping[str, Any]) -> Found:
+    """Reject slopes over an option that the datasets lack, or that has the same value everywhere."""
+    there = [study.numbers[name] for name in contrast["datasets"] if name in study.config["datasets"]]
+    key, over = f"contrasts.{number}.over", plain(contrast["over"])
+    lacking = next((found for found in there if contrast["over"] not in found), None)
+    if lacking is not None:
+        yield key, f"not all of its datasets have an option '{over}' that is a number; {suggest(over, list(lacking))}"
+    elif len({found[contrast["over"]] for found in there}) < 2:
+        yield key, f"needs `datasets`, at least two, with different values of `options.{over}`; name them"
+
+
+def _check_number_of_contrasts(study: Study, leading: int) -> Found:
     for name in study.config["datasets"]:
-        here = [one for one in study.config["contrasts"] if not one["datasets"] or name in one["datasets"]]
-        count = sum(1 if one["method"] else len(leading) for one in here)
+        here = [
+            one
+            for one in study.config["contrasts"]
+            if not one["over"] and (not one["datasets"] or name in one["datasets"])
+        ]
+        count = sum(1 if one["method"] else leading for one in here)
         if count > MOST_CONTRASTS:
             said = f"{count} contrasts on '{name}', counted once for every method; state at most {MOST_CONTRASTS}"
             yield "contrasts", f"{said}, or hardly any can be confirmed"

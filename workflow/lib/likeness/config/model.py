@@ -20,6 +20,7 @@ from likeness.config.values import (
     Grid,
     Line,
     Misfit,
+    Name,
     Names,
     Number,
     Revision,
@@ -137,8 +138,10 @@ class Contrast(Block):
     a: Annotated[str, Field(min_length=1)]
     """What is compared: a loss, a variant as `loss/variant`, or a method without a loss, such as `unregistered` or
     `syn/mi`."""
-    b: Annotated[str, Field(min_length=1)]
+    b: Annotated[str, Field(min_length=1)] | None = None
     """What it is compared with; the effect is a − b."""
+    best_of: Names = []
+    """In place of `b`: compare with the one of these that scores best on validation pairs."""
     method: str | None = None
     """The method whose losses these are; by default every method with losses."""
     datasets: Names = []
@@ -147,6 +150,11 @@ class Contrast(Block):
     """Metric; by default the primary score of the dataset."""
     smallest: Annotated[Number, Field(gt=0, le=1e9)] | None = None
     """Smallest effect of interest, in the metric's unit; by default that of the metric's card, or 2 % of b's score."""
+    over: str | None = None
+    """Compare slopes: how much the scores on `datasets` change over this option, from its lowest to its highest value.
+    The datasets must be alike in everything else."""
+    claim: str | None = None
+    """The claim, one of `claims`, that a better a speaks for."""
 
 
 class Configuration(Block):
@@ -188,3 +196,5 @@ class Configuration(Block):
     """Confidence intervals and the calibration of tests."""
     contrasts: list[Contrast] = []
     """Differences to test, at most ten on a dataset, stated before the study runs. All others are shown without p."""
+    claims: dict[Name, Line] = {}
+    """What the study is to decide, by name: statements that contrasts speak for or against."""

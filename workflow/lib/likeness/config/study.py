@@ -21,6 +21,7 @@ from likeness.config.entries import loss as loss_model
 from likeness.data import contents, layout
 from likeness.data.pairs import complete
 from likeness.data.store import of_split
+from likeness.datasets import recipes
 from likeness.extractors import sources
 from likeness.losses import TRAINED_ON
 from likeness.methods import given, kinds
@@ -159,6 +160,16 @@ class Study:
     def datasets(self) -> list[str]:
         """Datasets of the study, in the order of the configuration."""
         return self._chosen("datasets")
+
+    @cached_property
+    def numbers(self) -> dict[str, dict[str, float]]:
+        """Numeric options of every dataset, which contrasts may be taken over; none of the user's own datasets."""
+        found = {}
+        for name, entry in self.config["datasets"].items():
+            options = {} if "folder" in entry else {**recipes.defaults(entry["recipe"]), **entry["options"]}
+            numeric = {key: value for key, value in options.items() if isinstance(value, (int, float))}
+            found[name] = {key: float(value) for key, value in numeric.items() if not isinstance(value, bool)}
+        return found
 
     @cached_property
     def prepared(self) -> list[str]:

@@ -6,6 +6,9 @@ J. Pharmacokinet. Biopharm. 1987, doi:10.1007/BF01068419). Both are corrected fo
 A difference below the smallest effect has no ``p``, however small its variance. ``verdict`` is the conclusion at the
 confidence level of the study: ``a better``, ``b better``, ``equivalent`` or ``undecided``. It is empty if there is no
 p, or if p is only descriptive; ``note`` has the reason.
+
+A contrast with ``best_of`` instead of ``b`` compares with the best of several on validation pairs. One with ``over``
+compares slopes over an option of datasets, see :mod:`likeness.statistics.slopes`.
 """
 
 from __future__ import annotations
@@ -22,11 +25,13 @@ from likeness.methods.kinds import Methods
 from likeness.statistics.aggregate import overall
 from likeness.statistics.comparisons import Marks, compared, described
 from likeness.statistics.inference import Table
-from likeness.statistics.selection import primary_metric
+from likeness.statistics.selection import best, marks, primary_metric
+from likeness.statistics.slopes import sloped
 from likeness.statistics.verdicts import smallest
 
 COLUMNS = ["dataset", "method", "metric", "a", "b", "n_pairs", "n_subjects", "effect", "se", "df", "low", "high"]
-COLUMNS += ["p", "p_holm", "smallest", "p_equivalent", "p_equivalent_holm", "verdict", "note"]
+COLUMNS += ["p", "p_holm", "smallest", "p_equivalent", "p_equivalent_holm", "verdict", "claim", "note"]
+NOT_SCORED = "not compared"
 UNCALIBRATED = "p is descriptive: the test is not calibrated on these pairs"
 ONE_SPECIMEN = "p is descriptive: within one specimen"
 
@@ -35,8 +40,9 @@ def confirm(
     metrics: pd.DataFrame,
     methods: Methods,
     contrasts: Sequence[Mapping[str, Any]],
-    marks: Marks,
+    selection: pd.DataFrame,
     descriptive: Mapping[str, str],
+    options: Mapping[str, Mapping[str, float]],
     confidence: float = 0.95,
 ) -> pd.DataFrame:
     """Test the contrasts of a study on its test pairs.
@@ -45,21 +51,34 @@ def confirm(
         metrics: metrics table, with ``chosen`` filled; metrics per label are averaged over labels.
         methods: methods of the study.
         contrasts: entries of the study's ``contrasts``.
-        marks: what is known of runs, see :func:`likeness.statistics.selection.marks`.
+        selection: choices of λ as returned by :func:`likeness.statistics.selection.choose`.
         descriptive: why p is only descriptive on a dataset, by its name.
+        options: numeric options of every dataset, for contrasts with ``over``.
         confidence: confidence level of intervals and verdicts.
 
     Returns:
-        The columns :data:`COLUMNS`, a row for every contrast, dataset and method.
+        The columns :data:`COLUMNS`, a row for every contrast, dataset and method. The dataset of a contrast with
+        ``over`` is named after the option and the datasets.
     """
     rows = overall(metrics[(metrics.split == "test") & metrics.chosen])
+    level = [one for one in contrasts if not one["over"]]
+    parts = {str(name): ([str(name)], part, level) for name, part in rows.groupby("dataset", sort=True)}
+    for over, *names in dict.fromkeys((one["over"], *one["datasets"]) for one in contrasts if one["over"]):
+        there = {name: options[name][over] for name in names if name in set(rows.dataset)}
+        wanted = [{**one, "datasets": []} for one in contrasts if (one["over"], *one["datasets"]) == (over, *names)]
+        if len(there) == len(names):
+            parts[f"{over} of {', '.join(names)}"] = names, sloped(rows, there), wanted
+    limits = marks(selection)
     found: list[dict[str, Any]] = []
-    for name, part in rows.groupby("dataset", sort=True):
-        table, primary = Table(part), primary_metric(rows, str(name))
+    for name, (names, part, wanted) in parts.items():
+        table, primary = Table(part), primary_metric(rows, names[0])
+        reason = "; ".join(dict.fromkeys(filter(None, (descriptive.get(one, "") for one in names))))
+        marked = {(name, *who): said for (dataset, *who), said in limits.items() if dataset in names}
         family = [
-            _contrast(table, methods, {"dataset": name, **one}, marks, descriptive.get(str(name), ""), confidence)
-            for contrast in contrasts
-            for one in _spread(contrast, str(name), primary, methods, set(part.method))
+            _contrast(table, methods, {"dataset": name, **one}, marked, reason, confidence)
+            for contrast in wanted
+            for one in _spread(contrast, name, primary, methods, set(part.method))
+            for one in [{**one, "b": one["b"] or best(selection, methods, names, one["method"], one["best_of"])}]
         ]
         found += _concluded(family, confidence)
     return pd.DataFrame(found, columns=COLUMNS)
@@ -72,9 +91,8 @@ def _spread(
     if contrast["datasets"] and dataset not in contrast["datasets"]:
         return
     leading = [name for name, method in methods.items() if method.uses_loss and name in present]
-    stated = {"metric": contrast["metric"] or primary, "a": contrast["a"], "b": contrast["b"]}
     for method in [contrast["method"]] if contrast["method"] else leading:
-        yield {"method": method, **stated, "smallest": contrast["smallest"]}
+        yield {**contrast, "method": method, "metric": contrast["metric"] or primary}
 
 
 def _contrast(
@@ -85,7 +103,7 @@ def _contrast(
     row = {**dict.fromkeys(COLUMNS, np.nan), **stated, "verdict": "", "note": "", "inferential": False}
     absent = [side for side in "ab" if stated[side] not in places]
     if absent:
-        return {**row, "n_pairs": 0, "n_subjects": 0, "note": f"not compared: {' and '.join(absent)} was not scored"}
+        return {**row, "n_pairs": 0, "n_subjects": 0, "note": f"{NOT_SCORED}: {' and '.join(absent)} was not scored"}
     pair = places[stated["a"]], places[stated["b"]]
     [estimate] = table.differences([pair])
     row["n_pairs"], row["n_subjects"] = estimate.pairs, estimate.subjects
@@ -98,7 +116,8 @@ def _contrast(
     if estimate.inferential:
         row["p"] = estimate.p() if abs(estimate.mean) >= least else np.nan
         row["p_equivalent"] = max(estimate.p(-least, "greater"), estimate.p(least, "less"))
-    said = [described(table, stated["dataset"], pair, estimate, marks), descriptive if estimate.inferential else ""]
+    said = [f"b is the best of {', '.join(stated['best_of'])} on validation pairs" if stated["best_of"] else ""]
+    said += [described(table, stated["dataset"], pair, estimate, marks), descriptive if estimate.inferential else ""]
     return {**row, "note": "; ".join(filter(None, said)), "inferential": estimate.inferential and not descriptive}
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
 from likeness import metrics as cards
 from likeness.methods.kinds import Methods
 from likeness.results import KEYS
-from likeness.statistics.aggregate import overall
+from likeness.statistics.aggregate import name_of, overall
 
 COLUMNS = [*KEYS, "lam", "score", "metric", "ndv", "feasible"]
 CHOSEN = [*COLUMNS, "end"]
@@ -123,6 +125,35 @@ def choose(scored: pd.DataFrame, methods: Methods) -> pd.DataFrame:
         default="",
     )
     return chosen[CHOSEN].reset_index(drop=True)
+
+
+def best(
+    selection: pd.DataFrame, methods: Methods, datasets: Sequence[str], method: str, names: Sequence[str]
+) -> str | None:
+    """Return which of several losses, or methods without a loss, scores best on validation pairs.
+
+    Args:
+        selection: result of :func:`choose`.
+        methods: methods of the study.
+        datasets: names of datasets with one primary score, over which scores are averaged.
+        method: the method whose losses are meant.
+        names: names as in comparisons, such as ``ncc`` or ``syn/mi``.
+
+    Returns:
+        One of ``names``, the first of those that score equally; ``None`` if none has a score on every dataset.
+    """
+    rows = selection[selection.dataset.isin(datasets)]
+    rows = rows[(rows.method == method) | ~rows.method.map(lambda name: methods[name].uses_loss).astype(bool)]
+    who = [
+        name_of(methods[of], str(loss), variant)
+        for of, loss, variant in zip(rows.method, rows.loss, rows.variant, strict=True)
+    ]
+    scores = rows.assign(who=who).pivot_table(index="who", columns="dataset", values="score")
+    there = scores.reindex(index=list(names), columns=list(datasets)).dropna().mean(axis=1)
+    if not len(there):
+        return None
+    lower = set(rows.metric) <= set(cards.lower_is_better())
+    return str(there.idxmin() if lower else there.idxmax())
 
 
 def chosen_lam(validation: pd.DataFrame, methods: Methods) -> float:
