@@ -16,6 +16,7 @@ AFTER_SCORES = {
     "summary": 1,
     "comparisons": 1,
     "contrasts": 1,
+    "claims": 1,
     "matched": 1,
     "plot": 7,
     "all": 1,
@@ -174,7 +175,12 @@ def test_another_sampling_of_a_dataset_trains_nothing(smoke: Path) -> None:
     [
         ("losses/ncc", '"marker": "^"', '"marker": "v"', {"plot": 8}),
         ("losses/ncc", '"supervision": "none"', '"supervision": "labels"', {"plot": 8, "summary": 1}),
-        ("losses/ncc", '"order": 110', '"order": 999', {"plot": 8, "summary": 1, "comparisons": 1, "contrasts": 1}),
+        (
+            "losses/ncc",
+            '"order": 110',
+            '"order": 999',
+            {"plot": 8, "summary": 1, "comparisons": 1, "contrasts": 1, "claims": 1},
+        ),
         (
             "losses/ncc",
             '"supervision": "none"',
@@ -187,7 +193,7 @@ def test_another_sampling_of_a_dataset_trains_nothing(smoke: Path) -> None:
             "networks/voxelmorph",
             '"title"',
             '"order": 99, "title"',
-            {"plot": 7, "summary": 1, "comparisons": 1, "contrasts": 1},
+            {"plot": 7, "summary": 1, "comparisons": 1, "contrasts": 1, "claims": 1},
         ),
         ("metrics/sdlogj", '"title": "std(log J)"', '"title": "Roughness"', {"plot": 7, "data_sheet": 2}),
         ("figures/img_sample", '"dpi": 300', '"dpi": 200', {"plot": 1}),

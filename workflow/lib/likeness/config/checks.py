@@ -218,10 +218,10 @@ def _check_contrasts(study: Study) -> Found:
     for name in study.methods.keys() - set(leading):
         forms = study.config["methods"].get(name, {}).get("variants", [])
         known += [f"{name}/{form}" for form in forms] or [name]
-    wanted = (("a", known), ("b", known), ("method", leading), ("metric", metrics.names()))
-    wanted += (("claim", list(study.config["claims"])),)
+    wanted = {"a": known, "b": known, "method": leading, "metric": metrics.names()}
+    wanted["claim"] = list(study.config["claims"])
     for number, contrast in enumerate(study.config["contrasts"]):
-        stated = [(key, contrast[key], names) for key, names in wanted if contrast[key] is not None]
+        stated = [(key, contrast[key], names) for key, names in wanted.items() if contrast[key] is not None]
         stated += [("best_of", name, known) for name in contrast["best_of"]]
         stated += [("datasets", name, list(study.config["datasets"])) for name in contrast["datasets"]]
         for key, name, names in stated:

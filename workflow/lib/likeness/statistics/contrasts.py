@@ -61,19 +61,19 @@ def confirm(
         ``over`` is named after the option and the datasets.
     """
     rows = overall(metrics[(metrics.split == "test") & metrics.chosen])
-    level = [one for one in contrasts if not one["over"]]
-    parts = {str(name): ([str(name)], part, level) for name, part in rows.groupby("dataset", sort=True)}
+    here = [one for one in contrasts if not one["over"]]
+    parts = [(str(name), [str(name)], part, here) for name, part in rows.groupby("dataset", sort=True)]
     for over, *names in dict.fromkeys((one["over"], *one["datasets"]) for one in contrasts if one["over"]):
         there = {name: options[name][over] for name in names if name in set(rows.dataset)}
-        wanted = [{**one, "datasets": []} for one in contrasts if (one["over"], *one["datasets"]) == (over, *names)]
+        same = [{**one, "datasets": []} for one in contrasts if (one["over"], *one["datasets"]) == (over, *names)]
         if len(there) == len(names):
-            parts[f"{over} of {', '.join(names)}"] = names, sloped(rows, there), wanted
+            parts.append((f"{over} of {', '.join(names)}", names, sloped(rows, there), same))
     limits = marks(selection)
     found: list[dict[str, Any]] = []
-    for name, (names, part, wanted) in parts.items():
+    for name, names, part, wanted in parts:
         table, primary = Table(part), primary_metric(rows, names[0])
         reason = "; ".join(dict.fromkeys(filter(None, (descriptive.get(one, "") for one in names))))
-        marked = {(name, *who): said for (dataset, *who), said in limits.items() if dataset in names}
+        marked = {(name, *who[1:]): said for who, said in limits.items() if who[0] in names}
         family = [
             _contrast(table, methods, {"dataset": name, **one}, marked, reason, confidence)
             for contrast in wanted
