@@ -22,6 +22,7 @@ AFTER_SCORES = {
     "all": 1,
 }
 AFTER_ALL = {**AFTER_SCORES, "profiles": 1, "plot": 8}
+AFTER_ORDER = {"summary": 1, "comparisons": 1, "contrasts": 1, "claims": 1}
 UNUSED = (
     ('"range": [0, 1]', '"range": [0, 2]'),
     ('"invariances": ["offset", "scale", "inversion"]', '"invariances": ["offset"]'),
@@ -193,7 +194,7 @@ def test_another_sampling_of_a_dataset_trains_nothing(smoke: Path) -> None:
             "networks/voxelmorph",
             '"title"',
             '"order": 99, "title"',
-            {"plot": 7, "summary": 1, "comparisons": 1, "contrasts": 1, "claims": 1},
+            {"plot": 7, **AFTER_ORDER},
         ),
         ("metrics/sdlogj", '"title": "std(log J)"', '"title": "Roughness"', {"plot": 7, "data_sheet": 2}),
         ("figures/img_sample", '"dpi": 300', '"dpi": 200', {"plot": 1}),

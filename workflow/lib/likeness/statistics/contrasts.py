@@ -61,11 +61,13 @@ def confirm(
         ``over`` is named after the option and the datasets.
     """
     rows = overall(metrics[(metrics.split == "test") & metrics.chosen])
-    here = [one for one in contrasts if not one["over"]]
+    here: list[Mapping[str, Any]] = [one for one in contrasts if not one["over"]]
     parts = [(str(name), [str(name)], part, here) for name, part in rows.groupby("dataset", sort=True)]
     for over, *names in dict.fromkeys((one["over"], *one["datasets"]) for one in contrasts if one["over"]):
         there = {name: options[name][over] for name in names if name in set(rows.dataset)}
-        same = [{**one, "datasets": []} for one in contrasts if (one["over"], *one["datasets"]) == (over, *names)]
+        same: list[Mapping[str, Any]] = [
+            {**one, "datasets": []} for one in contrasts if (one["over"], *one["datasets"]) == (over, *names)
+        ]
         if len(there) == len(names):
             parts.append((f"{over} of {', '.join(names)}", names, sloped(rows, there), same))
     limits = marks(selection)
@@ -73,7 +75,7 @@ def confirm(
     for name, names, part, wanted in parts:
         table, primary = Table(part), primary_metric(rows, names[0])
         reason = "; ".join(dict.fromkeys(filter(None, (descriptive.get(one, "") for one in names))))
-        marked = {(name, *who[1:]): said for who, said in limits.items() if who[0] in names}
+        marked: Marks = {(name, *who[1:]): said for who, said in limits.items() if who[0] in names}
         family = [
             _contrast(table, methods, {"dataset": name, **one}, marked, reason, confidence)
             for contrast in wanted
