@@ -14,7 +14,7 @@ compares slopes over an option of datasets, see :mod:`likeness.statistics.slopes
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -60,41 +60,53 @@ def confirm(
         The columns :data:`COLUMNS`, a row for every contrast, dataset and method. The dataset of a contrast with
         ``over`` is named after the option and the datasets.
     """
-    rows = overall(metrics[(metrics.split == "test") & metrics.chosen])
-    here: list[Mapping[str, Any]] = [one for one in contrasts if not one["over"]]
-    parts = [(str(name), [str(name)], part, here) for name, part in rows.groupby("dataset", sort=True)]
-    for over, *names in dict.fromkeys((one["over"], *one["datasets"]) for one in contrasts if one["over"]):
-        there = {name: options[name][over] for name in names if name in set(rows.dataset)}
-        same: list[Mapping[str, Any]] = [
-            {**one, "datasets": []} for one in contrasts if (one["over"], *one["datasets"]) == (over, *names)
-        ]
-        if len(there) == len(names):
-            parts.append((f"{over} of {', '.join(names)}", names, sloped(rows, there), same))
     limits = marks(selection)
     found: list[dict[str, Any]] = []
-    for name, names, part, wanted in parts:
-        table, primary = Table(part), primary_metric(rows, names[0])
-        reason = "; ".join(dict.fromkeys(filter(None, (descriptive.get(one, "") for one in names))))
-        marked: Marks = {(name, *who[1:]): said for who, said in limits.items() if who[0] in names}
-        family = [
-            _contrast(table, methods, {"dataset": name, **one}, marked, reason, confidence)
-            for contrast in wanted
-            for one in _spread(contrast, name, primary, methods, set(part.method))
-            for one in [{**one, "b": one["b"] or best(selection, methods, names, one["method"], one["best_of"])}]
-        ]
-        found += _concluded(family, confidence)
+    for family in _families(overall(metrics[(metrics.split == "test") & metrics.chosen]), contrasts, options):
+        table, present = Table(family.rows), set(family.rows.method)
+        reason = "; ".join(dict.fromkeys(filter(None, (descriptive.get(one, "") for one in family.datasets))))
+        marked: Marks = {(family.name, *who[1:]): said for who, said in limits.items() if who[0] in family.datasets}
+        stated = [one for contrast in family.contrasts for one in _spread(contrast, family, methods, present)]
+        for one in stated:
+            one["b"] = one["b"] or best(selection, methods, family.datasets, one["method"], one["best_of"])
+        tested = [_contrast(table, methods, one, marked, reason, confidence) for one in stated]
+        found += _concluded(tested, confidence)
     return pd.DataFrame(found, columns=COLUMNS)
 
 
+class Family(NamedTuple):
+    """Contrasts that are corrected for each other, and the scores that they are about."""
+
+    name: str
+    datasets: list[str]
+    rows: pd.DataFrame
+    contrasts: list[Mapping[str, Any]]
+    primary: str
+
+
+def _families(
+    rows: pd.DataFrame, contrasts: Sequence[Mapping[str, Any]], options: Mapping[str, Mapping[str, float]]
+) -> Iterator[Family]:
+    """Yield a family for every dataset, and one for every series of datasets over an option that has run whole."""
+    for name, part in rows.groupby("dataset", sort=True):
+        here = [one for one in contrasts if not one["over"] and (not one["datasets"] or name in one["datasets"])]
+        yield Family(str(name), [str(name)], part, here, primary_metric(rows, str(name)))
+    for over, *names in dict.fromkeys((one["over"], *one["datasets"]) for one in contrasts if one["over"]):
+        there = {name: options[name][over] for name in names if name in set(rows.dataset)}
+        here = [one for one in contrasts if (one["over"], *one["datasets"]) == (over, *names)]
+        if len(there) == len(names):
+            title = f"{over} of {', '.join(names)}"
+            yield Family(title, names, sloped(rows, there), here, primary_metric(rows, names[0]))
+
+
 def _spread(
-    contrast: Mapping[str, Any], dataset: str, primary: str, methods: Methods, present: Collection[str]
+    contrast: Mapping[str, Any], family: Family, methods: Methods, present: Collection[str]
 ) -> Iterator[dict[str, Any]]:
-    """Yield the contrast for every method that it is stated for; nothing if it is not stated for the dataset."""
-    if contrast["datasets"] and dataset not in contrast["datasets"]:
-        return
+    """Yield the contrast for every method that it is stated for."""
     leading = [name for name, method in methods.items() if method.uses_loss and name in present]
+    stated = {**contrast, "dataset": family.name, "metric": contrast["metric"] or family.primary}
     for method in [contrast["method"]] if contrast["method"] else leading:
-        yield {**contrast, "method": method, "metric": contrast["metric"] or primary}
+        yield {**stated, "method": method}
 
 
 def _contrast(
