@@ -22,7 +22,8 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SIZE_CPU := 0.55 GB
 SIZE_CUDA := 3.1 GB
 SNAKEMAKE = $(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG)
-ONLY = $(if $(LOSSES)$(DATASETS),--config $(if $(LOSSES),only_losses="$(LOSSES)") $(if $(DATASETS),only_datasets="$(DATASETS)"))
+ONLY = $(if $(LOSSES)$(WITHOUT)$(DATASETS),--config $(if $(LOSSES),only_losses="$(LOSSES)") \
+    $(if $(WITHOUT),skip_losses="$(WITHOUT)") $(if $(DATASETS),only_datasets="$(DATASETS)"))
 # a program, and the packages of Debian's that have it
 define needs
 @command -v $(1) > /dev/null || $(if $(filter-out 0,$(shell id -u)),sudo -n) sh -c 'apt-get -qq update && \
@@ -30,7 +31,7 @@ define needs
     { echo "make $@ needs the packages $(2): install them, or run it as root or with sudo"; exit 1; }
 endef
 
-.PHONY: help setup try figures check test test-slow test-release test-slurm test-kubernetes test-conda lint format loss losses upgrade-dataset envs lock docs clean merge bench bench-methods bench-scale
+.PHONY: help setup try figures calibration check test test-slow test-release test-slurm test-kubernetes test-conda lint format loss losses upgrade-dataset envs lock docs clean merge bench bench-methods bench-scale
 .DEFAULT_GOAL := help
 
 help: ## print this list
@@ -60,9 +61,13 @@ try: $(READY) ## a first figure in two minutes: three losses register twelve sim
 	@echo "Look at results/try/figures/img_sample.png: one pair, as every loss registers it."
 	@echo "Then at results/try/figures/scores.png: the scores of all twelve. README says how to read both, docs/evaluation.md what its intervals are."
 
-figures: $(READY) ## run the study and draw every figure; LOSSES="ncc mind" DATASETS=cells CONFIG=… CORES=…
+figures: $(READY) ## run the study and draw every figure; LOSSES="ncc mind" WITHOUT=mse DATASETS=cells CONFIG=… CORES=…
 	@$(BIN)/python workflow/tools/preflight.py $(CONFIG)
 	$(SNAKEMAKE) $(ONLY)
+
+calibration: $(READY) ## simulate whether the tests of CONFIG keep their level on its pairs: tables/calibration.csv
+	@$(BIN)/python workflow/tools/preflight.py $(CONFIG)
+	$(SNAKEMAKE) $(ONLY) --until calibration
 
 check: $(READY) ## validate configuration and images; print jobs, time, disk and memory to expect; QUICK=1 measures nothing
 	@$(BIN)/python workflow/tools/check.py $(if $(QUICK),--quick) --configfile $(CONFIG) $(ONLY)

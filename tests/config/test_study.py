@@ -71,6 +71,12 @@ def test_only_losses_restricts_and_keeps_what_the_study_says_of_them() -> None:
     assert study.options("ncc", "default") == {"window": 5}
 
 
+def test_losses_can_be_skipped() -> None:
+    config = SMALL | {"losses": {"mse": None, "ncc": None}}
+    assert Study.load(config | {"skip_losses": "ncc"}).losses == ["mse"]
+    assert Study.load(config | {"only_losses": "ncc mind", "skip_losses": "mind"}).losses == ["ncc"]
+
+
 def test_only_losses_takes_any_loss_that_exists_with_its_defaults() -> None:
     study = Study.load(SMALL | {"only_losses": "mse mind"})
     assert study.losses == ["mse", "mind"]
@@ -99,6 +105,7 @@ def test_a_loss_that_the_study_does_not_list_stays_out_unless_asked_for() -> Non
     ("change", "key", "facts"),
     [
         ({"only_losses": "mnd"}, "only_losses", ["'mnd'", "'mind'"]),
+        ({"skip_losses": "mnd"}, "skip_losses", ["'mnd'", "'mind'"]),
         ({"only_datasets": "cells"}, "only_datasets", ["'cells'", "mni-brain"]),
         ({"lossess": {}}, "lossess", ["'losses'"]),
         ({"losses": {"ncc": {"options": {"windows": 5}}}}, "losses.ncc.options.windows", ["'window'"]),

@@ -58,6 +58,7 @@ CONFIG: dict[str, Any] = {
     "threads": 1,
     "keep_fields": False,
     "only_losses": "",
+    "skip_losses": "",
     "only_datasets": "",
     "datasets": {
         "own": {"folder": "own", "seed": 3, "training": {"steps": 5, "augmentation": {"rotation": 10, "flip": True}}},

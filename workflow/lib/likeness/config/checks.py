@@ -107,6 +107,7 @@ def _without_effect(study: Study, loss: str) -> Found:
 
 def _check_subsets(study: Study) -> Found:
     yield from _check_subset(study, "only_losses", losses.names())
+    yield from _check_subset(study, "skip_losses", losses.names())
     yield from _check_subset(study, "only_datasets", list(study.config["datasets"]))
 
 

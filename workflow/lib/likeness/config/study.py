@@ -181,7 +181,7 @@ class Study:
     @cached_property
     def losses(self) -> list[str]:
         """Losses of the study, in the order of figures and tables."""
-        chosen = self._chosen("losses")
+        chosen = set(self._chosen("losses")) - set(self.config["skip_losses"].split())
         return [name for name in losses.names() if name in chosen]
 
     def variants(self, loss: str) -> list[str]:
