@@ -7,6 +7,7 @@ from likeness.methods import kinds
 from likeness.runtime.jobs import logged
 from likeness.statistics import contrasts
 from likeness.statistics.aggregate import read_csv, write_csv
+from likeness.statistics.lost import bounded, diagonals, lost
 from likeness.statistics.selection import marks
 
 
@@ -17,14 +18,16 @@ def main(snakemake) -> None:
         reasons = [contrasts.ONE_SPECIMEN] * meta["within_subject"]
         reasons += [contrasts.UNCALIBRATED] * (not calibrated.get(meta["name"], False))
         descriptive[meta["name"]] = "; ".join(reasons)
+    metrics = pd.read_parquet(snakemake.input.metrics)
     stated = [
         kinds.of(snakemake.params.methods),
         snakemake.params.contrasts,
-        marks(read_csv(snakemake.input.selection)),
+        {**marks(read_csv(snakemake.input.selection)), **lost(metrics)},
         descriptive,
         snakemake.params.confidence,
     ]
-    write_csv(contrasts.confirm(pd.read_parquet(snakemake.input.metrics), *stated), snakemake.output.table)
+    finite = bounded(metrics, diagonals(snakemake.input.datasets))
+    write_csv(contrasts.confirm(finite, *stated), snakemake.output.table)
 
 
 if __name__ == "__main__":
