@@ -11,15 +11,17 @@ import pandas as pd
 import pytest
 from fake_study import METHODS, Made, Study, chosen, only_made_up_losses
 
+from likeness import metrics as cards
 from likeness.statistics.aggregate import between_seeds
 from likeness.statistics.contrasts import COLUMNS, confirm
 from likeness.statistics.selection import candidates, choose, marks
+from likeness.statistics.verdicts import smallest
 
 SEEDS = (1, 2, 3, 4)
 
 
 @pytest.fixture(autouse=True)
-def cards(tmp_path: Path) -> Iterator[None]:
+def made_up_cards(tmp_path: Path) -> Iterator[None]:
     with only_made_up_losses(tmp_path / "losses"):
         yield
 
@@ -94,6 +96,30 @@ def test_p_is_descriptive_where_one_specimen_or_few_pairs_forbid_more() -> None:
     ]
     assert row.p < 0.05
     assert (row.verdict, row.note) == ("", "p is descriptive: within one specimen")
+
+
+@pytest.mark.parametrize("metric", ["epe", "dice", "hd95", "folding", "sdlogj", "nda"])
+def test_losses_that_are_equal_but_for_rounding_have_no_p(metric: str) -> None:
+    metrics = study()
+    mse, ncc = ((metrics.loss == loss) & (metrics.metric == metric) for loss in ("mse", "ncc"))
+    rounding = 1e-12 * (1 + np.random.default_rng(0).random(mse.sum()))
+    # where both are 0, 2 % of it would be no limit
+    for value in (metrics.value[mse].to_numpy(), 0.0):
+        metrics.loc[mse, "value"] = value
+        metrics.loc[ncc, "value"] = value + rounding
+        metrics.loc[ncc, "chosen"] = metrics.chosen[mse].to_numpy()
+        row = confirm(metrics, METHODS, [contrast("mse", "ncc", metric=metric, smallest=None)], {}, {}).iloc[0]
+        assert 0 < abs(row.effect) < 1e-11
+        assert row.smallest >= 1e-6
+        assert np.isnan(row.p)
+        assert np.isnan(row.p_holm)
+
+
+@pytest.mark.parametrize("metric", cards.names())
+def test_every_metric_has_a_smallest_effect_of_interest(metric: str) -> None:
+    """A share of a distance, whose unit differs between datasets; a number of its own where 0 is what is wished for."""
+    assert smallest(metric, 0.0) > 0
+    assert smallest(metric, 5.0) <= 0.1
 
 
 def test_what_did_not_run_and_what_is_marked_is_said() -> None:
