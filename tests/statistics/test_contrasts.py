@@ -11,16 +11,18 @@ import pandas as pd
 import pytest
 from fake_study import METHODS, Made, Study, chosen, only_made_up_losses
 
+from likeness import metrics as cards
 from likeness.statistics.aggregate import between_seeds
 from likeness.statistics.claims import FAILS, HOLDS, NOT_TESTED, UNDECIDED, judge, whole
-from likeness.statistics.contrasts import COLUMNS, confirm
+from likeness.statistics.contrasts import COLUMNS, Known, confirm
 from likeness.statistics.selection import candidates, choose, marks
+from likeness.statistics.verdicts import smallest
 
 SEEDS = (1, 2, 3, 4)
 
 
 @pytest.fixture(autouse=True)
-def cards(tmp_path: Path) -> Iterator[None]:
+def made_up_cards(tmp_path: Path) -> Iterator[None]:
     with only_made_up_losses(tmp_path / "losses"):
         yield
 
@@ -30,7 +32,7 @@ def contrast(a: str, b: str | None, **changes: Any) -> dict[str, Any]:
     return {"a": a, "b": b, **nothing, "smallest": 0.01, **changes}
 
 
-NO_CHOICES = choose(candidates(Study([Made("a")], ["mse"]).metrics(), METHODS), METHODS).iloc[:0]
+NOTHING = Known(choose(candidates(Study([Made("a")], ["mse"]).metrics(), METHODS), METHODS).iloc[:0], {}, {}, {})
 
 
 def study(seeds: tuple[int, ...] = SEEDS) -> pd.DataFrame:
@@ -52,7 +54,7 @@ def apart(metrics: pd.DataFrame, difference: float) -> pd.DataFrame:
 @pytest.mark.parametrize(("difference", "verdict"), [(0.2, "a better"), (-0.2, "b better"), (0.0, "equivalent")])
 def test_a_clear_difference_and_a_clear_lack_of_one_are_told(difference: float, verdict: str) -> None:
     metrics = apart(study(), difference)
-    table = confirm(metrics, METHODS, [contrast("mse", "ncc", smallest=0.08)], NO_CHOICES, {}, {})
+    table = confirm(metrics, METHODS, [contrast("mse", "ncc", smallest=0.08)], NOTHING)
     [row] = table.to_dict("records")
     assert list(table.columns) == COLUMNS
     assert (row["metric"], row["method"], row["verdict"], row["note"]) == ("epe", "voxelmorph", verdict, "")
@@ -63,7 +65,7 @@ def test_a_clear_difference_and_a_clear_lack_of_one_are_told(difference: float, 
 
 
 def test_trainings_of_two_seeds_say_nothing_of_others() -> None:
-    row = confirm(apart(study((1, 2)), 0.2), METHODS, [contrast("mse", "ncc")], NO_CHOICES, {}, {}).iloc[0]
+    row = confirm(apart(study((1, 2)), 0.2), METHODS, [contrast("mse", "ncc")], NOTHING).iloc[0]
     assert row.note == "about these trainings: fewer than 3 seeds"
     assert np.isnan([row.p, row.p_equivalent]).all()
     assert row.verdict == ""
@@ -75,7 +77,7 @@ def test_trainings_that_differ_as_much_as_losses_do_hide_the_difference() -> Non
     shift = dict(zip(SEEDS, (0.3, -0.3, 0.25, -0.25), strict=True))
     moved = (metrics.loss == "ncc") & (metrics.metric == "epe")
     metrics.loc[moved, "value"] += metrics.seed[moved].map(shift).astype(float)
-    row = confirm(metrics, METHODS, [contrast("mse", "ncc")], NO_CHOICES, {}, {}).iloc[0]
+    row = confirm(metrics, METHODS, [contrast("mse", "ncc")], NOTHING).iloc[0]
     assert row.se > 0.1
     assert row.p > 0.3
     assert row.verdict == "undecided"
@@ -84,7 +86,7 @@ def test_trainings_that_differ_as_much_as_losses_do_hide_the_difference() -> Non
 
 def test_p_is_as_small_as_the_evidence_and_corrected_within_the_dataset() -> None:
     both = [contrast("mse", "ncc"), contrast("mse", "unregistered"), contrast("ncc", "unregistered", metric="dice")]
-    table = confirm(apart(study(), 0.2), METHODS, both, NO_CHOICES, {}, {})
+    table = confirm(apart(study(), 0.2), METHODS, both, NOTHING)
     assert table.p.max() < 1e-4
     assert (table.p_holm >= table.p).all()
     assert table.p_holm.min() == pytest.approx(3 * table.p.min())
@@ -95,18 +97,44 @@ def test_p_is_as_small_as_the_evidence_and_corrected_within_the_dataset() -> Non
 def test_p_is_descriptive_where_one_specimen_or_few_pairs_forbid_more() -> None:
     metrics = apart(study(), 0.2)
     reason = {"a": "p is descriptive: within one specimen"}
-    row = confirm(metrics, METHODS, [contrast("mse", "ncc")], NO_CHOICES, reason, {}).iloc[0]
+    row = confirm(metrics, METHODS, [contrast("mse", "ncc")], NOTHING._replace(descriptive=reason)).iloc[0]
     assert row.p < 0.05
     assert (row.verdict, row.note) == ("", "p is descriptive: within one specimen")
+
+
+@pytest.mark.parametrize("metric", ["epe", "dice", "hd95", "folding", "sdlogj", "nda"])
+def test_losses_that_are_equal_but_for_rounding_have_no_p(metric: str) -> None:
+    metrics = study()
+    mse, ncc = ((metrics.loss == loss) & (metrics.metric == metric) for loss in ("mse", "ncc"))
+    rounding = 1e-12 * (1 + np.random.default_rng(0).random(mse.sum()))
+    # where both are 0, 2 % of it would be no limit
+    for value in (metrics.value[mse].to_numpy(), 0.0):
+        metrics.loc[mse, "value"] = value
+        metrics.loc[ncc, "value"] = value + rounding
+        metrics.loc[ncc, "chosen"] = metrics.chosen[mse].to_numpy()
+        row = confirm(metrics, METHODS, [contrast("mse", "ncc", metric=metric, smallest=None)], NOTHING).iloc[0]
+        assert 0 < abs(row.effect) < 1e-11
+        assert row.smallest >= 1e-6
+        assert np.isnan(row.p)
+        assert np.isnan(row.p_holm)
+
+
+@pytest.mark.parametrize("metric", cards.names())
+def test_every_metric_has_a_smallest_effect_of_interest(metric: str) -> None:
+    """A share of a distance, whose unit differs between datasets; a number of its own where 0 is what is wished for."""
+    assert smallest(metric, 0.0) > 0
+    assert smallest(metric, 5.0) <= 0.1
 
 
 def test_what_did_not_run_and_what_is_marked_is_said() -> None:
     metrics = study()
     selection = choose(candidates(metrics, METHODS), METHODS)
     selection["feasible"] = selection.loss != "ncc"
-    table = confirm(metrics, METHODS, [contrast("mse", "nmi"), contrast("mse", "ncc")], selection, {}, {})
+    table = confirm(
+        metrics, METHODS, [contrast("mse", "nmi"), contrast("mse", "ncc")], NOTHING._replace(selection=selection)
+    )
     assert table.note.tolist() == ["not compared: b was not scored", "b: every λ folds too much"]
-    assert not len(confirm(metrics, METHODS, [contrast("mse", "ncc", datasets=["other"])], NO_CHOICES, {}, {}))
+    assert not len(confirm(metrics, METHODS, [contrast("mse", "ncc", datasets=["other"])], NOTHING))
 
 
 def test_choices_at_an_end_or_infeasible_are_marked() -> None:
@@ -126,10 +154,10 @@ def test_the_best_is_picked_on_validation_pairs() -> None:
     # NCC is better on test pairs, and must not be picked for that
     selection["score"] = selection.loss.map({"mse": 1.0, "ncc": 2.0})
     stated = contrast("unregistered", None, best_of=["ncc", "mse", "nmi"])
-    row = confirm(metrics, METHODS, [stated], selection, {}, {}).iloc[0]
+    row = confirm(metrics, METHODS, [stated], NOTHING._replace(selection=selection)).iloc[0]
     assert (row.b, row.verdict) == ("mse", "b better")
     assert row.note.startswith("b is the best of ncc, mse, nmi on validation pairs")
-    lost = confirm(metrics, METHODS, [{**stated, "best_of": ["nmi"]}], selection, {}, {}).iloc[0]
+    lost = confirm(metrics, METHODS, [{**stated, "best_of": ["nmi"]}], NOTHING._replace(selection=selection)).iloc[0]
     assert lost.note == "not compared: b was not scored"
 
 
@@ -144,22 +172,20 @@ def test_slopes_over_an_option_are_compared() -> None:
     metrics = pd.concat(parts, ignore_index=True)
     options = {name: {"dose": dose} for name, dose in doses.items()}
     stated = contrast("mse", "ncc", datasets=list(doses), over="dose")
-    table = confirm(metrics, METHODS, [stated], NO_CHOICES, {}, options)
+    table = confirm(metrics, METHODS, [stated], NOTHING._replace(options=options))
     [row] = table.to_dict("records")
     assert row["dataset"] == "dose of dose-0, dose-40, dose-100"
     assert row["effect"] == pytest.approx(-0.5, abs=0.01)
     assert row["verdict"] == "a better"
     # a dataset that did not run leaves nothing to be compared
-    assert not len(confirm(metrics[metrics.dataset != "dose-40"], METHODS, [stated], NO_CHOICES, {}, options))
+    assert not len(confirm(metrics[metrics.dataset != "dose-40"], METHODS, [stated], NOTHING._replace(options=options)))
 
 
 def test_a_claim_holds_where_all_of_its_contrasts_do() -> None:
     metrics = apart(study(), 0.2)
     stated = [contrast("mse", "ncc", claim="one"), contrast("mse", "unregistered", claim="one")]
     stated += [contrast("ncc", "mse", claim="two"), contrast("mse", "nmi", claim="three")]
-    table = judge(
-        confirm(metrics, METHODS, stated, NO_CHOICES, {}, {}), {"one": "x", "two": "y", "three": "z", "four": "w"}
-    )
+    table = judge(confirm(metrics, METHODS, stated, NOTHING), {"one": "x", "two": "y", "three": "z", "four": "w"})
     verdicts = table[table.contrast == "all"].set_index("claim").verdict.to_dict()
     assert verdicts == {"one": "holds", "two": "fails", "three": "not tested here", "four": "not tested here"}
     assert table[table.contrast == "mse against ncc"].iloc[0][["verdict", "says"]].tolist() == ["holds", "x"]

@@ -142,7 +142,8 @@ def test_an_absent_label_does_not_count_and_an_infinite_distance_does():
 
 
 def test_infinite_scores_are_not_averaged_away():
-    mean, sd, median, low, high = describe(np.array([1.0, 2.0, np.inf]), (1.0, 2.0))
+    values = np.array([1.0, 2.0, np.inf])
+    mean, sd, median, low, high = describe(values, values, (1.0, 2.0))
     assert (mean, median) == (np.inf, 2)
     assert np.isnan([sd, low, high]).all()
 
@@ -275,7 +276,7 @@ def test_scripts_lead_from_scores_to_tables(study: Study, tmp_path: Path):
         output = {"table": tmp_path / f"{name}.csv"}
         run_script(
             name,
-            input={key: collected[key] for key in ("metrics", "selection")},
+            input={"datasets": [], **{key: collected[key] for key in ("metrics", "selection")}},
             output=output,
             params={"confidence": 0.9, "methods": methods[name]},
         )

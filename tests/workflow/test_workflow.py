@@ -23,7 +23,7 @@ from likeness import figures
 from likeness.results import KEYS
 
 SUMMARY = (
-    "dataset,method,loss,variant,supervision,metric,label,unit,n_pairs,n_subjects,n_seeds,n_missing"
+    "dataset,method,loss,variant,supervision,metric,label,unit,n_pairs,n_subjects,n_seeds,n_missing,n_lost"
     ",mean,sd,median,ci_low,ci_high,note"
 )
 COMPARISONS = "dataset,method,metric,a,b,n_pairs,n_subjects,effect,se,df,low,high,all_low,all_high,note"

@@ -90,6 +90,7 @@ rule summary:
     input:
         metrics=rules.collect.output.metrics,
         selection=rules.collect.output.selection,
+        datasets=expand(f"{RESULTS}/data/{{dataset}}", dataset=STUDY.datasets),
     output:
         table=f"{RESULTS}/tables/summary.csv",
     log:
@@ -107,7 +108,7 @@ rule summary:
         order=stated("order"),
         supervision=stated("supervision"),
         methods=methods("order", "uses_loss", "optimised"),
-        metrics=scored("per", "range"),
+        metrics=scored("per", "range", "unit"),
         code=code("summary"),
     script:
         script_path("summary")
@@ -117,6 +118,7 @@ rule comparisons:
     input:
         metrics=rules.collect.output.metrics,
         selection=rules.collect.output.selection,
+        datasets=expand(f"{RESULTS}/data/{{dataset}}", dataset=STUDY.datasets),
     output:
         table=f"{RESULTS}/tables/comparisons.csv",
     log:
@@ -133,7 +135,7 @@ rule comparisons:
         confidence=STUDY.config["statistics"]["confidence"],
         order=stated("order"),
         methods=methods("order", "uses_loss", "optimised"),
-        metrics=scored("per"),
+        metrics=scored("per", "unit"),
         code=code("comparisons"),
     script:
         script_path("comparisons")
@@ -183,7 +185,7 @@ rule contrasts:
         confidence=STUDY.config["statistics"]["confidence"],
         order=stated("order"),
         methods=methods("order", "uses_loss", "optimised"),
-        metrics=scored("needs", "per", "rank", "primary", "better", "smallest"),
+        metrics=scored("needs", "per", "rank", "primary", "better", "smallest", "unit"),
         code=code("contrasts"),
     script:
         script_path("contrasts")

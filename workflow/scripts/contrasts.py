@@ -7,6 +7,7 @@ from likeness.methods import kinds
 from likeness.runtime.jobs import logged
 from likeness.statistics import contrasts
 from likeness.statistics.aggregate import read_csv, write_csv
+from likeness.statistics.lost import bounded, diagonals, lost
 
 
 def main(snakemake) -> None:
@@ -16,15 +17,12 @@ def main(snakemake) -> None:
         reasons = [contrasts.ONE_SPECIMEN] * meta["within_subject"]
         reasons += [contrasts.UNCALIBRATED] * (not calibrated.get(meta["name"], False))
         descriptive[meta["name"]] = "; ".join(reasons)
-    stated = [
-        kinds.of(snakemake.params.methods),
-        snakemake.params.contrasts,
-        read_csv(snakemake.input.selection),
-        descriptive,
-        snakemake.params.options,
-        snakemake.params.confidence,
-    ]
-    write_csv(contrasts.confirm(pd.read_parquet(snakemake.input.metrics), *stated), snakemake.output.table)
+    metrics = pd.read_parquet(snakemake.input.metrics)
+    params, selection = snakemake.params, read_csv(snakemake.input.selection)
+    known = contrasts.Known(selection, lost(metrics), descriptive, params.options)
+    finite, methods = bounded(metrics, diagonals(snakemake.input.datasets)), kinds.of(params.methods)
+    table = contrasts.confirm(finite, methods, params.contrasts, known, params.confidence)
+    write_csv(table, snakemake.output.table)
 
 
 if __name__ == "__main__":

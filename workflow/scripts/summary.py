@@ -5,6 +5,7 @@ import pandas as pd
 from likeness.methods import kinds
 from likeness.runtime.jobs import logged
 from likeness.statistics.aggregate import read_csv, write_csv
+from likeness.statistics.lost import diagonals
 from likeness.statistics.selection import marks
 from likeness.statistics.summary import summarise
 
@@ -13,7 +14,8 @@ def main(snakemake) -> None:
     metrics = pd.read_parquet(snakemake.input.metrics)
     known = kinds.of(snakemake.params.methods)
     known_of_runs = marks(read_csv(snakemake.input.selection))
-    write_csv(summarise(metrics, known, known_of_runs, snakemake.params.confidence), snakemake.output.table)
+    found = diagonals(snakemake.input.datasets)
+    write_csv(summarise(metrics, known, known_of_runs, snakemake.params.confidence, found), snakemake.output.table)
 
 
 if __name__ == "__main__":

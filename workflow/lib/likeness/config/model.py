@@ -181,8 +181,8 @@ class Configuration(Block):
     """Space-separated losses to run instead of all under `losses`; one that is not listed there runs with its default
     options. Empty means all. Set by `make figures LOSSES=…`."""
     skip_losses: str = ""
-    """Space-separated losses to leave out for now, for example those that need a GPU; what contrasts say of them is `not
-    tested here`. Set by `make figures WITHOUT=…`."""
+    """Space-separated losses to leave out for now, for example those that need a GPU; claims about them are `not tested
+    here`. Set by `make figures WITHOUT=…`."""
     only_datasets: str = ""
     """Space-separated datasets to restrict the study to; empty means all. Set by `make figures DATASETS=…`."""
     training: Training = Field(default_factory=Training)

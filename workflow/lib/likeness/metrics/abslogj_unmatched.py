@@ -12,6 +12,7 @@ CARD = {
     "unit": "1",
     "range": [0, None],
     "doi": None,
+    "smallest": 0.01,
 }
 
 

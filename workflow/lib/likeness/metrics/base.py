@@ -24,7 +24,8 @@ needs        parts that both images must have, of ``field``, ``label``, ``landma
 rank         order of preference among the metrics that can represent a dataset, best first: figures show the first that
              a dataset has, and below it the second
 primary      true if λ can be chosen by it; requires ``rank``, ``better`` and ``needs``
-smallest     smallest relevant difference; by default 2 % of the value
+smallest     smallest relevant difference; by default 2 % of the value. Stated where 0 is a good value, of which 2 % is
+             nothing, and where all values are alike in size, unlike distances
 costly       true if it is slow and therefore only computed for test pairs at the chosen λ
 ===========  ===========================================================================================================
 

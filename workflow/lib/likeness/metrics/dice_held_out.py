@@ -15,6 +15,7 @@ CARD = {
     "better": "higher",
     "per": "label",
     "needs": ["label"],
+    "smallest": 0.003,
 }
 
 

@@ -12,6 +12,7 @@ CARD = {
     "range": [0, 100],
     "doi": None,
     "better": "lower",
+    "smallest": 0.01,
 }
 
 

@@ -16,6 +16,7 @@ CARD = {
     "range": [0, None],
     "doi": "10.48550/arXiv.2112.04489",
     "dimensions": [3],
+    "smallest": 0.002,
 }
 
 

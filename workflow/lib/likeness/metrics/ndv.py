@@ -17,6 +17,7 @@ CARD = {
     "doi": "10.48550/arXiv.2212.06060",
     "better": "lower",
     "dimensions": [3],
+    "smallest": 0.01,
 }
 
 

@@ -12,6 +12,7 @@ CARD = {
     "range": [0, None],
     "doi": None,
     "rank": 60,
+    "smallest": 0.01,
 }
 
 

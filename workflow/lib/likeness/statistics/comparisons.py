@@ -6,8 +6,9 @@ the mean difference a − b in the metric's unit. ``low`` and ``high`` are the l
 wants to test it names beforehand, see :mod:`likeness.statistics.contrasts`.
 
 ``note`` tells what limits a comparison. Differences that do not exist, because a training diverged or a distance is
-infinite, have a row with a note and no numbers. If a method lacks fields of some pairs, both are compared on the pairs
-that both have. Oracles, which see the labels of the pair itself, are not compared.
+infinite, have a row with a note and no numbers; :func:`likeness.statistics.lost.bounded` makes distances finite. If a
+method lacks fields of some pairs, both are compared on the pairs that both have. Oracles, which see the labels of the
+pair itself, are not compared.
 """
 
 from __future__ import annotations
@@ -38,8 +39,9 @@ COLUMNS = [
     "all_high",
     "note",
 ]
-Marks = Mapping[tuple[str, str | None, str | None, str | None], str]
-"""What is to be known of a method, loss and variant on a dataset, wherever it is compared."""
+Marks = Mapping[tuple[str | None, ...], str]
+"""What is to be known of a method, loss and variant on a dataset, wherever it is compared, or, with a metric as fifth
+entry of the key, in that metric."""
 
 
 def compare(metrics: pd.DataFrame, methods: Methods, marks: Marks, confidence: float = 0.95) -> pd.DataFrame:
@@ -91,9 +93,8 @@ def described(table: Table, dataset: str, pair: tuple[int, int], estimate: Estim
     """Return all that limits a comparison of two series, as one text."""
     said = list(estimate.notes)
     for side, place in zip("ab", pair, strict=True):
-        method, loss, variant, *_ = table.names[place]
-        mark = marks.get((dataset, method, loss, variant))
-        said += [f"{side}: {mark}"] if mark else []
+        who = (dataset, *table.names[place][:4])
+        said += [f"{side}: {marks[key]}" for key in (who[:-1], who) if key in marks]
     return "; ".join(said)
 
 

@@ -36,13 +36,24 @@ UNCALIBRATED = "p is descriptive: the test is not calibrated on these pairs"
 ONE_SPECIMEN = "p is descriptive: within one specimen"
 
 
+class Known(NamedTuple):
+    """What is known of runs and datasets, besides their scores."""
+
+    selection: pd.DataFrame
+    """Choices of λ as returned by :func:`likeness.statistics.selection.choose`."""
+    lost: Marks
+    """How many pairs lost a structure, see :func:`likeness.statistics.lost.lost`."""
+    descriptive: Mapping[str, str]
+    """Why p is only descriptive on a dataset, by its name."""
+    options: Mapping[str, Mapping[str, float]]
+    """Numeric options of every dataset, for contrasts with ``over``."""
+
+
 def confirm(
     metrics: pd.DataFrame,
     methods: Methods,
     contrasts: Sequence[Mapping[str, Any]],
-    selection: pd.DataFrame,
-    descriptive: Mapping[str, str],
-    options: Mapping[str, Mapping[str, float]],
+    known: Known,
     confidence: float = 0.95,
 ) -> pd.DataFrame:
     """Test the contrasts of a study on its test pairs.
@@ -51,24 +62,22 @@ def confirm(
         metrics: metrics table, with ``chosen`` filled; metrics per label are averaged over labels.
         methods: methods of the study.
         contrasts: entries of the study's ``contrasts``.
-        selection: choices of λ as returned by :func:`likeness.statistics.selection.choose`.
-        descriptive: why p is only descriptive on a dataset, by its name.
-        options: numeric options of every dataset, for contrasts with ``over``.
+        known: what is known of runs and datasets besides.
         confidence: confidence level of intervals and verdicts.
 
     Returns:
         The columns :data:`COLUMNS`, a row for every contrast, dataset and method. The dataset of a contrast with
         ``over`` is named after the option and the datasets.
     """
-    limits = marks(selection)
+    limits: Marks = {**marks(known.selection), **known.lost}
     found: list[dict[str, Any]] = []
-    for family in _families(overall(metrics[(metrics.split == "test") & metrics.chosen]), contrasts, options):
+    for family in _families(overall(metrics[(metrics.split == "test") & metrics.chosen]), contrasts, known.options):
         table, present = Table(family.rows), set(family.rows.method)
-        reason = "; ".join(dict.fromkeys(filter(None, (descriptive.get(one, "") for one in family.datasets))))
+        reason = "; ".join(dict.fromkeys(filter(None, (known.descriptive.get(one, "") for one in family.datasets))))
         marked: Marks = {(family.name, *who[1:]): said for who, said in limits.items() if who[0] in family.datasets}
         stated = [one for contrast in family.contrasts for one in _spread(contrast, family, methods, present)]
         for one in stated:
-            one["b"] = one["b"] or best(selection, methods, family.datasets, one["method"], one["best_of"])
+            one["b"] = one["b"] or best(known.selection, methods, family.datasets, one["method"], one["best_of"])
         tested = [_contrast(table, methods, one, marked, reason, confidence) for one in stated]
         found += _concluded(tested, confidence)
     return pd.DataFrame(found, columns=COLUMNS)

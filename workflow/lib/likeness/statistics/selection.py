@@ -71,13 +71,13 @@ def with_lam(table: pd.DataFrame, methods: Methods) -> pd.Series:
     return table.method.isin([name for name, method in methods.items() if method.has_lam])
 
 
-def marks(selection: pd.DataFrame) -> dict[tuple[str, str, str | None, str | None], str]:
+def marks(selection: pd.DataFrame) -> dict[tuple[str | None, ...], str]:
     """Return what limits the choice of λ of runs, by dataset, method, loss and variant, for notes in tables.
 
     Args:
         selection: choices as returned by :func:`choose`, one row per run.
     """
-    found: dict[tuple[str, str, str | None, str | None], list[str]] = {}
+    found: dict[tuple[str | None, ...], list[str]] = {}
     for row in selection.astype(object).where(selection.notna(), None).to_dict("records"):
         said = found.setdefault((row["dataset"], row["method"], row["loss"], row["variant"]), [])
         if not row["feasible"]:

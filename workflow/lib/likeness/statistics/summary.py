@@ -7,13 +7,14 @@ others share their subjects. ``note`` tells what limits it. ``n_pairs`` is the n
 diverged, the row has ``n_pairs`` 0 and no statistics. ``n_missing`` is the number of test pairs, counting both
 directions, without a field; the row describes the others.
 
-A surface distance is infinite if a structure vanished. The mean is then infinite, standard deviation and interval are
-empty, and the median, which may be finite, should be used.
+A surface distance is infinite if a structure vanished. ``n_lost`` is the number of observations that lost one. Mean,
+standard deviation and interval have the image's diagonal in its place, see :mod:`likeness.statistics.lost`; the median
+is that of the infinite distance.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,16 +23,23 @@ import pandas as pd
 from likeness import losses
 from likeness import metrics as cards
 from likeness.methods.kinds import Method, Methods, is_oracle
-from likeness.statistics.aggregate import COMPARED, final, order_of, pairs_of
+from likeness.statistics.aggregate import COMPARED, final, observations, order_of, pairs_of, wide
 from likeness.statistics.comparisons import Marks
 from likeness.statistics.inference import Table
+from likeness.statistics.lost import bounded
 
-COUNTS = ["n_pairs", "n_subjects", "n_seeds", "n_missing"]
+COUNTS = ["n_pairs", "n_subjects", "n_seeds", "n_missing", "n_lost"]
 STATISTICS = ["mean", "sd", "median", "ci_low", "ci_high"]
 COLUMNS = [*COMPARED, "supervision", "metric", "label", "unit", *COUNTS, *STATISTICS, "note"]
 
 
-def summarise(metrics: pd.DataFrame, methods: Methods, marks: Marks, confidence: float = 0.95) -> pd.DataFrame:
+def summarise(
+    metrics: pd.DataFrame,
+    methods: Methods,
+    marks: Marks,
+    confidence: float = 0.95,
+    diagonals: Mapping[str, float] | None = None,
+) -> pd.DataFrame:
     """Summarise the test pairs at the chosen λ, per label and averaged over labels.
 
     Args:
@@ -39,14 +47,17 @@ def summarise(metrics: pd.DataFrame, methods: Methods, marks: Marks, confidence:
         methods: methods of the study.
         marks: what is known of runs, see :func:`likeness.statistics.selection.marks`.
         confidence: confidence level of the intervals.
+        diagonals: diagonal of the images by dataset, for means of infinite distances, which are infinite without it.
 
     Returns:
         The columns :data:`COLUMNS`, sorted by dataset, method, loss, metric and label; methods without a loss come
         last.
     """
     rows: list[dict[str, Any]] = []
-    for name, part in final(metrics).groupby("dataset", sort=True):
-        rows += sorted(_summarise_dataset(str(name), part, methods, marks, confidence), key=_place(methods))
+    scored = final(metrics)
+    for name, part in final(bounded(metrics, diagonals or {})).groupby("dataset", sort=True):
+        ranked = wide(observations(scored[scored.dataset == name])).to_numpy()
+        rows += sorted(_summarise_dataset(str(name), part, ranked, methods, marks, confidence), key=_place(methods))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -69,18 +80,21 @@ def _place(methods: Methods) -> Callable[[dict[str, Any]], tuple[Any, ...]]:
 
 
 def _summarise_dataset(
-    name: str, rows: pd.DataFrame, methods: Methods, marks: Marks, confidence: float
+    name: str, rows: pd.DataFrame, ranked: np.ndarray, methods: Methods, marks: Marks, confidence: float
 ) -> list[dict[str, Any]]:
     table, missing = Table(rows), _missing(rows)
     values = table.wide.to_numpy()
     found = []
     for place, (series, estimate) in enumerate(zip(table.names, table.means(), strict=True)):
         method, loss, variant, *_ = series
-        present = values[:, place][~np.isnan(values[:, place])]
+        there = ~np.isnan(values[:, place])
+        present, measured = values[there, place], ranked[there, place]
         # of pairs with an infinite distance too
         subjects = table.subjects(place)
-        counts = (len(present), subjects, table.seeds[place].used, missing[str(method)])
-        described = describe(present, _within(estimate.interval(confidence), cards.card(str(series[3]))["range"]))
+        counts = (len(present), subjects, table.seeds[place].used, missing[str(method)], int(np.isinf(measured).sum()))
+        described = describe(
+            present, measured, _within(estimate.interval(confidence), cards.card(str(series[3]))["range"])
+        )
         note = "; ".join(filter(None, [*estimate.notes, marks.get((name, method, loss, variant), "")]))
         who = dict(zip(map(str, table.wide.columns.names), series, strict=True))
         numbers: dict[str, float] = dict(zip([*COUNTS, *STATISTICS], [*counts, *described], strict=True))
@@ -102,17 +116,20 @@ def _supervision(method: Method, loss: str | None) -> str | None:
     return "oracle" if is_oracle(method, loss) else losses.card(loss)["supervision"]
 
 
-def describe(values: np.ndarray, limits: tuple[float, float]) -> tuple[float, float, float, float, float]:
+def describe(
+    values: np.ndarray, measured: np.ndarray, limits: tuple[float, float]
+) -> tuple[float, float, float, float, float]:
     """Return mean, standard deviation, median and interval of the scores of one method.
 
     Args:
-        values: ``(observations,)``, without NaN; infinite values are handled as described in the module.
+        values: ``(observations,)``, without NaN; the mean of infinite ones is infinite, without an interval.
+        measured: ``(observations,)``, the same before the diagonal took the place of infinite ones, for the median.
         limits: confidence interval of the mean over the finite values.
     """
     nan = float("nan")
     if not len(values):
         return nan, nan, nan, nan, nan
     if np.isinf(values).any():
-        return float(values.mean()), nan, float(np.median(values)), nan, nan
+        return float(values.mean()), nan, float(np.median(measured)), nan, nan
     sd = float(values.std(ddof=1)) if len(values) > 1 else nan
-    return float(values.mean()), sd, float(np.median(values)), *limits
+    return float(values.mean()), sd, float(np.median(measured)), *limits

@@ -26,6 +26,8 @@ MARGIN = 0.01
 """Fraction of an objective's decrease that counts as a difference."""
 SMALLEST_SHARE = 0.02
 """Smallest relevant difference as a fraction of a score, for metrics whose card states none."""
+ROUNDING = 1e-6
+"""Difference below which two scores are the same, whatever the metric: fields are in single precision."""
 REFERENCES = ("truth", "other")
 OTHERS = ("identity", *REFERENCES)
 """Starts whose results are compared with that of the run."""
@@ -39,7 +41,7 @@ COLUMNS += ["settled", "path_worse", "draws", "search_failed", "loss_wrong", "di
 def smallest(metric: str, score: float) -> float:
     """Return the smallest relevant difference from a score."""
     stated = cards.card(metric)["smallest"]
-    return SMALLEST_SHARE * abs(score) if stated is None else stated
+    return max(SMALLEST_SHARE * abs(score), ROUNDING) if stated is None else stated
 
 
 def endings(audits: pd.DataFrame, metrics: dict[str, str]) -> pd.DataFrame:
