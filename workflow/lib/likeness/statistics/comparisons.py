@@ -6,8 +6,9 @@ the mean difference a − b in the metric's unit. ``low`` and ``high`` are the l
 wants to test it names beforehand, see :mod:`likeness.statistics.contrasts`.
 
 ``note`` tells what limits a comparison. Differences that do not exist, because a training diverged or a distance is
-infinite, have a row with a note and no numbers; with :func:`likeness.statistics.lost.bounded` distances are finite. If a method lacks fields of some pairs, both are compared on the pairs
-that both have. Oracles, which see the labels of the pair itself, are not compared.
+infinite, have a row with a note and no numbers; :func:`likeness.statistics.lost.bounded` makes distances finite. If a
+method lacks fields of some pairs, both are compared on the pairs that both have. Oracles, which see the labels of the
+pair itself, are not compared.
 """
 
 from __future__ import annotations
