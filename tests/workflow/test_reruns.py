@@ -17,6 +17,7 @@ AFTER_SCORES = {
     "comparisons": 1,
     "contrasts": 1,
     "matched": 1,
+    "reproduction": 1,
     "plot": 7,
     "all": 1,
 }

@@ -52,6 +52,7 @@ TABLES = (
     "contrasts",
     "calibration",
     "matched",
+    "reproduction",
     "runs",
     "searches",
     "verdicts",
