@@ -31,7 +31,7 @@ define needs
     { echo "make $@ needs the packages $(2): install them, or run it as root or with sudo"; exit 1; }
 endef
 
-.PHONY: help setup try figures calibration check test test-slow test-release test-slurm test-kubernetes test-conda lint format loss losses upgrade-dataset envs lock docs clean merge bench bench-methods bench-scale
+.PHONY: help setup try figures calibration check test test-slow test-release test-slurm test-kubernetes test-conda lint format loss losses upgrade-dataset envs lock docs clean merge bench bench-methods bench-metrics bench-scale
 .DEFAULT_GOAL := help
 
 help: ## print this list
@@ -110,6 +110,9 @@ $(METHODS)/.ready: benchmarks/requirements.methods.txt $(READY)
 	rm -rf $(METHODS)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(METHODS) -r $<
 	@touch $@
+
+bench-metrics: $(READY) ## time every metric on one large pair; OPTIONS="--labels 4"
+	$(BIN)/python benchmarks/metrics.py $(OPTIONS)
 
 bench-scale: $(READY) ## time the dry run of a study of ten thousand jobs, before and after it ran
 	$(BIN)/python benchmarks/dry_run.py

@@ -45,7 +45,9 @@ def scorer(dims: int, without: frozenset[str] = frozenset()) -> PairScorer:
         }
         parts["instances"] = parts["label"].astype(np.int32)
         kept = {part: array for part, array in parts.items() if part not in without}
-        pair.append(Sample(name, np.zeros(shape, np.float32), **kept))
+        # texture in one half
+        intensities = np.random.default_rng(index).random(shape, np.float32) * (grid[0] < shape[0] / 2)
+        pair.append(Sample(name, intensities, **kept))
     ids = [int(i) for i in np.unique(template)]
     spacing = [2.0] * dims
     meta = {"name": "made-up", "spatial_dims": dims, "shape": list(shape), "spacing": spacing, "spacing_unit": "mm"}
@@ -72,7 +74,7 @@ def values(name: str, registered: Registered) -> list[float]:
 def test_a_metric_lies_in_the_range_of_its_card(name: str, dims: int) -> None:
     low, high = metrics.card(name)["range"]
     for displacement in displacements(dims):
-        for value in values(name, scorer(dims).at(displacement)):
+        for value in values(name, scorer(dims).at(displacement, displacement)):
             assert not np.isnan(value)
             assert low is None or value >= low
             assert high is None or value <= high
@@ -84,7 +86,7 @@ def test_the_truth_scores_better_than_nothing(name: str, dims: int) -> None:
     if card["better"] is None or not {"field", "label", "instances"} & {*card["needs"]}:
         return
     nothing, truth, *_ = displacements(dims)
-    before, after = (np.mean(values(name, scorer(dims).at(field))) for field in (nothing, truth))
+    before, after = (np.mean(values(name, scorer(dims).at(field, field))) for field in (nothing, truth))
     assert (after < before) if card["better"] == "lower" else (after > before)
 
 
@@ -93,22 +95,25 @@ def test_a_metric_says_what_it_needs(name: str, dims: int) -> None:
     """Without it there are no rows, and it is enough beside the marks of content that only one image has."""
     card = metrics.card(name)
     assert set(card["needs"]) <= set(PARTS) - {"image"}
+    still = np.zeros((*SHAPES[dims], dims), np.float32)
     for part in card["needs"]:
-        rows = scorer(dims, frozenset({part})).score(None)
+        rows = scorer(dims, frozenset({part})).score(None, reverse=still)
         assert name not in {row["metric"] for row in rows}
     others = set(PARTS) - {"image", "unmatched", *card["needs"]}
-    rows = scorer(dims, frozenset(others)).score(None)
+    rows = scorer(dims, frozenset(others)).score(None, reverse=still)
     assert name in {row["metric"] for row in rows}
 
 
 @every_metric
 def test_a_metric_stands_in_the_table_as_its_card_says(name: str, dims: int) -> None:
     card, dataset = metrics.card(name), scorer(dims).dataset
-    rows = [row for row in scorer(dims).score(None) if row["metric"] == name]
+    still = np.zeros((*SHAPES[dims], dims), np.float32)
+    rows = [row for row in scorer(dims).score(None, reverse=still) if row["metric"] == name]
+    assert rows
     assert {row["unit"] for row in rows} == {"mm" if card["unit"] == "distance" else card["unit"]}
     wanted = {"label": set(dataset.labels.values()), "instance": {"mean"}, None: {"all"}}[card["per"]]
     assert {row["label"] for row in rows} <= wanted
-    cheap = {row["metric"] for row in scorer(dims).score(None, costly=False)}
+    cheap = {row["metric"] for row in scorer(dims).score(None, costly=False, reverse=still)}
     assert (name in cheap) != card["costly"]
 
 

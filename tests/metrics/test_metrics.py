@@ -1,15 +1,19 @@
 """Metrics against the values of public evaluators, and by what must hold of any of them."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from likeness.geometry import warp_labels
-from likeness.metrics import endpoint, overlap, regularity, surface, tre
+from likeness.geometry import invert, to_array, to_tensor, warp_labels
+from likeness.metrics import endpoint, overlap, regularity, scorer, surface, tre
+from likeness.metrics.base import Pair
+from likeness.metrics.inverse_consistency import inconsistency
 
 ORACLE = np.load(Path(__file__).parents[1] / "oracles" / "metrics.npz")
 FIELDS = ["identity", "smooth", "folding", "reflection", "rotation60", "spike"]
@@ -185,6 +189,41 @@ def test_hd95_of_parallel_planes():
     assert surface.hd95(a, b, (1, 1, 2.5)) == pytest.approx(4 * 2.5)
 
 
+def average(a, b, spacing):
+    return surface.Distances.between(surface.surface(a, spacing), surface.surface(b, spacing)).average()
+
+
+@pytest.mark.parametrize("shape", [(24, 19), (12, 17, 14)])
+def test_average_surface_distance_is_that_of_distance_maps_with_the_areas_of_monai(shape):
+    """Another way to the same points: distance maps on the grid of corners, as the reference implementation has it."""
+    from monai.metrics.utils import get_edge_surface_distance
+
+    a, b, spacing = blob(shape, 3), blob(shape, 4), [1.0, 1.5, 0.7][: len(shape)]
+    tensors = [torch.from_numpy(region) for region in (a, b)]
+    edges, distances, maps = get_edge_surface_distance(*tensors, spacing=spacing, use_subvoxels=True, symmetric=True)
+    areas = torch.cat([areas[edge] for areas, edge in zip(maps, edges, strict=True)]).double()
+    distances = torch.cat(distances).double()
+    assert average(a, b, spacing) == pytest.approx(float((distances * areas).sum() / areas.sum()), rel=1e-5)
+
+
+@checks
+@given(shapes, seeds, st.floats(0.1, 9))
+def test_average_surface_distance_is_symmetric_scales_and_is_at_most_the_largest(shape, seed, scale):
+    a, b, spacing = blob(shape, seed), blob(shape, seed + 1), np.array([1.0, 1.5, 0.7])[: len(shape)]
+    distance = average(a, b, spacing)
+    assert average(b, a, spacing) == pytest.approx(distance, rel=1e-12)
+    assert average(a, b, spacing * scale) == pytest.approx(scale * distance, rel=1e-9)
+    assert average(a, a, spacing) == 0
+    both = surface.surface(a, spacing), surface.surface(b, spacing)
+    assert 0 < distance <= surface.hausdorff(*both, percent=100)
+
+
+def test_average_surface_distance_keeps_infinity_and_tells_it_from_undefined():
+    a, empty = blob((12, 12), 0), np.zeros((12, 12), bool)
+    assert average(a, empty, (1, 1)) == average(empty, a, (1, 1)) == np.inf
+    assert np.isnan(average(empty, empty, (1, 1)))
+
+
 @checks
 @given(shapes, seeds)
 def test_a_cropped_region_has_the_same_surface(shape, seed):
@@ -254,6 +293,18 @@ def test_tre_refuses_points_without_partner():
         tre.target_registration_error(np.zeros((4, 4, 2)), np.zeros((2, 2)), np.zeros((3, 2)), (1, 1))
 
 
+def test_tre_of_most_landmarks():
+    """Of eleven errors 0 … 10 the median is 5 and nine tenths are at most 9; an unknown one does not count."""
+    points = np.full((12, 2), 4.0)
+    there = points + np.stack([np.arange(12.0), np.zeros(12)], axis=1)
+    there[11] = np.nan
+    still = np.zeros((10, 10, 2))
+    images = (SimpleNamespace(landmarks=one) for one in (there, points))
+    pair = Pair(*images, spacing=(2.0, 1.0), unit="mm", labels=[], held_out=[], related=True)
+    found = [scorer(name)(pair.at(still)) for name in ("tre", "tre_median", "tre_p90")]
+    assert found == pytest.approx([10, 10, 18])
+
+
 # --- end points -------------------------------------------------------------------------------------------------------
 
 
@@ -300,6 +351,58 @@ def test_end_point_error_is_a_distance(seed):
     assert (distance(a, a) == 0).all()
     np.testing.assert_array_equal(distance(a, b), distance(b, a))
     assert (distance(a, c) <= distance(a, b) + distance(b, c) + 1e-12).all()
+
+
+def local_deviation(image, place):
+    """Standard deviation of the window around a voxel of a mirrored image, by the definition."""
+    padded = np.pad(image, 2, mode="symmetric")
+    return padded[tuple(slice(i, i + 5) for i in place)].std()
+
+
+@checks
+@given(shapes, seeds)
+def test_texture_is_what_varies_more_than_the_median(shape, seed):
+    image = ndimage.gaussian_filter(np.random.default_rng(seed).random(shape), 1) * blob(shape, seed, 0.8)
+    mask = blob(shape, seed + 1, 0.5)
+    found = endpoint.textured(image.astype(np.float32), mask)
+    deviation = np.array([local_deviation(image, place) for place in np.argwhere(mask)])
+    clear = np.abs(deviation - np.median(deviation)) > 1e-6
+    np.testing.assert_array_equal(found[mask][clear], (deviation > np.median(deviation))[clear])
+    assert not found[~mask].any()
+    # neither contrast nor brightness matters
+    np.testing.assert_array_equal(endpoint.textured(0.25 + 0.5 * image, mask), endpoint.textured(image, mask))
+
+
+def test_nothing_of_a_constant_image_is_textured():
+    everywhere = np.ones((9, 9), bool)
+    assert not endpoint.textured(np.full((9, 9), 0.7, np.float32), everywhere).any()
+    assert not endpoint.textured(np.zeros((9, 9), np.float32), ~everywhere).any()
+
+
+# --- there and back ---------------------------------------------------------------------------------------------------
+
+
+@checks
+@given(shapes, seeds)
+def test_inverse_consistency_is_that_of_two_interpolations(shape, seed):
+    there, back, spacing = field(shape, seed, 2), field(shape, seed + 1, 2), [1.0, 1.5, 0.7][: len(shape)]
+    error, inside = inconsistency(there, back, spacing)
+    landing = np.indices(shape) + np.moveaxis(there, -1, 0)
+    returned = [ndimage.map_coordinates(v, landing, order=1, mode="nearest") for v in np.moveaxis(back, -1, 0)]
+    wanted = np.linalg.norm((there + np.stack(returned, axis=-1)) * spacing, axis=-1)
+    np.testing.assert_allclose(error, wanted, atol=1e-4)
+    last = np.array(shape).reshape(-1, *[1] * len(shape)) - 1
+    np.testing.assert_array_equal(inside, ((landing >= 0) & (landing <= last)).all(axis=0))
+
+
+@checks
+@given(shapes, seeds)
+def test_a_field_and_its_inverse_are_consistent(shape, seed):
+    there = field(shape, seed, 1)
+    error, inside = inconsistency(there, to_array(invert(to_tensor(there))), (1.0,) * len(shape))
+    assert error[inside].mean() < 0.1
+    alone, _ = inconsistency(there, np.zeros_like(there), (1.0,) * len(shape))
+    np.testing.assert_allclose(alone, np.linalg.norm(there, axis=-1), atol=1e-6)
 
 
 # --- regularity -------------------------------------------------------------------------------------------------------

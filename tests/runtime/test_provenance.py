@@ -276,6 +276,7 @@ JOBS = {
     "contrasts": ("contrasts",),
     "calibration": ("calibration",),
     "matched": ("matched",),
+    "reproduction": ("reproduction",),
     "runtime": ("runtime",),
     "scores": ("plot", "likeness.figures.scores"),
     "tuning": ("plot", "likeness.figures.tuning"),

@@ -18,7 +18,7 @@ from fake_study import LAMS, METHODS, Made, Study, chosen, only_made_up_losses
 from likeness import losses
 from likeness.fields import PairSearch, Search
 from likeness.results import KEYS
-from likeness.statistics.aggregate import name_of, observations, overall, read_csv, write_csv
+from likeness.statistics.aggregate import HARDEST, final, name_of, observations, overall, read_csv, write_csv
 from likeness.statistics.comparisons import COLUMNS as COMPARISON_COLUMNS
 from likeness.statistics.comparisons import compare
 from likeness.statistics.learning import learnt_little, still_learning
@@ -139,6 +139,31 @@ def test_an_absent_label_does_not_count_and_an_infinite_distance_does():
     rows = [("a", "b", "a", "b", 0, "x", 0.5), ("a", "b", "a", "b", 0, "y", np.nan)]
     assert overall(rows_of(rows, "dice")).value.item() == 0.5
     assert overall(rows_of([*rows, ("a", "b", "a", "b", 0, "z", np.inf)], "hd95")).value.item() == np.inf
+
+
+def test_dice30_is_of_what_had_the_lowest_dice_before_registration():
+    metrics = chosen(Study([Made("a"), Made("b", subjects=24)], ["mse"]))
+    rows = final(metrics)
+    hardest = rows[rows.label == HARDEST]
+    assert set(hardest.metric) == {"dice"}
+    test = metrics[(metrics.split == "test") & metrics.chosen & (metrics.metric == "dice")]
+    for name, part in test.groupby("dataset"):
+        table = part.pivot_table(index=["moving", "fixed"], columns=["method", "label"], values="value")
+        before, after = table["unregistered"].to_numpy(), table["voxelmorph"].to_numpy()
+        # 20 pairs in two directions with three labels
+        lowest = np.isin(before, np.sort(before, axis=None)[: int(0.3 * 119) + 1])
+        assert 36 <= lowest.sum() <= 38
+        wanted = np.nanmean(np.where(lowest, after, np.nan)[lowest.any(1)], axis=1)
+        found = hardest[(hardest.dataset == name) & (hardest.method == "voxelmorph")].sort_values(["moving", "fixed"])
+        np.testing.assert_allclose(found.value, wanted)
+    table = summarise(metrics, METHODS, {})
+    means = table[(table.dataset == "a") & (table.method == "unregistered")].set_index(["metric", "label"])["mean"]
+    assert means["dice", HARDEST] < means["dice", "mean"]
+
+
+def test_without_labels_there_is_no_dice30():
+    metrics = chosen(Study([Made("a", labels=())], ["mse"]))
+    assert HARDEST not in set(final(metrics).label)
 
 
 def test_infinite_scores_are_not_averaged_away():

@@ -18,6 +18,7 @@ AFTER_SCORES = {
     "contrasts": 1,
     "claims": 1,
     "matched": 1,
+    "reproduction": 1,
     "plot": 7,
     "all": 1,
 }

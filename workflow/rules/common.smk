@@ -53,6 +53,7 @@ TABLES = (
     "claims",
     "calibration",
     "matched",
+    "reproduction",
     "runs",
     "searches",
     "verdicts",

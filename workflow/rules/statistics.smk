@@ -235,3 +235,25 @@ rule matched:
         code=code("matched"),
     script:
         script_path("matched")
+
+
+rule reproduction:
+    input:
+        summary=rules.summary.output.table,
+    output:
+        table=f"{RESULTS}/tables/reproduction.csv",
+    log:
+        f"{RESULTS}/logs/reproduction.log",
+    group:
+        TOGETHER
+    conda:
+        env_path("plot")
+    resources:
+        mem_mb=2000,
+        runtime=30,
+        gpu=None,
+    params:
+        methods=methods("kind", "uses_loss"),
+        code=code("reproduction"),
+    script:
+        script_path("reproduction")

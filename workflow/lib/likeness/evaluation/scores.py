@@ -45,13 +45,16 @@ class PairScorer(PrimaryScorer):
         able = {name: both for name, both in cards.items() if dataset.spatial_dims in both[0]["dimensions"]}
         self._metrics = {name: both for name, both in able.items() if self.has(both[0]["needs"])}
 
-    def score(self, displacement: np.ndarray | None, costly: bool = True) -> list[Score]:
+    def score(
+        self, displacement: np.ndarray | None, costly: bool = True, reverse: np.ndarray | None = None
+    ) -> list[Score]:
         """Score a displacement.
 
         Args:
             displacement: ``(*spatial, dims)`` in voxels, from the fixed grid into the moving image; ``None`` scores the
                 unregistered pair.
             costly: whether to compute the metrics that are ``costly`` by their cards.
+            reverse: displacement of the same images with exchanged roles, if there is one.
 
         Returns:
             One row per metric and label.
@@ -68,7 +71,7 @@ class PairScorer(PrimaryScorer):
             )
             raise ValueError(msg)
         diverged = not np.isfinite(displacement).all()
-        rows = list(self._rows(self.at(np.zeros_like(displacement) if diverged else displacement), costly))
+        rows = list(self._rows(self.at(np.zeros_like(displacement) if diverged else displacement, reverse), costly))
         return [{**row, "value": float("nan")} for row in rows] if diverged else rows
 
     def _rows(self, registered: Registered, costly: bool) -> Iterator[Score]:

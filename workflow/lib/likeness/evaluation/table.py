@@ -55,15 +55,25 @@ def score_fields(
         raise UserError(msg + "; delete it and run again to recreate it")
     diverged = np.full((*dataset.shape, dataset.spatial_dims), np.nan, np.float32)
 
-    def displacements(moving: str, fixed: str) -> dict[float, np.ndarray | None]:
-        found = {search.lam: fields.read(search, moving, fixed) for search in fields.searches if search.attained}
-        return {np.nan if lam is None else lam: diverged if u is None else u for lam, u in found.items()}
+    def displacements(moving: str, fixed: str, only: float | None = None) -> dict[float, np.ndarray | None]:
+        lams = {np.nan if search.lam is None else search.lam: search for search in fields.searches if search.attained}
+        wanted = [lam for lam in lams if only is None or np.array_equal(lam, only, equal_nan=True)]
+        found = {lam: fields.read(lams[lam], moving, fixed) for lam in wanted}
+        return {lam: diverged if u is None else u for lam, u in found.items()}
 
     def scored(split: str, chosen: float | None) -> pd.DataFrame:
+        there = pairs_there(dataset, fields, split)
+
+        def reverse(moving: str, fixed: str) -> np.ndarray | None:
+            # for costly metrics only
+            if chosen is None or (fixed, moving) not in there:
+                return None
+            return next(iter(displacements(fixed, moving, chosen).values()), None)
+
         return _table(
             row
-            for moving, fixed in pairs_there(dataset, fields, split)
-            for row in _rows(dataset, split, moving, fixed, displacements(moving, fixed), run, chosen)
+            for pair in there
+            for row in _rows(dataset, split, *pair, displacements(*pair), run, chosen, reverse(*pair))
         )
 
     validation = scored("val", None)
@@ -104,8 +114,12 @@ def _rows(
     displacements: Mapping[float, np.ndarray | None],
     run: Run,
     chosen: float | None,
+    reverse: np.ndarray | None = None,
 ) -> Iterable[dict[str, Any]]:
-    """Score all displacements of one pair with shared computations; costly metrics at the chosen λ only."""
+    """Score all displacements of one pair with shared computations; costly metrics at the chosen λ only.
+
+    ``reverse`` is the displacement of the mirrored pair at the chosen λ.
+    """
     scorer = PairScorer(dataset, dataset.load(moving), dataset.load(fixed))
     pair = {
         "moving": moving,
@@ -115,7 +129,7 @@ def _rows(
     }
     for lam, displacement in displacements.items():
         costly = chosen is not None and np.array_equal(lam, chosen, equal_nan=True)
-        for score in scorer.score(displacement, costly):
+        for score in scorer.score(displacement, costly, reverse if costly else None):
             yield {**run._asdict(), "split": split, "lam": lam, **pair, **score}
 
 

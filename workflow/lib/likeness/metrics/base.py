@@ -57,6 +57,10 @@ class Image(Protocol):
     """Parts of an image used by metrics, such as a :class:`likeness.data.store.Sample`; missing parts are ``None``."""
 
     @property
+    def image(self) -> np.ndarray:
+        """Intensities, ``(*spatial)``."""
+
+    @property
     def label(self) -> np.ndarray | None:
         """Label ids, ``(*spatial)``."""
 
@@ -107,9 +111,14 @@ class Pair:
     """Whether the true fields of both images lead to the same space."""
     _store: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
 
-    def at(self, displacement: np.ndarray) -> Registered:
-        """Return the pair at a finite displacement ``(*spatial, dims)`` in voxels of the fixed grid."""
-        return Registered(self, displacement)
+    def at(self, displacement: np.ndarray, reverse: np.ndarray | None = None) -> Registered:
+        """Return the pair at a finite displacement.
+
+        Args:
+            displacement: ``(*spatial, dims)`` in voxels of the fixed grid.
+            reverse: displacement of the same images with their roles exchanged, if they were registered so, too.
+        """
+        return Registered(self, displacement, reverse)
 
     def has(self, parts: Iterable[str]) -> bool:
         """Return whether both images have all given parts."""
@@ -150,6 +159,11 @@ class Pair:
         return np.logical_or.reduce(masks) if masks else None
 
     @cached_property
+    def textured(self) -> np.ndarray:
+        """Voxels with a counterpart where the fixed image has texture, ``(*spatial)``, bool; requires a truth."""
+        return endpoint.textured(self.fixed.image, given(self.truth).counterpart)
+
+    @cached_property
     def common(self) -> np.ndarray:
         """Whether both images have a scored label before warping, ``(labels)``, bool; requires label maps."""
         return overlap.common(given(self.fixed.label), given(self.moving.label), self.labels)
@@ -158,9 +172,10 @@ class Pair:
 class Registered:
     """A pair at one displacement; derived quantities are computed once on first access."""
 
-    def __init__(self, pair: Pair, displacement: np.ndarray) -> None:
+    def __init__(self, pair: Pair, displacement: np.ndarray, reverse: np.ndarray | None = None) -> None:
         self.pair = pair
         self.displacement = displacement
+        self.reverse = reverse
         self._store: dict[Hashable, Any] = {}
 
     def kept(self, key: Hashable, compute: Callable[[], T]) -> T:

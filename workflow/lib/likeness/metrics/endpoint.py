@@ -1,10 +1,11 @@
-"""End-point error against a true displacement."""
+"""End-point error against a true displacement, and where an image has texture to find it by."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
+from scipy import ndimage
 
 from likeness.geometry import identity_grid, preimage, sample, to_array, to_tensor
 
@@ -13,6 +14,11 @@ RESOLVED = 0.01
 MARGIN = 1.0
 """Minimum distance from the moving image's border, in voxels, at which a true displacement must end to count as
 known."""
+
+WINDOW = 5
+"""Edge of the cube, in the plane the square, in voxels, within which intensities vary where there is texture."""
+CONSTANT = 1e-12
+"""Variance of intensities in [0, 1] that is rounding."""
 
 
 def true_displacement(moving: np.ndarray, fixed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -51,3 +57,26 @@ def end_point_error(displacement: np.ndarray, truth: np.ndarray, spacing: Sequen
         ``(*spatial)`` in the unit of ``spacing``.
     """
     return np.linalg.norm((displacement - truth) * np.asarray(spacing, dtype=np.float64), axis=-1)
+
+
+def textured(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Find where an image has texture: where its local standard deviation exceeds the median of that over the mask.
+
+    The rule sees intensities alone, so that it is the same for all losses and all fields. The standard deviation is
+    that of the :data:`WINDOW` voxels along every axis around a voxel, with the image mirrored at its border. In what
+    remains of the mask, flat regions, a field is determined by the regulariser rather than by the images.
+
+    Args:
+        image: ``(*spatial)``, intensities in [0, 1].
+        mask: ``(*spatial)``, bool.
+
+    Returns:
+        ``(*spatial)``, bool, within the mask; at most half of it, and nothing of it where the image is constant.
+    """
+    if not mask.any():
+        return mask
+    intensities = image.astype(np.float64)
+    squares, means = (ndimage.uniform_filter(one, WINDOW) for one in (intensities**2, intensities))
+    variance = squares - means**2
+    variance[variance < CONSTANT] = 0
+    return mask & (variance > np.median(variance[mask]))

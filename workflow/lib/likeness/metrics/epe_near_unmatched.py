@@ -32,7 +32,12 @@ def score(registered: Registered) -> float | None:
 def _near(pair: Pair) -> np.ndarray:
     """Find the voxels with a counterpart near content without one, ``(*spatial)``, bool."""
     unmatched = given(pair.unmatched)
-    if not unmatched.any():
-        return np.zeros_like(unmatched)
-    sampling, limit = (pair.spacing, NEAR_MM) if pair.unit == "mm" else (None, NEAR_VOXELS)
-    return given(pair.truth).counterpart & (ndimage.distance_transform_edt(~unmatched, sampling) <= limit)
+    near = np.zeros_like(unmatched)
+    boxes = ndimage.find_objects(unmatched.astype(np.int8))
+    if boxes:
+        size, limit = (pair.spacing, NEAR_MM) if pair.unit == "mm" else ((1.0,) * unmatched.ndim, NEAR_VOXELS)
+        # nothing beyond is near, and distances to all voxels of a volume take seconds
+        margins = [int(limit / step) for step in size]
+        box = tuple(slice(max(s.start - m, 0), s.stop + m) for s, m in zip(boxes[0], margins, strict=True))
+        near[box] = ndimage.distance_transform_edt(~unmatched[box], size) <= limit
+    return given(pair.truth).counterpart & near

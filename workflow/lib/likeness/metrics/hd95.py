@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from likeness.metrics.base import Pair, Registered, given
-from likeness.metrics.surface import Surface, hausdorff, surface
+from likeness.metrics.surface import Distances, Surface, surface
 
 CARD = {
     "title": "HD95",
@@ -27,11 +27,20 @@ CARD = {
 
 def score(registered: Registered) -> dict[int, float]:
     """Return the distance of every scored label; infinite if the label vanished by warping, NaN as for Dice."""
+    return {label: np.nan if one is None else one.percentile() for label, one in distances(registered).items()}
+
+
+def distances(registered: Registered) -> dict[int, Distances | None]:
+    """Measure the surfaces of every scored label that both images have; ``None`` for the others."""
+    return registered.kept("distances", lambda: _distances(registered))
+
+
+def _distances(registered: Registered) -> dict[int, Distances | None]:
     pair = registered.pair
     fixed = pair.kept("surfaces", lambda: surfaces(pair, given(pair.fixed.label)))
     both = zip(fixed, surfaces(pair, registered.moved_label), strict=True)
-    distances = [np.nan if a is None or b is None else hausdorff(a, b) for a, b in both]
-    return dict(zip(pair.labels, distances, strict=True))
+    found = [None if a is None or b is None else Distances.between(a, b) for a, b in both]
+    return dict(zip(pair.labels, found, strict=True))
 
 
 def surfaces(pair: Pair, labels: np.ndarray) -> list[Surface | None]:

@@ -28,10 +28,25 @@ CARD = {
 
 def score(registered: Registered) -> float:
     """Return the mean over the landmarks known in both images; NaN if there are none."""
+    return mean(errors(registered))
+
+
+def quantile(registered: Registered, share: float) -> float:
+    """Return the error that a share of the landmarks known in both images does not exceed; NaN if there are none."""
+    found = errors(registered)
+    return float(np.quantile(found, share)) if len(found) else float("nan")
+
+
+def errors(registered: Registered) -> np.ndarray:
+    """Return the error of every landmark known in both images, ``(points)``, in the unit of the spacing."""
+    return registered.kept("landmarks", lambda: _errors(registered))
+
+
+def _errors(registered: Registered) -> np.ndarray:
     moving, fixed = registered.pair.moving, registered.pair.fixed
     points = given(fixed.landmarks), given(moving.landmarks)
     error = target_registration_error(registered.displacement, *points, registered.pair.spacing)
-    return mean(error[np.isfinite(error)])
+    return error[np.isfinite(error)]
 
 
 def target_registration_error(
