@@ -6,8 +6,8 @@ metrics are compared, of the losses that both have. τ is 1 for the same order, 
 each other, and -1 for reversed ones; ties count as in τ_b (Kendall, Biometrika 1945, doi:10.1093/biomet/33.3.239).
 
 ``low`` and ``high`` are limits of τ over samples of subjects, see :mod:`likeness.statistics.resampling`: the same
-sample for both rankings of one dataset, independent ones for two datasets. Samples add noise to rankings, so that limits
-around a high τ are too low rather than too high.
+sample for both rankings of one dataset, independent ones for two datasets. Samples add noise to rankings, so that
+limits around a high τ are too low rather than too high.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def agree(metrics: pd.DataFrame, matched: pd.DataFrame, methods: Methods, confid
     Returns:
         The columns :data:`COLUMNS`; dataset, method and metric are null where the two rankings differ in them.
     """
-    rows = overall(metrics[(metrics.split == "test") & metrics.chosen])
+    rows = overall(metrics[(metrics.split == "test") & metrics.chosen & metrics.metric.isin(cards.ranked())])
     leading = [name for name, method in methods.items() if method.uses_loss and name in set(rows.method)]
     of_scores: Rankings = {}
     of_seeds: Rankings = {}

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from likeness import metrics as cards
 from likeness.methods.kinds import UNREGISTERED, Methods
 from likeness.statistics.aggregate import overall
 from likeness.statistics.comparisons import Marks, compared, described
@@ -45,7 +46,7 @@ def pick(
     Returns:
         The columns :data:`COLUMNS`, three rows for every group, one for each of :data:`OVER`. Oracles are never picked.
     """
-    rows, found = overall(metrics[metrics.chosen]), []
+    rows, found = overall(metrics[metrics.chosen & metrics.metric.isin(cards.primaries())]), []
     for name, part in rows.groupby("dataset", sort=True):
         metric = primary_metric(part, str(name))
         scored = part[part.metric == metric]

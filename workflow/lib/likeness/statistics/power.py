@@ -19,7 +19,6 @@ procedure for the m contrasts of the dataset. ``power`` is the present one; ``su
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -38,6 +37,8 @@ POWER = 0.8
 MOST_SUBJECTS = 100_000
 MOST_SEEDS = 1000
 """Numbers beyond which none is given."""
+STEPS = 400
+"""Numbers between which the smallest is bracketed."""
 CERTAIN = 30.0
 """An effect of so many standard errors is always found; beyond, the noncentral t distribution is not computed."""
 COLUMNS = ["dataset", "method", "metric", "a", "b", "smallest", "alpha", "sd_subjects", "sd_pairs", "sd_seeds"]
@@ -55,22 +56,24 @@ class Design:
     between_seeds: tuple[float, ...] = ()
     """Variance between trainings of each of the two losses that has seeds."""
 
-    def power(self, effect: float, alpha: float, subjects: int, seeds: int) -> float:
+    def power(self, effect: float, alpha: float, subjects: np.ndarray, seeds: np.ndarray) -> np.ndarray:
         """Return the probability to find an effect with so many subjects and seeds.
 
         Args:
             effect: true difference, positive.
             alpha: level of the two-sided test.
-            subjects: number of subjects.
-            seeds: number of seeds, at least 2 if any loss has some.
+            subjects: numbers of subjects.
+            seeds: numbers of seeds, at least 2 if any loss has some; of a shape that broadcasts with ``subjects``.
         """
+        subjects, seeds = np.broadcast_arrays(np.asarray(subjects, float), np.asarray(seeds, float))
         variances = np.array([self.se**2 * self.subjects / subjects, *(each / seeds for each in self.between_seeds)])
-        if not variances.any():
-            return 1.0
-        degrees = np.array([self.df * subjects / self.subjects, *(seeds - 1.0 for _ in self.between_seeds)])
-        df = variances.sum() ** 2 / (variances**2 / degrees).sum()
-        shift = min(effect / np.sqrt(variances.sum()), CERTAIN)
-        return float(stats.nct.sf(stats.t.ppf(1 - alpha / 2, df), df, shift))
+        degrees = np.array([self.df * subjects / self.subjects, *(seeds - 1 for _ in self.between_seeds)])
+        total = variances.sum(axis=0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            df = total**2 / (variances**2 / degrees).sum(axis=0)
+            shift = np.minimum(effect / np.sqrt(total), CERTAIN)
+            found = stats.nct.sf(stats.t.ppf(1 - alpha / 2, df), df, shift)
+        return np.where(total > 0, found, 1.0)
 
 
 def plan(metrics: pd.DataFrame, contrasts: pd.DataFrame, methods: Methods, confidence: float = 0.95) -> pd.DataFrame:
@@ -87,7 +90,7 @@ def plan(metrics: pd.DataFrame, contrasts: pd.DataFrame, methods: Methods, confi
         deviations τ, σ and that between trainings of the difference. Numbers are empty where variances cannot be
         estimated, and ``subjects`` or ``seeds`` where no number suffices, which ``note`` says.
     """
-    rows = overall(metrics[(metrics.split == "test") & metrics.chosen])
+    rows = overall(metrics[(metrics.split == "test") & metrics.chosen & metrics.metric.isin(contrasts.metric)])
     found: list[dict[str, Any]] = []
     for name, stated in contrasts.groupby("dataset", sort=False):
         part = rows[(rows.dataset == name) & rows.metric.isin(stated.metric)]
@@ -142,20 +145,26 @@ def _needed(
 ) -> dict[str, Any]:
     design = Design(subjects_only.se, subjects_only.df, subjects_only.subjects, between)
     effect = float(contrast["smallest"])
-    power = design.power(effect, alpha, design.subjects, used)
-    subjects = _fewest(lambda n: design.power(effect, alpha, n, used), FEWEST_SUBJECTS, MOST_SUBJECTS)
-    found = {"sd_seeds": np.sqrt(sum(between)) if between else np.nan, "n_seeds": used, "power": power}
-    found |= {"subjects": np.nan if subjects is None else subjects, "seeds": np.nan}
-    said = [] if subjects else ["no number of subjects suffices with these seeds" if between else "too many subjects"]
+    now = np.array(design.subjects), np.array(used)
+    subjects = _fewest(lambda n: design.power(effect, alpha, n, now[1]), FEWEST_SUBJECTS, MOST_SUBJECTS)
+    found = {"sd_seeds": np.sqrt(sum(between)) if between else np.nan, "n_seeds": used}
+    found |= {"power": float(design.power(effect, alpha, *now)), "subjects": subjects, "seeds": np.nan}
+    said = ["no number of subjects suffices"] * bool(np.isnan(subjects))
     if between:
-        seeds = _fewest(lambda k: design.power(effect, alpha, design.subjects, k), FEWEST_SEEDS, MOST_SEEDS)
-        found["seeds"] = np.nan if seeds is None else seeds
-        said += [] if seeds else ["no number of seeds suffices with these subjects"]
+        found["seeds"] = _fewest(lambda k: design.power(effect, alpha, now[0], k), FEWEST_SEEDS, MOST_SEEDS)
+        said += ["no number of seeds suffices"] * bool(np.isnan(found["seeds"]))
     return {**found, "note": "; ".join(said)}
 
 
-def _fewest(power: Callable[[int], float], least: int, most: int) -> int | None:
-    """Return the smallest number that has :data:`POWER`, which rises with it; ``None`` if it is above ``most``."""
-    numbers = range(least, most + 1)
-    place = bisect_left(numbers, True, key=lambda number: power(number) >= POWER)
-    return numbers[place] if place < len(numbers) else None
+def _fewest(power: Callable[[np.ndarray], np.ndarray], least: int, most: int) -> float:
+    """Return the smallest number that has :data:`POWER`; NaN if none up to ``most`` has.
+
+    Power may fall again: with many subjects all that is uncertain is the few seeds, of few degrees of freedom.
+    """
+    coarse = np.unique(np.geomspace(least, most, STEPS).round())
+    enough = np.flatnonzero(power(coarse) >= POWER)
+    if not len(enough):
+        return np.nan
+    place = enough[0]
+    fine = np.arange(coarse[max(place - 1, 0)], coarse[place] + 1)
+    return float(fine[np.argmax(power(fine) >= POWER)])
