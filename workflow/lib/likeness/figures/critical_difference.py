@@ -21,8 +21,8 @@ CARD = {
     "order": 46,
     "reads": ["ranks", "datasets", "methods"],
     "caption": """\
-**Critical difference.** One panel per dataset and method; the losses, and the methods without one, by their average rank
-in the primary score over test pairs without a common subject, the best first. Bars at the right join losses whose ranks
+**Critical difference.** One panel per dataset and method; the losses, and the methods without one, by their average
+rank in the primary score over test pairs without a common subject, the best first. Bars at the right join losses whose ranks
 do not differ: Nemenyi's test after Friedman's (Demšar 2006), at 5 % (or the level of the study). Two losses without a
 common bar differ. Hollow symbols: there are fewer than ten such pairs, or fewer than three losses, so that there is no
 test; the ranks are those of the means over all test pairs. The test knows ranks only, not how large differences are,
