@@ -165,7 +165,7 @@ def test_losses_within_the_critical_difference_form_groups():
         frozenset({2, 3}),
         frozenset({3, 0}),
     ]
-    costs = np.random.default_rng(0).normal(size=(20, 4)) + [0, 0.2, 2, 4]
+    costs = np.random.default_rng(0).normal(size=(20, 4)) + np.array([0, 0.2, 2, 4])
     found = critical_difference.compare(costs)
     assert found.p == pytest.approx(stats.friedmanchisquare(*costs.T).pvalue)
     assert found.average == pytest.approx(stats.rankdata(costs, axis=1).mean(axis=0))

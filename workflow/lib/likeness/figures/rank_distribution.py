@@ -23,8 +23,8 @@ CARD = {
 **Ranks, and how certain they are.** One column per dataset and method, one line per loss. Upper row: the rank among all
 losses, and the methods without one, by the mean primary score of the test pairs; lower row: among the losses of the
 same supervision. 1 is best. The symbol is the mean rank over 2000 samples of subjects, the line holds it in 95 % of
-them (or at the confidence level of the study), and the tick is the rank on the test pairs themselves. At the right: the share of
-samples in which no other is better, from 1 %. Where lines overlap widely other subjects may reverse the order.
+them (or at the confidence level of the study), and the tick is the rank on the test pairs themselves. At the right: the
+share of samples in which no other is better, from 1 %. Where lines overlap widely other subjects may reverse the order.
 
 Seeds are averaged: ranks of trained networks are about these trainings. Where pairs form chains or rings the lines are
 too long rather than too short. *Diverged*: the loss has no score. *n/a*: the study leaves it out, or it does not apply
