@@ -42,8 +42,11 @@ from likeness.figures import (
     style,
 )
 from likeness.results import KEYS
+from likeness.statistics.agreement import agree
 from likeness.statistics.comparisons import compare
 from likeness.statistics.landscape import measure
+from likeness.statistics.matched import match
+from likeness.statistics.ranks import rank
 from likeness.statistics.selection import candidates, choose
 from likeness.statistics.summary import summarise
 from likeness.statistics.verdicts import summarise as summarise_verdicts
@@ -90,6 +93,8 @@ READERS: dict[str, Callable[[Study, pd.DataFrame], Any]] = {
     "metrics": lambda _, metrics: metrics,
     "summary": lambda _, metrics: summarise(metrics, METHODS, {}),
     "comparisons": lambda _, metrics: compare(metrics, METHODS, {}),
+    "ranks": lambda _, metrics: rank(metrics, METHODS, {}, ()),
+    "agreement": lambda _, metrics: agree(metrics, match(metrics, METHODS), METHODS),
     "selection": lambda _, metrics: choose(candidates(metrics, METHODS), METHODS),
     "runs": lambda study, _: learners(study),
     "verdicts": lambda study, _: verdicts(study),
@@ -165,8 +170,9 @@ def test_figures_are_legible_and_fit_a_page(name: str, study: Study):
     assert figure.get_figwidth() <= style.WIDTH
     said = words(figure)
     assert "Demonstration: not evidence" in said
-    assert said.count("stress test") == sum(made.stress_test for made in study.datasets)
-    assert all(LOSSES[loss][0] in said for loss in study.losses)
+    if "datasets" in figures.card(name)["reads"]:
+        assert said.count("stress test") == sum(made.stress_test for made in study.datasets)
+        assert all(LOSSES[loss][0] in said for loss in study.losses)
 
 
 @pytest.mark.slow
@@ -174,7 +180,7 @@ def test_figures_are_legible_and_fit_a_page(name: str, study: Study):
 def test_six_datasets_and_variants_are_legible(name: str):
     figure = drawn(name, MANY)
     assert_legible(figure)
-    assert "MIND-SSC · dilation-3" in words(figure)
+    assert "datasets" not in figures.card(name)["reads"] or "MIND-SSC · dilation-3" in words(figure)
 
 
 def test_what_does_not_apply_and_what_diverged_is_said():
@@ -308,8 +314,8 @@ def test_methods_without_loss_or_weight_go_through_every_figure(name: str, study
         assert "Classical" in said
         assert "Given" not in said
     elif study is ALONE and not {"Given", "Classical"} <= set(said.split("\n")):
-        lacks = "trained method." if name == "convergence" else "per-pair optimisation."
-        assert f"The study has no {lacks}" in said
+        lacks = {"convergence": "trained method.", "rank_agreement": "rankings to compare."}
+        assert f"The study has no {lacks.get(name, 'per-pair optimisation.')}" in said
 
 
 def test_infinite_distances_are_counted():
@@ -427,6 +433,10 @@ def test_statistics_and_figures_do_not_load_torch():
         "statistics.comparisons",
         "statistics.contrasts",
         "statistics.calibration",
+        "statistics.ranks",
+        "statistics.agreement",
+        "statistics.picked",
+        "statistics.power",
     ]
     rooms += [f"figures.{name}" for name in figures.names()]
     code = f"import sys; [__import__('likeness.' + r) for r in {rooms}]; assert 'torch' not in sys.modules"

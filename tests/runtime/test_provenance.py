@@ -277,12 +277,17 @@ JOBS = {
     "calibration": ("calibration",),
     "matched": ("matched",),
     "reproduction": ("reproduction",),
+    "ranks": ("ranks",),
+    "agreement": ("agreement",),
+    "picked": ("picked",),
+    "power": ("power",),
     "runtime": ("runtime",),
     "scores": ("plot", "likeness.figures.scores"),
     "tuning": ("plot", "likeness.figures.tuning"),
 }
 """Jobs of a study by what their code names."""
 TRAININGS = {"train mse", "train deepsim"}
+TABLES = {"summary", "comparisons", "contrasts", "matched", "ranks", "agreement", "picked", "power"}
 
 
 def digests(root: Path) -> dict[str, str]:
@@ -315,7 +320,7 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("methods/path.py", {"optimise mse"}),
         (
             "methods/kinds.py",
-            {"score", "collect", "summary", "comparisons", "contrasts", "matched", "scores", "tuning", "data_sheet"},
+            {"score", "collect", *TABLES, "scores", "tuning", "data_sheet"},
         ),
         ("methods/prediction.py", {"register"}),
         ("datasets/catalogue.py", set()),
@@ -343,7 +348,7 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("statistics/landscape.py", {"profiles"}),
         (
             "statistics/selection.py",
-            {"score", "collect", "scores", "tuning", "summary", "comparisons", "contrasts", "matched"},
+            {"score", "collect", "scores", "tuning", *TABLES},
         ),
         ("figures/tuning.py", {"tuning"}),
         ("report/data_sheet.py", {"data_sheet"}),

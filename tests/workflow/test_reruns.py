@@ -19,11 +19,17 @@ AFTER_SCORES = {
     "claims": 1,
     "matched": 1,
     "reproduction": 1,
-    "plot": 7,
+    "ranks": 1,
+    "agreement": 1,
+    "picked": 1,
+    "power": 1,
+    "plot": 10,
     "all": 1,
 }
-AFTER_ALL = {**AFTER_SCORES, "profiles": 1, "plot": 8}
-AFTER_ORDER = {"summary": 1, "comparisons": 1, "contrasts": 1, "claims": 1}
+AFTER_ALL = {**AFTER_SCORES, "profiles": 1, "plot": 11}
+COMPARED = {"summary": 1, "comparisons": 1, "contrasts": 1, "claims": 1, "ranks": 1, "agreement": 1}
+COMPARED |= {"picked": 1, "power": 1}
+"""Tables in the order of the study."""
 UNUSED = (
     ('"range": [0, 1]', '"range": [0, 2]'),
     ('"invariances": ["offset", "scale", "inversion"]', '"invariances": ["offset"]'),
@@ -175,14 +181,14 @@ def test_another_sampling_of_a_dataset_trains_nothing(smoke: Path) -> None:
 @pytest.mark.parametrize(
     ("card", "old", "new", "jobs"),
     [
-        ("losses/ncc", '"marker": "^"', '"marker": "v"', {"plot": 8}),
-        ("losses/ncc", '"supervision": "none"', '"supervision": "labels"', {"plot": 8, "summary": 1}),
+        ("losses/ncc", '"marker": "^"', '"marker": "v"', {"plot": 11}),
         (
             "losses/ncc",
-            '"order": 110',
-            '"order": 999',
-            {"plot": 8, "summary": 1, "comparisons": 1, "contrasts": 1, "claims": 1},
+            '"supervision": "none"',
+            '"supervision": "labels"',
+            {"plot": 11, "summary": 1, "ranks": 1, "picked": 1},
         ),
+        ("losses/ncc", '"order": 110', '"order": 999', {"plot": 11, **COMPARED}),
         (
             "losses/ncc",
             '"supervision": "none"',
@@ -190,14 +196,14 @@ def test_another_sampling_of_a_dataset_trains_nothing(smoke: Path) -> None:
             {"sample_landscape": 1, "runtime": 1, "profiles": 1, "plot": 2},
         ),
         ("losses/ncc", '"default": 9', '"default": 7', {**OF_NCC, **AFTER_ALL}),
-        ("networks/voxelmorph", '"title"', '"marker": "v", "title"', {"plot": 7}),
+        ("networks/voxelmorph", '"title"', '"marker": "v", "title"', {"plot": 10}),
         (
             "networks/voxelmorph",
             '"title"',
             '"order": 99, "title"',
-            {"plot": 7, **AFTER_ORDER},
+            {"plot": 10, **COMPARED},
         ),
-        ("metrics/sdlogj", '"title": "std(log J)"', '"title": "Roughness"', {"plot": 7, "data_sheet": 2}),
+        ("metrics/sdlogj", '"title": "std(log J)"', '"title": "Roughness"', {"plot": 8, "data_sheet": 2}),
         ("figures/img_sample", '"dpi": 300', '"dpi": 200', {"plot": 1}),
     ],
 )

@@ -10,6 +10,8 @@ FIGURE_INPUTS = {
     "audit": f"{RESULTS}/tables/audit.csv",
     "searches": f"{RESULTS}/tables/searches.csv",
     "comparisons": f"{RESULTS}/tables/comparisons.csv",
+    "ranks": f"{RESULTS}/tables/ranks.csv",
+    "agreement": f"{RESULTS}/tables/agreement.csv",
     "traces": f"{RESULTS}/traces.parquet",
     "runtime": f"{RESULTS}/tables/runtime.csv",
     "datasets": expand(f"{RESULTS}/data/{{dataset}}", dataset=STUDY.datasets),
@@ -53,7 +55,7 @@ rule plot:
     params:
         demonstration=STUDY.config["demonstration"],
         looks={loss: look(loss) for loss in STUDY.losses},
-        metrics=lambda wc: scored(*METRIC_LOOKS) if "metrics" in reads(wc) else None,
+        metrics=lambda wc: scored(*METRIC_LOOKS) if {"metrics", "agreement"} & {*reads(wc)} else None,
         methods=lambda wc: methods(*METHOD_LOOKS) if "methods" in reads(wc) else None,
         caption=lambda wc: figures.card(wc.figure)["caption"],
         dpi=lambda wc: figures.card(wc.figure)["dpi"],

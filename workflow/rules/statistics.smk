@@ -244,6 +244,15 @@ rule reproduction:
         table=f"{RESULTS}/tables/reproduction.csv",
     log:
         f"{RESULTS}/logs/reproduction.log",
+rule ranks:
+    input:
+        metrics=rules.collect.output.metrics,
+        selection=rules.collect.output.selection,
+        datasets=expand(f"{RESULTS}/data/{{dataset}}", dataset=STUDY.datasets),
+    output:
+        table=f"{RESULTS}/tables/ranks.csv",
+    log:
+        f"{RESULTS}/logs/ranks.log",
     group:
         TOGETHER
     conda:
@@ -257,3 +266,95 @@ rule reproduction:
         code=code("reproduction"),
     script:
         script_path("reproduction")
+        mem_mb=4000,
+        runtime=60,
+        gpu=None,
+    params:
+        confidence=STUDY.config["statistics"]["confidence"],
+        order=stated("order"),
+        supervision=stated("supervision"),
+        methods=methods("order", "uses_loss", "optimised"),
+        metrics=scored("needs", "per", "rank", "primary", "better"),
+        code=code("ranks"),
+    script:
+        script_path("ranks")
+
+
+rule agreement:
+    input:
+        metrics=rules.collect.output.metrics,
+        matched=rules.matched.output.table,
+    output:
+        table=f"{RESULTS}/tables/agreement.csv",
+    log:
+        f"{RESULTS}/logs/agreement.log",
+    group:
+        TOGETHER
+    conda:
+        env_path("plot")
+    resources:
+        mem_mb=4000,
+        runtime=60,
+        gpu=None,
+    params:
+        confidence=STUDY.config["statistics"]["confidence"],
+        order=stated("order"),
+        methods=methods("order", "uses_loss", "optimised"),
+        metrics=scored("needs", "per", "rank", "primary", "better"),
+        code=code("agreement"),
+    script:
+        script_path("agreement")
+
+
+rule picked:
+    input:
+        metrics=rules.collect.output.metrics,
+        selection=rules.collect.output.selection,
+        datasets=expand(f"{RESULTS}/data/{{dataset}}", dataset=STUDY.datasets),
+    output:
+        table=f"{RESULTS}/tables/picked.csv",
+    log:
+        f"{RESULTS}/logs/picked.log",
+    group:
+        TOGETHER
+    conda:
+        env_path("plot")
+    resources:
+        mem_mb=4000,
+        runtime=60,
+        gpu=None,
+    params:
+        confidence=STUDY.config["statistics"]["confidence"],
+        order=stated("order"),
+        supervision=stated("supervision"),
+        methods=methods("order", "uses_loss", "optimised"),
+        metrics=scored("needs", "per", "rank", "primary", "better"),
+        code=code("picked"),
+    script:
+        script_path("picked")
+
+
+rule power:
+    input:
+        metrics=rules.collect.output.metrics,
+        contrasts=rules.contrasts.output.table,
+    output:
+        table=f"{RESULTS}/tables/power.csv",
+    log:
+        f"{RESULTS}/logs/power.log",
+    group:
+        TOGETHER
+    conda:
+        env_path("plot")
+    resources:
+        mem_mb=4000,
+        runtime=60,
+        gpu=None,
+    params:
+        confidence=STUDY.config["statistics"]["confidence"],
+        order=stated("order"),
+        methods=methods("order", "uses_loss", "optimised"),
+        metrics=scored("per"),
+        code=code("power"),
+    script:
+        script_path("power")

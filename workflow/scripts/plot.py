@@ -30,6 +30,8 @@ READERS = {
     "audit": lambda snakemake: read_csv(snakemake.input.audit),
     "searches": lambda snakemake: read_csv(snakemake.input.searches),
     "comparisons": lambda snakemake: read_csv(snakemake.input.comparisons),
+    "ranks": lambda snakemake: read_csv(snakemake.input.ranks),
+    "agreement": lambda snakemake: read_csv(snakemake.input.agreement),
     "traces": lambda snakemake: pd.read_parquet(snakemake.input.traces),
     "runtime": lambda snakemake: read_csv(snakemake.input.runtime),
     "datasets": lambda snakemake: {d.name: d.meta for d in map(Dataset.open, snakemake.input.datasets)},

@@ -31,6 +31,8 @@ UNCOUNTED = ("simulate", "prepare", "data_sheet", "fetch", "convert", "sample_la
 """Rules without recorded or measured costs, and with one job per dataset, extractor, loss or run."""
 LAST = ("collect", "runtime", "summary", "comparisons", "calibration", "contrasts", "matched", "reproduction")
 LAST += ("verdicts", "profiles")
+LAST = ("collect", "runtime", "summary", "comparisons", "calibration", "contrasts", "matched", "ranks", "agreement")
+LAST += ("picked", "power", "verdicts", "profiles")
 """Rules with a single job each, at the end of the workflow."""
 
 EVALUATIONS = 110.0

@@ -1,0 +1,18 @@
+"""Rule agreement: compare the rankings of losses between datasets, metrics, methods, seeds and limits of roughness."""
+
+import pandas as pd
+
+from likeness.methods import kinds
+from likeness.runtime.jobs import logged
+from likeness.statistics.aggregate import read_csv, write_csv
+from likeness.statistics.agreement import agree
+
+
+def main(snakemake) -> None:
+    stated = [read_csv(snakemake.input.matched), kinds.of(snakemake.params.methods), snakemake.params.confidence]
+    write_csv(agree(pd.read_parquet(snakemake.input.metrics), *stated), snakemake.output.table)
+
+
+if __name__ == "__main__":
+    with logged(snakemake.log[0]):
+        main(snakemake)
