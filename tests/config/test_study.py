@@ -212,6 +212,16 @@ def test_an_extractor_is_not_taken_from_where_none_can_be_trained(tmp_path: Path
         Study.load(SMALL | {"datasets": datasets, "losses": losses}, "c.yaml")
 
 
+def test_a_variant_inside_a_mask_skips_datasets_without_masks() -> None:
+    chosen = {"deepsim_ae": {"variants": {"masked": {"masked": True}}}}
+    study = Study.load(SMALL | {"datasets": {"cells": None, "mni-head": None}, "losses": chosen}, "c.yaml")
+    masked = [dataset for dataset, _, _, variant, _ in study.runs() if variant == "masked"]
+    assert masked == ["mni-head"]
+    told(study.left_out("cells", "deepsim_ae", "masked"), "", "masks")
+    assert losses.requires("deepsim_ae", study.options("deepsim_ae", "masked")).keys() == {"mask"}
+    assert not losses.requires("deepsim_ae", study.options("deepsim_ae", "default"))
+
+
 @pytest.mark.parametrize(
     ("losses", "key", "known"),
     [

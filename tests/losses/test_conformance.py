@@ -59,13 +59,14 @@ def forms(name: str) -> list[dict[str, Any]]:
         {"comparator": "lncc", "extract": "after"},
         {"comparator": "cosine", "extract": "before"},
         {"comparator": "lncc", "extract": "before"},
+        {"comparator": "l2", "extract": "after", "masked": True},
     ]
     return [form for form in asked if any(form[key] != options[key] for key in form)] + [{}]
 
 
 FORMS = [(name, dims, form) for name, dims in CASES for form in forms(name)]
 every_form = pytest.mark.parametrize(
-    ("name", "dims", "form"), FORMS, ids=["-".join([n, f"{d}d", *form.values()]) for n, d, form in FORMS]
+    ("name", "dims", "form"), FORMS, ids=["-".join([n, f"{d}d", *map(str, form.values())]) for n, d, form in FORMS]
 )
 every_card = pytest.mark.parametrize("name", losses.names())
 

@@ -26,7 +26,7 @@ def main(snakemake) -> None:
         loss = losses.build(name, **case["options"], **features).to(device)
         dataset, sampling = Dataset.open(datasets[case["dataset"]]), Sampling(**case["sampling"])
         who = {"dataset": case["dataset"], "loss": name, "variant": case["variant"]}
-        rows += [{**who, **row} for row in sampled(dataset, loss, sampling, params.seed, params.needs, device)]
+        rows += [{**who, **row} for row in sampled(dataset, loss, sampling, params.seed, case["needs"], device)]
     with atomic_write(snakemake.output.profiles) as path:
         # nine digits preserve single-precision numbers; columns are named, because there can be no rows
         columns = ["dataset", "loss", "variant", *COLUMNS]

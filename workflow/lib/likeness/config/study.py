@@ -195,11 +195,16 @@ class Study:
             return "The study leaves it out on this dataset."
         if able["spatial_dims"] not in card["dimensions"]:
             return f"{card['title']} does not work in {able['spatial_dims']}D."
-        missing = next((part for part in card["requires"] if part not in able["parts"]), None)
+        return self._lacks(dataset, card["requires"])
+
+    def _lacks(self, dataset: str, required: Mapping[str, str]) -> str | None:
+        """Explain why a dataset lacks one of the required parts; ``None`` if it has them all."""
+        able = self.capabilities[dataset]
+        missing = next((part for part in required if part not in able["parts"]), None)
         if missing is None:
             return None
         some = f", but only some training or validation images have a {missing}" if missing in able["partly"] else ""
-        return card["requires"][missing] + some
+        return required[missing] + some
 
     def runs(self) -> Iterator[Run]:
         """List every run that produces displacement fields."""
@@ -296,8 +301,14 @@ class Study:
         return self.seeds if self.methods[run.method].seeded or noisy or self.learnt(run) else [None]
 
     def left_out(self, dataset: str, loss: str, variant: str) -> str | None:
-        """Explain why a variant with another dataset's extractor skips a dataset; ``None`` if it does not."""
-        name = self.options(loss, variant).get(TRAINED_ON)
+        """Explain why a variant skips a dataset to which its loss applies; ``None`` if it does not.
+
+        It does if it takes the extractor of this dataset or of one of other dimensionality, or needs masks and has none.
+        """
+        options = self.options(loss, variant)
+        if reason := self._lacks(dataset, losses.requires(loss, options)):
+            return reason
+        name = options.get(TRAINED_ON)
         if name is None:
             return None
         if name == dataset:

@@ -41,6 +41,8 @@ OPTIONAL = ("title", "order", "colour", "marker", "window", "coarse", "oracle", 
 """Optional keys of a card without a default."""
 TRAINED_ON = "trained_on"
 """Option of variants of losses with an extractor trained by the workflow: the dataset to train it on instead."""
+MASKED = "masked"
+"""Option of losses on features that restricts them to the masks of both images."""
 
 
 def names() -> list[str]:
@@ -116,6 +118,13 @@ def limits(name: str) -> dict[str, dict[str, Any]]:
 def completed(name: str, chosen: Mapping[str, Any]) -> dict[str, Any]:
     """Return all options of a loss: the chosen ones, which may include ``trained_on``, and defaults for the others."""
     return {**options(name), **chosen}
+
+
+def requires(name: str, chosen: Mapping[str, Any]) -> dict[str, str]:
+    """Return the required parts of a dataset, with their reasons, for a loss with the chosen options."""
+    masked = completed(name, chosen).get(MASKED)
+    more = {"mask": "it compares features only where the masks of both images have content"} if masked else {}
+    return {**card(name)["requires"], **more}
 
 
 def draws_noise(name: str, dims: int) -> bool:
