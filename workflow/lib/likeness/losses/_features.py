@@ -8,6 +8,7 @@ correlation. The squared distance is that of perceptual losses (Johnson et al., 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -320,7 +321,8 @@ class FeatureLoss(SimilarityLoss):
             stays in evaluation mode.
         levels: indices of the feature maps to compare, 0 being the finest; ``None`` for all.
         comparator: ``"cosine"`` for the cosine over the channels of a position, ``"lncc"`` for the local correlation of
-            each channel, ``"l2"`` for the squared distance over the variance of the fixed image's features.
+            each channel, ``"l2"`` for the squared distance over the variance of the fixed image's features, for which
+            features are extracted in full precision even under autocast.
         zero_mean: for the cosine: subtract the mean over channels at every position first.
         sigma: for the correlation: standard deviation of its Gaussian in positions of the feature maps.
         masked: compare only inside the warped moving mask times the fixed one, by the share of each position that is
@@ -455,7 +457,10 @@ class FeatureLoss(SimilarityLoss):
         return correlation_dissimilarity(moved, fixed, self.sigma, shares, known, weight)
 
     def _features(self, image: Tensor, pair: Registration) -> list[Tensor]:
-        features = self._extract(image, pair)
+        # rounding the features to bfloat16 changes small differences of them by a sixth
+        precisely = torch.autocast(image.device.type, enabled=False) if self.comparator == "l2" else nullcontext()
+        with precisely:
+            features = self._extract(image, pair)
         if self.levels is None:
             return features
         if not all(0 <= level < len(features) for level in self.levels):

@@ -36,7 +36,7 @@ class Objective:
         options: options of the loss, completed with its defaults.
         extractor: weights of the loss's extractor, or ``None``.
         device: device of images and loss.
-        seed: seed of augmentation and noise; ``None`` without randomness.
+        seed: seed of augmentation, noise and an extractor's twin; ``None`` without randomness.
         regulariser: function that maps displacements in voxels and the voxel spacing to energies ``(batch,)``.
     """
 
@@ -55,7 +55,8 @@ class Objective:
         self.seed = 0 if seed is None else seed
         self.regulariser = regulariser
         self.loader = Loader(dataset, device)
-        features = {} if extractor is None else {"extractor": extractors.load(extractor)}
+        weights = options.get(losses.WEIGHTS, extractors.TRAINED)
+        features = {} if extractor is None else {"extractor": extractors.load(extractor, weights, self.seed)}
         self.loss: SimilarityLoss = losses.build(loss, **options, **features).to(device)
 
     def registration(
