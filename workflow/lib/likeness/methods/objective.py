@@ -72,7 +72,7 @@ class Objective:
         moving, fixed = (list(side) for side in zip(*pairs, strict=True))
         loader = self.loader
         images = [loader.images(moving), loader.images(fixed)]
-        maps = [loader.labels(moving), loader.labels(fixed), loader.masks(moving), loader.masks(fixed)]
+        maps = [part(side) for part in (loader.labels, loader.masks, loader.unmatched) for side in (moving, fixed)]
         if augmentation is not None and not augmentation.idle:
             source = generator("cpu", self.seed, step, 1)
             points = random_affine(images[0], augmentation, self.dataset.spacing, source)
@@ -87,6 +87,8 @@ class Objective:
             fixed_label_map=maps[1],
             moving_mask=maps[2],
             fixed_mask=maps[3],
+            moving_unmatched=maps[4],
+            fixed_unmatched=maps[5],
             classes=len(loader.ids),
             spacing=self.dataset.spacing,
             generator=generator(self.device, self.seed, step, 2),

@@ -273,7 +273,7 @@ class _Scene:
 
     def learning(self, job: str, **more: Any) -> dict[str, Any]:
         """Create the task of a job that uses the parts that losses can learn from."""
-        return self.task(job, [part for part in self.parts if part != "unmatched"], **more)
+        return self.task(job, self.parts, **more)
 
     def scoring(self, who: tuple[str | None, ...], jobs: int, lams: int = 1, rule: str = "score") -> Kind:
         """Create the kind of jobs that score fields; costly metrics are computed for test pairs at one λ only."""
