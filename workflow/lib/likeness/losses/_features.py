@@ -416,13 +416,13 @@ class FeatureLoss(SimilarityLoss):
         mask: Tensor | None,
     ) -> list[Level]:
         """Compare the feature maps of images of ``shape``; ``None`` if the maps have no padding."""
+        shares: list[list[Tensor] | None] = [None] * len(fixed)
+        weights: list[Tensor | None] = [None] * len(fixed)
         extent = None if shape is None else self.extractor.extent(shape)
-        if mask is None:
-            shares = [None if extent is None else inside(level, extent, shape) for level in fixed]
-            weights: list[Tensor | None] = [None] * len(fixed)
-        else:
-            shares = [None] * len(fixed)
+        if mask is not None:
             weights = [mask if extent is None else covered(mask, extent, level.shape[2:]) for level in fixed]
+        elif shape is not None and extent is not None:
+            shares = [inside(level, extent, shape) for level in fixed]
         levels = []
         for place, (own, other) in enumerate(zip(moved, fixed, strict=True)):
             values = self._values(pair, place, own, other, shares[place], weights[place])
