@@ -14,7 +14,7 @@ from likeness import losses
 from likeness.config.entries import configuration
 from likeness.config.faults import WANTED
 from likeness.config.study import Study
-from likeness.extractors import sources
+from likeness.extractors import PRETRAINED, sources
 from likeness.userinput.errors import ConfigurationError
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -219,15 +219,52 @@ def test_an_extractor_is_not_taken_from_where_none_can_be_trained(tmp_path: Path
         Study.load(SMALL | {"datasets": datasets, "losses": losses}, "c.yaml")
 
 
+def test_a_twin_is_drawn_by_every_seed_also_where_its_loss_is_not_random() -> None:
+    chosen = {"natural": {"variants": {"shuffled": {"weights": "shuffled"}, "same": {"weights": "trained"}}}}
+    study = Study.load(SMALL | {"losses": chosen, "methods": {"optimisation": None}, "seeds": [1, 2]}, "c.yaml")
+    seeds = {
+        variant: [run.seed for run in study.runs() if run.variant == variant] for variant in study.variants("natural")
+    }
+    assert seeds == {"default": [None], "shuffled": [1, 2], "same": [None]}
+    assert study.published == ["efficientnet"]
+
+
+def test_every_loss_whose_extractor_is_trained_can_take_that_of_another_dataset() -> None:
+    names = [name for name in losses.names() if losses.card(name)["extractor"] in PRETRAINED]
+    assert {"deepsim_ae", "deepsim_seg", "diffusion_indomain"} <= set(names)
+    chosen = {name: {"variants": {"moved": {"trained_on": "cells"}}} for name in names if name != "deepsim_seg_half"}
+    study = Study.load(SMALL | {"datasets": THREE, "losses": chosen}, "c.yaml")
+    moved = {(loss, dataset) for dataset, _, loss, variant, _ in study.runs() if variant == "moved"}
+    assert moved == {(loss, "mni-brain") for loss in chosen}
+
+
+def test_a_variant_inside_a_mask_skips_datasets_without_masks() -> None:
+    chosen = {"deepsim_ae": {"variants": {"masked": {"masked": True}}}}
+    study = Study.load(SMALL | {"datasets": {"cells": None, "mni-head": None}, "losses": chosen}, "c.yaml")
+    masked = [dataset for dataset, _, _, variant, _ in study.runs() if variant == "masked"]
+    assert masked == ["mni-head"]
+    told(study.left_out("cells", "deepsim_ae", "masked"), "", "masks")
+    assert losses.requires("deepsim_ae", study.options("deepsim_ae", "masked")).keys() == {"mask"}
+    assert not losses.requires("deepsim_ae", study.options("deepsim_ae", "default"))
+
+
 @pytest.mark.parametrize(
     ("losses", "key", "known"),
     [
         ({"ncc": {"variants": {"moved": {"trained_on": "cells"}}}}, "ncc.variants.moved.trained_on", "window"),
         ({"deepsim_ae": {"options": {"trained_on": "cells"}}}, "deepsim_ae.options.trained_on", "zero_mean"),
+        ({"natural": {"options": {"weights": "shuffled"}}}, "natural.options.weights", "zero_mean"),
+        ({"ncc": {"variants": {"twin": {"weights": "shuffled"}}}}, "ncc.variants.twin.weights", "window"),
+        (
+            {"deepsim_random": {"variants": {"twin": {"weights": "untrained"}}}},
+            "deepsim_random.variants.twin",
+            "masked",
+        ),
+        ({"natural": {"variants": {"twin": {"weights": "random"}}}}, "natural.variants.twin.weights", "shuffled"),
     ],
     ids=str,
 )
-def test_only_variants_of_losses_whose_extractor_is_trained_take_another(losses: dict, key: str, known: str) -> None:
+def test_only_variants_of_losses_with_such_an_extractor_take_another(losses: dict, key: str, known: str) -> None:
     with refused(ConfigurationError, f"c.yaml: key 'losses.{key}'", known):
         Study.load(SMALL | {"datasets": THREE, "losses": losses}, "c.yaml")
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -102,6 +103,50 @@ def test_what_is_repeated_beyond_the_border_does_not_count() -> None:
     torch.testing.assert_close(loss(pair_of(other, image)), expected.mean()[None])
 
 
+def masked_pair(moving: Tensor, fixed: Tensor, mask: Tensor) -> Registration:
+    return replace(pair_of(moving, fixed), moving_mask=mask, fixed_mask=torch.ones_like(mask))
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("shape", [(17, 16), (9, 8, 12)])
+def test_squared_distance_is_relative_to_the_variance_of_the_fixed_features(shape: tuple, masked: bool) -> None:
+    """By the definition; the last cells along the first axis are half inside, and a mask does not fill its cells."""
+    cell = (2,) * len(shape)
+    moving, fixed, mask = noise(*shape), noise(*shape, seed=1), (noise(*shape, seed=2) > 0.3).float()
+    own, other = (Averages(cell)(image)[0].double()[0].flatten(1).numpy() for image in (moving, fixed))
+    inside = np.pad((mask if masked else torch.ones_like(mask))[0, 0].numpy(), [(0, 1), *[(0, 0)] * (len(shape) - 1)])
+    blocks = inside.reshape([n for size in inside.shape for n in (size // 2, 2)])
+    weights = blocks.mean(tuple(range(1, blocks.ndim, 2))).ravel()
+    expected = np.average(((own - other) ** 2).sum(0) / other.var(1).sum(), weights=weights)
+    found = losses.build("deepsim_ae", extractor=Averages(cell), comparator="l2", masked=masked)
+    assert float(found(masked_pair(moving, fixed, mask))) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("comparator", ["cosine", "lncc", "l2"])
+@pytest.mark.parametrize("shape", [(24, 20), (12, 8, 16)])
+def test_what_a_mask_excludes_does_not_count(comparator: str, shape: tuple[int, ...]) -> None:
+    """Neither for the value nor in the windows of what it keeps; the map is zero there."""
+    cell = (2,) * len(shape)
+    moving, fixed, mask = noise(*shape), noise(*shape, seed=1), torch.ones(1, 1, *shape)
+    mask[:, :, 8:] = 0
+    changed = moving.clone()
+    changed[:, :, 8:] = noise(*shape, seed=2)[:, :, 8:]
+    loss = losses.build("deepsim_ae", extractor=Averages(cell), comparator=comparator, sigma=1.5, masked=True)
+    first, second = (masked_pair(image, fixed, mask) for image in (moving, changed))
+    torch.testing.assert_close(loss(first), loss(second), rtol=1e-5, atol=1e-6)
+    assert not loss.map(second)[:, :, 8:].any()
+    torch.testing.assert_close(loss.map(second).mean()[None], loss(second), rtol=1e-5, atol=1e-6)
+    cropped = losses.build("deepsim_ae", extractor=Averages(cell), comparator=comparator, sigma=1.5)
+    expected = cropped(pair_of(moving[:, :, :8], fixed[:, :, :8]))
+    if comparator == "l2":
+        # relative to the variance of the whole fixed image, one number for a pair
+        variances = [
+            Averages(cell)(image)[0].flatten(2).var(2, correction=0).sum() for image in (fixed[:, :, :8], fixed)
+        ]
+        expected = expected * variances[0] / variances[1]
+    torch.testing.assert_close(loss(first), expected, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("axis", [2, 3])
 def test_windows_do_not_see_the_padding(axis: int) -> None:
     moved, fixed = smooth(14, 11), smooth(14, 11, seed=1)
@@ -169,7 +214,7 @@ def test_identical_images_have_no_loss_because_they_share_the_noise(name: str, d
             assert loss(pair_of(image, image)).abs() < 1e-5
 
 
-@pytest.mark.parametrize("comparator", ["cosine", "lncc"])
+@pytest.mark.parametrize("comparator", ["cosine", "lncc", "l2"])
 @pytest.mark.parametrize(("name", "dims"), dimensions(FEATURES))
 def test_identical_images_have_no_loss(name: str, dims: int, comparator: str) -> None:
     image = smooth(*((33, 42) if dims == 2 else (17, 22, 13)))

@@ -1,7 +1,8 @@
 """Extractors whose weights others published: their layouts, their arithmetic, and what is refused.
 
 Values marked as golden were computed once with the authors' own code, on weights and images made by ``filled`` and
-``picture``: neel-dey/anatomix at a29b8a8, facebookresearch/dinov2 at b8931f7, CLIP in transformers 5.23.
+``picture``: neel-dey/anatomix at a29b8a8, facebookresearch/dinov2 at b8931f7, CLIP in transformers 5.23; for
+EfficientNet, on the published weights, with efficientnet-lite-pytorch 0.1.0.
 """
 # ruff: noqa: ARG002
 
@@ -19,14 +20,21 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from likeness import extractors, losses
-from likeness.extractors import adm, anatomix, dinov2, impact, stable_diffusion, vgg
+from likeness.extractors import adm, anatomix, dinov2, efficientnet, impact, sources, stable_diffusion, vgg
 from likeness.losses.base import Registration
 from likeness.runtime.atomic import write_json
+from likeness.runtime.published import obtain
 from likeness.training.checkpoint import save_weights
 from likeness.userinput.errors import UserError
 
-NAMES = {"anatomix": 3, "dinov2": 2, "impact": 3, "stable_diffusion": 2}
-LOSSES = {"anatomix": "anatomix", "dinov2": "dinov2", "impact": "impact", "stable_diffusion": "diffusion_sd"}
+NAMES = {"anatomix": 3, "dinov2": 2, "efficientnet": 2, "impact": 3, "stable_diffusion": 2}
+LOSSES = {
+    "anatomix": "anatomix",
+    "dinov2": "dinov2",
+    "efficientnet": "natural",
+    "impact": "impact",
+    "stable_diffusion": "diffusion_sd",
+}
 SHAPES = {2: (20, 27), 3: (12, 9, 14)}
 TEXT = {
     "model_type": "clip_text_model",
@@ -41,7 +49,12 @@ TEXT = {
 }
 
 every_extractor = pytest.mark.parametrize("name", NAMES)
-of_one_file = pytest.mark.parametrize("name", ["anatomix", "dinov2"])
+ONE_FILE = ["anatomix", "dinov2", "efficientnet"]
+of_one_file = pytest.mark.parametrize("name", ONE_FILE)
+
+
+FIRST = {"anatomix": "model.0.weight", "dinov2": "pos_embed", "efficientnet": "_bn0.bias"}
+"""Weights from whose shape the configuration follows."""
 
 
 def filled(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -109,8 +122,16 @@ def write(name: str, extractor: nn.Module, path: Path) -> None:
     elif name == "impact":
         path.write_bytes(extractor.program.numpy().tobytes())
     else:
-        extra = {"mask_token": torch.zeros(1, 128)} if name == "dinov2" else {}
-        torch.save({**extractor.state_dict(), **extra}, path)
+        torch.save(layout(name, extractor), path)
+
+
+def layout(name: str, extractor: nn.Module) -> dict[str, Tensor]:
+    """Give the weights by the names, and beside those, that the published file has."""
+    state = extractor.state_dict()
+    if name == "efficientnet":
+        state = {efficientnet.published_name(key): value for key, value in state.items()}
+        return {**state, "_fc.bias": torch.zeros(1000)}
+    return {**state, "mask_token": torch.zeros(1, 128)} if name == "dinov2" else state
 
 
 def features(extractor: nn.Module, image: Tensor) -> list[Tensor]:
@@ -120,7 +141,7 @@ def features(extractor: nn.Module, image: Tensor) -> list[Tensor]:
 
 
 def module(name: str) -> Any:
-    return {m.__name__.split(".")[-1]: m for m in (anatomix, dinov2, impact, stable_diffusion)}[name]
+    return {m.__name__.split(".")[-1]: m for m in (anatomix, dinov2, efficientnet, impact, stable_diffusion)}[name]
 
 
 @every_extractor
@@ -163,7 +184,9 @@ def test_a_batch_is_its_images(name: str) -> None:
         torch.testing.assert_close(both, torch.cat(alone), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(("name", "dims"), [*NAMES.items(), ("dinov2", 3), ("stable_diffusion", 3)])
+@pytest.mark.parametrize(
+    ("name", "dims"), [*NAMES.items(), ("dinov2", 3), ("efficientnet", 3), ("stable_diffusion", 3)]
+)
 def test_orders_of_extraction_agree_without_displacement(name: str, dims: int) -> None:
     moving, fixed = noise(2, 1, 1, *SHAPES[dims]).unbind()
     values = []
@@ -186,24 +209,26 @@ class Code:
 @of_one_file
 def test_refuses_a_pickle_with_code(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "published.pth"
-    torch.save({**extractors.tiny(name, NAMES[name]).state_dict(), "more": Code()}, path)
+    torch.save({**layout(name, extractors.tiny(name, NAMES[name])), "more": Code()}, path)
     with pytest.raises(UserError, match=f"^{path}: .*fetch it again$"):
         module(name).read(path)
     assert not capsys.readouterr().out
 
 
-@of_one_file
-@pytest.mark.parametrize(
-    "fault",
-    [
-        *("text", "a sentence", "a note", "list", "numbered", "other network", "another weight", "a missing one"),
-        *("another shape", "other axes", "not a number"),
-    ],
-)
+FAULTS = ["text", "a sentence", "a note", "list", "numbered", "other network", "another weight", "a missing one"]
+FAULTS += ["another shape", "other axes", "not a number"]
+# the file of EfficientNet has further layers, which are not used
+REFUSED = [
+    (name, fault) for name in ONE_FILE for fault in FAULTS if (name, fault) != ("efficientnet", "another weight")
+]
+
+
+@pytest.mark.parametrize(("name", "fault"), REFUSED)
 def test_refuses_a_file_of_something_else(name: str, fault: str, tmp_path: Path) -> None:
     path = tmp_path / "published.pth"
-    state = extractors.tiny(name, NAMES[name]).state_dict()
-    last = list(state)[-1]
+    state = layout(name, extractors.tiny(name, NAMES[name]))
+    last = list(extractors.tiny(name, NAMES[name]).state_dict())[-1]
+    last = efficientnet.published_name(last) if name == "efficientnet" else last
     # taken for the instructions of a pickle, every text fails in a way of its own
     texts = {"text": "<html>not found</html>", "a sentence": "hello", "a note": "text"}
     if fault in texts:
@@ -216,7 +241,7 @@ def test_refuses_a_file_of_something_else(name: str, fault: str, tmp_path: Path)
             "another weight": {**state, "head.weight": torch.zeros(3)},
             "a missing one": {key: value for key, value in state.items() if key != last},
             "another shape": {**state, last: torch.zeros(7, 7)},
-            "other axes": {**state, {"anatomix": "model.0.weight", "dinov2": "pos_embed"}[name]: torch.tensor(1.0)},
+            "other axes": {**state, FIRST[name]: torch.tensor(1.0)},
             "not a number": {**state, last: torch.full_like(state[last].float(), float("nan"))},
         }
         torch.save(contents[fault], path)
@@ -271,10 +296,32 @@ def test_cards_name_the_levels_and_taps_that_the_published_networks_have() -> No
 
     assert entries("diffusion_adm", "taps")["enum"] == list(adm.PLACES)
     assert entries("deepsim_vgg", "levels")["maximum"] == len(vgg.CONVOLUTIONS) - 1
+    assert entries("natural", "levels")["maximum"] == len(extractors.tiny("efficientnet", 2)(noise(1, 1, 8, 8))) - 1
     assert entries("dinov2", "taps")["maximum"] == dinov2.FULL["depth"] - 1
     # the tiny network has a stage less than the published one
     tiny = extractors.tiny("stable_diffusion", 2)
     assert entries("diffusion_sd", "taps")["enum"] == [*tiny.places, "up3"]
+
+
+def test_efficientnet_of_the_package_computes_what_its_authors_code_does(tmp_path: Path) -> None:
+    """Golden; what is installed is what was published."""
+    wanted = sources.wanted_by({"sources": {}, "hashes": {}}, "efficientnet")
+    path = obtain(wanted, tmp_path)
+    assert not list(tmp_path.iterdir())
+    assert path.stat().st_size == efficientnet.SOURCE["bytes"]
+    config, state = efficientnet.read(path)
+    assert config == {"name": "efficientnet", **efficientnet.FULL}
+    extractor = extractors.freeze(efficientnet.build(config))
+    extractor.load_state_dict(state)
+    golden = [
+        ((1, 32, 12, 16), [0.0, 1.8360135555, 4.0580034256, 0.3788574338], 2.0270915031),
+        ((1, 24, 6, 8), [-1.6043200493, -8.8025674820, 26.2496490479, 1.9045386314], 0.2585422099),
+        ((1, 40, 3, 4), [17.7831401825, -9.0261154175, -3.6786632538, 5.9749855995], 0.9402664900),
+    ]
+    for level, (shape, some, mean) in zip(extractor(picture(24, 32)), golden, strict=True):
+        assert level.shape == shape
+        torch.testing.assert_close(level[0, :4, 1, 2], torch.tensor(some), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(level.mean(), torch.tensor(mean), rtol=1e-4, atol=1e-5)
 
 
 def test_anatomix_computes_what_the_authors_code_does() -> None:

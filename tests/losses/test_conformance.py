@@ -59,13 +59,14 @@ def forms(name: str) -> list[dict[str, Any]]:
         {"comparator": "lncc", "extract": "after"},
         {"comparator": "cosine", "extract": "before"},
         {"comparator": "lncc", "extract": "before"},
+        {"comparator": "l2", "extract": "after", "masked": True},
     ]
     return [form for form in asked if any(form[key] != options[key] for key in form)] + [{}]
 
 
 FORMS = [(name, dims, form) for name, dims in CASES for form in forms(name)]
 every_form = pytest.mark.parametrize(
-    ("name", "dims", "form"), FORMS, ids=["-".join([n, f"{d}d", *form.values()]) for n, d, form in FORMS]
+    ("name", "dims", "form"), FORMS, ids=["-".join([n, f"{d}d", *map(str, form.values())]) for n, d, form in FORMS]
 )
 every_card = pytest.mark.parametrize("name", losses.names())
 
@@ -99,8 +100,13 @@ def ellipse(shape: tuple[int, ...], radius: float = 0.8) -> Tensor:
     return (torch.stack(axes).square().sum(0) < radius**2).float()[None, None]
 
 
+def corner(shape: tuple[int, ...]) -> Tensor:
+    axes = torch.meshgrid(*(torch.linspace(0, 1, n) for n in shape), indexing="ij")
+    return (torch.stack(axes).amax(0) < 0.2).float()[None, None]
+
+
 def registration(moving: Tensor, fixed: Tensor, displacement: Tensor | None = None, **more: Any) -> Registration:
-    """A pair with all that a dataset can have: labels, and masks of different size."""
+    """A pair with all that a dataset can have: labels, masks of different size, and unmatched content."""
     shape, batch = fixed.shape[2:], len(fixed)
     if displacement is None:
         displacement = torch.zeros(batch, len(shape), *shape, dtype=fixed.dtype)
@@ -112,6 +118,8 @@ def registration(moving: Tensor, fixed: Tensor, displacement: Tensor | None = No
         *quarters,
         moving_mask=ellipse(shape, 0.85).to(fixed).expand(batch, -1, *shape),
         fixed_mask=ellipse(shape, 0.75).to(fixed).expand(batch, -1, *shape),
+        moving_unmatched=corner(shape).to(fixed).expand(batch, -1, *shape),
+        fixed_unmatched=corner(shape).to(fixed).expand(batch, -1, *shape),
         classes=CLASSES,
         spacing=(1.0,) * len(shape),
         generator=torch.Generator().manual_seed(7),
@@ -141,8 +149,8 @@ def value_and_gradient(
 
 def parts(pair: Registration, batch: list[int]) -> Registration:
     """Give a registration of some of the pairs, in this order."""
-    tensors = ("moving", "fixed", "displacement", "moving_label_map", "fixed_label_map", "moving_mask", "fixed_mask")
-    return replace(pair, **{key: getattr(pair, key)[batch] for key in tensors})
+    sides = [f"{side}{part}" for side in ("moving", "fixed") for part in ("", "_label_map", "_mask", "_unmatched")]
+    return replace(pair, **{key: getattr(pair, key)[batch] for key in ("displacement", *sides)})
 
 
 @every_form
@@ -379,11 +387,12 @@ def test_says_what_it_lacks_and_needs_nothing_else(name: str, dims: int) -> None
     without = {
         "mask": replace(pair, moving_mask=None, fixed_mask=None),
         "label": replace(pair, moving_label_map=None, fixed_label_map=None),
+        "unmatched": replace(pair, moving_unmatched=None, fixed_unmatched=None),
     }
     loss, card = build(name, dims), losses.card(name)
     for what, bare in without.items():
         if what in card["requires"] and card["extractor"] is None:
-            with pytest.raises(ValueError, match=f"^{name}: needs a {what}"):
+            with pytest.raises(ValueError, match=f"^{name}: needs a (map of )?{what}"):
                 loss(bare)
         else:
             assert loss(bare).isfinite()
@@ -411,7 +420,7 @@ def test_card_is_complete(name: str) -> None:
         usual, most = losses.options(name)[key], losses.limits(name)[key]["maximum"]
         assert losses.with_more_draws(name, dims, {}, 4) == {key: 4 * usual}
         assert losses.with_more_draws(name, dims, {key: most, "x": 1}, 4) == {key: most, "x": 1}
-    assert set(card["requires"]) <= {"mask", "label", "labels"}
+    assert set(card["requires"]) <= {"mask", "label", "labels", "unmatched"}
     assert all(reason and not reason.endswith(".") for reason in card["requires"].values())
     assert set(card["invariances"]) <= set(TRANSFORMS)
     for grid in (card["grid"], card["raw_grid"]):

@@ -131,6 +131,32 @@ def test_ncc_differs_from_the_reference_in_border_windows_only(dims: str) -> Non
     assert_gradient_agrees(interior(gradient, 8), interior(oracle(f"{dims}.deepsim_ncc2_w9.grad_moved"), 8))
 
 
+@pytest.mark.parametrize("given", [("moving",), ("fixed",), ("moving", "fixed")], ids=str)
+def test_extracted_ncc_is_ncc_of_images_without_what_the_other_lacks(given: tuple[str, ...]) -> None:
+    """Whatever that content looks like, with a map of it for either image or for both."""
+    images = {side: oracle(f"2d.{key}")[:1] for side, key in (("moving", "moved"), ("fixed", "fixed"))}
+    without, other = dict(images), dict(images)
+    maps = {}
+    for side in given:
+        unmatched = torch.zeros_like(images[side])
+        unmatched[:, :, : unmatched.shape[2] // 4] = 1
+        maps[f"{side}_unmatched"] = unmatched
+        # an intensity inside the range, so that the lowest one stays
+        other[side] = torch.where(unmatched > 0, images[side].mean(), images[side])
+        lowest = min(images[side].min(), other[side].min())
+        for made in (images, other):
+            made[side] = made[side].clone()
+            made[side][0, 0, -1, -1] = lowest
+        without[side] = torch.where(unmatched > 0, lowest, images[side])
+    values = []
+    for loss, pair in (("ncc", without), ("ncc_extracted", images), ("ncc_extracted", other)):
+        still = torch.zeros(1, 2, *pair["fixed"].shape[2:])
+        more = maps if loss == "ncc_extracted" else {}
+        values.append(losses.build(loss)(Registration(pair["moving"], pair["fixed"], still, **more)))
+    torch.testing.assert_close(values[1], values[0])
+    torch.testing.assert_close(values[2], values[0])
+
+
 def reference_mind(image: Tensor, extend_image: bool) -> Tensor:
     """MIND-SSC of radius and dilation 2, pair by pair, as slow as its definition.
 

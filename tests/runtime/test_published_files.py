@@ -170,3 +170,34 @@ def test_a_folder_that_cannot_be_written_to_is_told(server: Served, tmp_path: Pa
         UserError, match=r"cannot be written \(.*\); fix that, or name another folder with `checkpoints.folder`"
     ):
         obtain(single(server.url), tmp_path / "weights")
+
+
+def packaged(name: str, package: str, digest: str | None = DIGEST) -> Source:
+    return Source("vgg", (File(name, "https://x.org", digest, None, package),), "", "MIT", "install it again")
+
+
+def test_a_file_of_a_package_is_used_where_it_is_and_verified(tmp_path: Path) -> None:
+    """Any package will do: this test's own tool is one."""
+    place = Path(pytest.__file__)
+    digest = hashlib.sha256(place.read_bytes()).hexdigest()
+    wanted = packaged("pytest/__init__.py", "pytest", digest)
+    assert missing(wanted, tmp_path) is None
+    assert obtain(wanted, tmp_path) == place
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(UserError) as error:
+        obtain(packaged("pytest/__init__.py", "pytest"), tmp_path)
+    said = f"{place}: is not the published file: its sha256 is {digest}, not {DIGEST}; install it again"
+    assert str(error.value) == said
+
+
+def test_a_package_that_is_missing_or_incomplete_is_named(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"^a\.pth: is part of the Python package no-such-package, which is not installed"
+    ):
+        obtain(packaged("a.pth", "no-such-package"), tmp_path)
+    with pytest.raises(
+        UserError, match=r"^a\.pth: .*package pytest, which is incomplete: there is no .*/a\.pth; install"
+    ):
+        obtain(packaged("a.pth", "pytest"), tmp_path)
+    # jobs may have another environment than the process that asks what is missing
+    assert missing(packaged("a.pth", "no-such-package"), tmp_path) is None

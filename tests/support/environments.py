@@ -28,6 +28,9 @@ BY_NAME = {  # scripts import these by a computed name
     "score": ["likeness.metrics"],
     "plot": ["likeness.figures"],
 }
+READ_PUBLISHED = ("fetch", "convert")
+"""Scripts that look for published weights, some of which are in packages."""
+PACKAGE = re.compile(r'^    "package": "([\w.-]+)",$', re.MULTILINE)
 PARQUET = re.compile(r"\.(to|read)_parquet\(")
 OWNERS = packages_distributions()
 GENERATOR = SimpleNamespace(**runpy.run_path(str(ROOT / "workflow" / "tools" / "environments.py")))
@@ -111,8 +114,10 @@ def third_party(path: Path) -> set[str]:
 
 @cache
 def imported(script: str) -> dict[str, str]:
-    """Name the distributions that a script imports, through the library, each with a file that does."""
-    return {package: path.name for path in sources(script) for package in third_party(path)}
+    """Name the distributions that a script imports, through the library, or reads, each with a file that does."""
+    found = {package: path.name for path in sources(script) for package in third_party(path)}
+    extractors = LIBRARY.joinpath("extractors").glob("*.py") if script in READ_PUBLISHED else ()
+    return found | {package: path.name for path in extractors for package in PACKAGE.findall(path.read_text())}
 
 
 def library_file(name: str) -> Path | None:

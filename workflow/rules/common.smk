@@ -324,6 +324,7 @@ def landscape_cases(loss):
                 "dataset": dataset,
                 "variant": variant,
                 "options": cards.completed(loss, STUDY.options(loss, variant)),
+                "needs": sorted(cards.requires(loss, STUDY.options(loss, variant))),
                 "sampling": STUDY.landscape(dataset),
                 "weights": weights.index(needed) if needed else None,
             }

@@ -22,7 +22,6 @@ rule sample_landscape:
         runtime=1440,
     params:
         cases=lambda wc: landscape_cases(wc.loss),
-        needs=lambda wc: sorted(cards.card(wc.loss)["requires"]),
         seed=STUDY.seeds[0],
         threads=STUDY.config["threads"],
         code=lambda wc: code("sample_landscape", *cards.modules(wc.loss)),

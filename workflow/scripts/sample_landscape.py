@@ -21,12 +21,13 @@ def main(snakemake) -> None:
     datasets = {Path(folder).name: folder for folder in snakemake.input.datasets}
     rows = []
     for case in params.cases:
-        weights = case["weights"]
-        features = {} if weights is None else {"extractor": extractors.load(snakemake.input.extractors[weights])}
+        place, weights = case["weights"], case["options"].get(losses.WEIGHTS, extractors.TRAINED)
+        extractor = None if place is None else extractors.load(snakemake.input.extractors[place], weights, params.seed)
+        features = {} if extractor is None else {"extractor": extractor}
         loss = losses.build(name, **case["options"], **features).to(device)
         dataset, sampling = Dataset.open(datasets[case["dataset"]]), Sampling(**case["sampling"])
         who = {"dataset": case["dataset"], "loss": name, "variant": case["variant"]}
-        rows += [{**who, **row} for row in sampled(dataset, loss, sampling, params.seed, params.needs, device)]
+        rows += [{**who, **row} for row in sampled(dataset, loss, sampling, params.seed, case["needs"], device)]
     with atomic_write(snakemake.output.profiles) as path:
         # nine digits preserve single-precision numbers; columns are named, because there can be no rows
         columns = ["dataset", "loss", "variant", *COLUMNS]

@@ -279,7 +279,8 @@ def table_of_weights() -> str:
     rows = ["| extractor | files | size | sha256 known | licence |", "|---|---|---|---|---|"]
     for found in filter(None, map(sources.source, sorted(path.stem for path in sources.FOLDER.glob("*.py")))):
         first, *others = found.files
-        links = f"[{first.name}]({first.url})" + f" and {len(others)} more" * bool(others)
+        name = f"package {first.package}" if first.package else first.name
+        links = f"[{name}]({first.url})" + f" and {len(others)} more" * bool(others)
         sizes = [file.size for file in found.files]
         size = megabytes(sum(filter(None, sizes))) + " and more" * (not all(sizes)) if any(sizes) else ""
         hashes = list(filter(None, found.hashes.values()))

@@ -12,13 +12,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from likeness import losses
+from likeness import extractors, losses
 from likeness.config import cards
 from likeness.config.model import Configuration, Dataset, Loss, Losses, Own
 from likeness.config.values import AsStated, Block, MethodName, Misfit, Name, opened, tagged
 from likeness.datasets import catalogue, recipes
 from likeness.extractors import sources
-from likeness.losses import TRAINED_ON
+from likeness.losses import TRAINED_ON, WEIGHTS
 from likeness.methods import given, kinds
 from likeness.results import TRUTH
 
@@ -77,7 +77,7 @@ def _free(taken: Mapping[str, str]) -> AfterValidator:
 def loss(name: str) -> type[Loss]:
     """Create the model of the configuration of one loss."""
     rules = cards.rules(losses.options(name), losses.limits(name))
-    another = {TRAINED_ON: {"type": ["string", "null"], "default": None}} if trains_extractor(name) else {}
+    another = _of_extractor(name)
     options = cards.model(f"options of {name}", rules, AsStated, "Options of the loss.")
     doc = "Options that differ from those of the loss."
     variant = cards.model(f"variant of {name}", another, options, doc) if another else options
@@ -99,10 +99,19 @@ def loss(name: str) -> type[Loss]:
                 default={},
                 description="Further variants by name, each with the options in which it differs. If the workflow "
                 "trains the loss's feature extractor, `trained_on` selects that of another dataset of the study; the "
-                "variant is skipped on that dataset itself and on datasets of other dimensionality.",
+                "variant is skipped on that dataset itself and on datasets of other dimensionality. If a loss compares "
+                "features of a network, `weights: shuffled` permutes the network's weights within every layer, and "
+                "`weights: untrained` replaces them by initial ones, both by the seed of the run.",
             ),
         ),
     )
+
+
+def _of_extractor(name: str) -> dict[str, Any]:
+    """Return the rules of the options of a loss's variants that select their extractor."""
+    elsewhere = {TRAINED_ON: {"type": ["string", "null"], "default": None}} if trains_extractor(name) else {}
+    twins = {WEIGHTS: {"enum": list(extractors.TWINS), "default": extractors.TRAINED}} if losses.has_twins(name) else {}
+    return {**elsewhere, **twins}
 
 
 def built_in(name: str) -> type[Dataset]:

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from likeness import losses
+from likeness import extractors, losses
 from likeness.config import checks, faults
 from likeness.config.budgets import overlaid
 from likeness.config.entries import configuration, trains_extractor
@@ -23,7 +23,7 @@ from likeness.data.pairs import complete
 from likeness.data.store import of_split
 from likeness.datasets import recipes
 from likeness.extractors import sources
-from likeness.losses import TRAINED_ON
+from likeness.losses import TRAINED_ON, WEIGHTS
 from likeness.methods import given, kinds
 from likeness.methods.kinds import Method
 from likeness.results import Run
@@ -206,11 +206,16 @@ class Study:
             return "The study leaves it out on this dataset."
         if able["spatial_dims"] not in card["dimensions"]:
             return f"{card['title']} does not work in {able['spatial_dims']}D."
-        missing = next((part for part in card["requires"] if part not in able["parts"]), None)
+        return self._lacks(dataset, card["requires"])
+
+    def _lacks(self, dataset: str, required: Mapping[str, str]) -> str | None:
+        """Explain why a dataset lacks one of the required parts; ``None`` if it has them all."""
+        able = self.capabilities[dataset]
+        missing = next((part for part in required if part not in able["parts"]), None)
         if missing is None:
             return None
         some = f", but only some training or validation images have a {missing}" if missing in able["partly"] else ""
-        return card["requires"][missing] + some
+        return required[missing] + some
 
     def runs(self) -> Iterator[Run]:
         """List every run that produces displacement fields."""
@@ -303,12 +308,22 @@ class Study:
     def _seeds(self, run: Run) -> Sequence[int | None]:
         """List the seeds of a run; a single ``None`` if the run is deterministic."""
         dims = self.capabilities[run.dataset]["spatial_dims"]
-        noisy = run.loss is not None and losses.draws_noise(run.loss, dims)
+        noisy = run.loss is not None and (losses.draws_noise(run.loss, dims) or self._redrawn(run))
         return self.seeds if self.methods[run.method].seeded or noisy or self.learnt(run) else [None]
 
+    def _redrawn(self, run: Run) -> bool:
+        """Return whether the weights of a run's extractor are drawn by its seed."""
+        return self.options(str(run.loss), str(run.variant)).get(WEIGHTS, extractors.TRAINED) != extractors.TRAINED
+
     def left_out(self, dataset: str, loss: str, variant: str) -> str | None:
-        """Explain why a variant with another dataset's extractor skips a dataset; ``None`` if it does not."""
-        name = self.options(loss, variant).get(TRAINED_ON)
+        """Explain why a variant skips a dataset to which its loss applies; ``None`` if it does not.
+
+        It does if it takes the extractor of this dataset or of one of other dimensionality, or if masks are missing.
+        """
+        options = self.options(loss, variant)
+        if reason := self._lacks(dataset, losses.requires(loss, options)):
+            return reason
+        name = options.get(TRAINED_ON)
         if name is None:
             return None
         if name == dataset:

@@ -41,6 +41,8 @@ class Loader:
             parts["label"] = torch.from_numpy(classes.astype(np.uint8 if len(self.ids) <= 256 else np.int16))[None]
         if sample.mask is not None:
             parts["mask"] = torch.from_numpy(sample.mask.astype(np.float32))[None]
+        if sample.unmatched is not None:
+            parts["unmatched"] = torch.from_numpy(sample.unmatched)[None]
         return parts
 
     def _batch(self, names: Sequence[str], part: str) -> Tensor | None:
@@ -61,6 +63,11 @@ class Loader:
     def masks(self, names: Sequence[str]) -> Tensor | None:
         """Return masks ``(batch, 1, *spatial)``, 1 in the foreground; ``None`` if an image has none."""
         return self._batch(names, "mask")
+
+    def unmatched(self, names: Sequence[str]) -> Tensor | None:
+        """Return maps ``(batch, 1, *spatial)``, 1 where content has no counterpart; ``None`` if an image has none."""
+        found = self._batch(names, "unmatched")
+        return None if found is None else found.float()
 
 
 def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

@@ -250,6 +250,8 @@ def registration(loader: Loader, reference: Reference, seed: int) -> Registratio
         fixed_label_map=loader.labels(fixed),
         moving_mask=loader.masks(moving),
         fixed_mask=loader.masks(fixed),
+        moving_unmatched=loader.unmatched(moving),
+        fixed_unmatched=loader.unmatched(fixed),
         classes=len(loader.ids),
         spacing=dataset.spacing,
     )
@@ -257,7 +259,9 @@ def registration(loader: Loader, reference: Reference, seed: int) -> Registratio
 
 def _complete(pair: Registration, needs: Collection[str]) -> bool:
     labelled = pair.moving_label_map is not None and pair.fixed_label_map is not None
-    return (labelled or not {"label", "labels"} & {*needs}) and (pair.mask is not None or "mask" not in needs)
+    marked = pair.moving_unmatched is not None or pair.fixed_unmatched is not None
+    there = {"mask": pair.mask is not None, "label": labelled, "labels": labelled, "unmatched": marked}
+    return all(there[part] for part in needs)
 
 
 def value(loss: SimilarityLoss, pair: Registration, displacement: Tensor, seed: int) -> float:
@@ -285,8 +289,8 @@ def sampled(
         loss: loss on ``device``.
         sampling: numbers of pairs, lines and points.
         seed: seed of lines and noise.
-        needs: parts that the loss requires, of ``mask``, ``label`` and ``labels``; pairs without them are skipped,
-            which occurs because the applicability of a loss is decided on training and validation images.
+        needs: parts that the loss requires, of ``mask``, ``label``, ``labels`` and ``unmatched``; pairs without them
+            are skipped, which occurs because the applicability of a loss is decided on training and validation images.
         device: device of the computation.
 
     Yields:

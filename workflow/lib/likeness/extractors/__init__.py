@@ -12,6 +12,7 @@ weights, and ``TINY``, the configuration of a tiny network with the same layout.
 
 from __future__ import annotations
 
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 PRETRAINED = ("segmentation", "segmentation_half", "autoencoder", "denoiser", "untrained")
 """Extractors that the workflow creates for each dataset; trained ones use its training images."""
 
+TRAINED, SHUFFLED, UNTRAINED = TWINS = "trained", "shuffled", "untrained"
+"""Which weights an extractor has: its own, or those of a control, see :mod:`.twins`."""
+
 
 def freeze(extractor: nn.Module) -> nn.Module:
     """Set an extractor to evaluation mode and exclude its parameters from gradients."""
@@ -34,8 +38,13 @@ def freeze(extractor: nn.Module) -> nn.Module:
     return extractor.eval().requires_grad_(False)
 
 
-def load(weights: str | Path) -> nn.Module:
+def load(weights: str | Path, twin: str = TRAINED, seed: int = 0) -> nn.Module:
     """Load a frozen extractor from its ``.safetensors`` file and the ``.json`` next to it.
+
+    Args:
+        weights: the ``.safetensors`` file.
+        twin: of :data:`TWINS`.
+        seed: seed of a twin.
 
     Raises:
         UserError: if a file is damaged, or the weights do not match the architecture in the ``.json``.
@@ -44,8 +53,16 @@ def load(weights: str | Path) -> nn.Module:
 
     weights = Path(weights)
     config = read_json(weights.with_suffix(".json"), weights)["architecture"]
-    extractor = import_module(f"likeness.extractors.{config['name']}").build(config)
-    return freeze(load_weights(extractor, weights, weights))
+    build = partial(import_module(f"likeness.extractors.{config['name']}").build, config)
+    extractor = load_weights(build(), weights, weights)
+    if twin != TRAINED:
+        from likeness.extractors import twins
+
+        if twin == SHUFFLED:
+            twins.shuffle(extractor, seed)
+        else:
+            twins.reset(extractor, seed, build)
+    return freeze(extractor)
 
 
 def tiny(name: str, spatial_dims: int) -> nn.Module:

@@ -13,6 +13,8 @@ because Snakemake needs it while parsing the workflow, without torch::
     }
 
 or, for several files, ``"files": [{"file": …, "url": …, "sha256": …, "bytes": …}, …]`` instead of the first four keys.
+A file of a Python package that the environment contains has ``"package": "<name>"``; ``file`` is then its path in the
+package, ``url`` the package's home page, and nothing is downloaded.
 Files of a Hugging Face model need no ``url`` if ``"hub": "<owner>/<name>@<revision>"`` names it; a study can then
 choose another model.
 """
@@ -60,7 +62,7 @@ def _source(extractor: str, said: Mapping[str, Any]) -> Source:
 
 def _file(said: Mapping[str, Any], hub: str) -> File:
     url = address(hub, said["file"]) if hub else said["url"]
-    return File(said["file"], url, said["sha256"], said["bytes"])
+    return File(said["file"], url, said["sha256"], said["bytes"], said.get("package", ""))
 
 
 def wanted_by(study: Mapping[str, Any], extractor: str) -> Source:

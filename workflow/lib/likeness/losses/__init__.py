@@ -41,6 +41,10 @@ OPTIONAL = ("title", "order", "colour", "marker", "window", "coarse", "oracle", 
 """Optional keys of a card without a default."""
 TRAINED_ON = "trained_on"
 """Option of variants of losses with an extractor trained by the workflow: the dataset to train it on instead."""
+WEIGHTS = "weights"
+"""Option of variants of losses on features of a network: its weights, see :data:`likeness.extractors.TWINS`."""
+MASKED = "masked"
+"""Option of losses on features that restricts them to the masks of both images."""
 
 
 def names() -> list[str]:
@@ -114,8 +118,23 @@ def limits(name: str) -> dict[str, dict[str, Any]]:
 
 
 def completed(name: str, chosen: Mapping[str, Any]) -> dict[str, Any]:
-    """Return all options of a loss: the chosen ones, which may include ``trained_on``, and defaults for the others."""
+    """Return all options of a loss: the chosen ones, with those of the extractor, and defaults for the others."""
     return {**options(name), **chosen}
+
+
+def has_twins(name: str) -> bool:
+    """Return whether variants of a loss can have an extractor with other weights.
+
+    Those of IMPACT are part of a program, and those of the untrained network are untrained.
+    """
+    return "comparator" in options(name) and card(name)["extractor"] not in ("impact", "untrained")
+
+
+def requires(name: str, chosen: Mapping[str, Any]) -> dict[str, str]:
+    """Return the required parts of a dataset, with their reasons, for a loss with the chosen options."""
+    masked = completed(name, chosen).get(MASKED)
+    more = {"mask": "it compares features only where the masks of both images have content"} if masked else {}
+    return {**card(name)["requires"], **more}
 
 
 def draws_noise(name: str, dims: int) -> bool:
@@ -139,12 +158,12 @@ def modules(name: str) -> list[str]:
 def build(name: str, **options: Any) -> SimilarityLoss:
     """Build a loss from the options of a variant, completed with the loss's defaults.
 
-    ``trained_on`` is ignored: it only determines the extractor, which the caller passes.
+    ``trained_on`` and ``weights`` are ignored: they only determine the extractor, which the caller passes.
 
     Raises:
         UserError: if the loss does not accept the options.
     """
-    own = {key: value for key, value in completed(name, options).items() if key != TRAINED_ON}
+    own = {key: value for key, value in completed(name, options).items() if key not in (TRAINED_ON, WEIGHTS)}
     try:
         return import_module(f"likeness.losses.{name}").Loss(**own)
     except (TypeError, ValueError) as error:

@@ -100,23 +100,34 @@ def box_mean(window: int, image: Tensor, weight: Tensor | None = None) -> LocalM
     return lambda values: box_sum(values * weight, window, window // 2) * inside
 
 
-def gaussian_mean(sigma: float, image: Tensor, shares: Sequence[Tensor] | None = None) -> LocalMean:
+def gaussian_mean(
+    sigma: float, image: Tensor, shares: Sequence[Tensor] | None = None, weight: Tensor | None = None
+) -> LocalMean:
     """Create the local mean under a Gaussian window, truncated at two standard deviations and at the border.
 
     Args:
         sigma: standard deviation in voxels, positive.
         image: ``(batch, channel, *spatial)``, an example of the images to average.
         shares: non-negative weights along every axis; the weight of a voxel is their product.
+        weight: ``(batch, 1, *spatial)``, further weight of each voxel, non-negative; differentiable.
 
     Raises:
-        ValueError: if ``sigma`` is not positive.
+        ValueError: if ``sigma`` is not positive or the weight is on another grid.
     """
     if sigma <= 0:
         msg = f"gaussian_mean: sigma is {sigma} but must be positive"
         raise ValueError(msg)
     ones = [image.new_ones(n) for n in image.shape[2:]]
     weights = [_gaussian_matrix(share.to(image), sigma) for share in shares or ones]
-    return lambda values: _SeparableProduct.apply(values, *weights)
+
+    def smooth(values: Tensor) -> Tensor:
+        return _SeparableProduct.apply(values, *weights)
+
+    if weight is None:
+        return smooth
+    check_weight("gaussian_mean", weight, image)
+    inside = 1 / smooth(weight).clamp(min=SMALLEST_WEIGHT)
+    return lambda values: smooth(values * weight) * inside
 
 
 class _SeparableProduct(torch.autograd.Function):

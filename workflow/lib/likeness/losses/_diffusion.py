@@ -51,6 +51,7 @@ class DiffusionLoss(PictureLoss):
         comparator: see :class:`FeatureLoss`.
         zero_mean: see :class:`FeatureLoss`.
         sigma: see :class:`FeatureLoss`; by default 4 in 2D and 5 in 3D.
+        masked: see :class:`FeatureLoss`.
         extract: see :class:`PictureLoss`.
         slices: number of sections of a volume.
     """
@@ -69,6 +70,7 @@ class DiffusionLoss(PictureLoss):
         comparator: Comparator,
         zero_mean: bool,
         sigma: float | None,
+        masked: bool,
         extract: Order,
         slices: int,
     ) -> None:
@@ -78,6 +80,7 @@ class DiffusionLoss(PictureLoss):
             comparator=comparator,
             zero_mean=zero_mean,
             sigma=PUBLISHED_SIGMA[2],
+            masked=masked,
             extract=extract,
             slices=slices,
         )

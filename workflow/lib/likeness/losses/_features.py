@@ -2,12 +2,13 @@
 
 Czolbe et al., Semantic similarity metrics for image registration, Med. Image Anal. 2023,
 doi:10.1016/j.media.2023.102830, use the cosine over channels; DGIR, MICCAI 2025, arXiv:2506.02419, the local
-correlation.
+correlation. The squared distance is that of perceptual losses (Johnson et al., ECCV 2016, arXiv:1603.08155).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -18,15 +19,15 @@ from torch.autograd.function import once_differentiable
 from likeness.extractors.base import Extractor, pad
 from likeness.geometry import warp
 from likeness.interpolation import along
-from likeness.losses._arithmetic import check_images, full_precision
+from likeness.losses._arithmetic import check_images, full_precision, per_voxel_share
 from likeness.losses._correlation import LocalMean, Statistics, gaussian_mean, gaussian_statistics, moments
-from likeness.losses.base import Registration, SimilarityLoss, mean_per_pair
+from likeness.losses.base import Registration, SimilarityLoss, mean_per_pair, required
 
 SMALLEST_NORM = 1e-3
 SMALLEST_VARIANCE = 1e-6
 """Added to variances and covariance, so that features that are constant in both images count as correlated."""
 
-Comparator = Literal["cosine", "lncc"]
+Comparator = Literal["cosine", "lncc", "l2"]
 Order = Literal["after", "before"]
 
 OPTIONS = {
@@ -37,9 +38,10 @@ OPTIONS = {
         "minItems": 1,
         "uniqueItems": True,
     },
-    "comparator": {"default": "cosine", "enum": ["cosine", "lncc"]},
+    "comparator": {"default": "cosine", "enum": ["cosine", "lncc", "l2"]},
     "zero_mean": {"default": False, "with": {"comparator": "cosine"}},
     "sigma": {"default": 4.0, "minimum": 0.5, "maximum": 64, "with": {"comparator": "lncc"}},
+    "masked": {"default": False},
     "extract": {"default": "after", "enum": ["after", "before"]},
 }
 """Options shared by the losses on features, see ``shares`` in :mod:`.base`."""
@@ -106,6 +108,7 @@ def correlation_dissimilarity(
     sigma: float,
     shares: Sequence[Tensor] | None = None,
     known: tuple[Statistics, LocalMean] | None = None,
+    weight: Tensor | None = None,
 ) -> Tensor:
     """One minus the local correlation of features under a Gaussian window, averaged over channels.
 
@@ -118,6 +121,7 @@ def correlation_dissimilarity(
         sigma: standard deviation of the Gaussian in positions of the feature maps.
         shares: weights along every axis, the fraction of each position inside the image, see :func:`inside`.
         known: precomputed result of :func:`gaussian_statistics` for the fixed features.
+        weight: ``(batch, 1, *spatial)``, further weight of each position in a window, non-negative; differentiable.
 
     Returns:
         ``(batch, 1, *spatial)`` in [0, 2]; 0 where the features of both images are constant.
@@ -126,7 +130,7 @@ def correlation_dissimilarity(
         ValueError: if the shapes differ or ``sigma`` is not positive.
     """
     check_images("correlation_dissimilarity", moved, fixed)
-    covariance, *variances = moments(moved, *(known or (fixed, gaussian_mean(sigma, moved, shares))))
+    covariance, *variances = moments(moved, *(known or (fixed, gaussian_mean(sigma, moved, shares, weight))))
     covariance = covariance + _excess(covariance, *variances)
     product = (variances[0] + SMALLEST_VARIANCE) * (variances[1] + SMALLEST_VARIANCE)
     return 1 - ((covariance + SMALLEST_VARIANCE) * torch.rsqrt(product)).mean(1, keepdim=True)
@@ -141,6 +145,46 @@ def _excess(covariance: Tensor, *variances: Tensor) -> Tensor:
     largest = (first * second).sqrt_()
     nearest = torch.minimum(found, largest)
     return torch.maximum(nearest, largest.neg_(), out=nearest).sub_(found)
+
+
+@full_precision
+def squared_dissimilarity(moved: Tensor, fixed: Tensor, variance: Tensor) -> Tensor:
+    """Squared distance of the feature vectors of two images, per position, relative to the variance of the fixed ones.
+
+    Johnson et al., Perceptual losses for real-time style transfer and super-resolution, ECCV 2016, arXiv:1603.08155.
+    One number for all channels keeps their relative weight, which the cosine and the local correlation do not; the
+    distance of unit vectors, which is common too, would be the cosine again.
+
+    Args:
+        moved: ``(batch, channel, *spatial)``.
+        fixed: of the same shape.
+        variance: ``(batch,)``, see :func:`total_variance`.
+
+    Returns:
+        ``(batch, 1, *spatial)``, non-negative; the mean is 1 for the mean of the fixed features, about 2 for unrelated
+        features of the same distribution.
+
+    Raises:
+        ValueError: if the shapes differ.
+    """
+    check_images("squared_dissimilarity", moved, fixed)
+    return (moved - fixed).square().sum(1, keepdim=True) / variance.view(-1, *[1] * (moved.dim() - 1))
+
+
+@full_precision
+def total_variance(features: Tensor, pairs: int) -> Tensor:
+    """Return the variance over positions, summed over channels.
+
+    Args:
+        features: ``(batch, channel, *spatial)``; any offset.
+        pairs: number of pairs in the batch; the sections of a pair share one value, so that those of air count little.
+
+    Returns:
+        ``(batch,)``, positive.
+    """
+    sections = len(features) // pairs
+    positions = features.unflatten(0, (pairs, sections)).transpose(1, 2).flatten(2)
+    return (positions.var(2, correction=0).sum(1) + SMALLEST_VARIANCE).repeat_interleave(sections)
 
 
 def inside(like: Tensor, extent: Sequence[int], shape: Sequence[int]) -> list[Tensor] | None:
@@ -171,15 +215,40 @@ class Level(NamedTuple):
     """``(batch, 1, *spatial)``."""
     shares: list[Tensor] | None
     """See :func:`inside`."""
+    weight: Tensor | None = None
+    """Weight of every position, with mean 1 over each pair, in place of ``shares``; see :func:`covered`."""
 
     def mean(self) -> Tensor:
-        """Return the mean over each image, ``(batch,)``, without the padding."""
+        """Return the mean over each image, ``(batch,)``, without the padding and what a mask excludes."""
+        if self.weight is not None:
+            return mean_per_pair(self.values * self.weight)
         if self.shares is None:
             return mean_per_pair(self.values)
         weighted = self.values
         for axis, share in enumerate(self.shares, start=2):
             weighted = weighted * (share / share.mean()).view([-1 if k == axis else 1 for k in range(weighted.dim())])
         return mean_per_pair(weighted)
+
+
+def covered(mask: Tensor, extent: Sequence[int], shape: Sequence[int]) -> Tensor:
+    """Return the share of every position of feature maps that lies inside the image and its mask.
+
+    Args:
+        mask: ``(batch, 1, *spatial)``, in [0, 1].
+        extent: field of view of the feature maps, in voxels from the first one.
+        shape: spatial shape of the feature maps.
+
+    Returns:
+        ``(batch, 1, *shape)`` in [0, 1]; differentiable.
+    """
+    beyond = [n for size, wanted in zip(mask.shape[2:], extent, strict=True) for n in (wanted - size, 0)]
+    return _pool(F.pad(mask, beyond[::-1]), shape)
+
+
+def _pool(values: Tensor, shape: Sequence[int]) -> Tensor:
+    """Average over the area of every position of a coarser grid."""
+    pool: Any = F.adaptive_avg_pool2d if len(shape) == 2 else F.adaptive_avg_pool3d
+    return pool(values, tuple(shape))
 
 
 def area_resampled(values: Tensor, shape: Sequence[int]) -> Tensor:
@@ -212,8 +281,7 @@ def resampled(displacement: Tensor, extent: Sequence[int], shape: Sequence[int])
     Returns:
         ``(batch, dims, *shape)``: means over the area of each position, each component in positions of its axis.
     """
-    pool: Any = F.adaptive_avg_pool2d if len(shape) == 2 else F.adaptive_avg_pool3d
-    coarse = pool(pad(displacement, extent), tuple(shape))
+    coarse = _pool(pad(displacement, extent), shape)
     ratio = [new / old for new, old in zip(shape, extent, strict=True)]
     return coarse * torch.tensor(ratio, dtype=torch.float64).to(coarse).view(1, -1, *[1] * len(shape))
 
@@ -253,9 +321,12 @@ class FeatureLoss(SimilarityLoss):
             stays in evaluation mode.
         levels: indices of the feature maps to compare, 0 being the finest; ``None`` for all.
         comparator: ``"cosine"`` for the cosine over the channels of a position, ``"lncc"`` for the local correlation of
-            each channel.
+            each channel, ``"l2"`` for the squared distance over the variance of the fixed image's features, for which
+            features are extracted in full precision even under autocast.
         zero_mean: for the cosine: subtract the mean over channels at every position first.
         sigma: for the correlation: standard deviation of its Gaussian in positions of the feature maps.
+        masked: compare only inside the warped moving mask times the fixed one, by the share of each position that is
+            inside; features themselves see the whole image.
         extract: ``"after"`` extracts features of the moved image; ``"before"`` extracts those of the moving image and
             warps them with the displacement resampled to their grid, so that no gradient passes through the network.
 
@@ -273,6 +344,7 @@ class FeatureLoss(SimilarityLoss):
         comparator: Comparator,
         zero_mean: bool,
         sigma: float,
+        masked: bool,
         extract: Order,
     ) -> None:
         super().__init__()
@@ -284,6 +356,7 @@ class FeatureLoss(SimilarityLoss):
         self.comparator = comparator
         self.zero_mean = zero_mean
         self.sigma = sigma
+        self.masked = masked
         self.extract = extract
         self.train(self.training)
 
@@ -303,13 +376,17 @@ class FeatureLoss(SimilarityLoss):
         shape = pair.fixed.shape[2:]
         levels = [area_resampled(level.values, self.extractor.extent(shape)) for level in self._dissimilarities(pair)]
         within: tuple[Any, ...] = (..., *(slice(size) for size in shape))
-        return torch.stack(levels).mean(0)[within]
+        values, mask = torch.stack(levels).mean(0)[within], self._mask(pair)
+        return values if mask is None else per_voxel_share(values, mask.to(values))
+
+    def _mask(self, pair: Registration) -> Tensor | None:
+        return required(self.__module__.rpartition(".")[2], "mask", pair.mask) if self.masked else None
 
     def _dissimilarities(self, pair: Registration) -> list[Level]:
         if pair.finer is not None:
             return self._coarsely(pair, pair.finer)
         fixed = pair.kept((self, "fixed"), lambda: self._features(pair.fixed, pair))
-        return self._compared(pair, self._moved_features(pair), fixed, pair.fixed.shape[2:])
+        return self._compared(pair, self._moved_features(pair), fixed, pair.fixed.shape[2:], self._mask(pair))
 
     def _coarsely(self, pair: Registration, finer: Registration) -> list[Level]:
         """Compare features of full-resolution images on a coarser grid, where those of the moving image are warped."""
@@ -320,7 +397,8 @@ class FeatureLoss(SimilarityLoss):
 
         moving = pair.kept((self, "moving"), lambda: features(finer.moving))
         fixed = pair.kept((self, "fixed"), lambda: features(finer.fixed))
-        return self._compared(pair, [warp(level, pair.displacement) for level in moving], fixed, None)
+        moved = [warp(level, pair.displacement) for level in moving]
+        return self._compared(pair, moved, fixed, None, self._mask(pair))
 
     def _moved_features(self, pair: Registration) -> list[Tensor]:
         if self.extract == "after":
@@ -330,32 +408,59 @@ class FeatureLoss(SimilarityLoss):
         return [warp(level, resampled(pair.displacement, extent, level.shape[2:])) for level in moving]
 
     def _compared(
-        self, pair: Registration, moved: Sequence[Tensor], fixed: Sequence[Tensor], shape: Sequence[int] | None
+        self,
+        pair: Registration,
+        moved: Sequence[Tensor],
+        fixed: Sequence[Tensor],
+        shape: Sequence[int] | None,
+        mask: Tensor | None,
     ) -> list[Level]:
         """Compare the feature maps of images of ``shape``; ``None`` if the maps have no padding."""
-        shares = [None if shape is None else inside(level, self.extractor.extent(shape), shape) for level in fixed]
+        shares: list[list[Tensor] | None] = [None] * len(fixed)
+        weights: list[Tensor | None] = [None] * len(fixed)
+        extent = None if shape is None else self.extractor.extent(shape)
+        if mask is not None:
+            weights = [mask if extent is None else covered(mask, extent, level.shape[2:]) for level in fixed]
+        elif shape is not None and extent is not None:
+            shares = [inside(level, extent, shape) for level in fixed]
+        levels = []
+        for place, (own, other) in enumerate(zip(moved, fixed, strict=True)):
+            values = self._values(pair, place, own, other, shares[place], weights[place])
+            weight = weights[place]
+            if weight is not None:
+                of_pair = weight.to(values).unflatten(0, (len(pair.fixed), -1))
+                weight = per_voxel_share(torch.ones_like(of_pair), of_pair).flatten(0, 1)
+            levels.append(Level(values, shares[place], weight))
+        return levels
+
+    def _values(
+        self,
+        pair: Registration,
+        place: int,
+        moved: Tensor,
+        fixed: Tensor,
+        shares: list[Tensor] | None,
+        weight: Tensor | None,
+    ) -> Tensor:
+        """Return the dissimilarity of the feature maps of one level, ``(batch, 1, *spatial)``."""
         if self.comparator == "cosine":
-            values = [cosine_dissimilarity(*both, self.zero_mean) for both in zip(moved, fixed, strict=True)]
-        else:
-            known = self._known(pair, fixed, shares)
-            levels = zip(moved, fixed, shares, known, strict=True)
-            values = [correlation_dissimilarity(m, f, self.sigma, s, k) for m, f, s, k in levels]
-        return [Level(*level) for level in zip(values, shares, strict=True)]
-
-    def _known(
-        self, pair: Registration, fixed: Sequence[Tensor], shares: Sequence[list[Tensor] | None]
-    ) -> Sequence[tuple[Statistics, LocalMean] | None]:
-        """Return the statistics of the fixed features if they are reused; they take as much memory as the features."""
-        if not pair.keeps:
-            return [None] * len(fixed)
-
-        def compute() -> list[tuple[Statistics, LocalMean]]:
-            return [gaussian_statistics(f, self.sigma, s) for f, s in zip(fixed, shares, strict=True)]
-
-        return pair.kept((self, "statistics"), compute)
+            return cosine_dissimilarity(moved, fixed, self.zero_mean)
+        if self.comparator == "l2":
+            pairs = len(pair.fixed)
+            return squared_dissimilarity(
+                moved, fixed, pair.kept((self, "variance", place), lambda: total_variance(fixed, pairs))
+            )
+        known = None
+        # as large as the features, so only if they are reused; inside a mask, which moves, they change
+        if pair.keeps and weight is None:
+            known = pair.kept((self, "statistics", place), lambda: gaussian_statistics(fixed, self.sigma, shares))
+        return correlation_dissimilarity(moved, fixed, self.sigma, shares, known, weight)
 
     def _features(self, image: Tensor, pair: Registration) -> list[Tensor]:
-        features = self._extract(image, pair)
+        # rounding the features to bfloat16 changes small differences of them by a sixth
+        precisely = torch.autocast(image.device.type, enabled=False) if self.comparator == "l2" else nullcontext()
+        with precisely:
+            features = self._extract(image, pair)
         if self.levels is None:
             return features
         if not all(0 <= level < len(features) for level in self.levels):
@@ -368,5 +473,5 @@ class FeatureLoss(SimilarityLoss):
 
     def extra_repr(self) -> str:
         """Show the options in ``repr``."""
-        how = f"zero_mean={self.zero_mean}" if self.comparator == "cosine" else f"sigma={self.sigma}"
-        return f"levels={self.levels or 'all'}, {self.comparator}, {how}, extract={self.extract}"
+        how = {"cosine": f", zero_mean={self.zero_mean}", "lncc": f", sigma={self.sigma}"}.get(self.comparator, "")
+        return f"levels={self.levels or 'all'}, {self.comparator}{how}, masked={self.masked}, extract={self.extract}"

@@ -30,6 +30,7 @@ class PictureLoss(FeatureLoss):
         comparator: see :class:`FeatureLoss`.
         zero_mean: see :class:`FeatureLoss`.
         sigma: see :class:`FeatureLoss`.
+        masked: see :class:`FeatureLoss`.
         extract: see :class:`FeatureLoss`; ``"before"`` extracts all sections of a moving volume, because a section of
             the moved volume mixes several of them.
         slices: number of sections of a volume.
@@ -43,11 +44,18 @@ class PictureLoss(FeatureLoss):
         comparator: Comparator,
         zero_mean: bool,
         sigma: float,
+        masked: bool,
         extract: Order,
         slices: int,
     ) -> None:
         super().__init__(
-            extractor, levels=levels, comparator=comparator, zero_mean=zero_mean, sigma=sigma, extract=extract
+            extractor,
+            levels=levels,
+            comparator=comparator,
+            zero_mean=zero_mean,
+            sigma=sigma,
+            masked=masked,
+            extract=extract,
         )
         self.slices = slices
 
@@ -68,7 +76,9 @@ class PictureLoss(FeatureLoss):
             moved = self._features(sections(pair.moved, axis, positions), pair)
         else:
             moved = self._warped_sections(pair, axis, positions)
-        return self._compared(pair, moved, fixed, within(pair.fixed.shape[2:], axis))
+        mask = self._mask(pair)
+        mask = None if mask is None else sections(mask, axis, positions)
+        return self._compared(pair, moved, fixed, within(pair.fixed.shape[2:], axis), mask)
 
     def _warped_sections(self, pair: Registration, axis: int, positions: list[int]) -> list[Tensor]:
         """Extract every section of the moving volumes, stack and warp the features, and take sections of the result."""

@@ -37,6 +37,7 @@ class Loss(FeatureLoss):
         comparator: see :class:`FeatureLoss`.
         zero_mean: see :class:`FeatureLoss`.
         sigma: see :class:`FeatureLoss`.
+        masked: see :class:`FeatureLoss`.
         extract: see :class:`FeatureLoss`; the authors extract before warping.
     """
 
@@ -47,8 +48,15 @@ class Loss(FeatureLoss):
         comparator: Comparator,
         zero_mean: bool,
         sigma: float,
+        masked: bool,
         extract: Order,
     ) -> None:
         super().__init__(
-            extractor, levels=None, comparator=comparator, zero_mean=zero_mean, sigma=sigma, extract=extract
+            extractor,
+            levels=None,
+            comparator=comparator,
+            zero_mean=zero_mean,
+            sigma=sigma,
+            masked=masked,
+            extract=extract,
         )

@@ -19,8 +19,8 @@ marker         matplotlib marker, a string or tuple, so that losses are not told
                that no other loss has
 dimensions     supported spatial dimensions; by default 2 and 3
 extractor      name of the required feature extractor
-requires       required parts of a dataset, ``{"mask": "the reason, as a sentence"}``, of ``mask``, ``label`` and
-               ``labels`` (at least two scored labels)
+requires       required parts of a dataset, ``{"mask": "the reason, as a sentence"}``, of ``mask``, ``unmatched``,
+               ``label`` and ``labels`` (at least two scored labels)
 invariances    intensity changes of one image that do not change the value, of ``offset``, ``scale``, ``inversion``,
                ``monotone``
 grid           multipliers s of the balanced regularisation weight to try
@@ -34,12 +34,11 @@ shares         private modules in the same folder whose literal ``OPTIONS`` the 
 noise          those of ``dimensions`` in which the loss uses :meth:`Registration.randomness`, so that its value depends
                on the seed, each with the option that sets the number of draws
 window         for a loss that compares neighbourhoods, their size in voxels, with its options in backquotes. The size
-in
-               voxels is the same on the coarse levels of an optimisation; results come from the finest level, at full
-               resolution. Omitted for voxelwise losses and networks
+               in voxels is the same on the coarse levels of an optimisation; results come from the finest level, at
+               full resolution. Omitted for voxelwise losses and networks
 coarse         why the loss is nearly insensitive to small displacements, as a sentence. Omitted if it is sensitive
-oracle         true if the loss reads the labels of the pair itself: in per-pair optimisation, where this includes test
-               pairs, it is a reference in a separate group and not compared with other losses
+oracle         true if the loss reads the labels or the unmatched content of the pair itself: in per-pair optimisation,
+               where this includes test pairs, it is a reference in a separate group and not compared with other losses
 only_trained   why the loss does not apply to per-pair optimisation, as a sentence. Omitted if it does
 =============  ========================================================================================================
 """
@@ -78,6 +77,9 @@ class Registration:
         fixed_label_map: likewise for the fixed images.
         moving_mask: float, ``(batch, 1, *spatial)``, 1 in the foreground; ``None`` if not available.
         fixed_mask: likewise for the fixed images.
+        moving_unmatched: float, ``(batch, 1, *spatial)``, 1 where the moving image has content that the fixed one
+            lacks, for oracles; ``None`` if not available.
+        fixed_unmatched: likewise for the fixed images.
         classes: number of classes.
         spacing: voxel size along each axis; ``None`` if not available.
         generator: random state, a function of seed and step; losses must draw from :meth:`randomness` only.
@@ -91,6 +93,8 @@ class Registration:
     fixed_label_map: Tensor | None = None
     moving_mask: Tensor | None = None
     fixed_mask: Tensor | None = None
+    moving_unmatched: Tensor | None = None
+    fixed_unmatched: Tensor | None = None
     classes: int = 0
     spacing: tuple[float, ...] | None = None
     generator: torch.Generator | None = None
@@ -109,10 +113,10 @@ class Registration:
     def coarser(self, shape: Sequence[int]) -> Registration:
         """Return the same pairs on a coarser grid with the same field of view and zero displacement.
 
-        Images and masks are smoothed by a Gaussian with half the new voxel distance as standard deviation; the
-        outermost voxels of both grids coincide. Labels are resampled by nearest neighbour. Windows keep their size in
-        voxels and therefore cover more of the image. Losses with a network, which was trained at one spacing, use the
-        features of :attr:`finer`.
+        Images, masks and maps of unmatched content are smoothed by a Gaussian with half the new voxel distance as
+        standard deviation; the outermost voxels of both grids coincide. Labels are resampled by nearest neighbour.
+        Windows keep their size in voxels and therefore cover more of the image. Losses with a network, which was
+        trained at one spacing, use the features of :attr:`finer`.
 
         Args:
             shape: spatial shape of the grid; that of the images returns this object.
@@ -142,6 +146,8 @@ class Registration:
             fixed_label_map=picked(self.fixed_label_map),
             moving_mask=smoothed(self.moving_mask),
             fixed_mask=smoothed(self.fixed_mask),
+            moving_unmatched=smoothed(self.moving_unmatched),
+            fixed_unmatched=smoothed(self.fixed_unmatched),
             spacing=None if self.spacing is None else tuple(s * p for s, p in zip(self.spacing, steps, strict=True)),
         )
 

@@ -40,6 +40,7 @@ class Loss(PictureLoss):
         comparator: see :class:`FeatureLoss`.
         zero_mean: see :class:`FeatureLoss`.
         sigma: see :class:`FeatureLoss`.
+        masked: see :class:`FeatureLoss`.
         extract: see :class:`PictureLoss`.
         slices: see :class:`PictureLoss`.
         imagenet: normalise images as in the network's training; the published code does not.
@@ -53,6 +54,7 @@ class Loss(PictureLoss):
         comparator: Comparator,
         zero_mean: bool,
         sigma: float,
+        masked: bool,
         extract: Order,
         slices: int,
         imagenet: bool,
@@ -63,6 +65,7 @@ class Loss(PictureLoss):
             comparator=comparator,
             zero_mean=zero_mean,
             sigma=sigma,
+            masked=masked,
             extract=extract,
             slices=slices,
         )

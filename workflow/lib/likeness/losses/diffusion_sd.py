@@ -49,6 +49,7 @@ class Loss(DiffusionLoss):
         comparator: see :class:`FeatureLoss`; DIFT uses the cosine.
         zero_mean: see :class:`FeatureLoss`.
         sigma: see :class:`FeatureLoss`.
+        masked: see :class:`FeatureLoss`.
         extract: see :class:`PictureLoss`.
         slices: number of sections of a volume.
     """
@@ -65,6 +66,7 @@ class Loss(DiffusionLoss):
         comparator: Comparator,
         zero_mean: bool,
         sigma: float,
+        masked: bool,
         extract: Order,
         slices: int,
     ) -> None:
@@ -76,6 +78,7 @@ class Loss(DiffusionLoss):
             comparator=comparator,
             zero_mean=zero_mean,
             sigma=sigma,
+            masked=masked,
             extract=extract,
             slices=slices,
         )

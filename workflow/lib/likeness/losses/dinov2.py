@@ -49,6 +49,7 @@ class Loss(PictureLoss):
         comparator: see :class:`FeatureLoss`.
         zero_mean: see :class:`FeatureLoss`.
         sigma: see :class:`FeatureLoss`; a position is a patch of 14 pixels.
+        masked: see :class:`FeatureLoss`.
         extract: see :class:`PictureLoss`.
         slices: see :class:`PictureLoss`.
     """
@@ -61,6 +62,7 @@ class Loss(PictureLoss):
         comparator: Comparator,
         zero_mean: bool,
         sigma: float,
+        masked: bool,
         extract: Order,
         slices: int,
     ) -> None:
@@ -70,6 +72,7 @@ class Loss(PictureLoss):
             comparator=comparator,
             zero_mean=zero_mean,
             sigma=sigma,
+            masked=masked,
             extract=extract,
             slices=slices,
         )

@@ -41,6 +41,7 @@ class Loss(FeatureLoss):
         comparator: see :class:`FeatureLoss`.
         zero_mean: see :class:`FeatureLoss`.
         sigma: see :class:`FeatureLoss`.
+        masked: see :class:`FeatureLoss`.
         extract: see :class:`FeatureLoss`; "after" is the authors' Jacobian mode, "before" their static mode.
     """
 
@@ -52,10 +53,17 @@ class Loss(FeatureLoss):
         comparator: Comparator,
         zero_mean: bool,
         sigma: float,
+        masked: bool,
         extract: Order,
     ) -> None:
         levels = RECOMMENDED if levels is None else levels
         super().__init__(
-            extractor, levels=levels, comparator=comparator, zero_mean=zero_mean, sigma=sigma, extract=extract
+            extractor,
+            levels=levels,
+            comparator=comparator,
+            zero_mean=zero_mean,
+            sigma=sigma,
+            masked=masked,
+            extract=extract,
         )
         extractor.cut(max(levels) + 1)

@@ -83,7 +83,7 @@ class Method:
 
 
 def is_oracle(method: Method, loss: str) -> bool:
-    """Return whether a method with this loss uses the labels of test pairs, by which others are scored."""
+    """Return whether a method with this loss uses a truth of test pairs, such as the labels that score the others."""
     return method.optimised and losses.card(loss).get("oracle", False)
 
 

@@ -36,7 +36,7 @@ class Objective:
         options: options of the loss, completed with its defaults.
         extractor: weights of the loss's extractor, or ``None``.
         device: device of images and loss.
-        seed: seed of augmentation and noise; ``None`` without randomness.
+        seed: seed of augmentation, noise and an extractor's twin; ``None`` without randomness.
         regulariser: function that maps displacements in voxels and the voxel spacing to energies ``(batch,)``.
     """
 
@@ -55,7 +55,8 @@ class Objective:
         self.seed = 0 if seed is None else seed
         self.regulariser = regulariser
         self.loader = Loader(dataset, device)
-        features = {} if extractor is None else {"extractor": extractors.load(extractor)}
+        weights = options.get(losses.WEIGHTS, extractors.TRAINED)
+        features = {} if extractor is None else {"extractor": extractors.load(extractor, weights, self.seed)}
         self.loss: SimilarityLoss = losses.build(loss, **options, **features).to(device)
 
     def registration(
@@ -71,7 +72,7 @@ class Objective:
         moving, fixed = (list(side) for side in zip(*pairs, strict=True))
         loader = self.loader
         images = [loader.images(moving), loader.images(fixed)]
-        maps = [loader.labels(moving), loader.labels(fixed), loader.masks(moving), loader.masks(fixed)]
+        maps = [part(side) for part in (loader.labels, loader.masks, loader.unmatched) for side in (moving, fixed)]
         if augmentation is not None and not augmentation.idle:
             source = generator("cpu", self.seed, step, 1)
             points = random_affine(images[0], augmentation, self.dataset.spacing, source)
@@ -86,6 +87,8 @@ class Objective:
             fixed_label_map=maps[1],
             moving_mask=maps[2],
             fixed_mask=maps[3],
+            moving_unmatched=maps[4],
+            fixed_unmatched=maps[5],
             classes=len(loader.ids),
             spacing=self.dataset.spacing,
             generator=generator(self.device, self.seed, step, 2),

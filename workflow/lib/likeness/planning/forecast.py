@@ -276,7 +276,7 @@ class _Scene:
 
     def learning(self, job: str, **more: Any) -> dict[str, Any]:
         """Create the task of a job that uses the parts that losses can learn from."""
-        return self.task(job, [part for part in self.parts if part != "unmatched"], **more)
+        return self.task(job, self.parts, **more)
 
     def scoring(self, who: tuple[str | None, ...], jobs: int, lams: int = 1, rule: str = "score") -> Kind:
         """Create the kind of jobs that score fields; costly metrics are computed for test pairs at one λ only."""
@@ -455,9 +455,10 @@ def _published(study: Study) -> list[File]:
 def _kept_mb(planned: Plan, costed: Iterable[tuple[Kind, Cost]]) -> float:
     """Return the size of everything kept on disk except fields: data, weights, one sample per training, records.
 
-    Published weights count twice, as downloaded and as converted; files of unknown size are ignored.
+    Published weights count twice, as downloaded and as converted, or once if they come with a package; files of unknown
+    size are ignored.
     """
-    total = sum(2 * (file.size or 0) / 1e6 for file in _published(planned.study))
+    total = sum((1 if file.package else 2) * (file.size or 0) / 1e6 for file in _published(planned.study))
     for name, extent in planned.sizes.items():
         dims, parts = len(extent.shape), planned.study.capabilities[name]["parts"]
         each = sum(PART_BYTES.get(part, 0) for part in parts) + (4 * dims if "field" in parts else 0)

@@ -1,4 +1,4 @@
-"""Published files: downloaded, or copied by the user, and verified by hash in both cases.
+"""Published files: downloaded, copied by the user or part of an installed package, and verified by hash in all cases.
 
 Results depend on the content of the files only, not on how they were obtained.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,16 @@ HUB = "https://huggingface.co"
 
 @dataclass(frozen=True)
 class File:
-    """A published file; ``sha256`` and ``size`` (bytes) are ``None`` if unknown to the project."""
+    """A published file; ``sha256`` and ``size`` (bytes) are ``None`` if unknown to the project.
+
+    ``package`` is the installed Python package that contains the file, under the name ``name``; empty if there is none.
+    """
 
     name: str
     url: str
     sha256: str | None
     size: int | None
+    package: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,11 +56,11 @@ class Source:
 
     def place(self, folder: Path) -> Path:
         """Return the argument of the extractor's ``read``: the file, or the folder of several files."""
-        return folder / self.folder if self.folder else folder / self.files[0].name
+        return folder / self.folder if self.folder else self.path(self.files[0], folder)
 
     def path(self, file: File, folder: Path) -> Path:
-        """Return the path of a file below the folder of all weights."""
-        return folder / self.folder / file.name
+        """Return the path of a file below the folder of all weights, or in its package."""
+        return _packaged(file) if file.package else folder / self.folder / file.name
 
     def pinned(self, hashes: Mapping[str, str | Mapping[str, str]]) -> Source:
         """Return the source with hashes stated by a study, for files unknown to the project or for other files.
@@ -94,6 +99,23 @@ class Source:
         return {**self.hashes, **({"hub": self.hub} if self.stated else {})}
 
 
+def _packaged(file: File) -> Path:
+    """Return the path of a file of an installed package, which is not imported.
+
+    Raises:
+        UserError: if the package is not installed, or does not contain the file.
+    """
+    try:
+        path = Path(str(distribution(file.package).locate_file(file.name)))
+    except PackageNotFoundError:
+        path = None
+    if path is None or not path.is_file():
+        msg = f"{file.name}: is part of the Python package {file.package}, which is "
+        msg += "not installed" if path is None else f"incomplete: there is no {path}"
+        raise UserError(msg + "; install it again, for example with `make setup`")
+    return path
+
+
 def address(hub: str, file: str) -> str:
     """Return the address of a file of a Hugging Face model ``<owner>/<name>@<revision>``."""
     name, _, revision = hub.partition("@")
@@ -110,10 +132,12 @@ def _pinned(file: File, digest: str) -> File:
 def missing(wanted: Source, folder: Path) -> str | None:
     """Describe the missing files: address, size, and where to copy them by hand.
 
+    Files of packages are not looked for, because jobs may have another Python environment than Snakemake.
+
     Returns:
         A sentence, or ``None`` if all files exist and can be verified.
     """
-    files = [file for file in wanted.files if not wanted.path(file, folder).exists()]
+    files = [file for file in wanted.files if not file.package and not wanted.path(file, folder).exists()]
     unknown = {file.name: "…" for file in wanted.files if not file.sha256}
     if not files:
         names = ", ".join(unknown)
@@ -156,7 +180,10 @@ def obtain(wanted: Source, folder: Path) -> Path:
         if file.sha256 is None:
             unknown[file.name] = digest
         elif digest != file.sha256:
-            msg = f"{path}: is not the published file: its sha256 is {digest}, not {file.sha256}; move it away to "
+            msg = f"{path}: is not the published file: its sha256 is {digest}, not {file.sha256}; "
+            if file.package:
+                raise UserError(msg + wanted.by_hand)
+            msg += "move it away to "
             raise UserError(msg + f"download it from {file.url}, or copy the right one there: {wanted.by_hand}")
     if unknown:
         msg = f"{wanted.place(folder)}: the project does not know the published sha256 of {', '.join(unknown)}; "
