@@ -46,7 +46,7 @@ RESULTS = STUDY.results
 WORK = f"{RESULTS}/work"
 # completed with defaults, because scripts read the folder of published weights from it
 config["checkpoints"] = STUDY.config["checkpoints"]
-TABLES = (
+TABLES = [
     "summary",
     "comparisons",
     "contrasts",
@@ -57,7 +57,8 @@ TABLES = (
     "verdicts",
     "audit",
     "landscape",
-)
+]
+DRAWN = FIGURES
 RUN = results.RUN
 RUNS = list(STUDY.runs())
 TRAININGS = [Run(*training) for training in STUDY.trainings()]
@@ -68,6 +69,9 @@ TOGETHER = "tables_and_figures" if len(RUNS) < 500 else None
 SAMPLED = [
     loss for loss in STUDY.losses if any(STUDY.inapplicable(dataset, loss) is None for dataset in STUDY.datasets)
 ]
+if STUDY.tunes:
+    # test pairs are not looked at, and trials of one loss are not compared with those of another
+    TABLES, DRAWN, SAMPLED = ["tuning"], [], []
 
 
 def named(methods):

@@ -210,3 +210,26 @@ rule matched:
         code=code("matched"),
     script:
         script_path("matched")
+
+
+rule tuning:
+    input:
+        selection=rules.collect.output.selection,
+    output:
+        table=f"{RESULTS}/tables/tuning.csv",
+    log:
+        f"{RESULTS}/logs/tuning.log",
+    group:
+        TOGETHER
+    conda:
+        env_path("plot")
+    resources:
+        mem_mb=4000,
+        runtime=60,
+        gpu=None,
+    params:
+        tried={loss: STUDY.tried(loss) for loss in STUDY.losses},
+        metrics=scored("needs", "rank", "primary", "better"),
+        code=code("tuning"),
+    script:
+        script_path("tuning")

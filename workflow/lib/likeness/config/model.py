@@ -149,6 +149,17 @@ class Contrast(Block):
     """Smallest effect of interest, in the metric's unit; by default that of the metric's card, or 2 % of b's score."""
 
 
+class Tune(Block):
+    """Trials of the options of losses, each scored on validation pairs at its own best λ. A study with trials makes the
+    table `tuning.csv` and no figures."""
+
+    trials: Annotated[int, Field(ge=0, le=1000)] = 0
+    """Number of trials of every loss besides its default options, drawn at random without repetition; a loss with fewer
+    combinations has all of them. 0 for none."""
+    seed: Seed = 1
+    """Seed of the draw."""
+
+
 class Configuration(Block):
     """A study: datasets, losses and budgets. A configuration file replaces the default one; nothing is merged."""
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from likeness import losses
-from likeness.config import checks, faults
+from likeness.config import checks, faults, tuning
 from likeness.config.budgets import overlaid
 from likeness.config.entries import configuration, trains_extractor
 from likeness.config.entries import loss as loss_model
@@ -107,6 +107,9 @@ class Study:
             # `make try` runs a new loss, with its default options, in a study that does not list it
             if name in losses.names():
                 full["losses"].setdefault(name, loss_model(name)().model_dump(by_alias=True))
+        checks.check_space(cls(full, file))
+        for name, entry in full["losses"].items() if full["tune"]["trials"] else ():
+            entry["variants"] |= tuning.trials(name, entry["options"], full["tune"])
         study = cls(full, file)
         checks.check(study)
         return study
@@ -187,6 +190,18 @@ class Study:
         if entry is None:
             return {}
         return {**entry["options"], **({} if variant == "default" else entry["variants"][variant])}
+
+    @property
+    def tunes(self) -> bool:
+        """Whether the study tunes options of losses."""
+        return self.config["tune"]["trials"] > 0
+
+    def tried(self, loss: str) -> dict[str, dict[str, Any]]:
+        """Return the values of the tuned options of a loss, by variant; the default first, then the trials."""
+        tuned = tuning.space(loss, self.config["tune"])
+        variants = [name for name in self.variants(loss) if name == "default" or tuning.is_trial(name)]
+        full = {name: losses.completed(loss, self.options(loss, name)) for name in variants}
+        return {name: {option: values[option] for option in tuned} for name, values in full.items()}
 
     def inapplicable(self, dataset: str, loss: str) -> str | None:
         """Explain in a sentence why a loss does not apply to a dataset; ``None`` if it does."""

@@ -36,10 +36,17 @@ OPTIONS = {
         "items": {"type": "integer", "minimum": 0},
         "minItems": 1,
         "uniqueItems": True,
+        "tune": [None, [0], [1], [0, 1]],
     },
-    "comparator": {"default": "cosine", "enum": ["cosine", "lncc"]},
-    "zero_mean": {"default": False, "with": {"comparator": "cosine"}},
-    "sigma": {"default": 4.0, "minimum": 0.5, "maximum": 64, "with": {"comparator": "lncc"}},
+    "comparator": {"default": "cosine", "enum": ["cosine", "lncc"], "tune": ["cosine", "lncc"]},
+    "zero_mean": {"default": False, "with": {"comparator": "cosine"}, "tune": [False, True]},
+    "sigma": {
+        "default": 4.0,
+        "minimum": 0.5,
+        "maximum": 64,
+        "with": {"comparator": "lncc"},
+        "tune": [1.0, 2.0, 3.0, 4.0, 8.0],
+    },
     "extract": {"default": "after", "enum": ["after", "before"]},
 }
 """Options shared by the losses on features, see ``shares`` in :mod:`.base`."""

@@ -27,9 +27,21 @@ from likeness.results import PRETRAINED, Run
 from likeness.runtime.provenance import digest
 from likeness.runtime.published import File
 
-UNCOUNTED = ("simulate", "prepare", "data_sheet", "fetch", "convert", "sample_landscape", "given", "export")
+UNCOUNTED = (
+    "simulate",
+    "prepare",
+    "data_sheet",
+    "fetch",
+    "convert",
+    "sample_landscape",
+    "given",
+    "export",
+)
 """Rules without recorded or measured costs, and with one job per dataset, extractor, loss or run."""
-LAST = ("collect", "runtime", "summary", "comparisons", "calibration", "contrasts", "matched", "verdicts", "profiles")
+LAST = (
+    *("collect", "runtime", "summary", "comparisons", "calibration", "contrasts", "matched", "verdicts", "profiles"),
+    *("tuning"),
+)
 """Rules with a single job each, at the end of the workflow."""
 
 EVALUATIONS = 110.0
