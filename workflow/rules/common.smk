@@ -58,6 +58,8 @@ TABLES = [
     "audit",
     "landscape",
 ]
+if STUDY.config["warp_consistency"]["pairs"]:
+    TABLES.append("warp_consistency")
 DRAWN = FIGURES
 RUN = results.RUN
 RUNS = list(STUDY.runs())
@@ -245,6 +247,11 @@ def audits(pattern):
     """Expand a pattern over every run whose search is audited."""
     audited = [run for run in STUDY.optimisations() if STUDY.audited(run.dataset, run.method)]
     return results.expand(f"{RESULTS}/{pattern}", audited)
+
+
+def warped_again(pattern):
+    """Expand a pattern over every run whose pairs are registered again after a known warp."""
+    return results.expand(f"{RESULTS}/{pattern}", list(STUDY.warped_again()))
 
 
 def classical(pattern):

@@ -65,6 +65,7 @@ rule runtime:
             *trainings(results.record("register", RUN)),
             *optimisations(results.record("optimise", RUN)),
             *audits(results.record("audit", RUN)),
+            *warped_again(results.record("consistency", RUN)),
             *classical(results.record("classical", RUN)),
             *results.expand(f"{RESULTS}/{results.record('given', RUN)}", STUDY.givens()),
             *runs(results.record("score", RUN)),
@@ -233,3 +234,23 @@ rule tuning:
         code=code("tuning"),
     script:
         script_path("tuning")
+
+
+rule warp_consistency:
+    input:
+        pairs=warped_again(results.CONSISTENCY),
+    output:
+        table=f"{RESULTS}/tables/warp_consistency.csv",
+    log:
+        f"{RESULTS}/logs/warp_consistency.log",
+    conda:
+        env_path("plot")
+    resources:
+        mem_mb=2000,
+        runtime=30,
+        gpu=None,
+    params:
+        confidence=STUDY.config["statistics"]["confidence"],
+        code=code("warp_consistency"),
+    script:
+        script_path("warp_consistency")

@@ -149,6 +149,17 @@ class Contrast(Block):
     """Smallest effect of interest, in the metric's unit; by default that of the metric's card, or 2 % of b's score."""
 
 
+class WarpConsistency(Block):
+    """Registration of test pairs again after a known random warp of their moving images: does the field change by it?
+    Of every per-pair optimisation that does not start from given fields, at the chosen λ."""
+
+    pairs: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """Maximum number of test pairs of a dataset, evenly spaced; 0 for none."""
+    displacement: Annotated[Number, Field(gt=0, le=1000)] = 3
+    """Root mean square length of the warp's velocity, as a multiple of the smallest spacing. The warp is a smooth
+    diffeomorphism, drawn with the first seed of the study, the same for every loss."""
+
+
 class Tune(Block):
     """Trials of the options of losses, each scored on validation pairs at its own best λ. A study with trials makes the
     table `tuning.csv` and no figures."""
@@ -195,6 +206,9 @@ class Configuration(Block):
     """Sampling of every loss around the true registration of test pairs; can be changed per dataset."""
     checkpoints: Checkpoints = Field(default_factory=Checkpoints)
     """Published weights of feature extractors; the files are shared between studies."""
+    warp_consistency: WarpConsistency = Field(default_factory=WarpConsistency)
+    """Registration of test pairs again after a known random warp of their moving images: does the field change by
+    it?"""
     statistics: Statistics = Field(default_factory=Statistics)
     """Confidence intervals and the calibration of tests."""
     contrasts: list[Contrast] = []

@@ -253,6 +253,12 @@ class Study:
         """List every run that optimises each pair separately."""
         return (run for run in self.runs() if self.methods[run.method].optimised)
 
+    def warped_again(self) -> Iterator[Run]:
+        """List every run whose test pairs are registered again after a known warp: searches that start from nothing."""
+        for run in self.optimisations() if self.config["warp_consistency"]["pairs"] and not self.tunes else ():
+            if self.optimisation(run.dataset, run.method, str(run.loss))["start"] is None:
+                yield run
+
     def classical(self) -> Iterator[Run]:
         """List every run of SyN."""
         return (run for run in self.runs() if self.methods[run.method].path)
