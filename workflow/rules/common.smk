@@ -60,6 +60,8 @@ TABLES = [
 ]
 if STUDY.config["warp_consistency"]["pairs"]:
     TABLES.append("warp_consistency")
+if STUDY.conditions:
+    TABLES.append("robustness")
 DRAWN = FIGURES
 RUN = results.RUN
 RUNS = list(STUDY.runs())

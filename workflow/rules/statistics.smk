@@ -254,3 +254,26 @@ rule warp_consistency:
         code=code("warp_consistency"),
     script:
         script_path("warp_consistency")
+
+
+rule robustness:
+    input:
+        summary=rules.summary.output.table,
+    output:
+        table=f"{RESULTS}/tables/robustness.csv",
+    log:
+        f"{RESULTS}/logs/robustness.log",
+    group:
+        TOGETHER
+    conda:
+        env_path("plot")
+    resources:
+        mem_mb=2000,
+        runtime=30,
+        gpu=None,
+    params:
+        conditions=STUDY.conditions,
+        primaries={name: metrics.primary(STUDY.capabilities[name]["parts"]) for name in STUDY.conditions},
+        code=code("robustness"),
+    script:
+        script_path("robustness")

@@ -52,6 +52,22 @@ class Pairs(AsStated):
     """Maximum number of test pairs."""
 
 
+class Degrade(AsStated):
+    """Degradation of test images, after their intensities were mapped to 0 … 1; training and validation images stay.
+    The id of an image that is degraded as a moving image only ends with `~moving`."""
+
+    noise: Annotated[Number, Field(ge=0, le=1)] = 0
+    """Standard deviation of Gaussian noise, of both images of a pair."""
+    blur: Annotated[Number, Field(ge=0, le=100)] = 0
+    """Standard deviation of a Gaussian, of both images, as a multiple of the smallest spacing."""
+    invert: bool = False
+    """Invert the contrast of the moving image."""
+    gamma: Annotated[Number, Field(ge=0.1, le=10)] = 1
+    """Exponent of the intensities of the moving image."""
+    bias: Annotated[Number, Field(ge=0, le=2)] = 0
+    """Strength of a smooth bias field in the moving image: the standard deviation of its logarithm."""
+
+
 class Dataset(Block):
     """A dataset, built-in (`recipe`) or your own (`folder`)."""
 
@@ -62,6 +78,8 @@ class Dataset(Block):
     presmoothing: Annotated[Number, Field(ge=0, le=1e6)] = 0
     """Standard deviation of the Gaussian that smooths every image before any other processing, in the dataset's unit of
     length. Interpolation smooths between voxels but not on them; the smoother the images, the smaller this effect."""
+    degrade: Degrade = Field(default_factory=Degrade)
+    """Degradation of test images, after their intensities were mapped to 0 … 1; training and validation images stay."""
     without_losses: Names = []
     """Losses of the study to skip on this dataset, to save time."""
     without_methods: Names = []

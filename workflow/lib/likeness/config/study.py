@@ -21,6 +21,7 @@ from likeness.config.entries import loss as loss_model
 from likeness.data import contents, layout
 from likeness.data.pairs import complete
 from likeness.data.store import of_split
+from likeness.datasets import recipes
 from likeness.extractors import sources
 from likeness.losses import TRAINED_ON
 from likeness.methods import given, kinds
@@ -190,6 +191,26 @@ class Study:
         if entry is None:
             return {}
         return {**entry["options"], **({} if variant == "default" else entry["variants"][variant])}
+
+    @cached_property
+    def conditions(self) -> dict[str, tuple[str, str]]:
+        """Source and condition of every dataset whose source, a built-in dataset or a folder, others have as well.
+
+        The condition says how test images are degraded, and in which options the datasets of the source differ.
+        """
+        entries = {name: self.config["datasets"][name] for name in self.datasets}
+        of_source: dict[str, dict[str, dict[str, Any]]] = {}
+        for name, entry in entries.items():
+            options = {**recipes.defaults(entry["recipe"]), **entry["options"]} if "recipe" in entry else {}
+            of_source.setdefault(entry.get("folder") or entry["recipe"], {})[name] = options
+        found = {}
+        for source, options in ((source, own) for source, own in of_source.items() if len(own) > 1):
+            first, *others = options.values()
+            differing = [key for key in first if any(other[key] != first[key] for other in others)]
+            for name, own in options.items():
+                said = {**{key: own[key] for key in differing}, **entries[name]["degrade"]}
+                found[name] = (source, ", ".join(f"{key} {value}" for key, value in said.items()))
+        return found
 
     @property
     def tunes(self) -> bool:

@@ -41,7 +41,7 @@ UNCOUNTED = (
 """Rules without recorded or measured costs, and with one job per dataset, extractor, loss or run."""
 LAST = (
     *("collect", "runtime", "summary", "comparisons", "calibration", "contrasts", "matched", "verdicts", "profiles"),
-    *("tuning", "warp_consistency"),
+    *("tuning", "warp_consistency", "robustness"),
 )
 """Rules with a single job each, at the end of the workflow."""
 
