@@ -37,7 +37,7 @@ include: "workflow/rules/figures.smk"
 rule all:
     default_target: True
     input:
-        expand(f"{RESULTS}/figures/{{figure}}.{{kind}}", figure=FIGURES, kind=("png", "pdf")),
+        expand(f"{RESULTS}/figures/{{figure}}.{{kind}}", figure=DRAWN, kind=("png", "pdf")),
         expand(f"{RESULTS}/tables/{{table}}.csv", table=TABLES),
         expand(f"{RESULTS}/datasets/{{dataset}}.md", dataset=STUDY.datasets),
         f"{RESULTS}/metrics.parquet",

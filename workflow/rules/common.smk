@@ -46,7 +46,7 @@ RESULTS = STUDY.results
 WORK = f"{RESULTS}/work"
 # completed with defaults, because scripts read the folder of published weights from it
 config["checkpoints"] = STUDY.config["checkpoints"]
-TABLES = (
+TABLES = [
     "summary",
     "comparisons",
     "contrasts",
@@ -63,7 +63,12 @@ TABLES = (
     "verdicts",
     "audit",
     "landscape",
-)
+]
+if STUDY.config["warp_consistency"]["pairs"]:
+    TABLES.append("warp_consistency")
+if STUDY.conditions:
+    TABLES.append("robustness")
+DRAWN = FIGURES
 RUN = results.RUN
 RUNS = list(STUDY.runs())
 TRAININGS = [Run(*training) for training in STUDY.trainings()]
@@ -74,6 +79,9 @@ TOGETHER = "tables_and_figures" if len(RUNS) < 500 else None
 SAMPLED = [
     loss for loss in STUDY.losses if any(STUDY.inapplicable(dataset, loss) is None for dataset in STUDY.datasets)
 ]
+if STUDY.tunes:
+    # test pairs are not looked at, and trials of one loss are not compared with those of another
+    TABLES, DRAWN, SAMPLED = ["tuning"], [], []
 
 
 def named(methods):
@@ -247,6 +255,11 @@ def audits(pattern):
     """Expand a pattern over every run whose search is audited."""
     audited = [run for run in STUDY.optimisations() if STUDY.audited(run.dataset, run.method)]
     return results.expand(f"{RESULTS}/{pattern}", audited)
+
+
+def warped_again(pattern):
+    """Expand a pattern over every run whose pairs are registered again after a known warp."""
+    return results.expand(f"{RESULTS}/{pattern}", list(STUDY.warped_again()))
 
 
 def classical(pattern):

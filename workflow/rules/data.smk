@@ -36,6 +36,7 @@ rule prepare:
         seed=lambda wc: STUDY.config["datasets"][wc.dataset]["seed"],
         most=lambda wc: STUDY.config["datasets"][wc.dataset]["pairs"],
         presmoothing=lambda wc: STUDY.config["datasets"][wc.dataset]["presmoothing"],
+        degrade=lambda wc: STUDY.config["datasets"][wc.dataset]["degrade"],
         images=image_states,
         defaults=layout.DEFAULTS,
         code=code("prepare"),

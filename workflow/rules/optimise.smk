@@ -59,3 +59,32 @@ rule audit:
         code=lambda wc: scored_code("audit", wc, *cards.modules(wc.loss)),
     script:
         script_path("audit")
+
+
+# After the choice of λ, and of test pairs: nothing is chosen by it.
+rule consistency:
+    input:
+        dataset=rules.prepare.output.dataset,
+        extractor=extractor,
+        description=lambda wc: extractor(wc, "json"),
+        fields=f"{RESULTS}/{results.FIELDS}",
+        search=f"{RESULTS}/{results.SEARCH}",
+    output:
+        table=optimised(f"{RESULTS}/{results.CONSISTENCY}"),
+        runtime=optimised(f"{RESULTS}/{results.record('consistency', RUN)}"),
+    log:
+        f"{RESULTS}/{results.log('consistency', RUN)}",
+    conda:
+        env_path("train")
+    threads: STUDY.config["threads"]
+    resources:
+        mem_mb=growing(4000),
+        runtime=1440,
+    params:
+        recipe=lambda wc: STUDY.optimisation(wc.dataset, wc.method, wc.loss),
+        options=options,
+        asked=STUDY.config["warp_consistency"],
+        seed=STUDY.seeds[0],
+        code=lambda wc: code("consistency", *cards.modules(wc.loss)),
+    script:
+        script_path("consistency")

@@ -65,6 +65,7 @@ rule runtime:
             *trainings(results.record("register", RUN)),
             *optimisations(results.record("optimise", RUN)),
             *audits(results.record("audit", RUN)),
+            *warped_again(results.record("consistency", RUN)),
             *classical(results.record("classical", RUN)),
             *results.expand(f"{RESULTS}/{results.record('given', RUN)}", STUDY.givens()),
             *runs(results.record("score", RUN)),
@@ -237,13 +238,72 @@ rule matched:
         script_path("matched")
 
 
-rule reproduction:
+rule tuning:
+    input:
+        selection=rules.collect.output.selection,
+    output:
+        table=f"{RESULTS}/tables/tuning.csv",
+    log:
+        f"{RESULTS}/logs/tuning.log",
+    group:
+        TOGETHER
+    conda:
+        env_path("plot")
+    resources:
+        mem_mb=4000,
+        runtime=60,
+        gpu=None,
+    params:
+        tried={loss: STUDY.tried(loss) for loss in STUDY.losses},
+        metrics=scored("needs", "rank", "primary", "better"),
+        code=code("tuning"),
+    script:
+        script_path("tuning")
+
+
+rule warp_consistency:
+    input:
+        pairs=warped_again(results.CONSISTENCY),
+    output:
+        table=f"{RESULTS}/tables/warp_consistency.csv",
+    log:
+        f"{RESULTS}/logs/warp_consistency.log",
+    conda:
+        env_path("plot")
+    resources:
+        mem_mb=2000,
+        runtime=30,
+        gpu=None,
+    params:
+        confidence=STUDY.config["statistics"]["confidence"],
+        code=code("warp_consistency"),
+    script:
+        script_path("warp_consistency")
+
+
+rule robustness:
     input:
         summary=rules.summary.output.table,
     output:
-        table=f"{RESULTS}/tables/reproduction.csv",
+        table=f"{RESULTS}/tables/robustness.csv",
     log:
-        f"{RESULTS}/logs/reproduction.log",
+        f"{RESULTS}/logs/robustness.log",
+    group:
+        TOGETHER
+    conda:
+        env_path("plot")
+    resources:
+        mem_mb=2000,
+        runtime=30,
+        gpu=None,
+    params:
+        conditions=STUDY.conditions,
+        primaries={name: metrics.primary(STUDY.capabilities[name]["parts"]) for name in STUDY.conditions},
+        code=code("robustness"),
+    script:
+        script_path("robustness")
+
+
 rule ranks:
     input:
         metrics=rules.collect.output.metrics,
@@ -258,14 +318,6 @@ rule ranks:
     conda:
         env_path("plot")
     resources:
-        mem_mb=2000,
-        runtime=30,
-        gpu=None,
-    params:
-        methods=methods("kind", "uses_loss"),
-        code=code("reproduction"),
-    script:
-        script_path("reproduction")
         mem_mb=4000,
         runtime=60,
         gpu=None,
@@ -358,3 +410,25 @@ rule power:
         code=code("power"),
     script:
         script_path("power")
+
+
+rule reproduction:
+    input:
+        summary=rules.summary.output.table,
+    output:
+        table=f"{RESULTS}/tables/reproduction.csv",
+    log:
+        f"{RESULTS}/logs/reproduction.log",
+    group:
+        TOGETHER
+    conda:
+        env_path("plot")
+    resources:
+        mem_mb=2000,
+        runtime=30,
+        gpu=None,
+    params:
+        methods=methods("kind", "uses_loss"),
+        code=code("reproduction"),
+    script:
+        script_path("reproduction")

@@ -7,4 +7,4 @@ if __name__ == "__main__":
     with logged(snakemake.log[0]):
         given = snakemake.params
         name, output = snakemake.wildcards.dataset, snakemake.output.dataset
-        prepare(given.folder, output, given.seed, name, given.most, given.presmoothing)
+        prepare(given.folder, output, given.seed, name, given.most, given.presmoothing, given.degrade)

@@ -25,6 +25,7 @@ SEARCH = f"scores/{RUN}.json"
 SAMPLE = f"samples/{RUN}.npz"
 AUDIT = f"audits/{RUN}.csv"
 TRACE = f"audits/{RUN}.trace.csv"
+CONSISTENCY = f"consistency/{RUN}.csv"
 PRETRAINED = "{dataset}/{extractor}/seed{seed}"
 """Paths relative to the results folder; braces are Snakemake wildcards."""
 

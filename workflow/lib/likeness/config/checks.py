@@ -5,13 +5,13 @@ Constraints on single values are part of the models.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from likeness import losses, metrics
-from likeness.config import dataset_file
+from likeness.config import dataset_file, tuning
 from likeness.config.entries import trains_extractor
 from likeness.data import layout
 from likeness.datasets import catalogue
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 MOST_CONTRASTS = 10
 """Maximum number of contrasts on a dataset; with more, hardly any could be confirmed."""
+MOST_COMBINATIONS = 1000
+"""Maximum number of combinations of values from which the trials of a loss are drawn."""
 Found = Iterator[tuple[str, str]]
 """Key, and a message with the problem and the fix."""
 
@@ -40,9 +42,22 @@ def check(study: Study) -> None:
         ConfigurationError: with one line for every problem.
     """
     for stage in (_NAMES, _WHOLE):
-        faults = dict.fromkeys(fault for find in stage for fault in find(study))
-        if faults:
-            raise ConfigurationError("\n".join(line(study, key, what) for key, what in faults))
+        _refuse(study, (fault for find in stage for fault in find(study)))
+
+
+def check_space(study: Study) -> None:
+    """Check what trials are drawn from, before they are.
+
+    Raises:
+        ConfigurationError: with one line for every problem.
+    """
+    _refuse(study, _check_space(study))
+
+
+def _refuse(study: Study, faults: Iterable[tuple[str, str]]) -> None:
+    lines = [line(study, key, what) for key, what in dict.fromkeys(faults)]
+    if lines:
+        raise ConfigurationError("\n".join(lines))
 
 
 def line(study: Study, key: str, what: str) -> str:
@@ -103,6 +118,19 @@ def _without_effect(study: Study, loss: str) -> Found:
                     key = stated_in if stated_in == "options" else f"variants.{stated_in}"
                     said = f"has no effect while `{partner}` is '{found[0]}'; set that to '{wanted}'"
                     yield f"losses.{loss}.{key}.{option}", f"{said}, or remove this key"
+
+
+def _check_space(study: Study) -> Found:
+    """Reject values to try without trials, or of a loss that the study lacks, and more than can be drawn from."""
+    tune = study.config["tune"]
+    if tune["space"] and not tune["trials"]:
+        yield "tune.space", "has no effect without trials; set `tune.trials`, or remove this key"
+    yield from _check_losses_named(study, "tune.space", tune["space"])
+    for loss in study.config["losses"]:
+        count = tuning.size(tuning.space(loss, tune))
+        if count > MOST_COMBINATIONS:
+            said = f"{count} combinations of the options of '{loss}'; give at most {MOST_COMBINATIONS}"
+            yield f"tune.space.{loss}", f"{said}, by fewer values or fewer options"
 
 
 def _check_subsets(study: Study) -> Found:
@@ -290,6 +318,7 @@ def _check_levels(study: Study) -> Found:
             learnt = options.get(TRAINED_ON) or dataset
             stages = len(study.pretraining(learnt)["channels"])
             key = f"losses.{loss}.{'options' if variant == 'default' else f'variants.{variant}'}"
+            key = f"tune.space.{loss}" if tuning.is_trial(variant) else key
             if levels and max(levels) >= stages:
                 said = f"{levels} exceeds the {stages} levels of the extractor trained on '{learnt}', 0 to {stages - 1}"
                 yield f"{key}.levels", f"{said}; choose others or add stages to `pretraining`"

@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from likeness import extractors, losses
 from likeness.config import cards
-from likeness.config.model import Configuration, Dataset, Loss, Losses, Own
-from likeness.config.values import AsStated, Block, MethodName, Misfit, Name, opened, tagged
+from likeness.config.model import Configuration, Dataset, Loss, Losses, Own, Tune
+from likeness.config.values import AsStated, Block, MethodName, Misfit, Name, distinct, opened, tagged
 from likeness.datasets import catalogue, recipes
 from likeness.extractors import sources
 from likeness.losses import TRAINED_ON, WEIGHTS
@@ -159,6 +159,32 @@ def _losses() -> tuple[Any, Any]:
     )
 
 
+def _ranges(name: str) -> type[Block]:
+    """Create the model of the values to try of the options of one loss."""
+    found = cards.rules(losses.options(name), losses.limits(name))
+    lists = {
+        option: (
+            Annotated[list[cards.annotation(rule)], Field(min_length=1, max_length=100), AfterValidator(distinct)],
+            Field(default_factory=list),
+        )
+        for option, rule in found.items()
+    }
+    return cards.made(f"ranges of {name}", AsStated, "Values to try of the options of the loss.", **lists)
+
+
+def _tune() -> tuple[Any, Any]:
+    models = {name: _ranges(name) for name in losses.names()}
+    fields = {name: (model, Field(default_factory=model.model_construct)) for name, model in models.items()}
+    of_losses = cards.made("space", AsStated, "Values to try of the options of losses.", **fields)
+    # a table for each loss would repeat the options of all losses
+    space = Annotated[of_losses, WithJsonSchema({"type": "object"})]  # type: ignore[valid-type]
+    doc = "Values to try of the options of a loss, in place of those on its card: `{ncc: {window: [5, 9, 17]}}`."
+    tune = cards.made(
+        "tune", Tune, Tune.__doc__ or "", space=(space, Field(default_factory=of_losses, description=doc))
+    )
+    return tune, Field(default_factory=tune, description=Tune.__doc__)
+
+
 def _methods() -> tuple[Any, Any]:
     entry = tagged({kind: method(kind) for kind in kinds.names()}, stated_kind("kind"))
     taken = {
@@ -182,4 +208,5 @@ def _methods() -> tuple[Any, Any]:
 def configuration() -> type[Configuration]:
     """Create the model of a configuration."""
     about = Configuration.__doc__ or ""
-    return cards.made("Study", Configuration, about, datasets=_datasets(), losses=_losses(), methods=_methods())
+    blocks = {"datasets": _datasets(), "losses": _losses(), "methods": _methods(), "tune": _tune()}
+    return cards.made("Study", Configuration, about, **blocks)

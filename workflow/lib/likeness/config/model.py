@@ -53,6 +53,22 @@ class Pairs(AsStated):
     """Maximum number of test pairs."""
 
 
+class Degrade(AsStated):
+    """Degradation of test images, after their intensities were mapped to 0 … 1; training and validation images stay.
+    The id of an image that is degraded as a moving image only ends with `~moving`."""
+
+    noise: Annotated[Number, Field(ge=0, le=1)] = 0
+    """Standard deviation of Gaussian noise, of both images of a pair."""
+    blur: Annotated[Number, Field(ge=0, le=100)] = 0
+    """Standard deviation of a Gaussian, of both images, as a multiple of the smallest spacing."""
+    invert: bool = False
+    """Invert the contrast of the moving image."""
+    gamma: Annotated[Number, Field(ge=0.1, le=10)] = 1
+    """Exponent of the intensities of the moving image."""
+    bias: Annotated[Number, Field(ge=0, le=2)] = 0
+    """Strength of a smooth bias field in the moving image: the standard deviation of its logarithm."""
+
+
 class Dataset(Block):
     """A dataset, built-in (`recipe`) or your own (`folder`)."""
 
@@ -63,6 +79,8 @@ class Dataset(Block):
     presmoothing: Annotated[Number, Field(ge=0, le=1e6)] = 0
     """Standard deviation of the Gaussian that smooths every image before any other processing, in the dataset's unit of
     length. Interpolation smooths between voxels but not on them; the smoother the images, the smaller this effect."""
+    degrade: Degrade = Field(default_factory=Degrade)
+    """Degradation of test images, after their intensities were mapped to 0 … 1; training and validation images stay."""
     without_losses: Names = []
     """Losses of the study to skip on this dataset, to save time."""
     without_methods: Names = []
@@ -157,6 +175,28 @@ class Contrast(Block):
     """The claim, one of `claims`, that a better a speaks for."""
 
 
+class WarpConsistency(Block):
+    """Registration of test pairs again after a known random warp of their moving images: does the field change by it?
+    Of every per-pair optimisation that does not start from given fields, at the chosen λ."""
+
+    pairs: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """Maximum number of test pairs of a dataset, evenly spaced; 0 for none."""
+    displacement: Annotated[Number, Field(gt=0, le=1000)] = 3
+    """Root mean square length of the warp's velocity, as a multiple of the smallest spacing. The warp is a smooth
+    diffeomorphism, drawn with the first seed of the study, the same for every loss."""
+
+
+class Tune(Block):
+    """Trials of the options of losses, each scored on validation pairs at its own best λ. A study with trials makes the
+    table `tuning.csv` and no figures."""
+
+    trials: Annotated[int, Field(ge=0, le=1000)] = 0
+    """Number of trials of every loss besides its default options, drawn at random without repetition; a loss with fewer
+    combinations has all of them. 0 for none."""
+    seed: Seed = 1
+    """Seed of the draw."""
+
+
 class Configuration(Block):
     """A study: datasets, losses and budgets. A configuration file replaces the default one; nothing is merged."""
 
@@ -195,6 +235,9 @@ class Configuration(Block):
     """Sampling of every loss around the true registration of test pairs; can be changed per dataset."""
     checkpoints: Checkpoints = Field(default_factory=Checkpoints)
     """Published weights of feature extractors; the files are shared between studies."""
+    warp_consistency: WarpConsistency = Field(default_factory=WarpConsistency)
+    """Registration of test pairs again after a known random warp of their moving images: does the field change by
+    it?"""
     statistics: Statistics = Field(default_factory=Statistics)
     """Confidence intervals and the calibration of tests."""
     contrasts: list[Contrast] = []

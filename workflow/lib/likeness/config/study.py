@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from likeness import extractors, losses
-from likeness.config import checks, faults
+from likeness.config import checks, faults, tuning
 from likeness.config.budgets import overlaid
 from likeness.config.entries import configuration, trains_extractor
 from likeness.config.entries import loss as loss_model
@@ -108,6 +108,9 @@ class Study:
             # `make try` runs a new loss, with its default options, in a study that does not list it
             if name in losses.names():
                 full["losses"].setdefault(name, loss_model(name)().model_dump(by_alias=True))
+        checks.check_space(cls(full, file))
+        for name, entry in full["losses"].items() if full["tune"]["trials"] else ():
+            entry["variants"] |= tuning.trials(name, entry["options"], full["tune"])
         study = cls(full, file)
         checks.check(study)
         return study
@@ -199,6 +202,38 @@ class Study:
             return {}
         return {**entry["options"], **({} if variant == "default" else entry["variants"][variant])}
 
+    @cached_property
+    def conditions(self) -> dict[str, tuple[str, str]]:
+        """Source and condition of every dataset whose source, a built-in dataset or a folder, others have as well.
+
+        The condition says how test images are degraded, and in which options the datasets of the source differ.
+        """
+        entries = {name: self.config["datasets"][name] for name in self.datasets}
+        of_source: dict[str, dict[str, dict[str, Any]]] = {}
+        for name, entry in entries.items():
+            options = {**recipes.defaults(entry["recipe"]), **entry["options"]} if "recipe" in entry else {}
+            of_source.setdefault(entry.get("folder") or entry["recipe"], {})[name] = options
+        found = {}
+        for source, options in ((source, own) for source, own in of_source.items() if len(own) > 1):
+            first, *others = options.values()
+            differing = [key for key in first if any(other[key] != first[key] for other in others)]
+            for name, own in options.items():
+                said = {**{key: own[key] for key in differing}, **entries[name]["degrade"]}
+                found[name] = (source, ", ".join(f"{key} {value}" for key, value in said.items()))
+        return found
+
+    @property
+    def tunes(self) -> bool:
+        """Whether the study tunes options of losses."""
+        return self.config["tune"]["trials"] > 0
+
+    def tried(self, loss: str) -> dict[str, dict[str, Any]]:
+        """Return the values of the tuned options of a loss, by variant; the default first, then the trials."""
+        tuned = tuning.space(loss, self.config["tune"])
+        variants = [name for name in self.variants(loss) if name == "default" or tuning.is_trial(name)]
+        full = {name: losses.completed(loss, self.options(loss, name)) for name in variants}
+        return {name: {option: values[option] for option in tuned} for name, values in full.items()}
+
     def inapplicable(self, dataset: str, loss: str) -> str | None:
         """Explain in a sentence why a loss does not apply to a dataset; ``None`` if it does."""
         able, card = self.capabilities[dataset], losses.card(loss)
@@ -253,6 +288,12 @@ class Study:
     def optimisations(self) -> Iterator[Run]:
         """List every run that optimises each pair separately."""
         return (run for run in self.runs() if self.methods[run.method].optimised)
+
+    def warped_again(self) -> Iterator[Run]:
+        """List every run whose test pairs are registered again after a known warp: searches that start from nothing."""
+        for run in self.optimisations() if self.config["warp_consistency"]["pairs"] and not self.tunes else ():
+            if self.optimisation(run.dataset, run.method, str(run.loss))["start"] is None:
+                yield run
 
     def classical(self) -> Iterator[Run]:
         """List every run of SyN."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import yaml
 from scipy.ndimage import gaussian_filter
 
 from likeness.data import contents, layout, pairs
 from likeness.data.contents import Limits
+from likeness.data.degradation import MOVING, Degradation
 from likeness.data.layout import RawDataset
 from likeness.data.store import PARTS, PLACEMENT, TOLD, Sample
 from likeness.runtime.atomic import atomic_write
@@ -25,6 +28,7 @@ def prepare(
     name: str | None = None,
     most: Mapping[str, int] = MappingProxyType({}),
     presmoothing: float = 0.0,
+    degrade: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """Write the prepared form of a raw dataset, atomically and deterministically.
 
@@ -36,14 +40,25 @@ def prepare(
         most: maximum number of pairs by split; by default all.
         presmoothing: standard deviation, in the unit of the spacing, of a Gaussian that smooths every image, which
             reduces the effect of the smoothing by interpolation.
+        degrade: degradation of test images, the arguments of :class:`likeness.data.degradation.Degradation`.
 
     Raises:
         DatasetError: if the raw dataset is invalid.
     """
     raw = layout.check_tables(folder)
+
+    def changed(how: Degradation, image: np.ndarray, id: str) -> np.ndarray:
+        if how == Degradation() or raw.images.split[id] != "test":
+            return image
+        return how.apply(image, raw.meta["spacing"], np.random.default_rng([seed, zlib.crc32(id.encode())]))
+
     with atomic_write(output) as part:
         (part / "images").mkdir(parents=True)
         shared = _shared_limits(raw)
+        drawn = pairs.complete(raw.images, raw.pairs, raw.meta["pairs"], seed, most)
+        degradation = Degradation.of(degrade)
+        differs = degradation != degradation.alike
+        apart = set(drawn.moving[drawn.split == "test"]) if differs else set()
         first: Sample | None = None
         has: set[str] = set()
         for id in raw.images.index:
@@ -52,10 +67,14 @@ def prepare(
             contents.check_alike(raw, first, sample)
             low, high = shared.get(id) or contents.limits(raw, sample)
             sigma = [presmoothing / size for size in raw.meta["spacing"]]
-            has |= _write_sample(part / "images" / f"{id}.npz", sample, low, high, sigma)
+            image = _normalised(sample.image, low, high, sigma)
+            has |= _write_sample(part / "images" / f"{id}.npz", sample, changed(degradation.alike, image, id))
+            if id in apart:
+                _write_sample(part / "images" / f"{id}{MOVING}.npz", sample, changed(degradation, image, id))
         assert first is not None  # datasets without images are rejected before
-        _write_tables(raw, part, first.image.shape, has, name, presmoothing)
-        drawn = pairs.complete(raw.images, raw.pairs, raw.meta["pairs"], seed, most)
+        _write_tables(raw, part, first.image.shape, has, name, presmoothing, degrade, apart)
+        if apart:
+            drawn.loc[drawn.split == "test", "moving"] += MOVING
         drawn.to_csv(part / "pairs.csv", index=False, lineterminator="\n")
 
 
@@ -72,11 +91,16 @@ def _shared_limits(raw: RawDataset) -> dict[str, Limits]:
     return shared
 
 
-def _write_sample(path: Path, sample: Sample, low: float, high: float, sigma: Sequence[float]) -> set[str]:
-    """Write one archive, its image smoothed by ``sigma`` voxels per axis, and return the names of its parts."""
+def _normalised(image: np.ndarray, low: float, high: float, sigma: Sequence[float]) -> np.ndarray:
+    """Map intensities to [0, 1], and smooth by ``sigma`` voxels per axis."""
+    mapped = np.clip((image - np.float32(low)) / np.float32(high - low), 0, 1)
+    return gaussian_filter(mapped, sigma, mode="nearest") if any(sigma) else mapped
+
+
+def _write_sample(path: Path, sample: Sample, image: np.ndarray) -> set[str]:
+    """Write one archive with an image in place of that of the sample, and return the names of its parts."""
     parts: dict[str, Any] = {part: getattr(sample, part) for part in PARTS if getattr(sample, part) is not None}
-    image = np.clip((sample.image - np.float32(low)) / np.float32(high - low), 0, 1)
-    parts["image"] = gaussian_filter(image, sigma, mode="nearest") if any(sigma) else image
+    parts["image"] = image
     typed = {part: array.astype(PARTS[part]) for part, array in parts.items()}
     there = {name: getattr(sample.placement, name) for name in PLACEMENT}
     placed = {name: array for name, array in there.items() if array is not None}
@@ -85,13 +109,21 @@ def _write_sample(path: Path, sample: Sample, low: float, high: float, sigma: Se
 
 
 def _write_tables(
-    raw: RawDataset, part: Path, shape: tuple[int, ...], has: set[str], name: str | None, presmoothing: float
+    raw: RawDataset,
+    part: Path,
+    shape: tuple[int, ...],
+    has: set[str],
+    name: str | None,
+    presmoothing: float,
+    degrade: Mapping[str, Any],
+    apart: Collection[str],
 ) -> None:
     meta = {
         **raw.meta,
         "name": name or raw.meta["name"],
         "shape": list(shape),
         "presmoothing": presmoothing,
+        "degrade": dict(degrade),
         "has": [name for name in PARTS if name in has],
         "axes": "xyz" if raw.images.image.iloc[0].lower().endswith((".nii", ".nii.gz")) else "ij",
     }
@@ -100,4 +132,10 @@ def _write_tables(
     for column in TOLD:
         if column not in images:
             images[column] = ""
+    if apart:
+        moving = images[images.index.isin(apart)]
+        # the same subject still
+        subjects = moving.subject.where(moving.subject != "", moving.index)
+        images = pd.concat([images, moving.assign(subject=subjects).rename(lambda id: f"{id}{MOVING}")])
+        images.loc[list(subjects.index), "subject"] = subjects
     images.to_csv(part / "images.csv", lineterminator="\n")

@@ -111,10 +111,16 @@ def limits(name: str) -> dict[str, dict[str, Any]]:
 
     The additional keyword ``with`` gives the values of other options for which an option has an effect.
     """
-    stated = {option: {**said} for option, said in card(name)["options"].items()}
-    for said in stated.values():
-        del said["default"]
+    stated = {
+        option: {key: value for key, value in said.items() if key not in ("default", "tune")}
+        for option, said in card(name)["options"].items()
+    }
     return {option: said for option, said in stated.items() if said}
+
+
+def ranges(name: str) -> dict[str, list[Any]]:
+    """Return the values to try of those options of a loss that can be tuned."""
+    return {option: said["tune"] for option, said in card(name)["options"].items() if "tune" in said}
 
 
 def completed(name: str, chosen: Mapping[str, Any]) -> dict[str, Any]:

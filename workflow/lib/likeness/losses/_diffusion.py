@@ -25,10 +25,16 @@ OPTIONS = {
         "minItems": 1,
         "uniqueItems": True,
     },
-    "timestep": {"default": None, "type": ["integer", "null"], "minimum": 0, "maximum": 999},
+    "timestep": {
+        "default": None,
+        "type": ["integer", "null"],
+        "minimum": 0,
+        "maximum": 999,
+        "tune": [None, 10, 30, 100, 200, 300],
+    },
     "draws": {"default": 1, "minimum": 1, "maximum": 64},
     "comparator": {"default": "lncc"},
-    "sigma": {"default": None, "type": ["number", "null"]},
+    "sigma": {"default": None, "type": ["number", "null"], "tune": [None, 1.0, 2.0, 8.0]},
 }
 """Options shared by the losses on features of diffusion models, see ``shares`` in :mod:`.base`."""
 PUBLISHED_TIMESTEP = {2: 60, 3: 50}

@@ -28,7 +28,7 @@ raw_grid       regularisation weights λ of published protocols, for ``lambda: {
 options        keyword arguments of the constructor, each with its ``default`` and constraints besides the default's
                type, as JSON Schema keywords and ``odd``, for example ``{"window": {"default": 9, "odd": True,
                "minimum": 3}}``, so that invalid values are reported before any job. ``with`` gives the values of other
-               options for which an option has an effect
+               options for which an option has an effect, ``tune`` those that a study with ``tune`` tries
 shares         private modules in the same folder whose literal ``OPTIONS`` the loss has too, such as ``["_features"]``;
                ``options`` may override their keys, or remove an option with ``None``
 noise          those of ``dimensions`` in which the loss uses :meth:`Registration.randomness`, so that its value depends

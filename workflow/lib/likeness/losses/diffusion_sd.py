@@ -31,9 +31,9 @@ CARD = {
     "shares": ["_features", "_pictures", "_diffusion"],
     "options": {
         "taps": {"items": {"enum": ["middle", "up0", "up1", "up2", "up3"]}},
-        "timestep": {"default": 261, "type": "integer"},
+        "timestep": {"default": 261, "type": "integer", "tune": [60, 100, 180, 261, 340]},
         "comparator": {"default": "cosine"},
-        "sigma": {"default": 4.0, "type": "number"},
+        "sigma": {"default": 4.0, "type": "number", "tune": [1.0, 2.0, 3.0, 4.0, 8.0]},
     },
 }
 

@@ -26,7 +26,7 @@ CARD = {
     "supervision": "none",
     "window": "a Gaussian, of `sigma` voxels",
     "invariances": ["offset", "scale"],
-    "options": {"sigma": {"default": 3.0, "minimum": 0.5, "maximum": 64}},
+    "options": {"sigma": {"default": 3.0, "minimum": 0.5, "maximum": 64, "tune": [1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0]}},
 }
 
 

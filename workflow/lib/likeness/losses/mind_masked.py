@@ -27,8 +27,8 @@ CARD = {
     "invariances": ["offset", "scale", "inversion"],
     "raw_grid": [0.015625, 0.03125, 0.0625, 0.125, 0.25, 0.5, 1.0, 2.0],
     "options": {
-        "radius": {"default": 2, "minimum": 0, "maximum": 16},
-        "dilation": {"default": 2, "minimum": 1, "maximum": 16},
+        "radius": {"default": 2, "minimum": 0, "maximum": 16, "tune": [1, 2, 3]},
+        "dilation": {"default": 2, "minimum": 1, "maximum": 16, "tune": [1, 2, 3, 4]},
     },
 }
 

@@ -27,7 +27,7 @@ CARD = {
     "window": "a cube, `window` voxels a side",
     "requires": {"mask": "it correlates the images only where the masks of both have content"},
     "invariances": ["offset", "scale", "inversion"],
-    "options": {"window": {"default": 9, "odd": True, "minimum": 3, "maximum": 127}},
+    "options": {"window": {"default": 9, "odd": True, "minimum": 3, "maximum": 127, "tune": [5, 7, 9, 13, 17, 25, 35]}},
 }
 
 

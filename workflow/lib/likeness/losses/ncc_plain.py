@@ -22,7 +22,7 @@ CARD = {
     "supervision": "none",
     "window": "a cube, `window` voxels a side",
     "invariances": ["offset", "scale"],
-    "options": {"window": {"default": 9, "odd": True, "minimum": 3, "maximum": 127}},
+    "options": {"window": {"default": 9, "odd": True, "minimum": 3, "maximum": 127, "tune": [5, 7, 9, 13, 17, 25, 35]}},
 }
 
 

@@ -26,7 +26,7 @@ CARD = {
     "invariances": ["offset", "scale", "inversion"],
     "oracle": True,
     "only_trained": "it reads the labels of the pair, which are not available when a new pair is registered",
-    "options": {"window": {"default": 9, "odd": True, "minimum": 3, "maximum": 127}},
+    "options": {"window": {"default": 9, "odd": True, "minimum": 3, "maximum": 127, "tune": [5, 7, 9, 13, 17, 25, 35]}},
 }
 
 

@@ -27,7 +27,9 @@ CARD = {
     "doi": "10.1160/ME9046",
     "supervision": "none",
     "invariances": ["offset", "scale", "inversion"],
-    "options": {"eta": {"default": 1.0, "exclusiveMinimum": 0, "maximum": 1000}},
+    "options": {
+        "eta": {"default": 1.0, "exclusiveMinimum": 0, "maximum": 1000, "tune": [0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0]}
+    },
 }
 
 SMALLEST_EDGE = 1e-4

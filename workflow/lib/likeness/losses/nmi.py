@@ -31,7 +31,7 @@ CARD = {
     "supervision": "none",
     "invariances": ["inversion"],
     # with fewer bins the windows overlap so much that the value of constant images leaves the range
-    "options": {"bins": {"default": 64, "minimum": 3, "maximum": 1024}},
+    "options": {"bins": {"default": 64, "minimum": 3, "maximum": 1024, "tune": [16, 24, 32, 48, 64, 96, 128]}},
 }
 
 REACH = 2

@@ -23,7 +23,7 @@ CARD = {
     "requires": {"mask": "it counts voxels only where the masks of both images have content"},
     "invariances": ["inversion"],
     # with fewer bins the windows overlap so much that the value of constant images leaves the range
-    "options": {"bins": {"default": 64, "minimum": 3, "maximum": 1024}},
+    "options": {"bins": {"default": 64, "minimum": 3, "maximum": 1024, "tune": [16, 24, 32, 48, 64, 96, 128]}},
 }
 
 

@@ -27,12 +27,20 @@ from likeness.results import PRETRAINED, Run
 from likeness.runtime.provenance import digest
 from likeness.runtime.published import File
 
-UNCOUNTED = ("simulate", "prepare", "data_sheet", "fetch", "convert", "sample_landscape", "given", "export")
+UNCOUNTED = (
+    "simulate",
+    "prepare",
+    "data_sheet",
+    "fetch",
+    "convert",
+    "sample_landscape",
+    "given",
+    "export",
+    "consistency",
+)
 """Rules without recorded or measured costs, and with one job per dataset, extractor, loss or run."""
-LAST = ("collect", "runtime", "summary", "comparisons", "calibration", "contrasts", "matched", "reproduction")
-LAST += ("verdicts", "profiles")
-LAST = ("collect", "runtime", "summary", "comparisons", "calibration", "contrasts", "matched", "ranks", "agreement")
-LAST += ("picked", "power", "verdicts", "profiles")
+LAST = ("collect", "runtime", "summary", "comparisons", "calibration", "contrasts", "claims", "matched", "reproduction")
+LAST += ("ranks", "agreement", "picked", "power", "verdicts", "profiles", "tuning", "warp_consistency", "robustness")
 """Rules with a single job each, at the end of the workflow."""
 
 EVALUATIONS = 110.0
@@ -431,7 +439,7 @@ def _rules(planned: Plan, costed: Iterable[tuple[Kind, Cost | None]]) -> dict[st
     sampled = {loss for dataset in study.datasets for loss, _ in study.combinations(dataset)}
     exported = sum(len(study.exports) for _ in study.runs())
     counts = (prepared - own, prepared, len(study.datasets), converted, converted)
-    more = (len(sampled), len(study.givens()), exported)
+    more = (len(sampled), len(study.givens()), exported, len(list(study.warped_again())))
     rules = {name: Expected(count, unknown=count) for name, count in zip(UNCOUNTED, counts + more, strict=True)}
     for kind, cost in costed:
         rules[kind.rule] = rules.get(kind.rule, Expected(0)).plus(kind.jobs, cost, kind.work)

@@ -54,6 +54,7 @@ def numbers(dataset: Dataset, scores: pd.DataFrame) -> Numbers:
         "unregistered": _unregistered(scores),
         "intensity": meta["intensity"],
         "presmoothing": meta["presmoothing"],
+        "degrade": meta["degrade"],
         "pairs_rule": meta["pairs"],
         **{key: meta[key] for key in told},
     }
@@ -296,6 +297,9 @@ def _origin(measured: Mapping[str, Any]) -> str:
     if measured["presmoothing"]:
         unit = _unit(measured["spacing_unit"])
         lines.append(f"- Smoothed by a Gaussian with a standard deviation of {measured['presmoothing']:g} {unit}")
+    if measured["degrade"]:
+        said = ", ".join(f"{key} {value}" for key, value in measured["degrade"].items())
+        lines.append(f"- Test images are degraded: {said}")
     if measured["note"]:
         lines.append(f"- Note: {measured['note']}")
     return "## Origin\n\n" + "\n".join(lines)
