@@ -206,14 +206,25 @@ def test_a_path_that_no_file_system_takes(folder):
     check_refused(folder, "images.csv: column 'image' of image 'train0'", name, "longer")
 
 
-def test_several_subjects_contradict_that_there_is_one(folder):
+def test_a_subject_in_several_splits_is_refused_unless_that_is_meant(folder):
+    for row, entry in enumerate(["a", "", "b", "a", "", "b", "c"]):
+        edit_table(folder / "images.csv", row, "subject", entry)
+    lines = check_refused_at_once(folder, *["images.csv: subject "] * 2)
+    told(lines[0], "", "'a'", "'train'", "'val'", "'train0'", "'val0'", "within_subject: true")
+    told(lines[1], "", "'b'", "'train'", "'test'", "'train2'", "'test0'", "within_subject: true")
     change_meta(folder, within_subject=True)
     contents.check(folder)
-    for row, entry in enumerate(["a", "", "a"]):
-        edit_table(folder / "images.csv", row, "subject", entry)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_images_of_one_content_are_refused_unless_that_is_meant(folder, suffix):
+    twin = folder / "image" / f"test0.{suffix}"
+    values = np.asarray(Image.open(folder / "image" / "train0.png"))
+    Image.fromarray(values).save(twin) if suffix == "png" else tifffile.imwrite(twin, values)
+    edit_table(folder / "images.csv", 5, "image", f"image/test0.{suffix}")
+    check_refused(folder, f"image/test0.{suffix}: ", f"{folder}/image/train0.png", "within_subject: true")
+    change_meta(folder, within_subject=True)
     contents.check(folder)
-    edit_table(folder / "images.csv", 3, "subject", "b")
-    check_refused(folder, "dataset.yaml: key 'within_subject'", "'subject'", "images.csv", "'a'", "'b'")
 
 
 def test_a_position_that_the_rule_needs_is_empty(folder):
@@ -462,13 +473,13 @@ def test_whole_numbers_stored_as_floats_are_labels(volumes):
 @pytest.mark.parametrize(
     ("text", "facts"),
     [
-        ("i,j\n1,2\n", ["1", "'train0'", "3"]),
+        ("i,j\n1,2\n", ["1", "'test1'", "3"]),
         ("i,j\n1,2\n3,400\n5,6\n", ["point 2", "[3.0, 400.0]", "(32, 32)"]),
         ("i,j,k\n1,2,3\n", ["first line", "i,j"]),
         ("j,i\n1,2\n3,4\n5,6\n", ["first line", "i,j"]),
         ("x,y\n1,2\n3,4\n5,6\n", ["first line", "i,j"]),
         ("i,j\n1,2\n3,nan\n5,6\n", ["per row", "2"]),
-        ("i,j\n1,2\n3,-0.1\n5,6\n", ["point 2", "[3.0, -0.1]", "(32, 32)"]),
+        ("i,j\n1,2\n3,-0.6\n5,6\n", ["point 2", "[3.0, -0.6]", "(32, 32)"]),
         ("i,j\n1,\n", ["per row", "2"]),
         ("i,j\n1,2,3\n4,5,6\n", ["per row", "2"]),
         ("", ["first line", "i,j"]),
@@ -477,8 +488,8 @@ def test_whole_numbers_stored_as_floats_are_labels(volumes):
 )
 def test_landmarks(tmp_path, text, facts):
     folder = make_dataset(tmp_path, with_landmarks=True)
-    (folder / "landmarks" / "train1.csv").write_text(text)
-    check_refused(folder, "landmarks/train1.csv: ", *facts)
+    (folder / "landmarks" / "test0.csv").write_text(text)
+    check_refused(folder, "landmarks/test0.csv: ", *facts)
 
 
 @pytest.mark.parametrize(

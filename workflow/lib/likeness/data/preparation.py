@@ -46,13 +46,20 @@ def prepare(
         shared = _shared_limits(raw)
         first: Sample | None = None
         has: set[str] = set()
+        points: dict[str, np.ndarray] = {}
+        unnamed = contents.Unnamed(raw)
         for id in raw.images.index:
             sample = contents.read(raw, id)
             first = first or sample
             contents.check_alike(raw, first, sample)
+            unnamed.see(sample)
+            if sample.landmarks is not None:
+                points[id] = sample.landmarks
             low, high = shared.get(id) or contents.limits(raw, sample)
             sigma = [presmoothing / size for size in raw.meta["spacing"]]
             has |= _write_sample(part / "images" / f"{id}.npz", sample, low, high, sigma)
+        unnamed.refuse()
+        contents.check_landmarks(raw, points)
         assert first is not None  # datasets without images are rejected before
         _write_tables(raw, part, first.image.shape, has, name, presmoothing)
         drawn = pairs.complete(raw.images, raw.pairs, raw.meta["pairs"], seed, most)

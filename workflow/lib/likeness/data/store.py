@@ -9,11 +9,13 @@ locate the voxels (float64, see :class:`likeness.imageio.placement.Placement`).
 
 from __future__ import annotations
 
+import dataclasses
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -22,6 +24,9 @@ import yaml
 from likeness import metrics
 from likeness.imageio.placement import Placement
 from likeness.userinput.errors import made_anew
+
+if TYPE_CHECKING:
+    from likeness.imageio.formats import Contradiction
 
 PARTS = {
     "image": np.float32,
@@ -53,8 +58,9 @@ class Sample:
         unmatched: content that the other image of a pair does not have.
         field: true displacement ``(*spatial, dims)`` in voxels, from this image's grid to a space shared by all images
             of the same ``group``.
-        landmarks: ``(points, dims)`` in voxels; equal rows correspond across images.
+        landmarks: ``(points, dims)`` in voxels, NaN where a point is not known; equal rows correspond within a pair.
         placement: location of the voxels; set for raw datasets only, see :meth:`Dataset.placement` for prepared ones.
+        contradictions: those within the headers of its files, by part; for raw datasets only.
     """
 
     name: str
@@ -66,6 +72,7 @@ class Sample:
     field: np.ndarray | None = None
     landmarks: np.ndarray | None = None
     placement: Placement | None = None
+    contradictions: Mapping[str, Contradiction] = dataclasses.field(default_factory=dict)
 
 
 def of_split(pairs: pd.DataFrame, split: str) -> list[tuple[str, str]]:
