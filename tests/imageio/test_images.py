@@ -73,7 +73,7 @@ def signed(values: np.ndarray) -> Callable[[Path], object]:
         pytest.param(pages((GREY, {}), (GREY[::2, ::2], {"subfiletype": 1})), GREY, id="thumbnail after"),
         pytest.param(pages((GREY[::2, ::2], {"subfiletype": 1}), (GREY, {})), GREY, id="thumbnail before"),
         pytest.param(pages((GREY, {"subifds": 1}), (GREY[::2, ::2], {"subfiletype": 1})), GREY, id="pyramid"),
-        pytest.param(signed(GREY16.astype(int) - 900), GREY16.astype(int) - 900, id="signed in ImageJ"),
+        pytest.param(signed(GREY.astype(int) * 100 - 900), GREY.astype(int) * 100 - 900, id="signed in ImageJ"),
         pytest.param(tiff(GREY.astype(np.float16) - 90), GREY - 90.0, id="half precision"),
         pytest.param(tiff(GREY, metadata={"axes": "YX"}, ome=True), GREY, id="OME"),
     ],
@@ -143,12 +143,13 @@ def test_a_part_of_an_ome_image_is_refused_instead_of_filled(tmp_path: Path) -> 
     with tifffile.TiffFile(tmp_path / "a.ome.tif") as file:
         told = file.ome_metadata
     assert told is not None
-    plane = '<TiffData FirstZ="{0}" IFD="0" PlaneCount="1"><UUID FileName="{0}.ome.tif">urn:uuid:{0}</UUID></TiffData>'
-    several = told.replace('<TiffData IFD="0" PlaneCount="3"/>', "".join(plane.format(n) for n in range(3)))
-    assert several != told
-    tifffile.imwrite(tmp_path / "0.ome.tif", GREY, description=several.encode(), metadata=None)
-    with refused(DatasetError, f"{tmp_path}/0.ome.tif: ", "one file"):
-        images.read(tmp_path / "0.ome.tif", 3)
+    lacking = told.replace('SizeZ="3"', 'SizeZ="5"')
+    assert lacking != told
+    pages(*[(GREY, {"description": text, "metadata": None}) for text in (lacking.encode(), None)])(
+        tmp_path / "b.ome.tif"
+    )
+    with refused(DatasetError, f"{tmp_path}/b.ome.tif: ", "(5, 8, 12)", "one file"):
+        images.read(tmp_path / "b.ome.tif", 3)
 
 
 def png(rows: list[bytes], columns: int, bits: int, kind: int, *more: tuple[bytes, bytes]) -> bytes:

@@ -155,7 +155,7 @@ def read(raw: RawDataset, id: str) -> Sample:
     if min(stored.shape) < FEWEST_VOXELS:
         msg = f"{path}: has the shape {stored.shape}; a network needs at least {FEWEST_VOXELS} voxels along each axis, "
         raise DatasetError(msg + "pad it or use larger images")
-    _check_spacing(raw, id, path, grid)
+    _check_spacing(raw, path, grid)
     image = _intensities(path, stored)
     parts: dict[str, np.ndarray] = {}
     contradictions = {"image": grid.contradiction} if grid.contradiction else {}
@@ -267,7 +267,7 @@ def _intensities(path: Path, stored: np.ndarray) -> np.ndarray:
     return image
 
 
-def _check_spacing(raw: RawDataset, id: str, path: Path, grid: images.Grid) -> None:
+def _check_spacing(raw: RawDataset, path: Path, grid: images.Grid) -> None:
     told, unit = raw.meta["spacing"], raw.meta["spacing_unit"]
     # most programs write mm, whatever the unit is; who wrote another one meant it
     ways = [grid.spacing_in(unit), *([grid.spacing] if grid.unit in ("unknown", "mm") else [])]
@@ -276,9 +276,7 @@ def _check_spacing(raw: RawDataset, id: str, path: Path, grid: images.Grid) -> N
     header = " × ".join(f"{s:.4g}" for s in cast(tuple[float, ...], grid.spacing))
     msg = f"{path}: its header has the spacing {header}{'' if grid.unit == 'unknown' else f' {grid.unit}'}"
     msg += f" (x, y, z), but key 'spacing' of dataset.yaml is {' × '.join(f'{s:.4g}' for s in told)} {unit}"
-    first = raw.images.index[0]
-    msg += "; correct one of them" if id == first else f"; resample it, because the image of '{first}' agrees"
-    raise DatasetError(msg)
+    raise DatasetError(msg + "; correct one of them, or resample the image")
 
 
 def _check_shape(path: Path, shape: tuple[int, ...], image: tuple[int, ...]) -> None:
