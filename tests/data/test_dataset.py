@@ -155,6 +155,18 @@ def test_labels_are_those_of_the_maps(folder):
     check_refused(folder, "label/train0.png: ", "2", "'labels'", "dataset.yaml")
 
 
+def test_numbers_with_an_exponent_are_numbers(folder):
+    path = folder / "dataset.yaml"
+    path.write_text(
+        path.read_text().replace("spacing:\n- 1.0\n- 2.0\n", "spacing: [1e-4, .2E1]\n")
+        + "intensity: {rule: range, low: -1e3, high: 1e5}\n"
+    )
+    dataset_file.check(folder)
+    meta = contents.check(folder).meta
+    assert meta["spacing"] == [1e-4, 2.0]
+    assert meta["intensity"] == {"rule": "range", "low": -1000.0, "high": 1e5}
+
+
 def test_a_required_key_is_missing(folder):
     path = folder / "dataset.yaml"
     path.write_text(path.read_text().replace("spacing_unit: mm\n", ""))

@@ -59,7 +59,7 @@ def test_a_shift_between_the_headers_of_a_pair_is_told_once(folder: Path) -> Non
         edit(folder / part / "test1.nii.gz", shift=30)
         edit(folder / part / "train0.nii.gz", shift=0.4)
     (line,) = remarks(folder)
-    told(line, f"{folder}/images.csv: pair 'test0' and 'test1'", "30 mm", "voxel to voxel")
+    told(line, f"{folder}/images.csv: pair 'test0' to 'test1'", "30 mm", "voxel to voxel")
 
 
 def computed_tomogram(seed: int, padding: float | None) -> np.ndarray:

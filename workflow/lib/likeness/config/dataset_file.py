@@ -78,7 +78,7 @@ class Landmarks(Written):
 
 class PairRule(Written):
     """How pairs are formed in every split that pairs.csv does not list: all ordered pairs of two different images of
-    the split that satisfy every key given."""
+    the split that satisfy every key given; where there are atlases, of an image of the split and an atlas."""
 
     moving: dict[str, Entry] = {}  # type: ignore[valid-type]
     """Column and value required of the moving image, for example modality and brain."""

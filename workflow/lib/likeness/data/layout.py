@@ -27,6 +27,7 @@ import pandas as pd
 from likeness import metrics
 from likeness.data import pairs as pairing
 from likeness.data.pairs import SPLITS
+from likeness.data.store import ATLAS
 from likeness.userinput import documents
 from likeness.userinput.errors import FAULTS, DatasetError, Faults, plain, refuse_path, shown, suggest
 
@@ -143,7 +144,7 @@ def capabilities(folder: str | Path) -> dict[str, Any]:
     given = {part: there for part, there in given.items() if there.any()}
     splits = [split for split in SPLITS if (raw.images.split == split).any()]
     seen = [split for split in splits if split != "test"] or ["test"]
-    partly = ["label"] if "label" in given and not given["label"][raw.images.split.isin(seen)].all() else []
+    partly = ["label"] if "label" in given and not given["label"][raw.images.split.isin([*seen, ATLAS])].all() else []
     partly += ["mask"] if "mask" in given and not _on_whole_sides(raw, given["mask"], seen) else []
     parts = [part for part in given if part not in partly]
     parts += ["labels"] if "label" in parts and len(raw.meta["evaluate"]) > 1 else []
@@ -201,7 +202,7 @@ def read_document(path: Path) -> dict[Any, Any]:
     if not documents.is_file(path, DatasetError):
         msg = f"{plain(path)}: missing; create it with at least name, spatial_dims, spacing, spacing_unit"
         raise DatasetError(msg)
-    return documents.read(path, DatasetError, "name: …")
+    return documents.read(path, DatasetError, "name: …", plain_numbers=True)
 
 
 def _read_meta(path: Path) -> dict[str, Any]:
@@ -390,7 +391,7 @@ def _check_entries(raw: RawDataset, faults: Faults) -> None:
                 raise DatasetError(msg)
     for id, split in images.split.items():
         with faults:
-            _check_split(path, split, f"image '{id}'")
+            _check_split(path, split, f"image '{id}'", (*SPLITS, ATLAS))
     for id, entry in images.position.items() if "position" in images else ():
         with faults:
             if np.isinf(_number(entry)):
@@ -409,9 +410,9 @@ def _check_entries(raw: RawDataset, faults: Faults) -> None:
                 raise DatasetError(msg + "give every image its own file, because pairs would contain it twice")
 
 
-def _check_split(path: Path, split: str, row: str) -> None:
-    if split not in SPLITS:
-        msg = f"{path}: column 'split' of {row} has {shown(split)}; {suggest(split, SPLITS)}"
+def _check_split(path: Path, split: str, row: str, known: Sequence[str] = SPLITS) -> None:
+    if split not in known:
+        msg = f"{path}: column 'split' of {row} has {shown(split)}; {suggest(split, known)}"
         raise DatasetError(msg)
 
 
@@ -446,7 +447,7 @@ def _check_file(raw: RawDataset, id: str, part: str, entry: str) -> None:
 def _check_tests(raw: RawDataset, faults: Faults) -> None:
     """Check that there are test images, unless one may be meant by a wrong split."""
     with faults:
-        if raw.images.split.isin(SPLITS[:2]).all():
+        if raw.images.split.isin([*SPLITS[:2], ATLAS]).all():
             msg = f"{raw.folder / 'images.csv'}: split 'test' has no images; only test images are scored in the end, "
             raise DatasetError(msg + "so assign some to it")
 
@@ -557,7 +558,7 @@ def _check_drawn(raw: RawDataset, faults: Faults) -> None:
     for split in SPLITS:
         with faults:
             count = (raw.images.split == split).sum()
-            if count == 1:
+            if count == 1 and not (raw.images.split == ATLAS).any():
                 msg = f"{raw.folder / 'images.csv'}: split '{split}' has one image, but a pair needs two; add another"
                 raise DatasetError(msg)
             if count and not len(candidates(raw, split)):

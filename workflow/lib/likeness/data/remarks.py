@@ -5,8 +5,9 @@ No job imports this module, so that a reworded remark runs none again.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -59,21 +60,21 @@ class Remarks:
         more = f" (so have {others} other images of the dataset)" if others > 0 else ""
         return [f"{path}: {said}{more}" for path, said in list(self._padded.items())[:1]]
 
-    def _pair_lines(self) -> list[str]:
+    def _pair_lines(self) -> Iterator[str]:
         """Describe pairs of which the headers place the images elsewhere; both directions are one."""
-        said: dict[frozenset[str], str] = {}
-        for split in SPLITS:
-            for moving, fixed in layout.candidates(self.raw, split) if (self.raw.images.split == split).any() else ():
-                places = self._places.get(moving), self._places.get(fixed)
-                if frozenset((moving, fixed)) not in said and None not in places:
-                    said[frozenset((moving, fixed))] = _apart(*places)  # type: ignore[arg-type]
-        table = self.raw.folder / "images.csv"
-        pairs = {pair: line for pair, line in said.items() if line}
-        return [f"{table}: pair {' and '.join(map(repr, sorted(pair)))}: {line}" for pair, line in pairs.items()]
+        seen = set()
+        # what is scored first: a long list is cut, and training pairs may be many
+        for split in [split for split in reversed(SPLITS) if (self.raw.images.split == split).any()]:
+            for moving, fixed in layout.candidates(self.raw, split):
+                pair, places = frozenset((moving, fixed)), (self._places.get(moving), self._places.get(fixed))
+                if pair not in seen and places[0] and places[1] and (said := _apart(places[0], places[1])):
+                    yield f"{self.raw.folder / 'images.csv'}: pair '{moving}' to '{fixed}': {said}"
+                seen.add(pair)
 
 
-def _cut(lines: list[str]) -> list[str]:
-    return [*lines[:FAULTS], *([f"… and {len(lines) - FAULTS} more like this"] if len(lines) > FAULTS else [])]
+def _cut(lines: Iterable[str]) -> list[str]:
+    first = list(itertools.islice(lines, FAULTS + 1))
+    return first if len(first) <= FAULTS else [*first[:FAULTS], "… and more like this"]
 
 
 def _contradiction(found: Contradiction) -> str:
@@ -95,10 +96,12 @@ def _padding(rule: Mapping[str, Any], image: np.ndarray) -> str:
     low, high = (float(q) for q in np.quantile(image, (rule["low"], rule["high"])))
     lowest, highest = float(image.min()), float(image.max())
     for value, at_end in ((lowest, low == lowest and lowest != 0), (highest, high == highest)):
+        if not at_end:
+            continue
         others = image[image != value]
         bottom, top = float(others.min()), float(np.quantile(others, rule["high"]))
         gap = min(abs(value - bottom), abs(value - float(others.max())))
-        if not at_end or gap <= SHARE * (top - bottom) or len(np.unique(others[:100_000])) < VALUES:
+        if gap <= SHARE * (top - bottom) or len(np.unique(others[:100_000])) < VALUES:
             continue
         share = 100 * float((image == value).mean())
         squeezed = sorted((bound - low) / (high - low) for bound in (bottom, top))
@@ -111,6 +114,8 @@ def _padding(rule: Mapping[str, Any], image: np.ndarray) -> str:
 def _apart(moving: Placement, fixed: Placement) -> str:
     """Say how far apart the headers of two images place one voxel; empty if not, or if a picture has no place."""
     if moving.affine is None or fixed.affine is None or moving.affine.shape != fixed.affine.shape:
+        return ""
+    if np.array_equal(moving.affine, fixed.affine):
         return ""
     sizes = [np.linalg.norm(place.affine[:-1, :-1], axis=0) for place in (moving, fixed)]  # type: ignore[index]
     apart = furthest(moving.affine - fixed.affine, fixed.shape)

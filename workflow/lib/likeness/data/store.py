@@ -41,6 +41,9 @@ PARTS = {
 PLACEMENT = ("stored", "affine")
 """Arrays that describe the location of the voxels, rather than content."""
 
+ATLAS = "atlas"
+"""What the column ``split`` says of an image that belongs to no split: images of every split are registered to it."""
+
 TOLD = ("split", "group", "subject", "modality")
 """Columns that ``images.csv`` always has besides ``id``; empty if the raw dataset does not have them."""
 
@@ -207,3 +210,9 @@ class Dataset:
     def subject(self, id: str) -> str:
         """Return the independent unit that an image belongs to: its ``subject`` if known, else its id."""
         return self.images.subject[id] or id
+
+    def subjects(self, moving: str, fixed: str) -> tuple[str, str]:
+        """Return the independent units of a pair; an atlas is none, so that the other one counts alone."""
+        found = self.subject(moving), self.subject(fixed)
+        split = self.images.split
+        return (found[split[moving] == ATLAS], found[split[fixed] != ATLAS])

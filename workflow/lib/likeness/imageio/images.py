@@ -14,7 +14,7 @@ from typing import NoReturn
 
 import numpy as np
 
-from likeness.imageio import itk
+from likeness.imageio import millimetres
 from likeness.imageio.formats import AGREE, VECTOR, Contradiction, Stored, opened
 from likeness.imageio.placement import METRES, Placement, furthest, in_millimetres, reorder
 from likeness.userinput.errors import DatasetError, plain
@@ -125,7 +125,7 @@ def read_field(path: Path, image: Grid, space: Placement | None = None) -> np.nd
     grid = image
     with opened(path, palette=False) as file:
         if len(file.shape) == 5:
-            return itk.read(path, space or image.placement, image.placement)
+            return millimetres.read(path, space or image.placement, image.placement)
         if file.intent:
             msg = (
                 f"{path}: has {len(file.shape)} axes and intent {file.intent}, so the unit of its vectors is unknown; "

@@ -146,7 +146,7 @@ def _count(dataset: Dataset, split: str) -> Numbers:
 
 def _shared_subjects(dataset: Dataset) -> int:
     splits: dict[str, set[str]] = {}
-    for id, split in dataset.images.split.items():
+    for id, split in dataset.images.split[dataset.images.split.isin(SPLITS)].items():
         splits.setdefault(dataset.subject(str(id)), set()).add(split)
     return sum(len(found) > 1 for found in splits.values())
 
