@@ -29,7 +29,7 @@ from snakemake.common.configfile import load_configfile
 
 from likeness.config import dataset_file
 from likeness.config.study import Study, read
-from likeness.data import contents, layout
+from likeness.data import contents, landmarks, layout
 from likeness.data.preparation import prepare
 from likeness.data.store import Dataset
 from likeness.evaluation.table import score_unregistered
@@ -267,7 +267,7 @@ def test_a_damaged_image_is_read_or_refused(data: st.DataObject, files: dict[str
         if name.endswith(".npz"):
             assert images.read_field(path, grid).shape == (16, 16, 2)
         elif name.endswith(".csv"):
-            assert contents.read_landmarks(path, grid).shape[1] == 2
+            assert landmarks.read(path, grid).shape[1] == 2
         else:
             assert images.read(path, 3 if ".nii" in name else 2)[0].size <= formats.MOST_VOXELS
     except DatasetError as error:

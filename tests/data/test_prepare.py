@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from likeness.data import contents, pairs
-from likeness.data.layout import FILES, check_tables
+from likeness.data.layout import FILES, capabilities, check_tables
 from likeness.data.preparation import prepare
 from likeness.data.store import PARTS, Dataset
+from likeness.evaluation.table import score_unregistered
+from likeness.results import Run
 from likeness.userinput.errors import DatasetError, UserError
 
 EVERYTHING = {f"with_{part}": True for part in ("mask", "instances", "unmatched", "field", "landmarks")}
@@ -191,6 +193,25 @@ def test_all_ordered_pairs_without_a_rule():
     assert drawn(table(), {}) == []
     assert drawn(table(group="ab"), {}) == ["s0>s1", "s1>s0"]
     assert drawn(table(split=["train", "train", "test"]), {}) == ["s0>s1", "s1>s0"]
+
+
+def test_images_of_every_split_are_registered_to_the_atlas(tmp_path):
+    folder = make_dataset(tmp_path / "raw", images={"train": 3, "val": 1, "test": 2})
+    for row, subject in enumerate(["a", "b", "c", "d", "e", "e"]):
+        edit_table(folder / "images.csv", row, "subject", subject)
+    edit_table(folder / "images.csv", 2, "split", "atlas")
+    assert capabilities(folder)["splits"] == ["train", "val", "test"]
+    contents.check(folder)
+    prepare(folder, tmp_path / "prepared")
+    dataset = Dataset.open(tmp_path / "prepared")
+    ids = {"train": ["train0", "train1"], "val": ["val0"], "test": ["test0", "test1"]}
+    assert {split: dataset.pairs_of(split) for split in ids} == {s: [(id, "train2") for id in ids[s]] for s in ids}
+    scores = score_unregistered(dataset, Run("tiny", "unregistered"))
+    subjects = scores[["moving", "moving_subject", "fixed_subject"]].drop_duplicates()
+    assert subjects.to_numpy().tolist() == [["val0", "d", "d"], ["test0", "e", "e"], ["test1", "e", "e"]]
+    (folder / "pairs.csv").write_text("split,moving,fixed\ntest,train2,test0\n")
+    prepare(folder, tmp_path / "prepared")
+    assert Dataset.open(tmp_path / "prepared").subjects("train2", "test0") == ("e", "e")
 
 
 def test_moving_and_fixed_are_filtered():

@@ -102,8 +102,8 @@ def read_a_card(folder: Path) -> None:
         ),
         pytest.param(
             dataset(add_five_to_labels),
-            "{folder}/label/val0.png: has the label value 5, which key 'labels' of dataset.yaml does not name; add it "
-            "there or correct the map",
+            "{folder}/label/val0.png: has 3 label values, 5, 6, 7, which key 'labels' of dataset.yaml does not name; "
+            "add them there or correct the map",
             id="wrong label value",
         ),
         pytest.param(

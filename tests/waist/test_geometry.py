@@ -308,6 +308,20 @@ def test_energy_on_an_isotropic_grid_does_not_depend_on_spacing(shape, seed, spa
     torch.testing.assert_close(geometry.diffusion_energy(field, [spacing] * len(shape)), plain)
 
 
+@pytest.mark.parametrize(("energy", "power"), [(geometry.diffusion_energy, 1), (geometry.bending_energy, 2)])
+@pytest.mark.parametrize(("component", "axis"), [(0, 0), (0, 2), (2, 0), (2, 2)])
+def test_energy_on_a_slab_is_that_of_the_same_field_on_cubes(energy, power, component, axis):
+    """The physical field is 0.01 times a power of a coordinate; slices are five times as thick as pixels."""
+    found = []
+    for shape, spacing in (((6, 5, 20), (1, 1, 1)), ((6, 5, 4), (1, 1, 5))):
+        coordinate = geometry.identity_grid(torch.zeros(1, 3, *shape))[0, axis] * spacing[axis]
+        field = torch.zeros(1, 3, *shape)
+        field[0, component] = 0.01 * coordinate**power / spacing[component]
+        found.append(energy(field, spacing))
+    assert found[0] > 0
+    torch.testing.assert_close(*found)
+
+
 @checks
 @given(shapes, seeds)
 def test_energy_of_a_batch_is_that_of_each_displacement(shape, seed):

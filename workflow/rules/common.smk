@@ -165,11 +165,10 @@ def image_states(wildcards):
 
 
 def check_files():
-    """Check the results folder and the user's images before the first job, and print what will be downloaded."""
+    """Check the results folder and the user's images before the first job, and print what is remarkable or missing."""
     try:
         check_results(STUDY.results, CONFIGFILE)
-        STUDY.check_images()
-        for said in [*STUDY.missing_checkpoints(), *STUDY.missing_fields()]:
+        for said in [*STUDY.check_images(), *STUDY.missing_checkpoints(), *STUDY.missing_fields()]:
             print(said, file=sys.stderr)
     except UserError as error:
         sys.exit(str(error))

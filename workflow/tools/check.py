@@ -140,7 +140,7 @@ def check() -> None:
     """
     options = arguments()
     study = Study.load(read(options), str(options.configfile))
-    study.check_images()
+    remarks = study.check_images()
     print(f"{options.configfile}: {study.config['title']}: configuration and images are valid.\n")
     for name in study.datasets:
         for loss in study.losses:
@@ -150,7 +150,7 @@ def check() -> None:
             for variant in study.variants(loss):
                 if reason := study.left_out(name, loss, variant):
                     print(f"  {loss}, {variant}, is skipped on {name}: {reason}")
-    for said in [*study.missing_checkpoints(), *study.missing_fields()]:
+    for said in [*remarks, *study.missing_checkpoints(), *study.missing_fields()]:
         print(f"  {said}")
     todo = jobs(options)
     if not todo:

@@ -62,9 +62,23 @@ class Intensities(Written):
     their low quantiles to the highest of their high ones; an image without an entry is scaled on its own."""
 
 
+class Landmarks(Written):
+    """What the columns x, y and z of landmark files mean. Without this key the files have the columns i, j and k,
+    voxels along the axes of the image file."""
+
+    space: Literal["voxel", "world"]
+    """Whether coordinates are zero-based voxels or places in the unit of the header of a NIfTI image, mm for most."""
+    convention: Literal["ras", "lps"] = ABSENT
+    """Direction of x and y in the world: right and anterior (ras, the default, as in NIfTI) or left and posterior (lps,
+    as in DICOM, ITK and ANTs)."""
+    file: Literal["xy", "ij"] = ABSENT
+    """What x is in a picture: the column (xy, the default) or the first axis of the file, the row (ij). In NIfTI files
+    x is the first axis."""
+
+
 class PairRule(Written):
     """How pairs are formed in every split that pairs.csv does not list: all ordered pairs of two different images of
-    the split that satisfy every key given."""
+    the split that satisfy every key given; where there are atlases, of an image of the split and an atlas."""
 
     moving: dict[str, Entry] = {}  # type: ignore[valid-type]
     """Column and value required of the moving image, for example modality and brain."""
@@ -109,6 +123,7 @@ class DatasetFile(Written):
     background: Value | None = DEFAULTS["background"]
     """The label value of the background, which is never scored; null if every value is a structure (in electron
     microscopy 0 may be membrane)."""
+    landmarks: Landmarks = Field(default=DEFAULTS["landmarks"])
     modality: str = DEFAULTS["modality"]
     """Imaging modality, for the data sheet."""
     intensity: Intensities = Field(default=DEFAULTS["intensity"], validate_default=True)
@@ -117,8 +132,8 @@ class DatasetFile(Written):
     """true if all subjects derive from one template, so that results show where a method breaks rather than which is
     better; stated wherever results on the dataset are shown."""
     within_subject: bool = DEFAULTS["within_subject"]
-    """true if all images are of one specimen, so that train, validation and test are not independent; stated on the
-    data sheet."""
+    """true if splits share subjects or images, for example because all images are of one specimen, so that train,
+    validation and test are not independent; stated on the data sheet. Otherwise that is refused."""
     licence: str = DEFAULTS["licence"]
     """Licence of the data."""
     source: str = DEFAULTS["source"]

@@ -20,6 +20,7 @@ from likeness.config.entries import configuration, trains_extractor
 from likeness.config.entries import loss as loss_model
 from likeness.data import contents, layout
 from likeness.data.pairs import complete
+from likeness.data.remarks import Remarks
 from likeness.data.store import of_split
 from likeness.datasets import recipes
 from likeness.extractors import sources
@@ -30,7 +31,7 @@ from likeness.results import Run
 from likeness.runtime.atomic import check_writable
 from likeness.runtime.published import Source, missing
 from likeness.userinput import documents
-from likeness.userinput.errors import ConfigurationError, DatasetError, UserError, plain, sentence
+from likeness.userinput.errors import ConfigurationError, DatasetError, Faults, UserError, plain, sentence
 
 RENAMED = {
     "networks": "methods",
@@ -115,19 +116,25 @@ class Study:
         checks.check(study)
         return study
 
-    def check_images(self) -> None:
+    def check_images(self) -> list[str]:
         """Check every image of the user's own datasets; success is cached until a file changes.
 
+        Returns:
+            What a person should know of valid datasets, a sentence each.
+
         Raises:
-            ConfigurationError: at the first invalid image.
+            ConfigurationError: with all problems of the datasets.
         """
+        wrong, remarks = Faults(ConfigurationError), []
         for name in self.prepared:
             if folder := self.config["datasets"][name].get("folder"):
                 try:
-                    contents.check_images(folder, Path(self.results) / "work" / "checked.json")
+                    remarks += contents.check_images(folder, Path(self.results) / "work" / "checked.json", Remarks)
                 except DatasetError as error:
-                    key, lines = f"datasets.{name}.folder", str(error).splitlines()
-                    raise ConfigurationError("\n".join(checks.line(self, key, said) for said in lines)) from None
+                    key = f"datasets.{name}.folder"
+                    wrong.lines |= dict.fromkeys(checks.line(self, key, said) for said in str(error).splitlines())
+        wrong.refuse()
+        return remarks
 
     @property
     def results(self) -> str:

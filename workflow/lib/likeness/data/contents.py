@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import hashlib
+import inspect
 import json
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 
-from likeness.data import layout
+from likeness.data import landmarks, layout
 from likeness.data.layout import RawDataset
 from likeness.data.store import PARTS, Sample
 from likeness.imageio import images
+from likeness.imageio.placement import Placement
 from likeness.runtime.atomic import write_json
 from likeness.runtime.provenance import code_digest, digest
-from likeness.userinput import documents
-from likeness.userinput.errors import DatasetError, plain
+from likeness.userinput.errors import DatasetError, Faults
 
 SPACING_TOLERANCE = 0.01
 """Relative difference between a header's spacing and that of ``dataset.yaml`` that is accepted as rounding."""
@@ -29,60 +30,110 @@ FEWEST_VOXELS = 5
 LARGEST_INTENSITY = 1e30
 """Limit above which sums and squares in single precision overflow."""
 
-AXES = "ijk"
-"""Column names of landmark files: the axes of the image file."""
+MOST_LISTED = 1000
+"""Most label values that are listed in a message; they are told together, to be copied."""
+
+NEARLY = 1e-3
+"""Difference from a whole number, as a scale factor of NIfTI makes it, that a label may have."""
 
 Limits = tuple[float, float]
 """The intensities that are mapped to 0 and 1."""
+
+
+class Observer(Protocol):
+    """Sees the images of a dataset as they are read, to remark on those that are valid."""
+
+    def see(self, sample: Sample) -> None:
+        """Note what is remarkable of one image."""
+
+    def lines(self) -> list[str]:
+        """Return the remarks, a sentence each."""
 
 
 def check(folder: str | Path) -> RawDataset:
     """Validate a raw dataset folder completely, tables and images.
 
     Raises:
-        DatasetError: with all problems of the tables, or the first one of the images.
+        DatasetError: with all problems of the tables or, if there are none, of the images.
     """
     raw = layout.check_tables(folder)
     _check_files(raw)
     return raw
 
 
-def _check_files(raw: RawDataset) -> None:
+def _check_files(raw: RawDataset, observer: Observer | None = None) -> None:
     """Read and validate every file of a dataset.
 
     Raises:
-        DatasetError: at the first problem.
+        DatasetError: with all problems, those that several files share as one.
     """
+    faults, unnamed = Faults(DatasetError), Unnamed(raw)
     first: Sample | None = None
+    points: dict[str, np.ndarray] = {}
+    owners: dict[str, str] = {}
     for id in raw.images.index:
-        sample = read(raw, id)
-        first = first or sample
-        check_alike(raw, first, sample)
-        limits(raw, sample)
+        with faults:
+            sample = read(raw, id)
+            first = first or sample
+            unnamed.see(sample)
+            if sample.landmarks is not None:
+                points[id] = sample.landmarks
+            check_alike(raw, first, sample)
+            _check_new(raw, sample, owners)
+            limits(raw, sample)
+            if observer:
+                observer.see(sample)
+    faults.lines = dict.fromkeys(_merged(faults.lines))
+    with faults:
+        unnamed.refuse()
+    with faults:
+        check_landmarks(raw, points)
+    faults.refuse()
 
 
-def check_images(folder: str | Path, cache: Path) -> None:
+def _merged(lines: Iterable[str]) -> list[str]:
+    """Join lines that say the same of several files."""
+    files: dict[str, list[str]] = {}
+    for line in lines:
+        file, _, said = line.partition(": ")
+        files.setdefault(said, []).append(file)
+    return [
+        f"{first}: {said}{f' ({len(others)} more of its files alike)' * bool(others)}"
+        for said, (first, *others) in files.items()
+    ]
+
+
+def check_images(folder: str | Path, cache: Path, observe: Callable[[RawDataset], Observer] | None = None) -> list[str]:
     """Validate tables and images, unless nothing has changed since the last successful check.
 
     Args:
         folder: raw dataset folder.
-        cache: JSON file of successful checks, shared by all datasets; recreated if it is missing or invalid. An entry
-            is valid for the tables' content, the path, size and modification time of every file they name, and the
-            code of the check.
+        cache: JSON file of successful checks and their remarks, shared by all datasets; recreated if it is missing or
+            invalid. An entry is valid for the tables' content, the path, size and modification time of every file they
+            name, and the code of the check.
+        observe: makes what remarks on the images; by default nothing does.
+
+    Returns:
+        The remarks, a sentence each.
 
     Raises:
-        DatasetError: with all problems of the tables, or the first one of the images.
+        DatasetError: with all problems of the tables or, if there are none, of the images.
     """
     raw = layout.check_tables(folder)
     key = str(raw.folder.resolve())
     verdicts = _verdicts(cache)
-    state = digest(layout.digest_of(raw), code_digest(Path(__file__)))
-    if verdicts.get(key) == state:
-        return
-    _check_files(raw)
+    code = [code_digest(Path(inspect.getfile(part))) for part in (check, observe) if part]
+    state = digest(layout.digest_of(raw), *code)
+    match verdicts.get(key):
+        case {"state": known, "remarks": [*remarks]} if known == state:
+            return [str(remark) for remark in remarks]
+    observer = observe(raw) if observe else None
+    _check_files(raw, observer)
+    remarks = observer.lines() if observer else []
     # without the cache, the check is only repeated
     with suppress(OSError):
-        write_json(cache, verdicts | {key: state})
+        write_json(cache, verdicts | {key: {"state": state, "remarks": remarks}})
+    return remarks
 
 
 def _verdicts(cache: Path) -> dict[str, Any]:
@@ -104,36 +155,80 @@ def read(raw: RawDataset, id: str) -> Sample:
     if min(stored.shape) < FEWEST_VOXELS:
         msg = f"{path}: has the shape {stored.shape}; a network needs at least {FEWEST_VOXELS} voxels along each axis, "
         raise DatasetError(msg + "pad it or use larger images")
-    _check_spacing(raw, id, path, grid)
+    _check_spacing(raw, path, grid)
     image = _intensities(path, stored)
     parts: dict[str, np.ndarray] = {}
+    contradictions = {"image": grid.contradiction} if grid.contradiction else {}
     for part in ("label", "instances", "mask", "unmatched"):
         if (file := raw.file(id, part)) is not None:
-            parts[part] = _read_map(raw, file, part, grid, image.shape)
+            parts[part], own = _read_map(raw, file, part, grid, image.shape)
+            contradictions |= {part: own.contradiction} if own.contradiction else {}
     if (file := raw.file(id, "field")) is not None:
-        parts["field"] = images.read_field(file, grid)
+        parts["field"] = images.read_field(file, grid, _space(raw, id, grid))
         _check_shape(file, parts["field"].shape[:-1], image.shape)
     if (file := raw.file(id, "landmarks")) is not None:
-        parts["landmarks"] = read_landmarks(file, grid)
-    return Sample(id, image, **parts, placement=grid.placement)
+        parts["landmarks"] = landmarks.read(file, grid, raw.meta["landmarks"])
+    return Sample(id, image, **parts, placement=grid.placement, contradictions=contradictions)
+
+
+def _space(raw: RawDataset, id: str, grid: images.Grid) -> Placement:
+    """Return the voxels that count the space to which the fields of an image's group lead: those of its first image."""
+    table = raw.images
+    mates = table.index[(table.group == table.group[id]) if "group" in table else slice(None)]
+    first = next(mate for mate in mates if table.field[mate])
+    if first == id:
+        return grid.placement
+    return images.read_grid(cast(Path, raw.file(first, "image")), raw.meta["spatial_dims"]).placement
 
 
 def check_alike(raw: RawDataset, first: Sample, sample: Sample) -> None:
     """Check that two images of a dataset agree where all must.
 
     Raises:
-        DatasetError: if the images differ in shape, or the landmarks in number.
+        DatasetError: if the images differ in shape.
     """
     if sample.image.shape != first.image.shape:
         msg = f"{raw.file(sample.name, 'image')}: has the shape {sample.image.shape}, but '{first.name}' has "
         msg += f"{first.image.shape}; resample, crop or pad all images of the dataset to one grid"
         raise DatasetError(msg)
-    if sample.landmarks is None or first.landmarks is None:
-        return
-    if len(sample.landmarks) != len(first.landmarks):
-        msg = f"{raw.file(sample.name, 'landmarks')}: has {len(sample.landmarks)} points, but '{first.name}' has "
-        msg += f"{len(first.landmarks)}; keep the points that all images have, in the same order"
-        raise DatasetError(msg)
+
+
+def _check_new(raw: RawDataset, sample: Sample, owners: dict[str, str]) -> None:
+    """Check that no other image has the same content, by which the splits would depend on each other."""
+    content = hashlib.sha256(sample.image.tobytes()).hexdigest()
+    other = owners.setdefault(content, sample.name)
+    if other != sample.name and not raw.meta["within_subject"]:
+        msg = f"{raw.file(sample.name, 'image')}: has the content of {raw.file(other, 'image')}; remove the row of one "
+        raise DatasetError(msg + "from images.csv, or set 'within_subject: true' in dataset.yaml if that is meant")
+
+
+def check_landmarks(raw: RawDataset, points: Mapping[str, np.ndarray]) -> None:
+    """Check that the landmarks of scored pairs correspond.
+
+    Args:
+        raw: the dataset's tables.
+        points: landmarks ``(points, dims)`` by image, NaN where one is not known.
+
+    Raises:
+        DatasetError: with a line for every two images whose landmarks differ in number or have none in common.
+    """
+    faults, seen = Faults(DatasetError), set()
+    for split in ("val", "test"):
+        for moving, fixed in layout.candidates(raw, split) if (raw.images.split == split).any() else ():
+            if not {moving, fixed} <= set(points) or frozenset((moving, fixed)) in seen:
+                continue
+            seen.add(frozenset((moving, fixed)))
+            one, other = points[moving], points[fixed]
+            with faults:
+                if len(one) != len(other):
+                    msg = f"has {len(one)} points, but '{fixed}', to which it is registered, has {len(other)}"
+                elif not (np.isfinite(one) & np.isfinite(other)).all(axis=1).any():
+                    msg = f"has no point that is known in '{fixed}', to which it is registered, too"
+                else:
+                    continue
+                msg = f"{raw.file(moving, 'landmarks')}: {msg}; give both the same rows, empty where a point is not "
+                raise DatasetError(msg + "known")
+    faults.refuse()
 
 
 def limits(raw: RawDataset, sample: Sample) -> Limits:
@@ -172,16 +267,16 @@ def _intensities(path: Path, stored: np.ndarray) -> np.ndarray:
     return image
 
 
-def _check_spacing(raw: RawDataset, id: str, path: Path, grid: images.Grid) -> None:
+def _check_spacing(raw: RawDataset, path: Path, grid: images.Grid) -> None:
     told, unit = raw.meta["spacing"], raw.meta["spacing_unit"]
-    if any(s is None or np.allclose(s, told, SPACING_TOLERANCE, 0) for s in (grid.spacing, grid.spacing_in(unit))):
+    # most programs write mm, whatever the unit is; who wrote another one meant it
+    ways = [grid.spacing_in(unit), *([grid.spacing] if grid.unit in ("unknown", "mm") else [])]
+    if any(s is None or np.allclose(s, told, SPACING_TOLERANCE, 0) for s in ways):
         return
     header = " × ".join(f"{s:.4g}" for s in cast(tuple[float, ...], grid.spacing))
     msg = f"{path}: its header has the spacing {header}{'' if grid.unit == 'unknown' else f' {grid.unit}'}"
     msg += f" (x, y, z), but key 'spacing' of dataset.yaml is {' × '.join(f'{s:.4g}' for s in told)} {unit}"
-    first = raw.images.index[0]
-    msg += "; correct one of them" if id == first else f"; resample it, because the image of '{first}' agrees"
-    raise DatasetError(msg)
+    raise DatasetError(msg + "; correct one of them, or resample the image")
 
 
 def _check_shape(path: Path, shape: tuple[int, ...], image: tuple[int, ...]) -> None:
@@ -190,7 +285,9 @@ def _check_shape(path: Path, shape: tuple[int, ...], image: tuple[int, ...]) -> 
         raise DatasetError(msg)
 
 
-def _read_map(raw: RawDataset, path: Path, part: str, image: images.Grid, shape: tuple[int, ...]) -> np.ndarray:
+def _read_map(
+    raw: RawDataset, path: Path, part: str, image: images.Grid, shape: tuple[int, ...]
+) -> tuple[np.ndarray, images.Grid]:
     stored, grid = images.read(path, raw.meta["spatial_dims"], palette=True)
     _check_shape(path, stored.shape, shape)
     images.check_same_place(path, grid, image)
@@ -199,66 +296,57 @@ def _read_map(raw: RawDataset, path: Path, part: str, image: images.Grid, shape:
         if not np.isfinite(stored).all() or (part == "mask" and not values.any()):
             msg = f"{path}: the {part} is empty or has non-finite values; leave the column empty for none"
             raise DatasetError(msg)
-        return values
-    if not np.isfinite(stored).all() or (stored != np.round(stored)).any():
+        return values, grid
+    whole = np.round(stored) if stored.dtype.kind == "f" else stored
+    if not np.isfinite(stored).all() or (whole is not stored and np.abs(stored - whole).max() > NEARLY):
         msg = f"{path}: has values that are not integers; save the map without interpolation"
         raise DatasetError(msg)
     most = np.iinfo(PARTS[part]).max
-    if stored.min() < 0 or stored.max() > most:
-        msg = f"{path}: has values from {stored.min():.0f} to {stored.max():.0f}; number them from 0 to {most}"
+    if whole.min() < 0 or whole.max() > most:
+        msg = f"{path}: has values from {whole.min():.0f} to {whole.max():.0f}; number them from 0 to {most}"
         raise DatasetError(msg)
-    values = np.ascontiguousarray(stored, dtype=PARTS[part])
-    if part == "label":
-        _check_label(raw, path, values)
-    return values
-
-
-def _check_label(raw: RawDataset, path: Path, label: np.ndarray) -> None:
-    found = np.unique(label)
-    unknown = [int(value) for value in found if int(value) not in raw.meta["labels"]]
-    if unknown:
-        msg = f"{path}: has the label value {unknown[0]}, which key 'labels' of dataset.yaml does not name; "
-        raise DatasetError(msg + "add it there or correct the map")
-    if list(found) == [raw.meta["background"]]:
-        msg = f"{path}: the label map is all background ({found[0]}); leave the column 'label' empty for none"
+    values = np.ascontiguousarray(whole, dtype=PARTS[part])
+    if part == "label" and (values == raw.meta["background"]).all():
+        msg = f"{path}: the label map is all background ({values.flat[0]}); leave the column 'label' empty for none"
         raise DatasetError(msg)
+    return values, grid
 
 
-def read_landmarks(path: Path, grid: images.Grid) -> np.ndarray:
-    """Read landmarks and convert them to the orientation of their image.
+class Unnamed:
+    """Collects label values that ``dataset.yaml`` does not name, over all label maps.
 
     Args:
-        path: CSV with the header ``i,j`` or ``i,j,k`` and voxel coordinates along the axes of the image file.
-        grid: grid of the image.
-
-    Returns:
-        ``(points, dims)``, float64, in voxels.
-
-    Raises:
-        DatasetError: if the file is unreadable, has other columns, or a point is not finite or outside the image.
+        raw: the dataset's tables.
     """
-    dims = len(grid.axes)
-    text = documents.read_text(path, DatasetError)
-    try:
-        rows = [row for row in csv.reader(io.StringIO(text, newline="")) if any(cell.strip() for cell in row)]
-    except csv.Error as error:
-        msg = f"{path}: cannot be read as CSV ({plain(error)}); save it as comma-separated text"
-        raise DatasetError(msg) from None
-    # fixed names, because 'x' means column to some and row to others
-    if not rows or [cell.strip() for cell in rows[0]] != list(AXES[:dims]):
-        names = ",".join(AXES[:dims])
-        msg = f"{path}: the first line is not {names}; name the axes of the image file like this, in their stored order"
-        raise DatasetError(msg)
-    try:
-        points = np.array([[float(cell) for cell in row] for row in rows[1:]]).reshape(len(rows) - 1, dims)
-    except ValueError:
-        points = np.empty((0, dims))
-    if not len(points) or not np.isfinite(points).all():
-        msg = f"{path}: write one point per row as {dims} numbers, voxel coordinates along the axes of the image file"
-        raise DatasetError(msg)
-    outside = ((points < 0) | (points > np.array(grid.shape) - 1)).any(axis=1)
-    if outside.any():
-        row = int(np.argmax(outside))
-        msg = f"{path}: point {row + 1} at {points[row].tolist()} is outside its image of {grid.shape} voxels; "
-        raise DatasetError(msg + "give zero-based voxel coordinates, not millimetres, or remove the point everywhere")
-    return np.ascontiguousarray(grid.turn_points(points))
+
+    def __init__(self, raw: RawDataset) -> None:
+        self.raw = raw
+        self._first: dict[int, Path] = {}
+
+    def see(self, sample: Sample) -> None:
+        """Note the values of one label map."""
+        if sample.label is None:
+            return
+        path = cast(Path, self.raw.file(sample.name, "label"))
+        for value in map(int, np.unique(sample.label)):
+            if value not in self.raw.meta["labels"]:
+                self._first.setdefault(value, path)
+
+    def refuse(self) -> None:
+        """Refuse the values that were seen.
+
+        Raises:
+            DatasetError: with a line for every map that is the first with such values.
+        """
+        faults = Faults(DatasetError)
+        for path in dict.fromkeys(self._first.values()):
+            values = sorted(value for value, first in self._first.items() if first == path)
+            with faults:
+                msg = f"{path}: has the label value {values[0]}, which key 'labels' of dataset.yaml does not name; "
+                msg += "add it there or correct the map"
+                if len(values) > 1:
+                    msg = f"{path}: has {len(values)} label values, {', '.join(map(str, values[:MOST_LISTED]))}"
+                    msg += ", …" if len(values) > MOST_LISTED else ""
+                    msg += ", which key 'labels' of dataset.yaml does not name; add them there or correct the map"
+                raise DatasetError(msg)
+        faults.refuse()

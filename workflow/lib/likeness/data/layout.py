@@ -27,6 +27,7 @@ import pandas as pd
 from likeness import metrics
 from likeness.data import pairs as pairing
 from likeness.data.pairs import SPLITS
+from likeness.data.store import ATLAS
 from likeness.userinput import documents
 from likeness.userinput.errors import FAULTS, DatasetError, Faults, plain, refuse_path, shown, suggest
 
@@ -49,6 +50,7 @@ DEFAULTS: dict[str, Any] = {
     "evaluate": [],
     "kinds": {},
     "background": 0,
+    "landmarks": {},
     "modality": "",
     "intensity": {"rule": "quantile"},
     "pairs": {},
@@ -142,7 +144,7 @@ def capabilities(folder: str | Path) -> dict[str, Any]:
     given = {part: there for part, there in given.items() if there.any()}
     splits = [split for split in SPLITS if (raw.images.split == split).any()]
     seen = [split for split in splits if split != "test"] or ["test"]
-    partly = ["label"] if "label" in given and not given["label"][raw.images.split.isin(seen)].all() else []
+    partly = ["label"] if "label" in given and not given["label"][raw.images.split.isin([*seen, ATLAS])].all() else []
     partly += ["mask"] if "mask" in given and not _on_whole_sides(raw, given["mask"], seen) else []
     parts = [part for part in given if part not in partly]
     parts += ["labels"] if "label" in parts and len(raw.meta["evaluate"]) > 1 else []
@@ -151,12 +153,12 @@ def capabilities(folder: str | Path) -> dict[str, Any]:
 
 def _on_whole_sides(raw: RawDataset, there: pd.Series, splits: Sequence[str]) -> bool:
     """Return whether all or none of the moving images of the splits' pairs have a part, and likewise the fixed ones."""
-    pairs = np.concatenate([_candidates(raw, split) for split in splits])
+    pairs = np.concatenate([candidates(raw, split) for split in splits])
     sides = [there[pairs[:, side]] for side in (0, 1)]
     return any(side.all() for side in sides) and all(side.all() or not side.any() for side in sides)
 
 
-def _candidates(raw: RawDataset, split: str) -> np.ndarray:
+def candidates(raw: RawDataset, split: str) -> np.ndarray:
     """Return the pairs ``(pairs, 2)`` of a split as moving and fixed ids, before ``max_pairs`` is applied."""
     listed = raw.pairs[raw.pairs.split == split]
     return listed[["moving", "fixed"]].to_numpy() if len(listed) else pairing.draw(raw.images, raw.meta["pairs"], split)
@@ -200,7 +202,7 @@ def read_document(path: Path) -> dict[Any, Any]:
     if not documents.is_file(path, DatasetError):
         msg = f"{plain(path)}: missing; create it with at least name, spatial_dims, spacing, spacing_unit"
         raise DatasetError(msg)
-    return documents.read(path, DatasetError, "name: …")
+    return documents.read(path, DatasetError, "name: …", plain_numbers=True)
 
 
 def _read_meta(path: Path) -> dict[str, Any]:
@@ -332,7 +334,35 @@ def _read_images(path: Path, faults: Faults) -> pd.DataFrame:
     for column in table.columns:
         with faults:
             _check_column(path, table, column)
+    for part in (part for part in FILES if list(table.columns).count(part) == 1):
+        table[part] = [_located(path.parent, entry) for entry in table[part]]
     return table.set_index("id")
+
+
+def _located(folder: Path, entry: str) -> str:
+    """Return a path as the file system spells it; unchanged where there is no such file.
+
+    Windows separates folders by backslashes, and macOS decomposes accents, which other systems do not.
+    """
+    try:
+        if not entry or (folder / entry).exists():
+            return entry
+        found = Path()
+        for step in entry.replace("\\", "/").split("/"):
+            alike = [step] if (folder / found / step).exists() else _alike(folder / found, step)
+            if len(alike) != 1:
+                return entry
+            found /= alike[0]
+        return str(found)
+    except (OSError, ValueError):
+        # told where the file is missed
+        return entry
+
+
+def _alike(folder: Path, name: str) -> list[str]:
+    """Return the names in a folder that differ from a name in how accents are stored."""
+    wanted = unicodedata.normalize("NFC", name)
+    return [one.name for one in folder.iterdir() if unicodedata.normalize("NFC", one.name) == wanted]
 
 
 def _check_column(path: Path, table: pd.DataFrame, column: str) -> None:
@@ -361,7 +391,7 @@ def _check_entries(raw: RawDataset, faults: Faults) -> None:
                 raise DatasetError(msg)
     for id, split in images.split.items():
         with faults:
-            _check_split(path, split, f"image '{id}'")
+            _check_split(path, split, f"image '{id}'", (*SPLITS, ATLAS))
     for id, entry in images.position.items() if "position" in images else ():
         with faults:
             if np.isinf(_number(entry)):
@@ -380,9 +410,9 @@ def _check_entries(raw: RawDataset, faults: Faults) -> None:
                 raise DatasetError(msg + "give every image its own file, because pairs would contain it twice")
 
 
-def _check_split(path: Path, split: str, row: str) -> None:
-    if split not in SPLITS:
-        msg = f"{path}: column 'split' of {row} has {shown(split)}; {suggest(split, SPLITS)}"
+def _check_split(path: Path, split: str, row: str, known: Sequence[str] = SPLITS) -> None:
+    if split not in known:
+        msg = f"{path}: column 'split' of {row} has {shown(split)}; {suggest(split, known)}"
         raise DatasetError(msg)
 
 
@@ -417,7 +447,7 @@ def _check_file(raw: RawDataset, id: str, part: str, entry: str) -> None:
 def _check_tests(raw: RawDataset, faults: Faults) -> None:
     """Check that there are test images, unless one may be meant by a wrong split."""
     with faults:
-        if raw.images.split.isin(SPLITS[:2]).all():
+        if raw.images.split.isin([*SPLITS[:2], ATLAS]).all():
             msg = f"{raw.folder / 'images.csv'}: split 'test' has no images; only test images are scored in the end, "
             raise DatasetError(msg + "so assign some to it")
 
@@ -475,13 +505,20 @@ def _check_labels(raw: RawDataset, faults: Faults) -> None:
 
 
 def _check_subjects(raw: RawDataset, faults: Faults) -> None:
-    """Check that all images are of one subject if ``within_subject`` is set."""
-    named = sorted(set(raw.images.subject) - {""}) if "subject" in raw.images else []
-    with faults:
-        if raw.meta["within_subject"] and len(named) > 1:
-            msg = f"{raw.folder / 'dataset.yaml'}: key 'within_subject' says that all images are of one specimen, but "
-            msg += f"column 'subject' of images.csv has {shown(named[0])} and {shown(named[1])}; correct one of them"
-            raise DatasetError(msg)
+    """Check that no subject is in several splits, unless ``within_subject`` says so."""
+    if raw.meta["within_subject"] or "subject" not in raw.images:
+        return
+    known = raw.images[raw.images.split.isin(SPLITS) & (raw.images.subject != "")]
+    for subject, rows in known.groupby("subject", sort=False):
+        first = rows.drop_duplicates("split")
+        with faults:
+            if len(first) > 1:
+                (one, split), (other, elsewhere) = list(first.split.items())[:2]
+                msg = f"{raw.folder / 'images.csv'}: subject {shown(subject)} is in the splits '{split}' and "
+                msg += (
+                    f"'{elsewhere}' (images '{one}' and '{other}'), so that what is learned or chosen there is known "
+                )
+                raise DatasetError(msg + "here; move it into one, or set 'within_subject: true' in dataset.yaml")
 
 
 def _check_columns_of_rule(raw: RawDataset, faults: Faults) -> None:
@@ -521,10 +558,10 @@ def _check_drawn(raw: RawDataset, faults: Faults) -> None:
     for split in SPLITS:
         with faults:
             count = (raw.images.split == split).sum()
-            if count == 1:
+            if count == 1 and not (raw.images.split == ATLAS).any():
                 msg = f"{raw.folder / 'images.csv'}: split '{split}' has one image, but a pair needs two; add another"
                 raise DatasetError(msg)
-            if count and not len(_candidates(raw, split)):
+            if count and not len(candidates(raw, split)):
                 msg = f"{raw.folder / 'dataset.yaml'}: key 'pairs' yields no pair in split '{split}'; "
                 raise DatasetError(msg + "relax the rule or list pairs in pairs.csv")
 
@@ -541,7 +578,7 @@ def _check_scorable(raw: RawDataset, faults: Faults) -> None:
                 msg = f"{table}: split '{split}' cannot be scored; give its images one of {', '.join(SCORED)}"
                 raise DatasetError(msg)
             part, given = next(iter(there.items()))
-            moving, fixed = _candidates(raw, split).T
+            moving, fixed = candidates(raw, split).T
             scored = given[moving].to_numpy() & given[fixed].to_numpy()
             if part == "field" and "group" in images:
                 scored &= images.group[moving].to_numpy() == images.group[fixed].to_numpy()

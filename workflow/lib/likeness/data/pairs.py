@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from likeness.data.store import ATLAS
+
 SPLITS = ("train", "val", "test")
 
 
@@ -56,27 +58,31 @@ def complete(
 def draw(images: pd.DataFrame, rule: Mapping[str, Any], split: str) -> np.ndarray:
     """Return all pairs of a split that satisfy the rule, before ``max_pairs`` is applied.
 
+    Where there are atlases, they are the fixed images.
+
     Returns:
         ``(pairs, 2)`` ids, moving and fixed, in the order of the images.
     """
-    table = images[images.split == split]
-    allowed = ~np.eye(len(table), dtype=bool)  # rows: moving, columns: fixed
+    moving, atlases = images[images.split == split], images[images.split == ATLAS]
+    fixed = atlases if len(atlases) else moving
+    ids, others = (table.index.to_numpy(dtype=object) for table in (moving, fixed))
+    allowed = ids[:, None] != others[None]  # rows: moving, columns: fixed
     for column, value in rule.get("moving", {}).items():
-        allowed &= has_value(table[column], value)[:, None]
+        allowed &= has_value(moving[column], value)[:, None]
     for column, value in rule.get("fixed", {}).items():
-        allowed &= has_value(table[column], value)[None]
+        allowed &= has_value(fixed[column], value)[None]
     if "within" in rule:
-        entry = table[rule["within"]].to_numpy()
-        allowed &= (entry[:, None] == entry[None]) & (entry != "")[:, None]
+        entry, other = (table[rule["within"]].to_numpy() for table in (moving, fixed))
+        allowed &= (entry[:, None] == other[None]) & (entry != "")[:, None]
     if "different" in rule:
-        entry = table[rule["different"]].to_numpy()
-        allowed &= (entry[:, None] != entry[None]) | (entry == "")[:, None]
+        entry, other = (table[rule["different"]].to_numpy() for table in (moving, fixed))
+        allowed &= (entry[:, None] != other[None]) | (entry == "")[:, None]
     if "max_gap" in rule:
-        position = table.position.to_numpy(dtype=float)
-        gap = np.abs(position[:, None] - position[None])
+        position, other = (table.position.to_numpy(dtype=float) for table in (moving, fixed))
+        gap = np.abs(position[:, None] - other[None])
         allowed &= (gap > 0) & (gap <= rule["max_gap"])
-    ids = table.index.to_numpy(dtype=object)
-    return ids[np.argwhere(allowed)]
+    rows, columns = np.nonzero(allowed)
+    return np.stack([ids[rows], others[columns]], axis=1)
 
 
 def has_value(column: pd.Series, value: object) -> np.ndarray:

@@ -61,16 +61,23 @@ def prepare(
         apart = set(drawn.moving[drawn.split == "test"]) if differs else set()
         first: Sample | None = None
         has: set[str] = set()
+        points: dict[str, np.ndarray] = {}
+        unnamed = contents.Unnamed(raw)
         for id in raw.images.index:
             sample = contents.read(raw, id)
             first = first or sample
             contents.check_alike(raw, first, sample)
+            unnamed.see(sample)
+            if sample.landmarks is not None:
+                points[id] = sample.landmarks
             low, high = shared.get(id) or contents.limits(raw, sample)
             sigma = [presmoothing / size for size in raw.meta["spacing"]]
             image = _normalised(sample.image, low, high, sigma)
             has |= _write_sample(part / "images" / f"{id}.npz", sample, changed(degradation.alike, image, id))
             if id in apart:
                 _write_sample(part / "images" / f"{id}{MOVING}.npz", sample, changed(degradation, image, id))
+        unnamed.refuse()
+        contents.check_landmarks(raw, points)
         assert first is not None  # datasets without images are rejected before
         _write_tables(raw, part, first.image.shape, has, name, presmoothing, degrade, apart)
         if apart:

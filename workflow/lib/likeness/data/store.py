@@ -9,11 +9,13 @@ locate the voxels (float64, see :class:`likeness.imageio.placement.Placement`).
 
 from __future__ import annotations
 
+import dataclasses
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -22,6 +24,9 @@ import yaml
 from likeness import metrics
 from likeness.imageio.placement import Placement
 from likeness.userinput.errors import made_anew
+
+if TYPE_CHECKING:
+    from likeness.imageio.formats import Contradiction
 
 PARTS = {
     "image": np.float32,
@@ -35,6 +40,9 @@ PARTS = {
 
 PLACEMENT = ("stored", "affine")
 """Arrays that describe the location of the voxels, rather than content."""
+
+ATLAS = "atlas"
+"""What the column ``split`` says of an image that belongs to no split: images of every split are registered to it."""
 
 TOLD = ("split", "group", "subject", "modality")
 """Columns that ``images.csv`` always has besides ``id``; empty if the raw dataset does not have them."""
@@ -53,8 +61,9 @@ class Sample:
         unmatched: content that the other image of a pair does not have.
         field: true displacement ``(*spatial, dims)`` in voxels, from this image's grid to a space shared by all images
             of the same ``group``.
-        landmarks: ``(points, dims)`` in voxels; equal rows correspond across images.
+        landmarks: ``(points, dims)`` in voxels, NaN where a point is not known; equal rows correspond within a pair.
         placement: location of the voxels; set for raw datasets only, see :meth:`Dataset.placement` for prepared ones.
+        contradictions: those within the headers of its files, by part; for raw datasets only.
     """
 
     name: str
@@ -66,6 +75,7 @@ class Sample:
     field: np.ndarray | None = None
     landmarks: np.ndarray | None = None
     placement: Placement | None = None
+    contradictions: Mapping[str, Contradiction] = dataclasses.field(default_factory=dict)
 
 
 def of_split(pairs: pd.DataFrame, split: str) -> list[tuple[str, str]]:
@@ -200,3 +210,9 @@ class Dataset:
     def subject(self, id: str) -> str:
         """Return the independent unit that an image belongs to: its ``subject`` if known, else its id."""
         return self.images.subject[id] or id
+
+    def subjects(self, moving: str, fixed: str) -> tuple[str, str]:
+        """Return the independent units of a pair; an atlas is none, so that the other one counts alone."""
+        found = self.subject(moving), self.subject(fixed)
+        split = self.images.split
+        return (found[split[moving] == ATLAS], found[split[fixed] != ATLAS])

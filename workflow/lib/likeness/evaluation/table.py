@@ -121,12 +121,8 @@ def _rows(
     ``reverse`` is the displacement of the mirrored pair at the chosen λ.
     """
     scorer = PairScorer(dataset, dataset.load(moving), dataset.load(fixed))
-    pair = {
-        "moving": moving,
-        "fixed": fixed,
-        "moving_subject": dataset.subject(moving),
-        "fixed_subject": dataset.subject(fixed),
-    }
+    subjects = zip(("moving_subject", "fixed_subject"), dataset.subjects(moving, fixed), strict=True)
+    pair = {"moving": moving, "fixed": fixed, **dict(subjects)}
     for lam, displacement in displacements.items():
         costly = chosen is not None and np.array_equal(lam, chosen, equal_nan=True)
         for score in scorer.score(displacement, costly, reverse if costly else None):

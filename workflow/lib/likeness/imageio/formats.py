@@ -17,16 +17,26 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from likeness.imageio import displacement
+from likeness.imageio.placement import furthest
 from likeness.userinput.errors import DatasetError, plain, refuse_path
 
 MOST_VOXELS = 512**3
 """Maximum number of voxels; larger images could not be used for training."""
+
+AGREE = 0.1
+"""Maximum distance, in voxels, between places of the same voxel that are taken to agree."""
 
 VECTOR = 1007
 """NIfTI's intent code of vector images."""
 
 DEFLATED = 1032
 """Maximum compression ratio of PNG and gzip."""
+_PNG_GREY, _PNG_PALETTE, _PNG_GREY_ALPHA = 0, 3, 4
+"""Colour types of PNG."""
+_ORIENTATION = 274
+"""Number of the tag that says how a picture is to be turned."""
+_STACKED = "ZQI"
+"""Axes of a TIFF along which pages are slices: depth, or not named."""
 _BEGINNINGS = {
     b"\x89PNG": "PNG",
     b"\xff\xd8\xff": "JPEG",
@@ -39,6 +49,21 @@ _BEGINNINGS = {
     b"PK\x03\x04": "zip",
 }
 """Formats by the first bytes of a file."""
+
+
+class Contradiction(NamedTuple):
+    """How sform and qform of a NIfTI file disagree, of which the sform is used."""
+
+    sform: int
+    """Code of the sform."""
+    qform: int
+    """Code of the qform."""
+    apart: float
+    """Largest distance between the two places of a voxel, in the header's unit; infinite if the qform is invalid."""
+    axes: str
+    """Directions of the axes by the sform, such as RAS."""
+    others: str
+    """Directions of the axes by the qform."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +80,9 @@ class Stored:
     unit: str = "unknown"
     intent: int = 0
     """NIfTI intent code."""
+    layers: str = "slices"
+    """What the file's 2D arrays are called: slices or pages."""
+    contradiction: Contradiction | None = None
 
     def check_size(self, path: Path, parts: int = 1) -> None:
         """Reject an image, with ``parts`` values per voxel, that is too large or larger than its file can contain.
@@ -87,7 +115,7 @@ def opened(
 
     Args:
         path: file with a suffix that the layout allows.
-        palette: whether PNG or TIFF may store values as palette colours.
+        palette: whether the values are numbers, not intensities, so that PNG or TIFF may show them as palette colours.
         key: name of the array in an ``.npz`` archive.
         placed: whether a NIfTI file must have a valid affine; if not, the affine is ignored.
         opener: function for formats that this module does not support.
@@ -178,33 +206,143 @@ def _png(path: Path, asked: _Asked) -> Iterator[Stored]:
     # before Pillow checks its own limit; a pixel takes at least an eighth of a byte
     _check_size(path, (rows, columns), rows * columns / 8, DEFLATED * path.stat().st_size, MOST_VOXELS)
     with Image.open(path, formats=["PNG"]) as picture:
-        if picture.mode not in ("1", "L", "I", "I;16", "I;16B", *(["P"] if asked.palette else [])):
+        depth, kind = begin[24:26]
+        if kind not in (_PNG_GREY, _PNG_GREY_ALPHA, *([_PNG_PALETTE] if asked.palette else [])):
             msg = f"{path}: is a colour image (mode {picture.mode}); save it as 8-bit or 16-bit grey values"
             raise DatasetError(msg)
         frames = getattr(picture, "n_frames", 1)
         if frames > 1:
             msg = f"{path}: is an animation of {frames} frames; save one"
             raise DatasetError(msg)
-        dtype = np.dtype(np.uint8 if picture.mode in ("1", "L", "P") else np.int32)
-        yield Stored((rows, columns), dtype, math.inf, lambda: np.asarray(picture))
+        dtype = np.dtype(np.uint8 if depth <= 8 else np.int32)
+        yield Stored((rows, columns), dtype, math.inf, lambda: _png_values(path, picture, depth, kind))
+
+
+def _png_values(path: Path, picture: Any, depth: int, kind: int) -> np.ndarray:
+    """Read the samples as they are stored, without alpha, of which all must be opaque."""
+    values = np.asarray(picture)
+    # the tag may follow the pixels
+    _check_upright(path, picture.getexif().get(_ORIENTATION, 1))
+    if kind == _PNG_GREY_ALPHA:
+        if depth == 16:
+            from imagecodecs import png_decode
+
+            # Pillow keeps 8 bits of these
+            values = png_decode(path.read_bytes())
+        return _opaque(path, values[..., 0], values[..., 1] == 2**depth - 1)
+    if kind == _PNG_PALETTE:
+        return values
+    if depth in (2, 4):
+        # Pillow stretches these to 8 bits
+        values = values // (255 // (2**depth - 1))
+    clear = picture.info.get("transparency")
+    return values if clear is None else _opaque(path, values, values != (bool(clear) if depth == 1 else clear))
+
+
+def _opaque(path: Path, values: np.ndarray, opaque: np.ndarray) -> np.ndarray:
+    if not opaque.all():
+        msg = f"{path}: {(~opaque).sum()} of its {opaque.size} pixels are transparent, so they have no grey value; "
+        raise DatasetError(msg + "save it without transparency")
+    return values
+
+
+def _check_upright(path: Path, orientation: int) -> None:
+    if orientation != 1:
+        msg = (
+            f"{path}: its tag Orientation is {int(orientation)}, so it is to be seen turned or mirrored, and programs "
+        )
+        raise DatasetError(msg + "disagree on whether it is; turn its pixels, and save it without the tag")
 
 
 @contextmanager
 def _tiff(path: Path, asked: _Asked) -> Iterator[Stored]:
     import tifffile
 
-    with tifffile.TiffFile(path) as file:
-        series = file.series[0]
-        if "S" in series.axes or "C" in series.axes:
-            msg = f"{path}: is a colour or multi-channel image (axes {series.axes}); save one channel"
+    # further files that an OME-TIFF names may be missing, and would be read as 0
+    with tifffile.TiffFile(path, _multifile=False) as file:
+        series = _only_image(path, file.series)
+        axes, page = series.axes, series.keyframe
+        alpha = page.samplesperpixel == 2 and {1, 2} & set(page.extrasamples) and "S" in axes
+        if {"S", "C"} & set(axes) and not alpha:
+            msg = f"{path}: is a colour or multi-channel image (axes {axes}); save one channel"
             raise DatasetError(msg)
-        page = series.keyframe
-        if page.photometric == tifffile.PHOTOMETRIC.PALETTE and not asked.palette:
-            msg = f"{path}: is a colour image (with a palette); save it as grey values"
-            raise DatasetError(msg)
+        spatial = axes.replace("S", "")
+        strange = [axis for axis in spatial[:-2] if axis not in _STACKED]
+        if strange or spatial[-2:] != "YX":
+            names = tifffile.TIFF.AXES_NAMES
+            msg = f"{path}: its axes are {axes}"
+            msg += f", of which {strange[0]} is {names.get(strange[0], 'not spatial')}" if strange else ""
+            raise DatasetError(msg + "; save one image per file, with the axes YX or ZYX")
+        _check_look(path, page, asked)
         packed = page.bitspersample % 8 != 0 or page.compression != tifffile.COMPRESSION.NONE
         capacity = math.inf if packed else path.stat().st_size
-        yield Stored(series.shape, np.dtype(series.dtype), capacity, series.asarray)
+        shape = tuple(size for size, axis in zip(series.shape, axes, strict=True) if axis != "S")
+        calibration = _calibration(path, file.imagej_metadata or {})
+
+        def values() -> np.ndarray:
+            array = series.asarray()
+            if alpha:
+                array, opacity = np.moveaxis(array, axes.index("S"), 0)
+                array = _opaque(path, array, opacity == np.iinfo(opacity.dtype).max)
+            if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
+                array = ~array if array.dtype == bool else array.dtype.type(2**page.bitspersample - 1) - array
+            return array if calibration is None else calibration[0] + calibration[1] * array.astype(np.float64)
+
+        yield Stored(shape, np.dtype(series.dtype), capacity, values, layers="pages")
+
+
+def _only_image(path: Path, found: Any) -> Any:
+    """Return the one series of pages that is an image rather than a smaller copy of one."""
+    full = [series for series in found if not series.keyframe.is_reduced]
+    if len(full) != 1:
+        shapes = ", ".join(str(tuple(series.shape)) for series in full[:3])
+        msg = f"{path}: contains {len(full)} images ({shapes}{', …' if len(full) > 3 else ''}); save one per file"
+        raise DatasetError(msg)
+    if any(page is None for page in full[0].pages):
+        msg = f"{path}: is one of several files of an image of shape {tuple(full[0].shape)}; save the image as one file"
+        raise DatasetError(msg)
+    return full[0]
+
+
+def _check_look(path: Path, page: Any, asked: _Asked) -> None:
+    """Check that the tags of a page leave no doubt about its grey values, and that it can be decompressed."""
+    import tifffile
+
+    shown = tifffile.PHOTOMETRIC
+    _check_upright(path, page.tags.valueof("Orientation", 1))
+    if page.photometric == shown.PALETTE and not asked.palette:
+        msg = f"{path}: is a colour image (with a palette); save it as grey values"
+        raise DatasetError(msg)
+    if page.photometric not in (shown.MINISBLACK, shown.MINISWHITE, shown.PALETTE):
+        name = getattr(page.photometric, "name", page.photometric)
+        msg = f"{path}: is a colour image or no image (photometric {name}); save it as grey values"
+        raise DatasetError(msg)
+    inverted = page.photometric == shown.MINISWHITE
+    if inverted and (asked.palette or page.dtype.kind not in "bu"):
+        msg = f"{path}: its tag PhotometricInterpretation is MINISWHITE, "
+        msg += "so programs disagree on which value is 0" if asked.palette else f"which means nothing for {page.dtype}"
+        raise DatasetError(msg + "; save it as MINISBLACK")
+    try:
+        tifffile.TIFF.DECOMPRESSORS[page.compression]
+    except KeyError:
+        name = getattr(page.compression, "name", page.compression)
+        msg = f"{path}: is compressed by {name}, which cannot be read here; save it with Deflate or uncompressed"
+        raise DatasetError(msg) from None
+
+
+def _calibration(path: Path, stated: dict[str, Any]) -> tuple[float, float] | None:
+    """Return ImageJ's linear calibration of grey values, offset and factor; ``None`` without one."""
+    kind = stated.get("cf")
+    if kind is None:
+        return None
+    try:
+        offset, factor = float(stated["c0"]), float(stated["c1"])
+    except (KeyError, TypeError, ValueError):
+        offset = factor = math.nan
+    if kind != 0 or not (math.isfinite(offset) and math.isfinite(factor)):
+        msg = f"{path}: its grey values are calibrated in ImageJ by the function {plain(kind)}, which is not linear; "
+        raise DatasetError(msg + "save the calibrated values as 32-bit floats")
+    return offset, factor
 
 
 @contextmanager
@@ -217,7 +355,14 @@ def _nifti(path: Path, asked: _Asked) -> Iterator[Stored]:
     capacity = path.stat().st_size * (DEFLATED if path.name.lower().endswith(".gz") else 1)
     dtype = np.dtype(image.get_data_dtype())
     unit, intent = header.get_xyzt_units()[0], int(header["intent_code"])
-    yield Stored(image.shape, dtype, capacity, lambda: np.asanyarray(image.dataobj), affine, unit, intent)
+    contradiction = None if affine is None else _contradiction(image)
+    yield Stored(
+        *(image.shape, dtype, capacity, lambda: np.asanyarray(image.dataobj)),
+        affine=affine,
+        unit=unit,
+        intent=intent,
+        contradiction=contradiction,
+    )
 
 
 def _affine(path: Path, image: Any) -> np.ndarray:
@@ -228,6 +373,22 @@ def _affine(path: Path, image: Any) -> np.ndarray:
         msg = f"{path}: its affine is not invertible; save it with its orientation and spacing"
         raise DatasetError(msg)
     return image.affine
+
+
+def _contradiction(image: Any) -> Contradiction | None:
+    """Compare sform and qform of a NIfTI file; ``None`` if they agree or one is not set."""
+    import nibabel as nib
+
+    codes = int(image.header["sform_code"]), int(image.header["qform_code"])
+    if not all(codes):
+        return None
+    try:
+        other = image.header.get_qform()
+        axes = ["".join(nib.aff2axcodes(affine)) for affine in (image.affine, other)]
+    except (ValueError, nib.spatialimages.HeaderDataError):
+        return Contradiction(*codes, math.inf, "", "")
+    apart = furthest(image.affine - other, image.shape)
+    return Contradiction(*codes, apart, *axes) if apart > AGREE * nib.affines.voxel_sizes(image.affine).min() else None
 
 
 def _invertible(matrix: np.ndarray) -> bool:

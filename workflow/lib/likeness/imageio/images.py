@@ -8,13 +8,15 @@ grid. Heavy libraries are imported on demand.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 
-from likeness.imageio.formats import opened
-from likeness.imageio.placement import METRES, Placement, in_millimetres, reorder
+from likeness.imageio import millimetres
+from likeness.imageio.formats import AGREE, VECTOR, Contradiction, Stored, opened
+from likeness.imageio.placement import METRES, Placement, furthest, in_millimetres, reorder
 from likeness.userinput.errors import DatasetError, plain
 
 
@@ -37,6 +39,8 @@ class Grid:
     """Affine of the reoriented volume, ``(4, 4)``, for all axes."""
     placed: np.ndarray | None = None
     """See :attr:`Placement.affine`."""
+    contradiction: Contradiction | None = None
+    """Between the two affines of a NIfTI header."""
 
     @property
     def placement(self) -> Placement:
@@ -76,7 +80,7 @@ def read(path: Path, dims: int, *, palette: bool = False) -> tuple[np.ndarray, G
     Args:
         path: PNG, TIFF or NIfTI file.
         dims: number of spatial axes; a volume with one singleton axis is read as 2D.
-        palette: whether PNG or TIFF may store values as palette colours, as drawn label maps do.
+        palette: whether the values are numbers, as of a label map, which PNG or TIFF may show as palette colours.
 
     Returns:
         The reoriented array, in the type of the file, and its grid.
@@ -89,29 +93,47 @@ def read(path: Path, dims: int, *, palette: bool = False) -> tuple[np.ndarray, G
         if stored.dtype.kind not in "buif":
             msg = f"{path}: has values of type {plain(stored.dtype)} (colour or complex); save one grey value per voxel"
             raise DatasetError(msg)
-        grid = _grid(path, stored.shape, dims, stored.affine, stored.unit)
+        grid = _grid(path, stored, dims)
         stored.check_size(path)
         return grid.turn(stored.values().reshape(grid.shape)), grid
 
 
-def read_field(path: Path, image: Grid) -> np.ndarray:
-    """Read a true displacement, in voxels of its image's stored grid, and reorient it like the image.
+def read_grid(path: Path, dims: int) -> Grid:
+    """Read the grid of an image from its header alone, see :func:`read`."""
+    with opened(path) as stored:
+        return _grid(path, stored, dims)
+
+
+def read_field(path: Path, image: Grid, space: Placement | None = None) -> np.ndarray:
+    """Read a true displacement and reorient it like its image.
 
     Args:
-        path: ``.npz`` with ``displacement``, ``(*stored, dims)``, or NIfTI, whose own orientation is then used.
+        path: ``.npz`` with ``displacement``, ``(*stored, dims)``, in voxels of the image's stored grid; NIfTI of the
+            same shape, whose own orientation is then used; or NIfTI of five axes in ITK's convention (:mod:`.itk`), in
+            millimetres.
         image: grid of the image that the displacement belongs to.
+        space: voxels that locate the space into which a displacement in millimetres points; those of the image by
+            default.
 
     Returns:
         ``(*spatial, dims)``, float32, in voxels.
 
     Raises:
-        DatasetError: if the file is unreadable, has another shape, or is not finite.
+        DatasetError: if the file is unreadable, has another shape, says nothing of its unit, or is not finite.
     """
     dims = len(image.axes)
     grid = image
     with opened(path, palette=False) as file:
+        if len(file.shape) == 5:
+            return millimetres.read(path, space or image.placement, image.placement)
+        if file.intent:
+            msg = (
+                f"{path}: has {len(file.shape)} axes and intent {file.intent}, so the unit of its vectors is unknown; "
+            )
+            raise DatasetError(msg + "save voxels without an intent, or millimetres as ITK does, with five axes")
         if file.affine is not None:
-            grid = _grid(path, file.shape[: dims if len(file.shape) == dims + 1 else 3], dims, file.affine, file.unit)
+            spatial = file.shape[: dims if len(file.shape) == dims + 1 else 3]
+            grid = _grid(path, replace(file, shape=spatial), dims)
             check_same_place(path, grid, image)
         fits = math.prod(file.shape) == math.prod(grid.shape) * dims and file.shape[-1] == dims
         if not fits or file.dtype.kind not in "iuf":
@@ -137,22 +159,21 @@ def check_same_place(path: Path, grid: Grid, image: Grid) -> None:
         raise DatasetError(msg)
     if grid.affine is None or image.affine is None or image.spacing is None:
         return
-    reach = max(image.shape) - 1
-    corners = np.array(np.meshgrid(*[[0, reach]] * 3)).reshape(3, -1)
-    difference = grid.affine - image.affine
-    apart = np.linalg.norm(difference[:3, :3] @ corners + difference[:3, 3:], axis=0).max()
-    if apart > 0.1 * min(image.spacing):
+    apart = furthest(grid.affine - image.affine, [max(image.shape)] * 3)
+    if apart > AGREE * min(image.spacing):
         msg = f"{path}: its header places it up to {apart:.3g} away from its image; save it with the image's affine"
         raise DatasetError(msg)
 
 
-def _grid(path: Path, stored: tuple[int, ...], dims: int, affine: np.ndarray | None, unit: str) -> Grid:
+def _grid(path: Path, file: Stored, dims: int) -> Grid:
+    stored, affine = file.shape, file.affine
+    while len(stored) > 3 and stored[-1] == 1:
+        stored = stored[:-1]
     kept = [i for i, n in enumerate(stored) if n > 1]
     if len(stored) == dims:
         kept = list(range(dims))
-    if len(kept) != dims or (len(stored) > dims and len(stored) != 3) or (dims == 3 and min(stored) == 1):
-        msg = f"{path}: has the shape {stored}, but dataset.yaml has 'spatial_dims: {dims}'; "
-        raise DatasetError(msg + "save one single-channel image per file, or correct spatial_dims")
+    if len(kept) != dims or len(stored) > max(dims, 3) or (dims == 3 and min(stored) == 1):
+        _refuse_shape(path, file, stored, dims)
     shape = tuple(stored[i] for i in kept)
     if affine is None:
         return Grid(shape, tuple(range(dims)), (False,) * dims)
@@ -164,13 +185,25 @@ def _grid(path: Path, stored: tuple[int, ...], dims: int, affine: np.ndarray | N
     sizes = nib.affines.voxel_sizes(turned)
     # a 2D file has a 2D affine
     rows, columns = [*range(len(stored)), 3], [*sorted(targets), 3]
-    placed = in_millimetres(turned, unit)[np.ix_(rows, columns)]
+    placed = in_millimetres(turned, file.unit)[np.ix_(rows, columns)]
     return Grid(
         shape,
         axes=tuple(sorted(targets).index(t) for t in targets),
         flips=tuple(bool(ornt[i, 1] < 0) for i in kept),
         spacing=tuple(float(sizes[t]) for t in sorted(targets)),
-        unit=unit,
+        unit=file.unit,
         affine=turned,
         placed=placed,
+        contradiction=file.contradiction,
     )
+
+
+def _refuse_shape(path: Path, file: Stored, stored: tuple[int, ...], dims: int) -> NoReturn:
+    """Refuse a file whose axes are not those of the dataset's images."""
+    msg = f"{path}: has the shape {stored}"
+    if len(stored) > 3:
+        msg += f" (vectors of {stored[-1]} parts)" if file.intent == VECTOR else f" ({math.prod(stored[3:])} volumes)"
+    elif dims == 2 and len(stored) == 3:
+        msg += f" ({stored[0] if file.affine is None else stored[-1]} {file.layers})"
+    msg += f", but dataset.yaml has 'spatial_dims: {dims}'; "
+    raise DatasetError(msg + "save one single-channel image per file, or correct spatial_dims")

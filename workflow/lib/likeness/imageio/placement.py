@@ -78,6 +78,19 @@ def applied(matrix: np.ndarray, coordinates: np.ndarray) -> np.ndarray:
     return coordinates @ matrix[:-1, :-1].T + matrix[:-1, -1]
 
 
+def furthest(difference: np.ndarray, shape: Sequence[int]) -> float:
+    """Return the largest distance between two places of the same voxel of a grid.
+
+    Args:
+        difference: of the two affines, ``(physical + 1, dims + 1)``.
+        shape: of the grid; axes beyond ``dims`` are ignored.
+    """
+    dims = difference.shape[1] - 1
+    reach = [max(size - 1, 0) for size in (*shape, *[1] * dims)[:dims]]
+    corners = np.stack(np.meshgrid(*[[0, end] for end in reach], indexing="ij"), -1).reshape(-1, dims)
+    return float(np.linalg.norm(applied(difference, corners), axis=1).max())
+
+
 def _parts(matrix: np.ndarray) -> tuple[list[int], list[bool]]:
     """Return the new position of every axis, and whether it is reversed."""
     columns = matrix[:-1, :-1].T

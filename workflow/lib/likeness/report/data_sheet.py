@@ -147,7 +147,7 @@ def _count(dataset: Dataset, split: str) -> Numbers:
 
 def _shared_subjects(dataset: Dataset) -> int:
     splits: dict[str, set[str]] = {}
-    for id, split in dataset.images.split.items():
+    for id, split in dataset.images.split[dataset.images.split.isin(SPLITS)].items():
         splits.setdefault(dataset.subject(str(id)), set()).add(split)
     return sum(len(found) > 1 for found in splits.values())
 
@@ -254,10 +254,10 @@ def _splits(measured: Mapping[str, Any]) -> list[list[str]]:
 
 
 def _leak(measured: Mapping[str, Any]) -> str:
-    if measured["within_subject"]:
-        return "All images are of one specimen: the splits are not independent."
-    shared = measured["subjects_in_several_splits"]
-    return f"{shared} subject(s) occur in more than one split: the splits are not independent." if shared else ""
+    if shared := measured["subjects_in_several_splits"]:
+        return f"{shared} subject(s) occur in more than one split: the splits are not independent."
+    one = "All images are of one specimen: the splits are not independent."
+    return one if measured["within_subject"] else ""
 
 
 def _labels(measured: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ Errors are raised as the caller's error class, with one line that names the file
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +53,14 @@ def is_file(path: Path, refusal: type[UserError]) -> bool:
         refuse_path(path, error, refusal)
 
 
-def read(path: Path, refusal: type[UserError], start: str) -> dict[Any, Any]:
+def read(path: Path, refusal: type[UserError], start: str, *, plain_numbers: bool = False) -> dict[Any, Any]:
     """Read a YAML mapping; duplicate keys are an error instead of a silent override.
 
     Args:
         path: file to read.
         refusal: error class to raise.
         start: example of a first line, suggested when the file is not a mapping.
+        plain_numbers: whether ``1e-4`` is a number, as in YAML 1.2, and not a text, as Snakemake reads configurations.
 
     Raises:
         UserError: of class ``refusal``, if the file cannot be read, is no valid YAML, is no mapping or repeats a key.
@@ -66,7 +68,7 @@ def read(path: Path, refusal: type[UserError], start: str) -> dict[Any, Any]:
     text = read_text(path, refusal)
     try:
         # the C loader crashes on very deeply nested brackets
-        document = yaml.load(text, _Loader)
+        document = yaml.load(text, _PlainNumbers if plain_numbers else _Loader)
     except yaml.MarkedYAMLError as error:
         msg = f"{plain(path)}: {explain_mark(error)}"
         raise refusal(msg) from None
@@ -94,3 +96,12 @@ class _Loader(yaml.SafeLoader):
                 raise yaml.MarkedYAMLError(problem=msg, problem_mark=key.start_mark, note="keep one of them")
             seen.add(name)
         return node
+
+
+class _PlainNumbers(_Loader):
+    """Loader that reads numbers with an exponent but no point, or with an unsigned exponent, as numbers."""
+
+
+_PlainNumbers.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$"), list("-+.0123456789")
+)
