@@ -25,8 +25,8 @@ CARD = {
 rank in the primary score over test pairs without a common subject, the best first. Bars at the right join losses whose
 ranks do not differ: Nemenyi's test after Friedman's (Demšar 2006), at 5 % (or the level of the study). Two losses
 without a common bar differ. Hollow symbols: there are fewer than ten such pairs, or fewer than three losses, so that
-there is no test; the ranks are those of the means over all test pairs. The test knows ranks only, not how large differences are,
-which ``tables/comparisons.csv`` says.
+there is no test; the ranks are those of the means over all test pairs. The test knows ranks only, not how large
+differences are, which ``tables/comparisons.csv`` says.
 
 *Stress test*: simulated from a template whose labels follow from intensity; it shows whether a loss works, not which is
 better.
