@@ -77,11 +77,11 @@ def _lines(known: pd.DataFrame, side: Sequence[str], methods: Methods) -> list[L
 
 def _label(rows: pd.DataFrame, methods: Methods) -> str:
     row = rows.iloc[0]
-    if row.between == "seeds":
+    if row["between"] == "seeds":
         return str(row.dataset)
     named = {"metrics": lambda name: cards.card(name)["short"], "methods": lambda name: methods[name].title}
-    both = " – ".join(named.get(row.between, str)(name) for name in (row.a, row.b))
-    return both if row.between == "datasets" else f"{row.dataset}: {both}"
+    both = " – ".join(named.get(row["between"], str)(name) for name in (row.a, row.b))
+    return both if row["between"] == "datasets" else f"{row.dataset}: {both}"
 
 
 def _panel(axes: Axes, lines: Sequence[Line], looks: dict[str, tuple[str, str]]) -> None:
