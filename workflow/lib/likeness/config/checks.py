@@ -205,7 +205,7 @@ def _check_transfers(study: Study) -> Found:
         dims = study.capabilities[name]["spatial_dims"]
         if reason := study.inapplicable(name, loss):
             yield key, f"no extractor can be trained on '{name}': {reason}; name another dataset"
-        elif all(study.left_out(dataset, loss, variant) for dataset in study.datasets):
+        elif all(study.not_transferred(dataset, loss, variant) for dataset in study.datasets):
             said = f"no dataset of this run other than '{name}' has {dims}D images like it"
             yield key, f"{said}; name another dataset, or remove the variant"
 

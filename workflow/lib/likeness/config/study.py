@@ -364,14 +364,13 @@ class Study:
         return self.options(str(run.loss), str(run.variant)).get(WEIGHTS, extractors.TRAINED) != extractors.TRAINED
 
     def left_out(self, dataset: str, loss: str, variant: str) -> str | None:
-        """Explain why a variant skips a dataset to which its loss applies; ``None`` if it does not.
+        """Explain why a variant skips a dataset to which its loss applies; ``None`` if it does not."""
+        lacks = self._lacks(dataset, losses.requires(loss, self.options(loss, variant)))
+        return lacks or self.not_transferred(dataset, loss, variant)
 
-        It does if it takes the extractor of this dataset or of one of other dimensionality, or if masks are missing.
-        """
-        options = self.options(loss, variant)
-        if reason := self._lacks(dataset, losses.requires(loss, options)):
-            return reason
-        name = options.get(TRAINED_ON)
+    def not_transferred(self, dataset: str, loss: str, variant: str) -> str | None:
+        """Explain why a variant with another dataset's extractor skips a dataset; ``None`` if it does not."""
+        name = self.options(loss, variant).get(TRAINED_ON)
         if name is None:
             return None
         if name == dataset:
