@@ -162,9 +162,9 @@ def _losses() -> tuple[Any, Any]:
 def _ranges(name: str) -> type[Block]:
     """Create the model of the values to try of the options of one loss."""
     found = cards.rules(losses.options(name), losses.limits(name))
-    lists = {
+    lists: dict[str, Any] = {
         option: (
-            Annotated[list[cards.annotation(rule)], Field(min_length=1, max_length=100), AfterValidator(distinct)],
+            Annotated[list[cards.annotation(rule)], Field(min_length=1, max_length=100), AfterValidator(distinct)],  # type: ignore[misc]
             Field(default_factory=list),
         )
         for option, rule in found.items()

@@ -88,10 +88,11 @@ def _panel(axes: Axes, lines: Sequence[Line], looks: dict[str, tuple[str, str]])
     axes.axvline(0, color=style.MUTED, linewidth=0.9, linestyle=(0, (4, 2)), zorder=1)
     for y, (_, rows) in enumerate(lines):
         places = np.linspace(-0.28, 0.28, len(rows)) if rows is not None and len(rows) > 1 else [0.0]
-        for shift, row in zip(places, () if rows is None else rows.itertuples(), strict=False):
-            colour, marker = looks.get(str(row.method), (style.INK, "o"))
-            axes.plot([row.low, row.high], [y + shift] * 2, color=colour, linewidth=0.9, alpha=0.7, zorder=2)
-            axes.plot(row.tau, y + shift, color=colour, marker=marker, markersize=3.4, zorder=3)
+        for shift, row in zip(places, [] if rows is None else rows.to_dict("records"), strict=False):
+            colour, marker = looks.get(str(row["method"]), (style.INK, "o"))
+            low, high, tau = row["low"], row["high"], row["tau"]
+            axes.plot([low, high], [y + shift] * 2, color=colour, linewidth=0.9, alpha=0.7, zorder=2)
+            axes.plot(tau, y + shift, color=colour, marker=marker, markersize=3.4, zorder=3)
     axes.set_xlim(-1.05, 1.05)
     axes.set_ylim(len(lines) - 0.5, -0.7)
     axes.set_yticks(range(len(lines)), [label for label, _ in lines])

@@ -81,8 +81,12 @@ def warped(pairs: Registration, known: Tensor) -> Registration:
     def moved(part: Tensor | None) -> Tensor | None:
         return None if part is None else warp(part.float(), known, "nearest").to(part.dtype)
 
-    masks = {"moving_label_map": moved(pairs.moving_label_map), "moving_mask": moved(pairs.moving_mask)}
-    return replace(pairs, moving=warp(pairs.moving, known), **masks)
+    return replace(
+        pairs,
+        moving=warp(pairs.moving, known),
+        moving_label_map=moved(pairs.moving_label_map),
+        moving_mask=moved(pairs.moving_mask),
+    )
 
 
 @dataclass(frozen=True)

@@ -39,8 +39,18 @@ UNCOUNTED = (
     "consistency",
 )
 """Rules without recorded or measured costs, and with one job per dataset, extractor, loss or run."""
-LAST = ("collect", "runtime", "summary", "comparisons", "calibration", "contrasts", "claims", "matched", "reproduction")
-LAST += ("ranks", "agreement", "picked", "power", "verdicts", "profiles", "tuning", "warp_consistency", "robustness")
+LAST: tuple[str, ...] = (
+    "collect",
+    "runtime",
+    "summary",
+    "comparisons",
+    "calibration",
+    "contrasts",
+    "claims",
+    "matched",
+)
+LAST += ("reproduction", "ranks", "agreement", "picked", "power", "verdicts", "profiles")
+LAST += ("tuning", "warp_consistency", "robustness")
 """Rules with a single job each, at the end of the workflow."""
 
 EVALUATIONS = 110.0

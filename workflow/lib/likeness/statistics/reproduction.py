@@ -45,7 +45,7 @@ def reproduce(summary: pd.DataFrame, methods: Methods) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _same(one: Published, row: Mapping[str, Any], methods: Methods) -> bool:
+def _same(one: Published, row: Mapping[Any, Any], methods: Methods) -> bool:
     """Return whether a row of the summary is of the method and loss of a published result."""
     if (row["dataset"], row["metric"]) != (one.dataset, one.metric):
         return False
@@ -57,7 +57,7 @@ def _same(one: Published, row: Mapping[str, Any], methods: Methods) -> bool:
     return one.loss in (None, row["variant"])
 
 
-def _row(one: Published, row: Mapping[str, Any]) -> dict[str, Any]:
+def _row(one: Published, row: Mapping[Any, Any]) -> dict[str, Any]:
     ours = row["mean"]
     return {
         **{key: row[key] for key in (*COMPARED, "metric", "n_pairs", "ci_low", "ci_high")},

@@ -31,8 +31,8 @@ def compare(
     rows = rows[rows.metric == rows.dataset.map(primaries)]
     place = {name: number for number, name in enumerate(conditions)}
     first: dict[str, str] = {}
-    for name, (source, _) in conditions.items():
-        first.setdefault(source, name)
+    for name, (origin, _) in conditions.items():
+        first.setdefault(origin, name)
     source = rows.dataset.map({name: one for name, (one, _) in conditions.items()})
     condition = rows.dataset.map({name: one for name, (_, one) in conditions.items()})
     found = rows.assign(source=source, condition=condition, _place=rows.dataset.map(place))
