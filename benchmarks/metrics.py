@@ -24,7 +24,7 @@ from scipy.spatial import KDTree  # noqa: E402
 from likeness import metrics  # noqa: E402
 from likeness.data.store import Sample  # noqa: E402
 from likeness.datasets.simulate.fields import random_warp  # noqa: E402
-from likeness.geometry import warp_labels  # noqa: E402
+from likeness.geometry import resize_displacement, to_array, to_tensor, warp_labels  # noqa: E402
 from likeness.metrics.base import Pair, Registered  # noqa: E402
 from likeness.runtime.atomic import atomic_write  # noqa: E402
 
@@ -32,6 +32,17 @@ SHAPE, LABELS = (160, 192, 224), 24
 SECONDS, MEMORY = 20.0, 4096
 """What all metrics together are to stay within; the memory in MB."""
 LANDMARKS = 300
+COARSE = 4
+"""Voxels between the points of the grid on which displacements are drawn."""
+
+
+def warp(
+    shape: tuple[int, ...], scales: tuple[int, int], sizes: tuple[int, int], random: np.random.Generator
+) -> np.ndarray:
+    """Draw a displacement ``(*shape, dims)`` in voxels, on a coarse grid, since drawing is not what is measured."""
+    coarse = tuple(n // COARSE for n in shape)
+    drawn = random_warp(coarse, (COARSE,) * len(shape), scales, sizes, random)
+    return to_array(resize_displacement(to_tensor(drawn), shape))
 
 
 def template(shape: tuple[int, ...], labels: int) -> np.ndarray:
@@ -40,9 +51,11 @@ def template(shape: tuple[int, ...], labels: int) -> np.ndarray:
     half = (np.array(shape) - 1) / 2
     seeds = half + random.uniform(-0.6, 0.6, (labels, len(shape))) * half
     grid = np.moveaxis(np.indices(shape, np.float32), 0, -1)
-    winding = grid + random_warp(shape, (1,) * len(shape), (8, 16), (2, 3), random)
+    winding = grid + warp(shape, (8, 16), (2, 3), random)
     inside = np.linalg.norm((grid - half) / half, axis=-1) < 0.85
-    return np.where(inside, 1 + KDTree(seeds).query(winding)[1], 0).astype(np.int16)
+    drawn = np.zeros(shape, np.int16)
+    drawn[inside] = 1 + KDTree(seeds).query(winding[inside])[1]
+    return drawn
 
 
 def drawn(shape: tuple[int, ...], labels: int) -> Registered:
@@ -52,7 +65,7 @@ def drawn(shape: tuple[int, ...], labels: int) -> Registered:
     images = []
     for place, name in enumerate("mf"):
         random = np.random.default_rng(place + 1)
-        field = random_warp(shape, (1,) * dims, (16, 32), (2, 4), random)
+        field = warp(shape, (16, 32), (2, 4), random)
         label = warp_labels(structures, field)
         parts = {"label": label, "instances": label.astype(np.int32), "mask": label > 0, "field": field}
         parts |= {"unmatched": warp_labels(lesion, field), "landmarks": random.uniform(20, 120, (LANDMARKS, dims))}

@@ -212,7 +212,8 @@ def test_average_surface_distance_is_symmetric_scales_and_is_at_most_the_largest
     a, b, spacing = blob(shape, seed), blob(shape, seed + 1), np.array([1.0, 1.5, 0.7])[: len(shape)]
     distance = average(a, b, spacing)
     assert average(b, a, spacing) == pytest.approx(distance, rel=1e-12)
-    assert average(a, b, spacing * scale) == pytest.approx(scale * distance, rel=1e-9)
+    # areas come in single precision
+    assert average(a, b, spacing * scale) == pytest.approx(scale * distance, rel=1e-6)
     assert average(a, a, spacing) == 0
     both = surface.surface(a, spacing), surface.surface(b, spacing)
     assert 0 < distance <= surface.hausdorff(*both, percent=100)

@@ -51,5 +51,6 @@ def inconsistency(
     there, back = to_tensor(displacement), to_tensor(reverse)
     closed = to_array(compose(back, there))
     landing = to_array(identity_grid(there) + there)
-    inside = np.all((landing >= 0) & (landing <= np.array(reverse.shape[:-1]) - 1), axis=-1)
-    return np.linalg.norm(closed * np.asarray(spacing, dtype=np.float64), axis=-1), np.asarray(inside)
+    inside = (landing >= 0) & (landing <= np.array(reverse.shape[:-1]) - 1)
+    error = np.linalg.norm(closed * np.asarray(spacing, dtype=np.float64), axis=-1)
+    return error, np.asarray(inside.all(axis=-1))
