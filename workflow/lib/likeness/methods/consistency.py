@@ -27,10 +27,9 @@ from likeness.methods.objective import Objective
 from likeness.methods.optimisation import Optimiser, Recipe, through
 
 METRIC = "warp_consistency"
-SMOOTHNESS = 8
-"""Standard deviation of the Gaussian that smooths the velocity of a warp, as a multiple of the warp's length."""
-SHARE = 1 / 4
-"""Maximum of that standard deviation as a fraction of the shortest side of the image."""
+SMOOTH = 1 / 4
+"""Standard deviation of the Gaussian that smooths the velocity of a warp, as a fraction of the shortest side of the
+image: the smoother it is, the less a regulariser opposes it."""
 
 
 def known_warp(
@@ -48,7 +47,7 @@ def known_warp(
         The displacement ``(*shape, dims)`` in voxels, float32, zero at the border.
     """
     step = np.asarray(spacing, dtype=float)
-    sigma = min(SMOOTHNESS * length, SHARE * float(np.min(np.asarray(shape) * step)))
+    sigma = SMOOTH * float(np.min(np.asarray(shape) * step))
     noise = np.stack([smooth_noise(shape, sigma / step, generator) for _ in shape], axis=-1)
     for axis, size in enumerate(shape):
         # zero at the border, so that nothing enters or leaves the image
