@@ -21,6 +21,8 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # the sizes of the wheels that pip chose on Linux x86-64 for Python 3.11 and torch 2.13.0; installed, 2.2 GB without CUDA
 SIZE_CPU := 0.57 GB
 SIZE_CUDA := 3.1 GB
+# losses of config/claims.yaml that need published weights and a GPU
+DIFFUSION := diffusion_adm diffusion_sd
 SNAKEMAKE = $(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG)
 ONLY = $(if $(LOSSES)$(WITHOUT)$(DATASETS),--config $(if $(LOSSES),only_losses="$(LOSSES)") \
     $(if $(WITHOUT),skip_losses="$(WITHOUT)") $(if $(DATASETS),only_datasets="$(DATASETS)"))
@@ -31,7 +33,7 @@ define needs
     { echo "make $@ needs the packages $(2): install them, or run it as root or with sudo"; exit 1; }
 endef
 
-.PHONY: help setup try figures calibration check test test-slow test-release test-slurm test-kubernetes test-conda lint format loss losses upgrade-dataset envs lock docs clean merge bench bench-methods bench-metrics bench-scale
+.PHONY: help setup try figures claims claim-dgir calibration check test test-slow test-release test-slurm test-kubernetes test-conda lint format loss losses upgrade-dataset envs lock docs clean merge bench bench-methods bench-metrics bench-scale
 .DEFAULT_GOAL := help
 
 help: ## print this list
@@ -64,6 +66,13 @@ try: $(READY) ## a first figure in two minutes: three losses register twelve sim
 figures: $(READY) ## run the study and draw every figure; LOSSES="ncc mind" WITHOUT=mse DATASETS=cells CONFIG=… CORES=…
 	@$(BIN)/python workflow/tools/preflight.py $(CONFIG)
 	$(SNAKEMAKE) $(ONLY)
+
+claims: ## decide whether the papers' claims hold, as far as two cores can: two hours, results/claims/tables/claims.csv
+	@$(MAKE) --no-print-directory figures CONFIG=config/claims.yaml WITHOUT="$(DIFFUSION)"
+
+claim-dgir: ## the same for diffusion models with published weights, for a GPU; make merge joins the results
+	@$(MAKE) --no-print-directory figures CONFIG=config/claims.yaml \
+	    LOSSES="$(DIFFUSION) ncc_masked lncc ncc_extracted" DATASETS="dose-0 dose-50 dose-100"
 
 calibration: $(READY) ## simulate whether the tests of CONFIG keep their level on its pairs: tables/calibration.csv
 	@$(BIN)/python workflow/tools/preflight.py $(CONFIG)
