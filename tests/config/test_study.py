@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
+import numpy as np
 import pytest
 import yaml
 from builders import make_dataset
@@ -210,6 +212,27 @@ def test_an_extractor_is_not_taken_from_where_none_can_be_trained(tmp_path: Path
     losses = {"deepsim_seg": {"variants": {"moved": {"trained_on": "bare"}}}}
     with refused(ConfigurationError, "c.yaml: key 'losses.deepsim_seg.variants.moved.trained_on'", "'bare'", "labels"):
         Study.load(SMALL | {"datasets": datasets, "losses": losses}, "c.yaml")
+
+
+def test_images_of_all_datasets_are_checked_at_once_and_remarked_on(tmp_path: Path) -> None:
+    folders = {name: make_dataset(tmp_path / name, 3, 16) for name in ("one", "other")}
+    config = SMALL | {"results": str(tmp_path / "results")}
+    config |= {"datasets": {name: {"folder": str(folder)} for name, folder in folders.items()}}
+    study = Study.load(config, "c.yaml")
+    assert study.check_images() == []
+    image = nib.load(folders["other"] / "image" / "test0.nii.gz")
+    stored, affine = np.asarray(image.dataobj), image.affine
+    image.set_qform(affine @ np.diag([1, -1, 1, 1]), 1)
+    image.set_sform(affine, 1)
+    nib.save(image, folders["other"] / "image" / "test0.nii.gz")
+    (remark,) = study.check_images()
+    told(remark, f"{folders['other']}/image/test0.nii.gz: ", "sform", "qform", "RAS", "RPS")
+    for folder in folders.values():
+        nib.save(nib.Nifti1Image(np.zeros_like(stored), affine), folder / "image" / "test0.nii.gz")
+    with pytest.raises(ConfigurationError) as caught:
+        study.check_images()
+    for line, (name, folder) in zip(str(caught.value).splitlines(), folders.items(), strict=True):
+        told(line, f"c.yaml: key 'datasets.{name}.folder': {folder}/image/test0.nii.gz: ", "constant")
 
 
 @pytest.mark.parametrize(
