@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
+import numpy as np
 import pytest
 import yaml
 from builders import make_dataset
@@ -248,6 +250,27 @@ def test_a_variant_inside_a_mask_skips_datasets_without_masks() -> None:
     assert not losses.requires("deepsim_ae", study.options("deepsim_ae", "default"))
 
 
+def test_images_of_all_datasets_are_checked_at_once_and_remarked_on(tmp_path: Path) -> None:
+    folders = {name: make_dataset(tmp_path / name, 3, 16) for name in ("one", "other")}
+    config = SMALL | {"results": str(tmp_path / "results")}
+    config |= {"datasets": {name: {"folder": str(folder)} for name, folder in folders.items()}}
+    study = Study.load(config, "c.yaml")
+    assert study.check_images() == []
+    image = nib.load(folders["other"] / "image" / "test0.nii.gz")
+    stored, affine = np.asarray(image.dataobj), image.affine
+    image.set_qform(affine @ np.diag([1, -1, 1, 1]), 1)
+    image.set_sform(affine, 1)
+    nib.save(image, folders["other"] / "image" / "test0.nii.gz")
+    (remark,) = study.check_images()
+    told(remark, f"{folders['other']}/image/test0.nii.gz: ", "sform", "qform", "RAS", "RPS")
+    for folder in folders.values():
+        nib.save(nib.Nifti1Image(np.zeros_like(stored), affine), folder / "image" / "test0.nii.gz")
+    with pytest.raises(ConfigurationError) as caught:
+        study.check_images()
+    for line, (name, folder) in zip(str(caught.value).splitlines(), folders.items(), strict=True):
+        told(line, f"c.yaml: key 'datasets.{name}.folder': {folder}/image/test0.nii.gz: ", "constant")
+
+
 @pytest.mark.parametrize(
     ("losses", "key", "known"),
     [
@@ -257,10 +280,10 @@ def test_a_variant_inside_a_mask_skips_datasets_without_masks() -> None:
         ({"ncc": {"variants": {"twin": {"weights": "shuffled"}}}}, "ncc.variants.twin.weights", "window"),
         (
             {"deepsim_random": {"variants": {"twin": {"weights": "untrained"}}}},
-            "deepsim_random.variants.twin",
+            "deepsim_random.variants.twin.weights",
             "masked",
         ),
-        ({"natural": {"variants": {"twin": {"weights": "random"}}}}, "natural.variants.twin.weights", "shuffled"),
+        ({"natural": {"variants": {"twin": {"weights": "random"}}}}, "natural.variants.twin.weights", "trained"),
     ],
     ids=str,
 )

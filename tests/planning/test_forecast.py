@@ -141,6 +141,26 @@ def test_published_weights_are_fetched_once_and_take_space() -> None:
     assert (found.unmeasured, unmeasured.unmeasured) == ((), ("autoencoder",))
 
 
+def tool() -> Any:
+    """Import what `make check` calls."""
+    spec = importlib.util.spec_from_file_location("check", ROOT / "workflow" / "tools" / "check.py")
+    assert spec is not None
+    assert spec.loader is not None
+    check = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(check)
+    return check
+
+
+def test_too_few_test_subjects_for_intervals_are_told(tmp_path: Path) -> None:
+    folder = make_dataset(tmp_path / "own", images={"test": 3})
+    study = load(datasets={"own": {"folder": str(folder)}})
+    assert tool().few_subjects(study) == []
+    table = folder / "images.csv"
+    table.write_text(table.read_text().replace(",test,", ",atlas,", 1))
+    (line,) = tool().few_subjects(study)
+    assert line.startswith("own has 2 test subjects, fewer than 3: ")
+
+
 def test_published_files_of_unknown_size_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     files = (File("b.pth", "https://x.org", "1" * 64, None), *PUBLISHED.files)
     monkeypatch.setattr(
@@ -148,11 +168,7 @@ def test_published_files_of_unknown_size_are_named(monkeypatch: pytest.MonkeyPat
     )
     found = forecast(plan(load(losses={"deepsim_ae": None})))
     assert found.unsized == ("b.pth",)
-    spec = importlib.util.spec_from_file_location("check", ROOT / "workflow" / "tools" / "check.py")
-    assert spec is not None
-    assert spec.loader is not None
-    check = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(check)
+    check = tool()
     said = check.summary(found, {"fetch": 1, "train_deepsim_ae": 1})
     assert " GB while running plus downloads: the size of b.pth is unknown; memory unknown." in said
     assert "neither recorded nor measured: fetch, train_deepsim_ae." in said

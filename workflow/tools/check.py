@@ -16,9 +16,12 @@ from tqdm import tqdm  # noqa: E402
 
 from likeness.config import study as configuration  # noqa: E402
 from likeness.config.study import Study  # noqa: E402
+from likeness.data import layout  # noqa: E402
+from likeness.data.store import ATLAS  # noqa: E402
 from likeness.planning.costs import measured, recorded  # noqa: E402
 from likeness.planning.forecast import Expected, Forecast, Plan, forecast, plan  # noqa: E402
 from likeness.runtime import gpus  # noqa: E402
+from likeness.statistics.mixed_model import FEWEST_SUBJECTS  # noqa: E402
 from likeness.userinput.errors import ConfigurationError, UserError  # noqa: E402
 
 MEASURE_SECONDS = 60.0
@@ -132,6 +135,24 @@ def uncounted(expected: Forecast, todo: dict[str, int]) -> list[str]:
     return [*said, f"Kinds of jobs: {', '.join(known)}."]
 
 
+def few_subjects(study: Study) -> list[str]:
+    """Describe the user's own datasets whose test pairs are of too few subjects for intervals and p."""
+    said = []
+    for name in study.datasets:
+        folder = study.config["datasets"][name].get("folder")
+        raw = layout.check_tables(folder) if folder else None
+        if raw is None:
+            continue
+        images = {str(id) for pair in layout.candidates(raw, "test") for id in pair if raw.images.split[id] != ATLAS}
+        subjects = {(str(raw.images.subject[id]) if "subject" in raw.images else "") or id for id in images}
+        if len(subjects) < FEWEST_SUBJECTS:
+            said.append(
+                f"{name} has {len(subjects)} test subject{'s' * (len(subjects) != 1)}, fewer than {FEWEST_SUBJECTS}: "
+                "its tables have means, but no intervals and no p"
+            )
+    return said
+
+
 def check() -> None:
     """Check the study and print the result.
 
@@ -150,7 +171,7 @@ def check() -> None:
             for variant in study.variants(loss):
                 if reason := study.left_out(name, loss, variant):
                     print(f"  {loss}, {variant}, is skipped on {name}: {reason}")
-    for said in [*remarks, *study.missing_checkpoints(), *study.missing_fields()]:
+    for said in [*remarks, *few_subjects(study), *study.missing_checkpoints(), *study.missing_fields()]:
         print(f"  {said}")
     todo = jobs(options)
     if not todo:
