@@ -70,7 +70,7 @@ def _grid(count: int, height: float) -> tuple[Figure, list[Axes]]:
 
 def _panel(axes: Axes, panel: Panel, rows: pd.DataFrame, entries: Sequence[Entry]) -> None:
     panel.head(axes)
-    tested = rows.average_rank.notna().any()
+    tested = bool(rows.average_rank.notna().any())
     column = "average_rank" if tested else "rank"
     found = [(entry.rows(rows).iloc[0], entry) for entry in entries if len(entry.rows(rows))]
     found.sort(key=lambda pair: (np.isnan(pair[0][column]), pair[0][column]))
@@ -79,7 +79,7 @@ def _panel(axes: Axes, panel: Panel, rows: pd.DataFrame, entries: Sequence[Entry
             style.write(axes, y, "diverged")
         else:
             face = entry.colour if tested else "white"
-            edge = {"markeredgecolor": entry.colour, "markeredgewidth": entry.edge if tested else 0.9}
+            edge: dict[str, Any] = {"markeredgecolor": entry.colour, "markeredgewidth": entry.edge if tested else 0.9}
             axes.plot(row[column], y, marker=entry.marker, markerfacecolor=face, **edge, linestyle="")
     if tested:
         _bars(axes, [str(row.alike).split() if isinstance(row.alike, str) else [] for row, _ in found])

@@ -88,7 +88,8 @@ def _panel(axes: Axes, lines: Sequence[Line], looks: dict[str, tuple[str, str]])
     axes.axvline(0, color=style.MUTED, linewidth=0.9, linestyle=(0, (4, 2)), zorder=1)
     for y, (_, rows) in enumerate(lines):
         places = np.linspace(-0.28, 0.28, len(rows)) if rows is not None and len(rows) > 1 else [0.0]
-        for shift, row in zip(places, () if rows is None else rows.itertuples(), strict=False):
+        each: list[Any] = [] if rows is None else list(rows.itertuples())
+        for shift, row in zip(places, each, strict=False):
             colour, marker = looks.get(str(row.method), (style.INK, "o"))
             axes.plot([row.low, row.high], [y + shift] * 2, color=colour, linewidth=0.9, alpha=0.7, zorder=2)
             axes.plot(row.tau, y + shift, color=colour, marker=marker, markersize=3.4, zorder=3)

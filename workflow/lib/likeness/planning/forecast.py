@@ -29,7 +29,17 @@ from likeness.runtime.published import File
 
 UNCOUNTED = ("simulate", "prepare", "data_sheet", "fetch", "convert", "sample_landscape", "given", "export")
 """Rules without recorded or measured costs, and with one job per dataset, extractor, loss or run."""
-LAST = ("collect", "runtime", "summary", "comparisons", "calibration", "contrasts", "matched", "ranks", "agreement")
+LAST: tuple[str, ...] = (
+    "collect",
+    "runtime",
+    "summary",
+    "comparisons",
+    "calibration",
+    "contrasts",
+    "matched",
+    "ranks",
+    "agreement",
+)
 LAST += ("picked", "power", "verdicts", "profiles")
 """Rules with a single job each, at the end of the workflow."""
 

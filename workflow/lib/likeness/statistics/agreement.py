@@ -88,7 +88,8 @@ def agree(metrics: pd.DataFrame, matched: pd.DataFrame, methods: Methods, confid
 def _of_metrics(name: str, rows: pd.DataFrame, leading: list[str], methods: Methods, draws: Draws) -> Rankings:
     known = set(rows.metric)
     measured = [metric for metric in cards.ranked() if metric in known and cards.card(metric)["better"]]
-    tables, found = Tables(rows[rows.metric.isin(measured)]), {}
+    tables = Tables(rows[rows.metric.isin(measured)])
+    found: Rankings = {}
     for metric in measured:
         found |= _of(Place(name, "", metric), tables, leading, methods, draws)
     return found
