@@ -137,7 +137,7 @@ def _differences(contest: Contest, places: list[int], level: float, numbers: dic
     if len(apart) < critical_difference.FEWEST_PAIRS:
         fewest = critical_difference.FEWEST_PAIRS
         return [f"no critical difference: fewer than {fewest} pairs without a common subject"]
-    found = critical_difference.compare(contest.costs[np.ix_(apart, places)], level)
+    found = critical_difference.compare(contest.costs[apart][:, places], level)
     numbers["average_rank"] = found.average
     numbers["critical_difference"], numbers["p_friedman"] = ([x] * len(places) for x in (found.difference, found.p))
     named = [(f"g{number}", group) for number, group in enumerate(found.groups, 1)]
