@@ -262,11 +262,11 @@ def test_a_higher_score_is_a_gain_and_what_is_not_there_is_said():
 
 @pytest.mark.parametrize("effect", [0.3, 0.5, 1.0])
 def test_the_number_of_independent_pairs_is_that_of_statsmodels(effect: float):
-    # pairs of two subjects of their own: a t test over pairs
+    # pairs of two subjects of their own: a t test over pairs; theirs counts findings of the wrong sign too
     now = 30
     design = power.Design(se=1 / np.sqrt(now), df=now - 1, subjects=2 * now)
     two_sided = TTestPower().power(effect, now, 0.05)
-    assert design.power(effect, 0.05, np.array(2 * now), np.array(0)) == pytest.approx(two_sided, abs=1e-4)
+    assert design.power(effect, 0.05, np.array(2 * now), np.array(0)) == pytest.approx(two_sided, abs=1e-3)
     needed = power._fewest(lambda n: design.power(effect, 0.05, n, np.array(0)), 3, 100_000)
     assert needed / 2 == pytest.approx(TTestPower().solve_power(effect, alpha=0.05, power=0.8), abs=1)
 
@@ -285,7 +285,7 @@ def test_power_of_contrasts():
     metrics = chosen(study)
     stated = [
         {"a": "ncc", "b": "mse", "metric": None, "method": None, "datasets": [], "smallest": 0.05},
-        {"a": "mind", "b": "mse", "metric": "dice", "method": None, "datasets": [], "smallest": 0.0001},
+        {"a": "ncc", "b": "mse", "metric": None, "method": None, "datasets": [], "smallest": 0.025},
         {"a": "nmi", "b": "mse", "metric": None, "method": None, "datasets": [], "smallest": 0.05},
     ]
     contrasts = confirm(metrics, METHODS, stated, {}, {})

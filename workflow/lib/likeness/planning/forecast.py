@@ -39,17 +39,8 @@ UNCOUNTED = (
     "consistency",
 )
 """Rules without recorded or measured costs, and with one job per dataset, extractor, loss or run."""
-LAST: tuple[str, ...] = (
-    "collect",
-    "runtime",
-    "summary",
-    "comparisons",
-    "calibration",
-    "contrasts",
-    "claims",
-    "matched",
-)
-LAST += ("reproduction", "ranks", "agreement", "picked", "power", "verdicts", "profiles")
+LAST: tuple[str, ...] = ("collect", "runtime", "summary", "comparisons", "calibration", "contrasts", "claims")
+LAST += ("matched", "reproduction", "ranks", "agreement", "picked", "power", "verdicts", "profiles")
 LAST += ("tuning", "warp_consistency", "robustness")
 """Rules with a single job each, at the end of the workflow."""
 

@@ -106,7 +106,7 @@ def _wins(contest: Contest, other: Contest) -> np.ndarray:
     inside = [number for number, one in enumerate(other.contestants) if one.name in place]
     if len(other.costs) and inside:
         there = [place[other.contestants[number].name] for number in inside]
-        won[np.ix_(there, there)] = learn2reg.wins(other.costs[:, inside])
+        won[np.ix_(np.array(there), np.array(there))] = learn2reg.wins(other.costs[:, inside])
     return won
 
 

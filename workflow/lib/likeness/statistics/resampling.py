@@ -23,7 +23,7 @@ from likeness.statistics.inference import Seeds, Table
 from likeness.statistics.mixed_model import FEWEST_SUBJECTS
 
 DRAWS = 2000
-TIE = 12
+TIE = 9
 """Decimal places, relative to the largest mean, to which equal means are equal."""
 ABOUT_TRAININGS = "about these trainings: seeds are averaged"
 
