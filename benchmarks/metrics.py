@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -25,7 +26,7 @@ from likeness import metrics  # noqa: E402
 from likeness.data.store import Sample  # noqa: E402
 from likeness.datasets.simulate.fields import random_warp  # noqa: E402
 from likeness.geometry import resize_displacement, to_array, to_tensor, warp_labels  # noqa: E402
-from likeness.metrics.base import Pair, Registered  # noqa: E402
+from likeness.metrics.base import Pair, Registered, given  # noqa: E402
 from likeness.runtime.atomic import atomic_write  # noqa: E402
 
 SHAPE, LABELS = (160, 192, 224), 24
@@ -67,15 +68,15 @@ def drawn(shape: tuple[int, ...], labels: int) -> Registered:
         random = np.random.default_rng(place + 1)
         field = warp(shape, (16, 32), (2, 4), random)
         label = warp_labels(structures, field)
-        parts = {"label": label, "instances": label.astype(np.int32), "mask": label > 0, "field": field}
-        parts |= {"unmatched": warp_labels(lesion, field), "landmarks": random.uniform(20, 120, (LANDMARKS, dims))}
         image = (label / labels + 0.1 * random.standard_normal(shape)).clip(0, 1).astype(np.float32)
-        images.append(Sample(name, image, **parts))
-    held_out = list(range(1, labels + 1, 2))
-    said = {"spacing": (1.0,) * dims, "unit": "mm", "held_out": held_out, "related": True}
+        sample = Sample(name, image, label=label, instances=label.astype(np.int32), mask=label > 0, field=field)
+        points = random.uniform(20, 120, (LANDMARKS, dims))
+        images.append(replace(sample, unmatched=warp_labels(lesion, field), landmarks=points))
+    scored = range(1, labels + 1)
     moving, fixed = images
-    pair = Pair(moving, fixed, labels=list(range(1, labels + 1)), **said)
-    return pair.at(fixed.field - moving.field, moving.field - fixed.field)
+    pair = Pair(moving, fixed, spacing=(1.0,) * dims, unit="mm", labels=scored, held_out=scored[::2], related=True)
+    there = given(fixed.field) - given(moving.field)
+    return pair.at(there, -there)
 
 
 def measured(registered: Registered) -> pd.DataFrame:
