@@ -253,7 +253,7 @@ def test_a_variant_inside_a_mask_skips_datasets_without_masks() -> None:
             "deepsim_random.variants.twin",
             "masked",
         ),
-        ({"natural": {"variants": {"twin": {"weights": "random"}}}}, "natural.variants.twin.weights", "shuffled"),
+        ({"natural": {"variants": {"twin": {"weights": "shuffle"}}}}, "natural.variants.twin.weights", "shuffled"),
     ],
     ids=str,
 )
