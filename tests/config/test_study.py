@@ -250,7 +250,7 @@ def test_a_variant_inside_a_mask_skips_datasets_without_masks() -> None:
         ({"ncc": {"variants": {"twin": {"weights": "shuffled"}}}}, "ncc.variants.twin.weights", "window"),
         (
             {"deepsim_random": {"variants": {"twin": {"weights": "untrained"}}}},
-            "deepsim_random.variants.twin",
+            "deepsim_random.variants.twin.weights",
             "masked",
         ),
         ({"natural": {"variants": {"twin": {"weights": "shuffle"}}}}, "natural.variants.twin.weights", "shuffled"),
