@@ -283,7 +283,7 @@ def test_images_of_all_datasets_are_checked_at_once_and_remarked_on(tmp_path: Pa
             "deepsim_random.variants.twin.weights",
             "masked",
         ),
-        ({"natural": {"variants": {"twin": {"weights": "random"}}}}, "natural.variants.twin.weights", "trained"),
+        ({"natural": {"variants": {"twin": {"weights": "shuffle"}}}}, "natural.variants.twin.weights", "shuffled"),
     ],
     ids=str,
 )
