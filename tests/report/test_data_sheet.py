@@ -103,7 +103,7 @@ def test_parcels_of_one_kind_count_as_one_label(tmp_path):
 
 
 def test_subjects_in_several_splits_are_told(tmp_path):
-    raw = make_dataset(tmp_path / "raw")
+    raw = make_dataset(tmp_path / "raw", within_subject=True)
     table = pd.read_csv(raw / "images.csv")
     table["subject"] = ["a", "b", "c", "a", "d", "e", "f"]
     table.to_csv(raw / "images.csv", index=False)
