@@ -29,7 +29,7 @@ CARD = {
     "supervision": "none",
     "invariances": ["inversion"],
     "options": {
-        "bins": {"default": 32, "minimum": 3, "maximum": 1024},
+        "bins": {"default": 20, "minimum": 3, "maximum": 1024},
         "direction": {"default": "both", "enum": ["both", "moved_from_fixed", "fixed_from_moved"]},
     },
 }
