@@ -145,3 +145,30 @@ def box_sum(values: Tensor, window: int, padding: int = 0) -> Tensor:
         msg = f"box_sum: a window of {window} does not fit into {tuple(values.shape[2:])} padded by {padding}"
         raise ValueError(msg)
     return _BoxSum.apply(values, window, padding)
+
+
+class _TransposedProduct(torch.autograd.Function):
+    """Matrix product whose backward pass is not lowered by autocast, unlike that of ``@``."""
+
+    @staticmethod
+    def forward(ctx: Any, left: Tensor, right: Tensor) -> Tensor:
+        ctx.save_for_backward(left, right)
+        return left.mT @ right
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        left, right = ctx.saved_tensors
+        with torch.autocast(gradient.device.type, enabled=False):
+            return (
+                right @ gradient.mT if ctx.needs_input_grad[0] else None,
+                left @ gradient if ctx.needs_input_grad[1] else None,
+            )
+
+
+def transposed_product(left: Tensor, right: Tensor) -> Tensor:
+    """Multiply the transpose of matrices ``(..., n, rows)`` by ``(..., n, columns)``, to ``(..., rows, columns)``.
+
+    Call it from a function in full precision; the gradient then has it too, even in a backward pass under autocast.
+    """
+    return _TransposedProduct.apply(left, right)

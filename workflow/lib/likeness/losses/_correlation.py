@@ -16,7 +16,7 @@ from likeness.losses.base import Registration, SimilarityLoss
 VARIANCE_FLOOR = 1e-6
 """Variance below which a window counts as constant (a standard deviation of .001 of the intensity range)."""
 REACH = 2
-"""Truncation of Gaussian windows in standard deviations, as in DGIR (arXiv:2506.02419)."""
+"""Usual truncation of Gaussian windows in standard deviations, as in DGIR (arXiv:2506.02419)."""
 
 LocalMean = Callable[[Tensor], Tensor]
 """Function that maps values ``(batch, channel, *spatial)`` to their local means; the mean of ones is one."""
@@ -101,27 +101,33 @@ def box_mean(window: int, image: Tensor, weight: Tensor | None = None) -> LocalM
 
 
 def gaussian_mean(
-    sigma: float, image: Tensor, shares: Sequence[Tensor] | None = None, weight: Tensor | None = None
+    sigma: float | Sequence[float],
+    image: Tensor,
+    shares: Sequence[Tensor] | None = None,
+    weight: Tensor | None = None,
+    reach: float = REACH,
 ) -> LocalMean:
-    """Create the local mean under a Gaussian window, truncated at two standard deviations and at the border.
+    """Create the local mean under a Gaussian window, truncated at ``reach`` standard deviations and at the border.
 
     Args:
-        sigma: standard deviation in voxels, positive.
+        sigma: standard deviation in voxels, positive; one for all axes or one for each.
         image: ``(batch, channel, *spatial)``, an example of the images to average.
         shares: non-negative weights along every axis; the weight of a voxel is their product.
         weight: ``(batch, 1, *spatial)``, further weight of each voxel, non-negative; differentiable.
+        reach: distance in standard deviations, rounded up to whole voxels.
 
     Raises:
         ValueError: if ``sigma`` is not positive or the weight is on another grid.
     """
-    if sigma <= 0:
+    sigmas = [sigma] * (image.dim() - 2) if isinstance(sigma, int | float) else [*sigma]
+    if min(sigmas) <= 0:
         msg = f"gaussian_mean: sigma is {sigma} but must be positive"
         raise ValueError(msg)
     ones = [image.new_ones(n) for n in image.shape[2:]]
-    weights = [_gaussian_matrix(share.to(image), sigma) for share in shares or ones]
+    weights = [_gaussian_matrix(share.to(image), s, reach) for share, s in zip(shares or ones, sigmas, strict=True)]
 
     def smooth(values: Tensor) -> Tensor:
-        return _SeparableProduct.apply(values, *weights)
+        return separable_product(values, weights)
 
     if weight is None:
         return smooth
@@ -154,14 +160,22 @@ class _SeparableProduct(torch.autograd.Function):
         )
 
 
-def _gaussian_matrix(counts: Tensor, sigma: float) -> Tensor:
+def separable_product(values: Tensor, matrices: Sequence[Tensor]) -> Tensor:
+    """Multiply values ``(batch, channel, *spatial)`` by a matrix ``(new, old)`` along every spatial axis.
+
+    Unlike :func:`likeness.interpolation.along`, it has full precision in a backward pass under autocast, too.
+    """
+    return _SeparableProduct.apply(values, *matrices)
+
+
+def _gaussian_matrix(counts: Tensor, sigma: float, reach: float) -> Tensor:
     """Weights ``(length, length)`` of the voxels of a line in the mean around each of them; rows sum to one.
 
     Multiplication with a dense matrix of a few hundred rows is faster than convolution with a kernel of seventeen.
     """
     at = torch.arange(len(counts), dtype=counts.dtype, device=counts.device)
     distance = (at[:, None] - at).abs()
-    weights = torch.exp(-0.5 * (distance / sigma).square()) * (distance <= math.ceil(REACH * sigma)) * counts
+    weights = torch.exp(-0.5 * (distance / sigma).square()) * (distance <= math.ceil(reach * sigma)) * counts
     return weights / weights.sum(1, keepdim=True).clamp(min=SMALLEST_WEIGHT)
 
 
@@ -182,19 +196,20 @@ def box_statistics(image: Tensor, window: int) -> tuple[Statistics, LocalMean]:
 
 @full_precision
 def gaussian_statistics(
-    image: Tensor, sigma: float, shares: Sequence[Tensor] | None = None
+    image: Tensor, sigma: float | Sequence[float], shares: Sequence[Tensor] | None = None, reach: float = REACH
 ) -> tuple[Statistics, LocalMean]:
     """Compute the local statistics of an image ``(batch, channel, *spatial)`` under a Gaussian, and the local mean.
 
     Args:
         image: any offset.
-        sigma: standard deviation of the window in voxels, positive.
+        sigma: standard deviation of the window in voxels, positive; one for all axes or one for each.
         shares: see :func:`gaussian_mean`.
+        reach: see :func:`gaussian_mean`.
 
     Raises:
         ValueError: if ``sigma`` is not positive.
     """
-    mean = gaussian_mean(sigma, image, shares)
+    mean = gaussian_mean(sigma, image, shares, reach=reach)
     return statistics(mean, image)[0], mean
 
 

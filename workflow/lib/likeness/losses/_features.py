@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from likeness.extractors.base import Extractor, pad
@@ -317,6 +317,16 @@ def pooled(values: Tensor, extent: Sequence[int], pair: Registration) -> Tensor:
     return along(values, matrices)
 
 
+class HandMade(Protocol):
+    """Features that are no network's, such as those of a bank of filters, with the interface of an extractor."""
+
+    def __call__(self, image: Tensor) -> list[Tensor]:
+        """Map images ``(batch, 1, *spatial)`` to a list of ``(batch, channels, *coarser)``, finest first."""
+
+    def extent(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """Return the field of view of every feature map of an image of ``shape``, in voxels from the first one."""
+
+
 class FeatureLoss(SimilarityLoss):
     """Dissimilarity of features, averaged over the positions of each level, then over levels.
 
@@ -325,7 +335,7 @@ class FeatureLoss(SimilarityLoss):
 
     Args:
         extractor: network that returns a list of feature maps for images ``(batch, 1, *spatial)``; it is frozen and
-            stays in evaluation mode.
+            stays in evaluation mode. Or hand-made features.
         levels: indices of the feature maps to compare, 0 being the finest; ``None`` for all.
         comparator: ``"cosine"`` for the cosine over the channels of a position, ``"lncc"`` for the local correlation of
             each channel, ``"l2"`` for the squared distance over the variance of the fixed image's features, for which
@@ -341,11 +351,11 @@ class FeatureLoss(SimilarityLoss):
         ValueError: if ``levels`` is empty.
     """
 
-    extractor: Extractor
+    extractor: Extractor | HandMade
 
     def __init__(
         self,
-        extractor: Extractor,
+        extractor: Extractor | HandMade,
         *,
         levels: Sequence[int] | None,
         comparator: Comparator,
@@ -358,7 +368,7 @@ class FeatureLoss(SimilarityLoss):
         if levels is not None and not levels:
             msg = "levels: the list is empty; name at least one level, or null for all"
             raise ValueError(msg)
-        self.extractor = extractor.requires_grad_(False)
+        self.extractor = extractor.requires_grad_(False) if isinstance(extractor, nn.Module) else extractor
         self.levels = None if levels is None else tuple(levels)
         self.comparator = comparator
         self.zero_mean = zero_mean
@@ -370,7 +380,8 @@ class FeatureLoss(SimilarityLoss):
     def train(self, mode: bool = True) -> FeatureLoss:
         """Set the training mode of this module; the extractor always stays in evaluation mode."""
         super().train(mode)
-        self.extractor.eval()
+        if isinstance(self.extractor, nn.Module):
+            self.extractor.eval()
         return self
 
     def forward(self, pair: Registration) -> Tensor:
