@@ -40,8 +40,9 @@ def pair_of(moving: Tensor, fixed: Tensor, displacement: Tensor | None = None, s
 
 
 def build(name: str, dims: int, **options: Any) -> Any:
-    extractor = extractors.tiny(losses.card(name)["extractor"], dims)
-    return losses.build(name, extractor=extractor, **options)
+    needed = losses.card(name)["extractor"]
+    found = {"extractor": extractors.tiny(needed, dims)} if needed else {}
+    return losses.build(name, **found, **options)
 
 
 def dimensions(names: Sequence[str]) -> list[tuple[str, int]]:

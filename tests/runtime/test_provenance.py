@@ -320,7 +320,7 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("methods/path.py", {"optimise mse"}),
         (
             "methods/kinds.py",
-            {"score", "collect", *TABLES, "scores", "tuning", "data_sheet"},
+            {"score", "collect", "reproduction", *TABLES, "scores", "tuning", "data_sheet"},
         ),
         ("methods/prediction.py", {"register"}),
         ("datasets/catalogue.py", set()),
@@ -348,7 +348,7 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("statistics/landscape.py", {"profiles"}),
         (
             "statistics/selection.py",
-            {"score", "collect", "scores", "tuning", *TABLES},
+            {"score", "collect", "scores", "tuning", *TABLES - {"power"}},
         ),
         ("figures/tuning.py", {"tuning"}),
         ("report/data_sheet.py", {"data_sheet"}),

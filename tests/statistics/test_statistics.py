@@ -18,9 +18,10 @@ from fake_study import LAMS, METHODS, Made, Study, chosen, only_made_up_losses
 from likeness import losses
 from likeness.fields import PairSearch, Search
 from likeness.results import KEYS
-from likeness.statistics.aggregate import HARDEST, final, name_of, observations, overall, read_csv, write_csv
+from likeness.statistics.aggregate import name_of, observations, overall, read_csv, write_csv
 from likeness.statistics.comparisons import COLUMNS as COMPARISON_COLUMNS
 from likeness.statistics.comparisons import compare
+from likeness.statistics.final import HARDEST, final
 from likeness.statistics.learning import learnt_little, still_learning
 from likeness.statistics.selection import candidates, choose, primary_metric
 from likeness.statistics.summary import COLUMNS as SUMMARY_COLUMNS

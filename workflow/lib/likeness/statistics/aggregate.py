@@ -18,7 +18,6 @@ import numpy as np
 import pandas as pd
 
 from likeness import losses
-from likeness.methods.kinds import UNREGISTERED
 from likeness.metrics import per_label
 from likeness.runtime.atomic import atomic_write
 
@@ -27,9 +26,6 @@ if TYPE_CHECKING:
 
 COMPARED = ["dataset", "method", "loss", "variant"]
 """Columns that identify what is compared; null where they do not apply."""
-
-HARDEST = "hardest 30 %"
-"""Label of the mean Dice over what was hardest."""
 
 SERIES = [*COMPARED, "metric", "label", "unit"]
 """Columns that identify a series: one metric of what is compared."""
@@ -41,23 +37,6 @@ def label_means(metrics: pd.DataFrame) -> pd.DataFrame:
     keys = [c for c in metrics.columns if c not in {"label", "value"}]
     means = rows.groupby(keys, sort=False, dropna=False, observed=True)["value"].mean().reset_index()
     return means.assign(label="mean")[list(metrics.columns)]
-
-
-def hardest_means(metrics: pd.DataFrame) -> pd.DataFrame:
-    """Return Dice30: the mean Dice over what was hardest, as rows of the metrics table with the label :data:`HARDEST`.
-
-    Hardest are those of all pairs and labels of a dataset whose Dice before registration is at most the 30th
-    percentile. A pair has the mean over its own of them, and no row if it has none. The published mean over all of them
-    at once (Hering et al., IEEE TMI 2022, doi:10.48550/arXiv.2112.04489) gives pairs with many more weight.
-
-    Args:
-        metrics: rows of the metrics table, of one split, with the unregistered pairs.
-    """
-    dice = metrics[metrics.metric == "dice"]
-    before = dice[dice.method == UNREGISTERED]
-    limit = before.groupby("dataset", observed=True)["value"].transform("quantile", 0.3)
-    hardest = before.loc[before.value <= limit, ["dataset", "moving", "fixed", "label"]]
-    return label_means(dice.merge(hardest, on=list(hardest.columns))).assign(label=HARDEST)
 
 
 def overall(metrics: pd.DataFrame) -> pd.DataFrame:
@@ -145,15 +124,6 @@ def pivoted(means: pd.DataFrame, keys: list[str], column: str) -> pd.DataFrame:
     row = means.groupby(keys, sort=False, dropna=False).ngroup()
     values = means.assign(row=row).pivot(index="row", columns=column, values="value")  # noqa: PD010
     return means[keys].drop_duplicates().reset_index(drop=True).join(values)
-
-
-def final(metrics: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows that results are based on: test pairs at the chosen λ, per label and averaged over labels.
-
-    Averages of Dice are over all labels and over the hardest.
-    """
-    rows = metrics[(metrics.split == "test") & metrics.chosen]
-    return pd.concat([label_means(rows), hardest_means(rows), rows], ignore_index=True)
 
 
 def _named(metrics: pd.DataFrame) -> pd.DataFrame:

@@ -23,8 +23,9 @@ import pandas as pd
 from likeness import losses
 from likeness import metrics as cards
 from likeness.methods.kinds import Method, Methods, is_oracle
-from likeness.statistics.aggregate import COMPARED, final, observations, order_of, pairs_of, wide
+from likeness.statistics.aggregate import COMPARED, observations, order_of, pairs_of, wide
 from likeness.statistics.comparisons import Marks
+from likeness.statistics.final import final
 from likeness.statistics.inference import Table
 from likeness.statistics.lost import bounded
 
