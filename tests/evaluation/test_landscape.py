@@ -325,7 +325,10 @@ def test_squared_differences_find_the_true_field(simulated: Dataset) -> None:
 
 @pytest.fixture(scope="module")
 def complete(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Dataset]:
-    return {dims: prepared(tmp_path_factory.mktemp(f"{dims}d"), dims, with_mask=True, with_unmatched=True) for dims in (2, 3)}
+    return {
+        dims: prepared(tmp_path_factory.mktemp(f"{dims}d"), dims, with_mask=True, with_unmatched=True)
+        for dims in (2, 3)
+    }
 
 
 @pytest.mark.parametrize(("name", "dims"), [(n, d) for n in losses.names() for d in losses.card(n)["dimensions"]])

@@ -21,9 +21,10 @@ from statsmodels.stats.power import TTestPower
 
 from likeness.statistics import agreement, critical_difference, learn2reg, picked, power, ranks
 from likeness.statistics.aggregate import write_csv
-from likeness.statistics.contrasts import confirm
+from likeness.statistics.contrasts import Known, confirm
 from likeness.statistics.matched import match
 from likeness.statistics.resampling import Contest, Draws, Tables
+from likeness.statistics.selection import candidates, choose
 
 
 @pytest.fixture(autouse=True)
@@ -280,15 +281,22 @@ def test_seeds_add_variance_and_power_by_hand():
     assert design.power(0.5, 0.025, np.array(40), np.array(3)) == pytest.approx(expected)
 
 
+NOTHING = {"metric": None, "method": None, "datasets": [], "best_of": [], "over": None, "claim": None}
+
+
+def known(metrics: pd.DataFrame) -> Known:
+    return Known(choose(candidates(metrics, METHODS), METHODS), {}, {}, {})
+
+
 def test_power_of_contrasts():
     study = Study([Made("a", subjects=20, pairs=40)], ["mse", "ncc", "mind"], named=("direct",))
     metrics = chosen(study)
     stated = [
-        {"a": "ncc", "b": "mse", "metric": None, "method": None, "datasets": [], "smallest": 0.05},
-        {"a": "ncc", "b": "mse", "metric": None, "method": None, "datasets": [], "smallest": 0.025},
-        {"a": "nmi", "b": "mse", "metric": None, "method": None, "datasets": [], "smallest": 0.05},
+        {**NOTHING, "a": "ncc", "b": "mse", "smallest": 0.05},
+        {**NOTHING, "a": "ncc", "b": "mse", "smallest": 0.025},
+        {**NOTHING, "a": "nmi", "b": "mse", "smallest": 0.05},
     ]
-    contrasts = confirm(metrics, METHODS, stated, {}, {})
+    contrasts = confirm(metrics, METHODS, stated, known(metrics))
     found = power.plan(metrics, contrasts, METHODS)
     assert list(found.columns) == power.COLUMNS
     assert found.note[2] == "not scored"
@@ -307,8 +315,8 @@ def test_power_of_contrasts():
 def test_below_three_seeds_no_number_is_given():
     study = Study([Made("a")], ["mse", "ncc"], seeds=(0, 1))
     metrics = chosen(study)
-    stated = [{"a": "ncc", "b": "mse", "metric": None, "method": None, "datasets": [], "smallest": None}]
-    [row] = power.plan(metrics, confirm(metrics, METHODS, stated, {}, {}), METHODS).to_dict("records")
+    stated = [{**NOTHING, "a": "ncc", "b": "mse", "smallest": None}]
+    [row] = power.plan(metrics, confirm(metrics, METHODS, stated, known(metrics)), METHODS).to_dict("records")
     assert np.isnan(row["subjects"])
     assert "fewer than 3" in row["note"]
 
