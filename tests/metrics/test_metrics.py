@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from likeness.geometry import invert, to_array, to_tensor, warp_labels
+from likeness.geometry import bending_energy, invert, to_array, to_tensor, warp_labels
 from likeness.metrics import endpoint, overlap, regularity, scorer, surface, tre
 from likeness.metrics.base import Pair
 from likeness.metrics.inverse_consistency import inconsistency
@@ -466,3 +466,32 @@ def test_nothing_can_be_said_of_an_empty_mask():
     jacobian = np.ones((9, 9))
     scores = [f(jacobian, none) for f in (regularity.folding, regularity.sdlogj, regularity.abslogj)]
     assert np.isnan([*scores, regularity.l2r_sdlogj(np.ones((4, 9)))]).all()
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0), (2.0, 0.5)])
+def test_the_bending_energy_of_a_quadratic_is_its_second_derivatives(spacing):
+    """u = a x² + b x y + c y in physical units has the second derivatives 2a, b and 0."""
+    x, y = np.meshgrid(*(np.arange(n) * s for n, s in zip((12, 9), spacing, strict=True)), indexing="ij")
+    physical = np.stack([0.3 * x**2 + 0.2 * x * y + 5 * y, 0 * x], -1)
+    found = regularity.bending(physical / np.array(spacing), spacing)
+    assert found == pytest.approx((0.6**2 + 2 * 0.2**2) / 2)
+
+
+def test_the_bending_energy_is_of_the_mask_and_not_of_affine_displacements():
+    affine = np.stack(np.meshgrid(*map(np.arange, (6, 7, 8)), indexing="ij"), -1) @ np.array([[0.1, 0, 0.2]] * 3)
+    assert regularity.bending(affine, (1, 2, 3)) == pytest.approx(0, abs=1e-20)
+    bent = affine.copy()
+    bent[:3, ..., 0] = 0
+    mask = np.zeros((6, 7, 8), bool)
+    mask[4:] = True
+    assert regularity.bending(bent, (1, 2, 3), mask) == pytest.approx(0, abs=1e-20)
+    assert regularity.bending(bent, (1, 2, 3), ~mask) > 0
+    assert np.isnan(regularity.bending(bent, (1, 2, 3), np.zeros_like(mask)))
+
+
+def test_the_bending_energy_is_near_that_of_the_regulariser():
+    random = np.random.default_rng(3)
+    smooth = ndimage.gaussian_filter(random.normal(size=(40, 30, 20, 3)), (4, 4, 4, 0)).astype(np.float32)
+    spacing = (1.0, 1.5, 2.0)
+    expected = float(bending_energy(to_tensor(smooth), spacing))
+    assert regularity.bending(smooth, spacing) == pytest.approx(expected, rel=0.1)

@@ -31,8 +31,8 @@ def study(**made: object) -> pd.DataFrame:
     return metrics
 
 
-def at(table: pd.DataFrame, limit: str) -> pd.DataFrame:
-    return table[table.limit == limit].set_index(["method", "loss"])
+def at(table: pd.DataFrame, limit: str, measure: str = "sdlogj") -> pd.DataFrame:
+    return table[(table.limit == limit) & (table.measure == measure)].set_index(["method", "loss"])
 
 
 def test_the_best_of_those_that_are_smooth_enough_is_taken() -> None:
@@ -69,7 +69,7 @@ def test_only_validation_pairs_decide() -> None:
 
 def test_methods_without_weight_are_there_as_they_are_and_the_best_comes_first() -> None:
     table = match(study(), METHODS)
-    for _, rows in table.groupby("limit"):
+    for _, rows in table.groupby(["measure", "limit"]):
         assert {"unregistered", "classical", "voxelmorph"} == set(rows.method)
         assert rows["mean"].is_monotonic_increasing
     worst = at(table, "0.1").loc["unregistered"].iloc[0]
@@ -80,6 +80,33 @@ def test_methods_without_weight_are_there_as_they_are_and_the_best_comes_first()
 def test_what_syn_reaches_is_a_limit() -> None:
     methods = {**METHODS, "classical": made_up("classical", path="smoothing", has_lam=True)}
     table = match(study(), methods)
-    limits = table.groupby("limit").at_most.first()
+    limits = table[table.measure == "sdlogj"].groupby("limit").at_most.first()
     assert set(limits.index) == {"0.1", "0.2", "0.3", "classical"}
     assert limits["classical"] in ROUGH.values()
+
+
+def with_bending(energies: dict[str, dict[float, float]]) -> pd.DataFrame:
+    """Return the study with a bending energy by loss and λ."""
+    metrics = study()
+    bent = metrics[metrics.metric == "sdlogj"].assign(metric="bending", unit="1/mm²")
+    known = bent.lam.notna()
+    bent.loc[known, "value"] = [energies[loss][lam] for loss, lam in zip(bent.loss[known], bent.lam[known], strict=True)]
+    return pd.concat([metrics, bent], ignore_index=True)
+
+
+def test_the_limit_in_another_measure_is_what_the_runs_have_at_that_roughness() -> None:
+    """At roughness .2, λ = 1, mse has an energy of 4 and ncc of 8: at most their median, 6, are λ of 1 and of 2."""
+    energies = {"mse": {0.25: 32.0, 0.5: 16.0, 1.0: 4.0, 2.0: 2.0, 4.0: 1.0}}
+    energies["ncc"] = {lam: 2 * energy for lam, energy in energies["mse"].items()}
+    found = at(match(with_bending(energies), METHODS), "0.2", "bending").loc["voxelmorph"]
+    assert set(found.at_most) == {6.0}
+    assert found.lam.to_dict() == {"mse": 1.0, "ncc": 2.0}
+    assert found.roughness.to_dict() == {"mse": 4.0, "ncc": 4.0}
+    # no λ has a roughness of .1, so that there is no such limit
+    assert at(match(with_bending(energies), METHODS), "0.1", "bending").empty
+
+
+def test_folding_is_a_measure_too() -> None:
+    found = match(study(), METHODS)
+    assert set(found.measure) == {"sdlogj", "nda"}
+    assert set(found.at_most[found.measure == "nda"]) == {0.0}

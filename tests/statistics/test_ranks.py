@@ -210,9 +210,12 @@ def test_rankings_are_compared_in_one_respect():
     metrics = chosen(study)
     found = agreement.agree(metrics, match(metrics, METHODS), METHODS)
     assert list(found.columns) == agreement.COLUMNS
-    counts = found.groupby("between").size().to_dict()
-    # of a all pairs of epe, dice, hd95, and of b of two metrics; seeds of the network alone; limits of both methods
-    assert counts == {"datasets": 2, "methods": 2, "metrics": 2 * (3 + 1), "seeds": 2 * 3, "limits": 2 * 2 * 3}
+    counts = found[found.group == "all"].groupby("between").size().to_dict()
+    # of a all pairs of epe, dice, hd95, and of b of two metrics; seeds of the network alone; limits of both methods, and
+    # of each both measures
+    expected = {"datasets": 2, "methods": 2, "metrics": 2 * (3 + 1), "seeds": 2 * 3}
+    assert counts == {**expected, "limits": 2 * 2 * 3, "measures": 2 * 2 * 3}
+    assert (found.limit.notna() == (found.between == "measures")).all()
     datasets = found[found.between == "datasets"]
     assert datasets.dataset.isna().all()
     assert datasets.metric.isna().all()
@@ -228,7 +231,7 @@ def test_reversed_rankings_disagree():
     scores = {loss: [*(place + random.uniform(0, 0.1, 8))] for place, loss in enumerate(names)}
     rows = [table(scores, pairs), table(dict(zip(names[::-1], scores.values(), strict=True)), pairs, dataset="e")]
     metrics = pd.concat(rows, ignore_index=True)
-    nothing = pd.DataFrame(columns=["dataset", "method", "loss", "variant", "metric", "limit", "mean"])
+    nothing = pd.DataFrame(columns=["dataset", "method", "loss", "variant", "metric", "measure", "limit", "mean"])
     [row] = agreement.agree(metrics, nothing, METHODS).to_dict("records")
     assert (row["between"], row["tau"], row["low"], row["high"]) == ("datasets", -1, -1, -1)
 

@@ -1,4 +1,4 @@
-"""Rule agreement: compare the rankings of losses between datasets, metrics, methods, seeds and limits of roughness."""
+"""Rule agreement: compare the rankings of losses between datasets, metrics, methods, seeds, limits and measures of roughness."""
 
 import pandas as pd
 

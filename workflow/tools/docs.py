@@ -251,7 +251,7 @@ def table_of_metrics() -> str:
         card = metrics.card(name)
         low, high = ("" if bound is None else f"{bound:g}" for bound in card["range"])
         what = purpose(metrics.FOLDER / f"{name}.py", card["title"])
-        measured = "the dataset's" if card["unit"] == "distance" else card["unit"]
+        measured = card["unit"].replace("distance", "the dataset's")
         title = card["title"].replace("|", "\\|")
         cells = [f"`{name}`", title, what, measured, card["better"] or "", f"{low} … {high}", paper(card["doi"])]
         rows.append(f"| {' | '.join(cells)} |")

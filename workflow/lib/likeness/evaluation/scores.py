@@ -77,7 +77,7 @@ class PairScorer(PrimaryScorer):
     def _rows(self, registered: Registered, costly: bool) -> Iterator[Score]:
         for name, (card, score) in self._metrics.items():
             value = score(registered) if costly or not card["costly"] else None
-            unit = self.unit if card["unit"] == "distance" else card["unit"]
+            unit = card["unit"].replace("distance", self.unit)
             if isinstance(value, Mapping):
                 for label, of_label in value.items():
                     yield {"metric": name, "label": self.dataset.labels[label], "value": float(of_label), "unit": unit}

@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from likeness import metrics as cards
 from likeness.figures import style
 from likeness.methods.kinds import Methods
+from likeness.statistics.agreement import ALL
 
 CARD = {
     "order": 47,
@@ -24,10 +25,10 @@ unless metrics are compared: 1 is the same order, 0 (dashed) no relation, -1 the
 samples of subjects, at 95 % (or the confidence level of the study); there are none where only means are known. Which
 loss is best on one dataset says little about another where τ of the datasets is near 0. Rankings of two seeds show how
 much of that is due to training; all pairs of seeds of a dataset share a line. *Limits*: highest roughness at which
-methods are compared in ``tables/matched.csv``.
+methods are compared in ``tables/matched.csv``; *measures*: two measures of roughness there, a point for every limit.
 """,
 }
-SIDES = (("datasets", "methods", "seeds"), ("metrics", "limits"))
+SIDES = (("datasets", "methods", "seeds", "measures"), ("metrics", "limits"))
 """What is compared in the left and in the right panel, which share the height of the figure."""
 LOOKS = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#56B4E9", "v"), ("#E69F00", "P"))
 """Colours and markers of methods, which colour-blind people can tell apart (Wong, Nature Methods 2011)."""
@@ -43,7 +44,7 @@ def draw(agreement: pd.DataFrame, methods: Methods) -> Figure:
         agreement: table of :func:`likeness.statistics.agreement.agree`.
         methods: methods of the study.
     """
-    known = agreement[agreement.tau.notna()]
+    known = agreement[agreement.tau.notna() & (agreement.group == ALL)]
     if not len(known):
         return style.nothing("The study has no rankings to compare.")
     sides = [lines for side in SIDES if (lines := _lines(known, side, methods))]
@@ -79,9 +80,13 @@ def _label(rows: pd.DataFrame, methods: Methods) -> str:
     row = rows.iloc[0]
     if row["between"] == "seeds":
         return str(row.dataset)
-    named = {"metrics": lambda name: cards.card(name)["short"], "methods": lambda name: methods[name].title}
+    named = {"methods": lambda name: methods[name].title, **dict.fromkeys(("metrics", "measures"), _short)}
     both = " – ".join(named.get(row["between"], str)(name) for name in (row.a, row.b))
     return both if row["between"] == "datasets" else f"{row.dataset}: {both}"
+
+
+def _short(metric: str) -> str:
+    return str(cards.card(metric)["short"])
 
 
 def _panel(axes: Axes, lines: Sequence[Line], looks: dict[str, tuple[str, str]]) -> None:

@@ -4,7 +4,7 @@ The card is a dictionary literal ``CARD`` at the top of the module. Required key
 
 ===========  ===========================================================================================================
 title        full display name in figures and tables
-unit         ``1``, ``%``, or ``distance`` for the dataset's unit of length
+unit         ``1``, ``%``, or ``distance`` for the dataset's unit of length, also within, as in ``1/distance²``
 range        ``[lowest, highest]`` value, ``None`` if unbounded
 doi          DOI of the paper that defines the metric; ``None`` if there is none
 ===========  ===========================================================================================================

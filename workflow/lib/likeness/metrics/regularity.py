@@ -5,7 +5,8 @@ Masks are ``(*spatial)``, bool, on the fixed grid; the value over an empty mask 
 
 from __future__ import annotations
 
-from itertools import product
+from collections.abc import Sequence
+from itertools import combinations_with_replacement, product
 
 import numpy as np
 import torch
@@ -50,6 +51,37 @@ def l2r_sdlogj(determinants: np.ndarray) -> float:
     """
     inner = determinants[(slice(2, -2),) * determinants.ndim]
     return float(np.log(np.clip(inner + 3, 1e-9, 1e9)).std()) if inner.size else float("nan")
+
+
+def bending(displacement: np.ndarray, spacing: Sequence[float], mask: np.ndarray | None = None) -> float:
+    """Mean bending energy: the squared second derivatives of the displacement, mixed ones twice, over its components.
+
+    Rueckert et al., IEEE Trans. Med. Imaging 1999, doi:10.1109/42.796284. Derivatives are central differences, so that
+    the outermost voxels have none and do not count. As a regulariser see :func:`likeness.geometry.bending_energy`.
+
+    Args:
+        displacement: ``(*spatial, dims)``, voxels.
+        spacing: voxel size along each axis; the energy is in the inverse square of its unit.
+        mask: where the mean is taken.
+    """
+    dims = displacement.shape[-1]
+    physical = displacement.astype(np.float64) * np.asarray(spacing, float)
+    inner = (slice(1, -1),) * dims
+    energy = np.zeros([max(length - 2, 0) for length in displacement.shape[:-1]])
+    for a, b in combinations_with_replacement(range(dims), 2):
+        along, across = np.eye(dims, dtype=int)[[a, b]]
+        if a == b:
+            terms = [(1, along), (-2, 0 * along), (1, -along)]
+        else:
+            terms = [(i * j / 4, i * along + j * across) for i, j in product((1, -1), repeat=2)]
+        second = sum(weight * physical[_shifted(step, displacement.shape)] for weight, step in terms)
+        energy += (1 if a == b else 2) * (second**2).mean(-1) / (spacing[a] * spacing[b]) ** 2
+    return _mean(energy, None if mask is None else mask[inner])
+
+
+def _shifted(step: np.ndarray, shape: Sequence[int]) -> tuple[slice, ...]:
+    """Return the slices of an array's voxels at an offset of at most 1 from each but the outermost."""
+    return tuple(slice(1 + s, length - 1 + s) for s, length in zip(step, shape, strict=False))
 
 
 def non_diffeomorphic(displacement: np.ndarray) -> np.ndarray:

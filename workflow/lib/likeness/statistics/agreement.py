@@ -1,8 +1,9 @@
 """Do rankings of the losses agree? Kendall's τ between every two that differ in one respect.
 
-``between`` says in which: ``datasets``, ``metrics`` of a dataset, ``methods``, ``seeds``, or ``limits`` of roughness in
-``matched.csv``; ``a`` and ``b`` are the two. Rankings are by the mean over test pairs, of the primary score unless
-metrics are compared, of the losses that both have. τ is 1 for the same order, 0 for orders that have nothing to do with
+``between`` says in which: ``datasets``, ``metrics`` of a dataset, ``methods``, ``seeds``, ``limits`` of roughness in
+``matched.csv``, or ``measures`` of roughness at one ``limit`` there; ``a`` and ``b`` are the two. Rankings are by the
+mean over test pairs, of the primary score unless metrics are compared, of the losses that both have: of all (``group``
+is ``all``), and of those of one kind of supervision. τ is 1 for the same order, 0 for orders that have nothing to do with
 each other, and -1 for reversed ones; ties count as in τ_b (Kendall, Biometrika 1945, doi:10.1093/biomet/33.3.239).
 
 ``low`` and ``high`` are limits of τ over samples of subjects, see :mod:`likeness.statistics.resampling`: the same
@@ -12,24 +13,34 @@ limits around a high τ are too low rather than too high.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from likeness import losses
 from likeness import metrics as cards
 from likeness.methods.kinds import Methods
 from likeness.statistics.aggregate import name_of, overall
+from likeness.statistics.matched import ROUGHNESS
 from likeness.statistics.mixed_model import FEWEST_SUBJECTS
 from likeness.statistics.resampling import Contest, Draws, Tables
 from likeness.statistics.selection import primary_metric
 
-BETWEEN = ("datasets", "metrics", "methods", "seeds", "limits")
-COLUMNS = ["between", "dataset", "method", "metric", "a", "b", "n_losses", "tau", "low", "high", "note"]
+BETWEEN = ("datasets", "metrics", "methods", "seeds", "limits", "measures")
+COLUMNS = ["between", "dataset", "method", "metric", "limit", "group", "a", "b", "n_losses", "tau", "low", "high"]
+COLUMNS += ["note"]
+SHARED = ("dataset", "method", "metric", "limit")
+"""Columns that are null where the two rankings differ in them, or where they do not apply."""
+ALL = "all"
+"""The group of all losses."""
 FEWEST_LOSSES = 3
 """With two losses τ is 1 or -1 whatever they are."""
+SAME = 0.9
+"""τ below which two rankings are not the same, which a note of :data:`DEPENDS` says."""
+DEPENDS = {"measures": "the ranking depends on how roughness is measured"}
 
 
 class Place(NamedTuple):
@@ -39,6 +50,7 @@ class Place(NamedTuple):
     method: str
     metric: str
     seed: str = ""
+    measure: str = ""
     limit: str = ""
 
 
@@ -46,6 +58,7 @@ class Ranking(NamedTuple):
     """Mean scores of losses, the lower the better."""
 
     names: list[str]
+    supervision: list[str | None]
     means: np.ndarray
     """``(losses,)``."""
     drawn: np.ndarray | None
@@ -65,7 +78,7 @@ def agree(metrics: pd.DataFrame, matched: pd.DataFrame, methods: Methods, confid
         confidence: confidence level of the limits.
 
     Returns:
-        The columns :data:`COLUMNS`; dataset, method and metric are null where the two rankings differ in them.
+        The columns :data:`COLUMNS`; those of :data:`SHARED` are null where the two rankings differ in them.
     """
     rows = overall(metrics[(metrics.split == "test") & metrics.chosen & metrics.metric.isin(cards.ranked())])
     leading = [name for name, method in methods.items() if method.uses_loss and name in set(rows.method)]
@@ -81,7 +94,10 @@ def agree(metrics: pd.DataFrame, matched: pd.DataFrame, methods: Methods, confid
     led = {place: ranking for place, ranking in of_scores.items() if place.metric == primary[place.dataset]}
     found = [*_compared("datasets", led, "dataset", confidence), *_compared("metrics", of_scores, "metric", confidence)]
     found += [*_compared("methods", led, "method", confidence), *_compared("seeds", of_seeds, "seed", confidence)]
-    found += _compared("limits", _of_limits(matched, methods), "limit", confidence)
+    of_limits = _of_limits(matched, methods)
+    by_roughness = {place: ranking for place, ranking in of_limits.items() if place.measure == ROUGHNESS}
+    found += _compared("limits", by_roughness, "limit", confidence)
+    found += _compared("measures", of_limits, "measure", confidence)
     return pd.DataFrame(found, columns=COLUMNS)
 
 
@@ -101,24 +117,25 @@ def _of(place: Place, tables: Tables, leading: list[str], methods: Methods, draw
     for method in leading:
         contest = Contest(tables, methods, method, place.metric, others=False)
         if len(contest.costs):
-            names, drawn = (
-                [one.name for one in contest.contestants],
-                contest.means(draws) if contest.resampled else None,
-            )
-            found[place._replace(method=method)] = Ranking(names, contest.means()[0], drawn)
+            names = [one.name for one in contest.contestants]
+            supervision = [one.supervision for one in contest.contestants]
+            drawn = contest.means(draws) if contest.resampled else None
+            found[place._replace(method=method)] = Ranking(names, supervision, contest.means()[0], drawn)
     return found
 
 
 def _of_limits(matched: pd.DataFrame, methods: Methods) -> Rankings:
-    """Rank the losses of every method at every limit of roughness."""
+    """Rank the losses of every method at every limit of every measure of roughness."""
     found = {}
     scored = matched[matched.loss.notna() & matched["mean"].notna()]
-    for key, rows in scored.groupby(["dataset", "method", "metric", "limit"], sort=False):
-        dataset, method, metric, limit = map(str, key)
+    for key, rows in scored.groupby(["dataset", "method", "metric", "measure", "limit"], sort=False):
+        dataset, method, metric, measure, limit = map(str, key)
         named = zip(rows.loss, rows.variant, strict=True)
         names = [name_of(methods[method], str(loss), variant) for loss, variant in named]
         sign = -1 if cards.card(metric)["better"] == "higher" else 1
-        found[Place(dataset, method, metric, limit=limit)] = Ranking(names, sign * rows["mean"].to_numpy(), None)
+        supervision = [losses.card(str(loss))["supervision"] for loss in rows.loss]
+        ranking = Ranking(names, supervision, sign * rows["mean"].to_numpy(), None)
+        found[Place(dataset, method, metric, measure=measure, limit=limit)] = ranking
     return found
 
 
@@ -128,13 +145,27 @@ def _compared(between: str, rankings: Rankings, respect: str, confidence: float)
     for one, other in combinations(rankings, 2):
         differ = {key for key, a, b in zip(Place._fields, one, other, strict=True) if a != b}
         if respect in differ and differ <= free:
-            shared = {key: getattr(one, key) for key in ("dataset", "method", "metric") if key not in differ}
+            shared = {key: getattr(one, key) or None for key in SHARED if key not in differ}
             who = {"between": between, **shared, "a": getattr(one, respect), "b": getattr(other, respect)}
-            yield {**who, **_agreement(rankings[one], rankings[other], confidence)}
+            for group, names in _groups(rankings[one], rankings[other]):
+                agreement = _agreement(names, rankings[one], rankings[other], confidence)
+                if between in DEPENDS and agreement["tau"] < SAME:
+                    agreement["note"] = DEPENDS[between]
+                yield {**who, "group": group, **agreement}
 
 
-def _agreement(a: Ranking, b: Ranking, confidence: float) -> Mapping[str, Any]:
+def _groups(a: Ranking, b: Ranking) -> Iterator[tuple[str, list[str]]]:
+    """Yield what two rankings have in common: all losses, and those of every supervision of which there are enough."""
+    known = dict(zip(a.names, a.supervision, strict=True))
     common = [name for name in a.names if name in set(b.names)]
+    yield ALL, common
+    for group in losses.GROUPS:
+        members = [name for name in common if known[name] == group]
+        if FEWEST_LOSSES <= len(members) < len(common):
+            yield group, members
+
+
+def _agreement(common: list[str], a: Ranking, b: Ranking, confidence: float) -> dict[str, Any]:
     found: dict[str, Any] = {"n_losses": len(common), "tau": np.nan, "low": np.nan, "high": np.nan, "note": ""}
     if len(common) < FEWEST_LOSSES:
         return {**found, "note": f"fewer than {FEWEST_LOSSES} losses in common"}

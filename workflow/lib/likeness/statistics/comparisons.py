@@ -1,7 +1,8 @@
 """Every loss of a method against every other, and against the methods without a loss, on the same pairs.
 
 All differences are shown, so none is tested: a study of thirty losses has 435 of them in every metric. ``effect`` is
-the mean difference a − b in the metric's unit. ``low`` and ``high`` are the limits of its own confidence interval;
+the mean difference a − b in the metric's unit, ``wins`` the share of the pairs on which a is better, ties by half (empty
+where neither direction is better). ``low`` and ``high`` are the limits of its own confidence interval;
 ``all_low`` and ``all_high`` hold for all differences of a dataset, method and metric at once (Bonferroni). What a study
 wants to test it names beforehand, see :mod:`likeness.statistics.contrasts`.
 
@@ -17,8 +18,10 @@ from collections.abc import Mapping
 from itertools import combinations
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from likeness import metrics as cards
 from likeness.methods.kinds import Methods, is_oracle
 from likeness.statistics.aggregate import name_of, order_of, overall
 from likeness.statistics.inference import Estimate, Table
@@ -37,6 +40,7 @@ COLUMNS = [
     "high",
     "all_low",
     "all_high",
+    "wins",
     "note",
 ]
 Marks = Mapping[tuple[str | None, ...], str]
@@ -111,5 +115,16 @@ def _compare_family(
         all_low, all_high = estimate.interval(1 - (1 - confidence) / len(pairs))
         numbers = [estimate.pairs, estimate.subjects, estimate.mean, estimate.se, estimate.df, low, high]
         note = described(table, family["dataset"], pair, estimate, marks)
-        rows.append([*family.values(), *(names[place] for place in pair), *numbers, all_low, all_high, note])
+        wins = _wins(table.values(*pair), family["metric"])
+        rows.append([*family.values(), *(names[place] for place in pair), *numbers, all_low, all_high, wins, note])
     return [dict(zip(COLUMNS, row, strict=True)) for row in rows]
+
+
+def _wins(values: np.ndarray, metric: str) -> float:
+    """Return the share of pairs, ``(pairs, 2)``, on which the first of two is better."""
+    better = cards.card(metric)["better"]
+    known = values[~np.isnan(values).any(axis=1)]
+    if better is None or not len(known):
+        return float("nan")
+    first, second = known.T if better == "higher" else -known.T
+    return float(((first > second) + (first == second) / 2).mean())

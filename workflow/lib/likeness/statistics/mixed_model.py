@@ -30,6 +30,8 @@ SECTIONS = 60
 """Number of golden sections of the bracket; half of them reach the precision of the likelihood."""
 GOLDEN = (np.sqrt(5) - 1) / 2
 TOLERANCE = 1e-9
+GAIN = 1e-7
+"""Deviance that τ² > 0 must save; less is rounding, on which the degrees of freedom must not depend."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +160,7 @@ class PairGraph:
             falls = self._deviance(rotated, _ratio(left)) < self._deviance(rotated, _ratio(right))
             low, high = np.where(falls, low, left), np.where(falls, right, high)
         found = _ratio((low + high) / 2)
-        return np.where(self._deviance(rotated, found) < grid[0], found, 0.0)
+        return np.where(self._deviance(rotated, found) < grid[0] - GAIN, found, 0.0)
 
     def _satterthwaite(self, gamma: np.ndarray) -> np.ndarray:
         """Return the degrees of freedom of the mean's variance, which depend on γ only."""
