@@ -22,6 +22,6 @@ def test_gpus_of_a_profile_go_to_those_that_run_networks(rules: dict[str, Needs]
     assert len(searches) == 6
     # no job is run for `all`
     assert {rule for rule, needs in rules.items() if needs.gpus} == {
-        *("pretrain", "register", "audit", "consistency", "sample_landscape", "all"),
+        *("pretrain", "register", "audit", "sample_landscape", "all"),
         *searches,
     }
