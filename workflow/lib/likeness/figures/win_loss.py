@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,7 +25,7 @@ CARD = {
 **Who beats whom, and how often.** One panel per dataset and method. A cell tells on which share of the test pairs the
 loss of its row has a better primary score than that of its column: dark blue on all, white on half, dark orange on
 none. A dot marks a difference of the means whose interval, which holds for all differences of the panel at once, does
-not contain 0. The best by mean score is at the top. A loss that wins on most pairs without a dot wins by little, or is
+not contain 0. The best by mean score is at the top; columns have the numbers of the rows. A loss that wins on most pairs without a dot wins by little, or is
 not known well enough; a row of one colour beats the others on all kinds of pairs.
 
 Mirrored pairs count once. Oracles and the unregistered pairs are left out. ``tables/comparisons.csv`` has the numbers
@@ -35,6 +36,8 @@ COLOURS = LinearSegmentedColormap.from_list("wins", ["#b35806", "#f1a340", "#f7f
 """From losing to winning; colour-blind people can tell its ends apart (ColorBrewer)."""
 CELL = 0.135
 """Width and height of a cell in inches."""
+NAMES = 1.55
+"""Space for names beside a panel in inches."""
 
 
 @style.paper()
@@ -59,8 +62,7 @@ def draw(
     if not shown:
         return style.nothing("The study has no two losses to compare.")
     largest = max(len(rows) for *_, rows in shown)
-    side = CELL * largest
-    figure, grid = style.grid(len(shown), (side + 1.5, side + 1.6), extra=0.45)
+    figure, grid = _grid(len(shown), CELL * largest)
     mesh = None
     for axes, (panel, lead, rows) in zip(grid, shown, strict=True):
         titles = _titles(rows.sort_values("rank", kind="stable"), methods)
@@ -69,10 +71,22 @@ def draw(
         mesh = _matrix(axes, found, titles)
         panel.head(axes, style.metric_label(str(rows.metric.iloc[0]), short=True))
     assert mesh is not None
-    bar = figure.colorbar(mesh, ax=grid, location="bottom", fraction=0.02, aspect=40, ticks=[0, 0.5, 1])
+    bar = figure.colorbar(mesh, ax=grid, location="bottom", fraction=0.02, aspect=40, pad=0.02, ticks=[0, 0.5, 1])
     bar.set_label("Share of pairs on which the row is better than the column")
     bar.outline.set_visible(False)  # type: ignore[operator]
     return figure
+
+
+def _grid(count: int, side: float) -> tuple[Figure, list[Axes]]:
+    """Create a figure with as many square panels in a row as there is room for, with names beside them."""
+    columns = min(count, max(1, int(style.WIDTH / (side + NAMES))))
+    rows = math.ceil(count / columns)
+    size = (max(3.6, min(style.WIDTH, columns * (side + NAMES))), rows * (side + 0.75) + 0.6)
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).flatten().tolist()
+    for unused in axes[count:]:
+        unused.remove()
+    return figure, axes[:count]
 
 
 def _titles(rows: pd.DataFrame, methods: Methods) -> dict[str, str]:
@@ -104,6 +118,6 @@ def _matrix(axes: Axes, comparisons: pd.DataFrame, titles: Mapping[str, str]) ->
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
     places = range(len(names))
-    axes.set_yticks(places, list(titles.values()))
-    axes.set_xticks(places, list(titles.values()), rotation=90)
+    axes.set_yticks(places, [f"{title}   {place + 1}" for place, title in enumerate(titles.values())])
+    axes.set_xticks(places, [str(place + 1) for place in places])
     return mesh
