@@ -89,8 +89,8 @@ def with_bending(energies: dict[str, dict[float, float]]) -> pd.DataFrame:
     """Return the study with a bending energy by loss and λ."""
     metrics = study()
     bent = metrics[metrics.metric == "sdlogj"].assign(metric="bending", unit="1/mm²")
-    known = bent.lam.notna()
-    bent.loc[known, "value"] = [energies[loss][lam] for loss, lam in zip(bent.loss[known], bent.lam[known], strict=True)]
+    known = bent[bent.lam.notna()]
+    bent.loc[known.index, "value"] = [energies[loss][lam] for loss, lam in zip(known.loss, known.lam, strict=True)]
     return pd.concat([metrics, bent], ignore_index=True)
 
 

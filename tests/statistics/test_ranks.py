@@ -211,8 +211,8 @@ def test_rankings_are_compared_in_one_respect():
     found = agreement.agree(metrics, match(metrics, METHODS), METHODS)
     assert list(found.columns) == agreement.COLUMNS
     counts = found[found.group == "all"].groupby("between").size().to_dict()
-    # of a all pairs of epe, dice, hd95, and of b of two metrics; seeds of the network alone; limits of both methods, and
-    # of each both measures
+    # of a all pairs of epe, dice, hd95, and of b of two metrics; seeds of the network alone; limits of both methods,
+    # and of each both measures
     expected = {"datasets": 2, "methods": 2, "metrics": 2 * (3 + 1), "seeds": 2 * 3}
     assert counts == {**expected, "limits": 2 * 2 * 3, "measures": 2 * 2 * 3}
     assert (found.limit.notna() == (found.between == "measures")).all()

@@ -1,4 +1,4 @@
-"""Rule agreement: compare the rankings of losses between datasets, metrics, methods, seeds, limits and measures of roughness."""
+"""Rule agreement: compare the rankings of losses that differ in one respect, such as the dataset or the metric."""
 
 import pandas as pd
 

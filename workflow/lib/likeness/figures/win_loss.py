@@ -25,8 +25,8 @@ CARD = {
 **Who beats whom, and how often.** One panel per dataset and method. A cell tells on which share of the test pairs the
 loss of its row has a better primary score than that of its column: dark blue on all, white on half, dark orange on
 none. A dot marks a difference of the means whose interval, which holds for all differences of the panel at once, does
-not contain 0. The best by mean score is at the top; columns have the numbers of the rows. A loss that wins on most pairs without a dot wins by little, or is
-not known well enough; a row of one colour beats the others on all kinds of pairs.
+not contain 0. The best by mean score is at the top; columns have the numbers of the rows. A loss that wins on most pairs
+without a dot wins by little, or is not known well enough; a row of one colour beats the others on all kinds of pairs.
 
 Mirrored pairs count once. Oracles and the unregistered pairs are left out. ``tables/comparisons.csv`` has the numbers
 (``wins``), of all metrics.

@@ -3,8 +3,9 @@
 ``between`` says in which: ``datasets``, ``metrics`` of a dataset, ``methods``, ``seeds``, ``limits`` of roughness in
 ``matched.csv``, or ``measures`` of roughness at one ``limit`` there; ``a`` and ``b`` are the two. Rankings are by the
 mean over test pairs, of the primary score unless metrics are compared, of the losses that both have: of all (``group``
-is ``all``), and of those of one kind of supervision. τ is 1 for the same order, 0 for orders that have nothing to do with
-each other, and -1 for reversed ones; ties count as in τ_b (Kendall, Biometrika 1945, doi:10.1093/biomet/33.3.239).
+is ``all``), and of those of one kind of supervision. τ is 1 for the same order, 0 for orders that have nothing to do
+with each other, and -1 for reversed ones; ties count as in τ_b (Kendall, Biometrika 1945,
+doi:10.1093/biomet/33.3.239).
 
 ``low`` and ``high`` are limits of τ over samples of subjects, see :mod:`likeness.statistics.resampling`: the same
 sample for both rankings of one dataset, independent ones for two datasets. Samples add noise to rankings, so that

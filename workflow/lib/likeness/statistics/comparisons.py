@@ -1,8 +1,8 @@
 """Every loss of a method against every other, and against the methods without a loss, on the same pairs.
 
 All differences are shown, so none is tested: a study of thirty losses has 435 of them in every metric. ``effect`` is
-the mean difference a − b in the metric's unit, ``wins`` the share of the pairs on which a is better, ties by half (empty
-where neither direction is better). ``low`` and ``high`` are the limits of its own confidence interval;
+the mean difference a − b in the metric's unit, ``wins`` the share of the pairs on which a is better, ties by half
+(empty where neither direction is better). ``low`` and ``high`` are the limits of its own confidence interval;
 ``all_low`` and ``all_high`` hold for all differences of a dataset, method and metric at once (Bonferroni). What a study
 wants to test it names beforehand, see :mod:`likeness.statistics.contrasts`.
 

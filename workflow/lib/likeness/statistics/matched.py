@@ -30,8 +30,8 @@ MAX_FOLDING = 0.01
 ROUGHNESS = "sdlogj"
 """The measure of which :data:`LIMITS` are."""
 MEASURES = (ROUGHNESS, "bending", *FOLDING)
-COLUMNS = ["dataset", "measure", "limit", "at_most", *COMPARED[1:], "metric", "lam", "n_pairs", "n_subjects", "mean", "ci_low"]
-COLUMNS += ["ci_high", "roughness", "note"]
+COLUMNS = ["dataset", "measure", "limit", "at_most", *COMPARED[1:], "metric", "lam", "n_pairs", "n_subjects"]
+COLUMNS += ["mean", "ci_low", "ci_high", "roughness", "note"]
 TOO_ROUGH = "rougher than the limit"
 
 
