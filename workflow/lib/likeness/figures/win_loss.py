@@ -25,8 +25,9 @@ CARD = {
 **Who beats whom, and how often.** One panel per dataset and method. A cell tells on which share of the test pairs the
 loss of its row has a better primary score than that of its column: dark blue on all, white on half, dark orange on
 none. A dot marks a difference of the means whose interval, which holds for all differences of the panel at once, does
-not contain 0. The best by mean score is at the top; columns have the numbers of the rows. A loss that wins on most pairs
-without a dot wins by little, or is not known well enough; a row of one colour beats the others on all kinds of pairs.
+not contain 0. The best by mean score is at the top; columns have the numbers of the rows. A loss that wins on most
+pairs without a dot wins by little, or is not known well enough; a row of one colour beats the others on all kinds of
+pairs.
 
 Mirrored pairs count once. Oracles and the unregistered pairs are left out. ``tables/comparisons.csv`` has the numbers
 (``wins``), of all metrics.
@@ -102,10 +103,10 @@ def _titles(rows: pd.DataFrame, methods: Methods) -> dict[str, str]:
 def _matrix(axes: Axes, comparisons: pd.DataFrame, titles: Mapping[str, str]) -> QuadMesh:
     names = list(titles)
     wins = np.full((len(names),) * 2, np.nan)
-    for row in comparisons[comparisons.a.isin(names) & comparisons.b.isin(names)].itertuples():
-        i, j = names.index(str(row.a)), names.index(str(row.b))
-        wins[i, j], wins[j, i] = row.wins, 1 - row.wins
-        if row.all_low > 0 or row.all_high < 0:
+    for row in comparisons[comparisons.a.isin(names) & comparisons.b.isin(names)].to_dict("records"):
+        i, j = names.index(row["a"]), names.index(row["b"])
+        wins[i, j], wins[j, i] = row["wins"], 1 - row["wins"]
+        if row["all_low"] > 0 or row["all_high"] < 0:
             for x, y in ((i, j), (j, i)):
                 dark = abs(wins[y, x] - 0.5) > 0.3
                 axes.plot(x, y, marker="o", markersize=1.6, color="white" if dark else style.INK)

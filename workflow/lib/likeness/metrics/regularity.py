@@ -71,7 +71,7 @@ def bending(displacement: np.ndarray, spacing: Sequence[float], mask: np.ndarray
     for a, b in combinations_with_replacement(range(dims), 2):
         along, across = np.eye(dims, dtype=int)[[a, b]]
         if a == b:
-            terms = [(1, along), (-2, 0 * along), (1, -along)]
+            terms = [(1.0, along), (-2.0, 0 * along), (1.0, -along)]
         else:
             terms = [(i * j / 4, i * along + j * across) for i, j in product((1, -1), repeat=2)]
         second = sum(weight * physical[_shifted(step, displacement.shape)] for weight, step in terms)
