@@ -12,14 +12,16 @@ from typing import Any
 
 import pytest
 import yaml
+from builders import make_dataset
 from jsonschema import Draft202012Validator
 
 from likeness.config import cards
-from likeness.config.dataset_file import DatasetFile
+from likeness.config.dataset_file import DatasetFile, check
 from likeness.config.entries import configuration
 from likeness.config.values import AsStated, Block
 from likeness.data import layout
 from likeness.runtime import provenance
+from likeness.userinput.errors import DatasetError
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = sorted((ROOT / "workflow" / "scripts").glob("*.py"))
@@ -132,3 +134,21 @@ def test_everything_that_jobs_import_works_without_pydantic() -> None:
         [sys.executable, "-c", code, *names], env={"PYTHONPATH": library}, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "facts"),
+    [
+        ({"dise": 0.9}, ["'accuracy'", "'dise'", "'dice'"]),
+        ({"epe": 1}, ["'accuracy'", "'epe'", "tre"]),
+        ({"dice": -1}, ["'accuracy.dice'", "-1"]),
+    ],
+)
+def test_an_accuracy_of_no_metric_of_labels_is_refused(
+    tmp_path: Path, accuracy: dict[str, float], facts: list[str]
+) -> None:
+    folder = make_dataset(tmp_path / "raw", accuracy=accuracy)
+    with pytest.raises(DatasetError) as refused:
+        check(folder)
+    for fact in ["dataset.yaml", *facts]:
+        assert fact in str(refused.value)

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from types import SimpleNamespace
 
+import nibabel
 import numpy as np
 import pandas as pd
 import pytest
@@ -143,6 +144,54 @@ def test_truth_has_the_spread_of_its_field(tmp_path):
     for key in ("low", "mean", "high"):
         assert found["truth_sdlogj"][key] == pytest.approx(2 * np.pi / 64 / math.sqrt(2), rel=0.05)
     assert found["primary"] == "epe"
+
+
+def test_intensities_before_and_after_are_shown(tmp_path):
+    """One voxel of padding far below squeezes all others into few bars; the quantiles cut it off."""
+    raw = make_dataset(tmp_path / "raw")
+    for path in (raw / "image").glob("*.png"):
+        values = np.asarray(Image.open(path)).copy()
+        values[0, 0] = 65535
+        Image.fromarray(values).save(path)
+    prepare(raw, tmp_path / "prepared")
+    found = data_sheet.numbers(Dataset.open(tmp_path / "prepared"), SCORES)
+    before, after = found["intensities"]["before"], found["intensities"]["after"]
+    assert (before["high"], after["low"], after["high"]) == (65535, 0, 1)
+    for histogram in (before, after):
+        assert len(histogram["shares"]) == data_sheet.BARS
+        assert sum(histogram["shares"]) == pytest.approx(1)
+    assert max(before["limits"]["high"]) < 65535
+    line = next(line for line in data_sheet.markdown(found, "tiny.png").splitlines() if "in the files" in line)
+    assert "65 535" in line
+    assert sum(line.count(block) for block in "▁▂▃▄▅▆▇█") == sum(share > 0 for share in before["shares"])
+
+
+def test_headers_that_place_a_pair_elsewhere_are_counted(tmp_path):
+    raw = make_dataset(tmp_path / "raw", dims=3, size=16)
+    table = pd.read_csv(raw / "images.csv").set_index("id")
+    path = raw / table.image["test0"]
+    image = nibabel.load(path)
+    values, shifted = np.asarray(image.dataobj), image.affine.copy()
+    shifted[:3, 3] += (30, 0, 40)
+    parts = [raw / table.loc["test0", part] for part in table.columns if str(table.loc["test0", part]).endswith(".gz")]
+    for part in parts:
+        nibabel.save(nibabel.Nifti1Image(np.asarray(nibabel.load(part).dataobj), shifted), part)
+    assert np.array_equal(values, np.asarray(nibabel.load(path).dataobj))
+    prepare(raw, tmp_path / "prepared")
+    found = data_sheet.numbers(Dataset.open(tmp_path / "prepared"), SCORES)
+    assert found["headers"] == {"pairs": 2, "apart": 2, "furthest": pytest.approx(50)}
+    assert "2 by up to 50 mm of 2" in data_sheet.markdown(found, "tiny.png")
+    alike = data_sheet.numbers(prepared(tmp_path / "alike", dims=3, size=16), SCORES)
+    assert alike["headers"] == {"pairs": 2, "apart": 0, "furthest": 0}
+
+
+@pytest.mark.parametrize(("dice", "words"), [(0.9, "0.9; pairs are farther apart"), (0.5, "0.5; pairs are no farther")])
+def test_scores_are_held_against_the_accuracy_of_the_labels(tmp_path, dice, words):
+    found = data_sheet.numbers(prepared(tmp_path, accuracy={"dice": dice}), SCORES)
+    lines = data_sheet.markdown(found, "tiny.png").splitlines()
+    [told] = [line for line in lines if words in line]
+    assert told.startswith("| Dice")
+    assert "between two observers" in "".join(lines)
 
 
 def test_text(tmp_path):

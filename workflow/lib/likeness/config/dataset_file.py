@@ -12,11 +12,12 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, GetJsonSchemaHandler, StringConstraints, model_validator
 from pydantic.json_schema import JsonSchemaValue
 
+from likeness import metrics
 from likeness.config import faults
-from likeness.config.values import LINE, Block, distinct, tagged
+from likeness.config.values import LINE, Block, Misfit, distinct, tagged
 from likeness.data import layout
 from likeness.data.layout import DEFAULTS
-from likeness.userinput.errors import DatasetError
+from likeness.userinput.errors import DatasetError, plain, suggest
 
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)]
 Unit = Annotated[str, StringConstraints(pattern=r"^[^$\s\x00-\x1f\x7f-\x9f]+$", max_length=16)]
@@ -26,6 +27,15 @@ Value = Annotated[int, Field(ge=0)]
 Length = Annotated[float, Field(ge=1e-9, le=1_000_000_000)]
 Intensity = Annotated[float, Field(ge=-1e30, le=1e30)]
 Entry = tagged({"text": str, "number": float}, lambda value: "text" if isinstance(value, str) else "number")
+
+
+def _of_truth(name: str) -> str:
+    """Refuse the name of a metric that no observer's labels or landmarks could have."""
+    cards = {name: metrics.card(name) for name in metrics.names()}
+    known = [name for name, card in cards.items() if card["better"] and {"label", "landmarks"} & {*card["needs"]}]
+    if name not in known:
+        raise Misfit("no_metric", name=plain(name), fix=suggest(name, known))
+    return name
 
 
 ABSENT: Any = None
@@ -124,6 +134,9 @@ class DatasetFile(Written):
     """The label value of the background, which is never scored; null if every value is a structure (in electron
     microscopy 0 may be membrane)."""
     landmarks: Landmarks = Field(default=DEFAULTS["landmarks"])
+    accuracy: dict[Annotated[str, AfterValidator(_of_truth)], Length] = DEFAULTS["accuracy"]
+    """How exact labels or landmarks are themselves, by metric: the score between two observers, for example
+    {dice: 0.92, hd95: 2} or {tre: 1}. The data sheet says by which of them unregistered pairs are as good already."""
     modality: str = DEFAULTS["modality"]
     """Imaging modality, for the data sheet."""
     intensity: Intensities = Field(default=DEFAULTS["intensity"], validate_default=True)

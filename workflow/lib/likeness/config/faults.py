@@ -42,6 +42,7 @@ SAID = {
     "rising": "{value} is not in ascending order; give the lowest first",
     "distinct": "{value} contains duplicates; give each once",
     "apart": "{value} has entries that agree in the first {digits} digits; give each once",
+    "no_metric": "'{name}' is no metric of labels or landmarks; {fix}",
     "taken": "the name is reserved for {by}; choose another",
     "recursion_loop": "the value contains a YAML alias of itself; write it out",
 }

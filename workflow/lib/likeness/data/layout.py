@@ -51,6 +51,7 @@ DEFAULTS: dict[str, Any] = {
     "kinds": {},
     "background": 0,
     "landmarks": {},
+    "accuracy": {},
     "modality": "",
     "intensity": {"rule": "quantile"},
     "pairs": {},

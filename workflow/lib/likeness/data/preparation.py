@@ -17,8 +17,11 @@ from likeness.data import contents, layout, pairs
 from likeness.data.contents import Limits
 from likeness.data.degradation import MOVING, Degradation
 from likeness.data.layout import RawDataset
-from likeness.data.store import PARTS, PLACEMENT, TOLD, Sample
+from likeness.data.store import INTENSITIES, PARTS, PLACEMENT, TOLD, Sample
 from likeness.runtime.atomic import atomic_write
+
+QUANTILES = 65
+"""Number of quantiles of each image's own intensities that are kept, from the lowest to the highest."""
 
 
 def prepare(
@@ -62,6 +65,7 @@ def prepare(
         first: Sample | None = None
         has: set[str] = set()
         points: dict[str, np.ndarray] = {}
+        scales: list[dict[str, Any]] = []
         unnamed = contents.Unnamed(raw)
         for id in raw.images.index:
             sample = contents.read(raw, id)
@@ -72,6 +76,7 @@ def prepare(
                 points[id] = sample.landmarks
             low, high = shared.get(id) or contents.limits(raw, sample)
             sigma = [presmoothing / size for size in raw.meta["spacing"]]
+            scales.append({"id": id, "low": low, "high": high, **_quantiles(sample.image)})
             image = _normalised(sample.image, low, high, sigma)
             has |= _write_sample(part / "images" / f"{id}.npz", sample, changed(degradation.alike, image, id))
             if id in apart:
@@ -82,6 +87,7 @@ def prepare(
         _write_tables(raw, part, first.image.shape, has, name, presmoothing, degrade, apart)
         if apart:
             drawn.loc[drawn.split == "test", "moving"] += MOVING
+        pd.DataFrame(scales).to_csv(part / INTENSITIES, index=False, float_format="%.6g", lineterminator="\n")
         drawn.to_csv(part / "pairs.csv", index=False, lineterminator="\n")
 
 
@@ -96,6 +102,12 @@ def _shared_limits(raw: RawDataset) -> dict[str, Limits]:
             own = [contents.limits(raw, contents.read(raw, id)) for id in members.index]
             shared |= dict.fromkeys(members.index, (min(low for low, _ in own), max(high for _, high in own)))
     return shared
+
+
+def _quantiles(image: np.ndarray) -> dict[str, float]:
+    """Describe intensities by equally spaced quantiles."""
+    levels = np.linspace(0, 1, QUANTILES)
+    return {f"q{level:g}": float(value) for level, value in zip(levels, np.quantile(image, levels), strict=True)}
 
 
 def _normalised(image: np.ndarray, low: float, high: float, sigma: Sequence[float]) -> np.ndarray:

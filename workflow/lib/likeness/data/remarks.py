@@ -17,15 +17,13 @@ from likeness.data.layout import RawDataset
 from likeness.data.pairs import SPLITS
 from likeness.data.store import Sample
 from likeness.imageio.formats import Contradiction
-from likeness.imageio.placement import Placement, furthest
+from likeness.imageio.placement import APART, Placement, apart, voxel_size
 from likeness.userinput.errors import FAULTS
 
 SHARE = 0.2
 """Least distance between padding and every other value, as a share of the range of the others."""
 VALUES = 32
 """Least number of different values beside padding, so that a drawing of a few grey values has none."""
-APART = 0.5
-"""Least distance, in voxels, between the places that the headers of two images give to one voxel."""
 
 
 class Remarks:
@@ -113,13 +111,11 @@ def _padding(rule: Mapping[str, Any], image: np.ndarray) -> str:
 
 def _apart(moving: Placement, fixed: Placement) -> str:
     """Say how far apart the headers of two images place one voxel; empty if not, or if a picture has no place."""
-    if moving.affine is None or fixed.affine is None or moving.affine.shape != fixed.affine.shape:
+    distance = apart(moving, fixed)
+    if not distance or moving.affine is None or fixed.affine is None:
         return ""
-    if np.array_equal(moving.affine, fixed.affine):
-        return ""
-    sizes = [np.linalg.norm(place.affine[:-1, :-1], axis=0) for place in (moving, fixed)]  # type: ignore[index]
-    apart = furthest(moving.affine - fixed.affine, fixed.shape)
-    if apart <= APART * min(map(np.min, sizes)):
+    sizes = [voxel_size(place.affine) for place in (moving, fixed)]  # type: ignore[arg-type]
+    if distance <= APART * min(map(np.min, sizes)):
         return ""
     ways = []
     centre = (np.array(fixed.shape) - 1) / 2
@@ -132,5 +128,5 @@ def _apart(moving: Placement, fixed: Placement) -> str:
         ways.append(f"rotated by {turned:.3g}°")
     if not np.allclose(sizes[0], sizes[1], rtol=0.001):
         ways.append("of other spacing")
-    said = f"the headers place one voxel up to {apart:.3g} mm apart ({', '.join(ways) or 'a little'}); "
+    said = f"the headers place one voxel up to {distance:.3g} mm apart ({', '.join(ways) or 'a little'}); "
     return f"{said}they are registered voxel to voxel, so resample both onto one grid if their places are right"

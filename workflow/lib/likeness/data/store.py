@@ -1,6 +1,7 @@
 """The prepared form of a dataset, the same for built-in and user datasets.
 
-A folder with ``dataset.yaml`` (all keys present), ``images.csv``, ``pairs.csv`` (all pairs of all splits) and
+A folder with ``dataset.yaml`` (all keys present), ``images.csv``, ``pairs.csv`` (all pairs of all splits),
+``intensities.csv`` (what became 0 and 1 in each image, and quantiles of what it was before) and
 ``images/<id>.npz``, uncompressed, with ``image`` (float32 in [0, 1]) and those available of ``label`` (int16),
 ``instances`` (int32), ``mask`` and ``unmatched`` (bool), ``field`` (float32, ``(*spatial, dims)``) and ``landmarks``
 (float64, ``(points, dims)``, voxels). The archive also has ``stored`` and, except for pictures, ``affine``, which
@@ -40,6 +41,9 @@ PARTS = {
 
 PLACEMENT = ("stored", "affine")
 """Arrays that describe the location of the voxels, rather than content."""
+
+INTENSITIES = "intensities.csv"
+"""Table of the original intensities: ``id``, ``low`` and ``high``, and quantiles ``q0`` to ``q1``."""
 
 ATLAS = "atlas"
 """What the column ``split`` says of an image that belongs to no split: images of every split are registered to it."""
@@ -167,6 +171,11 @@ class Dataset:
     def primary(self) -> str:
         """Primary metric, used to choose λ and shown first in figures: the best that the dataset's parts allow."""
         return metrics.primary(self.has)
+
+    @property
+    def intensities(self) -> pd.DataFrame:
+        """The original intensities, ``intensities.csv`` indexed by id."""
+        return pd.read_csv(self.folder / INTENSITIES, dtype={"id": str}, keep_default_na=False).set_index("id")
 
     def load(self, id: str) -> Sample:
         """Load one image with all its parts.

@@ -14,6 +14,10 @@ METRES = {"m": 1.0, "meter": 1.0, "mm": 1e-3, "um": 1e-6, "µm": 1e-6, "micron":
 """Units of length in metres, by the names in headers and configurations."""
 
 
+APART = 0.5
+"""Distance, in voxels, from which on the places that two headers give to one voxel are not the same."""
+
+
 @dataclass(frozen=True)
 class Placement:
     """Location of the voxels of a prepared image.
@@ -89,6 +93,21 @@ def furthest(difference: np.ndarray, shape: Sequence[int]) -> float:
     reach = [max(size - 1, 0) for size in (*shape, *[1] * dims)[:dims]]
     corners = np.stack(np.meshgrid(*[[0, end] for end in reach], indexing="ij"), -1).reshape(-1, dims)
     return float(np.linalg.norm(applied(difference, corners), axis=1).max())
+
+
+def apart(moving: Placement, fixed: Placement) -> float | None:
+    """Return how far apart the headers of two images place the same voxel, in millimetres; the most over the grid.
+
+    ``None`` if one of them has no location, or if they have not the same axes.
+    """
+    if moving.affine is None or fixed.affine is None or moving.affine.shape != fixed.affine.shape:
+        return None
+    return furthest(moving.affine - fixed.affine, fixed.shape)
+
+
+def voxel_size(affine: np.ndarray) -> np.ndarray:
+    """Return the size of a voxel along each axis, from a map to physical coordinates."""
+    return np.linalg.norm(affine[:-1, :-1], axis=0)
 
 
 def _parts(matrix: np.ndarray) -> tuple[list[int], list[bool]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,13 @@ from likeness import metrics
 from likeness.data.layout import RESERVED
 from likeness.data.pairs import SPLITS
 from likeness.data.store import PARTS, Dataset, Sample
+from likeness.imageio.placement import APART, apart, voxel_size
 
 BINS = 64
 """Number of histogram bins over [0, 1] for the share of label entropy that intensity explains."""
+BLOCKS = " ▁▂▃▄▅▆▇█"
+BARS = 32
+"""Number of bars of a histogram in the text."""
 LISTED = 10
 """Maximum number of labels for which the text lists individual scores."""
 Numbers = dict[str, Any]
@@ -52,7 +56,10 @@ def numbers(dataset: Dataset, scores: pd.DataFrame) -> Numbers:
         "label_entropy_explained": _spread(measured.explained) | {"bins": BINS, "inside_mask": "mask" in dataset.has},
         "truth_sdlogj": _spread(_truth(dataset)),
         "unregistered": _unregistered(scores),
+        "accuracy": meta["accuracy"],
+        "headers": _headers(dataset),
         "intensity": meta["intensity"],
+        "intensities": {"before": _before(dataset.intensities), "after": measured.after()},
         "presmoothing": meta["presmoothing"],
         "degrade": meta["degrade"],
         "pairs_rule": meta["pairs"],
@@ -98,6 +105,7 @@ class _Measured:
         self.explained: list[float] = []
         self.volumes: dict[int, list[float]] = {value: [] for value in dataset.labels}
         # indexed by label value; negative values index from the end
+        self.counts = np.zeros(BARS, np.int64)
         self.kinds = np.concatenate([np.arange(2**15), np.arange(-(2**15), 0)])
         for values in dataset.meta["kinds"].values():
             self.kinds[values] = values[0]
@@ -105,6 +113,7 @@ class _Measured:
             self._add(sample)
 
     def _add(self, sample: Sample) -> None:
+        self.counts += np.histogram(sample.image, BARS, (0, 1))[0]
         for part in self.parts:
             self.parts[part] += getattr(sample, part) is not None
         if sample.label is None:
@@ -119,6 +128,10 @@ class _Measured:
             self.explained.append(entropy_explained(sample.image[sample.mask], kind[sample.mask]))
         elif "mask" not in self.dataset.has:
             self.explained.append(entropy_explained(sample.image, kind))
+
+    def after(self) -> Numbers:
+        """Histogram of the prepared intensities of all images: range, and share in every bin."""
+        return {"low": 0.0, "high": 1.0, "shares": [float(share) for share in self.counts / self.counts.sum()]}
 
     def labels(self) -> list[Numbers]:
         """Volume of every label over the images with a label map, and number of images in which it occurs."""
@@ -157,6 +170,28 @@ def _spread(values: Iterable[float]) -> Numbers:
     if not known:
         return {"n": 0, "mean": None, "low": None, "high": None}
     return {"n": len(known), "mean": float(np.mean(known)), "low": min(known), "high": max(known)}
+
+
+def _headers(dataset: Dataset) -> Numbers:
+    """Compare the places that the headers of the two images of every test pair give to one voxel."""
+    found = {"pairs": 0, "apart": 0, "furthest": 0.0}
+    for moving, fixed in ((dataset.placement(m), dataset.placement(f)) for m, f in dataset.pairs_of("test")):
+        distance = apart(moving, fixed)
+        if distance is None or fixed.affine is None:
+            continue
+        found["pairs"] += 1
+        found["apart"] += distance > APART * voxel_size(fixed.affine).min()
+        found["furthest"] = max(found["furthest"], distance)
+    return {**found, "apart": int(found["apart"])}
+
+
+def _before(intensities: pd.DataFrame) -> Numbers:
+    """Histogram of the original intensities of all images, each with the same weight: range, and share in every bin."""
+    values = intensities.drop(columns=["low", "high"]).to_numpy(float).ravel()
+    counts, edges = np.histogram(values, BARS)
+    limits = {name: [float(intensities[name].min()), float(intensities[name].max())] for name in ("low", "high")}
+    shares = [float(share) for share in counts / counts.sum()]
+    return {"low": float(edges[0]), "high": float(edges[-1]), "shares": shares, "limits": limits}
 
 
 def _truth(dataset: Dataset) -> Iterator[float]:
@@ -212,6 +247,7 @@ def markdown(measured: Mapping[str, Any], picture: str) -> str:
         _table("Splits", ["split", "images", "subjects", "pairs"], _splits(measured), _leak(measured)),
         _labels(measured),
         _scores(measured),
+        _intensities(measured),
         _origin(measured),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
@@ -233,6 +269,12 @@ def _head(measured: Mapping[str, Any], picture: str) -> str:
         f"- Primary score: {metrics.card(measured['primary'])['title']}",
         "- Parts: " + ", ".join(f"{part} ({n} images)" for part, n in measured["parts"].items()),
     ]
+    if (headers := measured["headers"])["pairs"]:
+        differ = f"{headers['apart']} by up to {headers['furthest']:.3g} mm" if headers["apart"] else "none"
+        facts.append(
+            f"- Test pairs whose headers place the two images elsewhere: {differ} of {headers['pairs']}; pairs are "
+            "registered voxel to voxel"
+        )
     explained, truth = measured["label_entropy_explained"], measured["truth_sdlogj"]
     if explained["n"]:
         where = "inside the mask" if explained["inside_mask"] else "over the whole image"
@@ -285,7 +327,39 @@ def _scores(measured: Mapping[str, Any]) -> str:
     ]
     header = ["score", "label", "unit", "pairs", "mean ± sd over pairs"]
     after = "" if few else "Single labels: see the JSON file next to this sheet."
+    if exact := measured["accuracy"]:
+        header.append("between two observers")
+        rows = [[*row, _observers(entry, exact)] for row, entry in zip(rows, shown, strict=True)]
     return _table("Test pairs before registration", header, rows, after)
+
+
+def _observers(entry: Mapping[str, Any], exact: Mapping[str, float]) -> str:
+    """Say whether unregistered pairs are farther apart than two observers of the same image."""
+    metric = entry["metric"]
+    if metric not in exact or entry["label"] not in RESERVED:
+        return ""
+    worse = math.inf if entry["mean"] == "inf" else entry["mean"] - exact[metric]
+    if metrics.card(metric)["better"] == "higher":
+        worse = -worse
+    told = "pairs are farther apart" if worse > 0 else "pairs are no farther apart: registration cannot be judged by it"
+    return f"{_digits(exact[metric])}; {told}"
+
+
+def _intensities(measured: Mapping[str, Any]) -> str:
+    """Format the histograms before and after preparation, a character for every bar."""
+    before, after = measured["intensities"]["before"], measured["intensities"]["after"]
+    rows = [
+        [when, _digits(found["low"]), f"`{_bars(found['shares'])}`", _digits(found["high"])]
+        for when, found in (("in the files", before), ("prepared", after))
+    ]
+    low, high = (" to ".join(dict.fromkeys(map(_digits, before["limits"][end]))) for end in ("low", "high"))
+    return _table("Intensities", ["", "lowest", "histogram", "highest"], rows, f"{low} becomes 0, {high} becomes 1.")
+
+
+def _bars(shares: Sequence[float]) -> str:
+    """Draw a histogram as text, the highest bar in full; a bar that is not empty is not lower than the lowest."""
+    top = max(shares)
+    return "".join(BLOCKS[math.ceil(share / top * (len(BLOCKS) - 1))] for share in shares)
 
 
 def _origin(measured: Mapping[str, Any]) -> str:
