@@ -3,6 +3,7 @@
 import hashlib
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pandas as pd
 import pytest
@@ -60,6 +61,23 @@ def test_the_prepared_form_holds_everything(tmp_path, dims):
     assert set(yaml.safe_load(Path("workflow/schemas/dataset.schema.yaml").read_text())["properties"]) <= set(
         dataset.meta
     )
+
+
+def test_large_label_values_are_numbered_anew_and_keep_their_names(tmp_path):
+    prepare(make_dataset(tmp_path / "small", dims=3, size=16), tmp_path / "as-they-are")
+    large = {0: 0, 1: 70_001, 2: 2**31 - 1}
+    labels = {70_001: "dark", 0: "background", 2**31 - 1: "bright"}
+    raw = make_dataset(tmp_path / "large", dims=3, size=16, labels=labels, evaluate=[2**31 - 1], kinds={"k": [70_001]})
+    for path in (raw / "label").iterdir():
+        image = nibabel.load(path)
+        values = np.vectorize(large.get)(np.asarray(image.dataobj)).astype(np.int32)
+        nibabel.save(nibabel.Nifti1Image(values, image.affine), path)
+    contents.check(raw)
+    prepare(raw, tmp_path / "prepared")
+    dataset, same = Dataset.open(tmp_path / "prepared"), Dataset.open(tmp_path / "as-they-are")
+    assert dataset.labels == {0: "background", 1: "dark", 2: "bright"}
+    assert (dataset.evaluate, dataset.meta["kinds"], dataset.meta["background"]) == ([2], {"k": [1]}, 0)
+    np.testing.assert_array_equal(dataset.load("test0").label, same.load("test0").label)
 
 
 def test_true_fields_and_landmarks_survive(tmp_path):

@@ -22,7 +22,7 @@ from likeness.userinput.errors import DatasetError, plain, suggest
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)]
 Unit = Annotated[str, StringConstraints(pattern=r"^[^$\s\x00-\x1f\x7f-\x9f]+$", max_length=16)]
 LabelName = Annotated[str, StringConstraints(pattern=LINE, min_length=1, max_length=100)]
-LabelValue = Annotated[int, Field(ge=0, le=32767)]
+LabelValue = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Value = Annotated[int, Field(ge=0)]
 Length = Annotated[float, Field(ge=1e-9, le=1_000_000_000)]
 Intensity = Annotated[float, Field(ge=-1e30, le=1e30)]
@@ -121,7 +121,8 @@ class DatasetFile(Written):
     spacing_unit: Unit
     """Unit of spacing, in which distances are reported, for example mm, um, nm or px."""
     labels: dict[LabelValue, LabelName] = DEFAULTS["labels"]
-    """Name of every value, from 0 to 32767, that occurs in the label maps; needed where images have label maps."""
+    """Name of every value, from 0 to 2147483647, that occurs in the label maps; needed where images have label maps.
+    Results have the names alone: if a value exceeds 32767, all are numbered anew in the prepared images."""
     evaluate: Annotated[list[Value], Field(json_schema_extra={"uniqueItems": True}), AfterValidator(distinct)] = (
         DEFAULTS["evaluate"]
     )

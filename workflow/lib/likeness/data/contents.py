@@ -14,7 +14,7 @@ import numpy as np
 
 from likeness.data import landmarks, layout
 from likeness.data.layout import RawDataset
-from likeness.data.store import PARTS, Sample
+from likeness.data.store import Sample
 from likeness.imageio import images
 from likeness.imageio.placement import Placement
 from likeness.runtime.atomic import write_json
@@ -301,11 +301,12 @@ def _read_map(
     if not np.isfinite(stored).all() or (whole is not stored and np.abs(stored - whole).max() > NEARLY):
         msg = f"{path}: has values that are not integers; save the map without interpolation"
         raise DatasetError(msg)
-    most = np.iinfo(PARTS[part]).max
+    # large label values are numbered anew when they are stored
+    most = np.iinfo(np.int32).max
     if whole.min() < 0 or whole.max() > most:
         msg = f"{path}: has values from {whole.min():.0f} to {whole.max():.0f}; number them from 0 to {most}"
         raise DatasetError(msg)
-    values = np.ascontiguousarray(whole, dtype=PARTS[part])
+    values = np.ascontiguousarray(whole, dtype=np.int32)
     if part == "label" and (values == raw.meta["background"]).all():
         msg = f"{path}: the label map is all background ({values.flat[0]}); leave the column 'label' empty for none"
         raise DatasetError(msg)

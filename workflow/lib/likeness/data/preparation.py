@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -17,7 +18,7 @@ from likeness.data import contents, layout, pairs
 from likeness.data.contents import Limits
 from likeness.data.degradation import MOVING, Degradation
 from likeness.data.layout import RawDataset
-from likeness.data.store import INTENSITIES, PARTS, PLACEMENT, TOLD, Sample
+from likeness.data.store import INTENSITIES, LARGEST_LABEL, PARTS, PLACEMENT, TOLD, Sample
 from likeness.runtime.atomic import atomic_write
 
 QUANTILES = 65
@@ -67,11 +68,14 @@ def prepare(
         points: dict[str, np.ndarray] = {}
         scales: list[dict[str, Any]] = []
         unnamed = contents.Unnamed(raw)
+        numbers = _numbers(raw.meta["labels"])
         for id in raw.images.index:
             sample = contents.read(raw, id)
             first = first or sample
             contents.check_alike(raw, first, sample)
             unnamed.see(sample)
+            if numbers and sample.label is not None:
+                sample = replace(sample, label=_numbered(sample.label, numbers))
             if sample.landmarks is not None:
                 points[id] = sample.landmarks
             low, high = shared.get(id) or contents.limits(raw, sample)
@@ -84,6 +88,8 @@ def prepare(
         unnamed.refuse()
         contents.check_landmarks(raw, points)
         assert first is not None  # datasets without images are rejected before
+        if numbers:
+            raw = replace(raw, meta=_named(raw.meta, numbers))
         _write_tables(raw, part, first.image.shape, has, name, presmoothing, degrade, apart)
         if apart:
             drawn.loc[drawn.split == "test", "moving"] += MOVING
@@ -102,6 +108,30 @@ def _shared_limits(raw: RawDataset) -> dict[str, Limits]:
             own = [contents.limits(raw, contents.read(raw, id)) for id in members.index]
             shared |= dict.fromkeys(members.index, (min(low for low, _ in own), max(high for _, high in own)))
     return shared
+
+
+def _numbers(labels: Mapping[int, str]) -> dict[int, int]:
+    """Number label values anew in ascending order if one is too large to be stored; otherwise empty."""
+    large = max(labels, default=0) > LARGEST_LABEL
+    return {value: number for number, value in enumerate(sorted(labels))} if large else {}
+
+
+def _numbered(label: np.ndarray, numbers: Mapping[int, int]) -> np.ndarray:
+    """Replace the values of a label map, of which each has a number unless the map is refused afterwards."""
+    return np.searchsorted(np.array(sorted(numbers)), label)
+
+
+def _named(meta: Mapping[str, Any], numbers: Mapping[int, int]) -> dict[str, Any]:
+    """Return a description of a dataset in which labels have their new numbers."""
+    background = meta["background"]
+    return {
+        **meta,
+        "labels": {number: meta["labels"][value] for value, number in numbers.items()},
+        "evaluate": [numbers[value] for value in meta["evaluate"]],
+        "kinds": {kind: [numbers[value] for value in values] for kind, values in meta["kinds"].items()},
+        # a background that no map has must not become the number of a structure
+        "background": None if background is None else numbers.get(background, LARGEST_LABEL),
+    }
 
 
 def _quantiles(image: np.ndarray) -> dict[str, float]:

@@ -45,6 +45,9 @@ PLACEMENT = ("stored", "affine")
 INTENSITIES = "intensities.csv"
 """Table of the original intensities: ``id``, ``low`` and ``high``, and quantiles ``q0`` to ``q1``."""
 
+LARGEST_LABEL = int(np.iinfo(PARTS["label"]).max)
+"""Larger label values are numbered anew when a dataset is prepared; their names stay."""
+
 ATLAS = "atlas"
 """What the column ``split`` says of an image that belongs to no split: images of every split are registered to it."""
 
