@@ -23,10 +23,10 @@ AFTER_SCORES = {
     "agreement": 1,
     "picked": 1,
     "power": 1,
-    "plot": 10,
+    "plot": 11,
     "all": 1,
 }
-AFTER_ALL = {**AFTER_SCORES, "profiles": 1, "plot": 11}
+AFTER_ALL = {**AFTER_SCORES, "profiles": 1, "plot": 12}
 COMPARED = {"summary": 1, "reproduction": 1, "comparisons": 1, "contrasts": 1, "claims": 1, "ranks": 1, "agreement": 1}
 COMPARED |= {"picked": 1, "power": 1}
 """Tables in the order of the study."""
@@ -182,12 +182,12 @@ def test_another_sampling_of_a_dataset_trains_nothing(smoke: Path) -> None:
 @pytest.mark.parametrize(
     ("card", "old", "new", "jobs"),
     [
-        ("losses/ncc", '"marker": "^"', '"marker": "v"', {"plot": 11}),
+        ("losses/ncc", '"marker": "^"', '"marker": "v"', {"plot": 12}),
         (
             "losses/ncc",
             '"supervision": "none"',
             '"supervision": "labels"',
-            {"plot": 11, "summary": 1, "reproduction": 1, "ranks": 1, "picked": 1},
+            {"plot": 12, "summary": 1, "reproduction": 1, "ranks": 1, "picked": 1},
         ),
         ("losses/ncc", '"order": 110', '"order": 999', {"plot": 11, **COMPARED}),
         (
@@ -197,14 +197,14 @@ def test_another_sampling_of_a_dataset_trains_nothing(smoke: Path) -> None:
             {"sample_landscape": 1, "runtime": 1, "profiles": 1, "plot": 2},
         ),
         ("losses/ncc", '"default": 9', '"default": 7', {**OF_NCC, **AFTER_ALL}),
-        ("networks/voxelmorph", '"title"', '"marker": "v", "title"', {"plot": 10}),
+        ("networks/voxelmorph", '"title"', '"marker": "v", "title"', {"plot": 11}),
         (
             "networks/voxelmorph",
             '"title"',
             '"order": 99, "title"',
-            {"plot": 10, **COMPARED},
+            {"plot": 11, **COMPARED},
         ),
-        ("metrics/sdlogj", '"title": "std(log J)"', '"title": "Roughness"', {"plot": 8, "data_sheet": 2}),
+        ("metrics/sdlogj", '"title": "std(log J)"', '"title": "Roughness"', {"plot": 9, "data_sheet": 2}),
         ("figures/img_sample", '"dpi": 300', '"dpi": 200', {"plot": 1}),
     ],
 )

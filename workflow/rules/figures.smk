@@ -55,7 +55,7 @@ rule plot:
     params:
         demonstration=STUDY.config["demonstration"],
         looks={loss: look(loss) for loss in STUDY.losses},
-        metrics=lambda wc: scored(*METRIC_LOOKS) if {"metrics", "agreement"} & {*reads(wc)} else None,
+        metrics=lambda wc: scored(*METRIC_LOOKS) if {"metrics", "agreement", "comparisons"} & {*reads(wc)} else None,
         methods=lambda wc: methods(*METHOD_LOOKS) if "methods" in reads(wc) else None,
         caption=lambda wc: figures.card(wc.figure)["caption"],
         dpi=lambda wc: figures.card(wc.figure)["dpi"],
