@@ -40,7 +40,6 @@ if not STUDY.tunes:
     include: "workflow/rules/report.smk"
 
 
-
 rule all:
     default_target: True
     input:

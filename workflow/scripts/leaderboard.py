@@ -14,7 +14,10 @@ def main(snakemake) -> None:
     known, confidence = kinds.of(snakemake.params.methods), snakemake.params.confidence
     table = leaderboard.board(pd.read_parquet(snakemake.input.metrics), tables, known, confidence)
     write_csv(table, snakemake.output.csv)
-    for path, text in ((snakemake.output.tex, leaderboard.latex(table)), (snakemake.output.md, leaderboard.markdown(table))):
+    for path, text in (
+        (snakemake.output.tex, leaderboard.latex(table)),
+        (snakemake.output.md, leaderboard.markdown(table)),
+    ):
         with atomic_write(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
 

@@ -85,12 +85,18 @@ def path(lines: Sequence[Mapping[str, Any]], axes: tuple[str, str], title: str, 
 
     parts = [f'<rect class="frame" x="{left}" y="{top}" width="{right - left}" height="{bottom - top}"/>']
     for tick in ticks(x0, x1, 4):
-        parts.append(f'<text class="num" x="{place(tick, y0)[0]:.1f}" y="{bottom + 13}" text-anchor="middle">{tick:g}</text>')
+        parts.append(
+            f'<text class="num" x="{place(tick, y0)[0]:.1f}" y="{bottom + 13}" text-anchor="middle">{tick:g}</text>'
+        )
     for tick in ticks(y0, y1, 4):
-        parts.append(f'<text class="num" x="{left - 4}" y="{place(x0, tick)[1] + 4:.1f}" text-anchor="end">{tick:g}</text>')
+        parts.append(
+            f'<text class="num" x="{left - 4}" y="{place(x0, tick)[1] + 4:.1f}" text-anchor="end">{tick:g}</text>'
+        )
     parts += [_line(line, place) for line in sorted(lines, key=lambda line: line["front"])]
     parts.append(f'<text x="{left}" y="14">{escape(title)}</text>')
-    parts.append(f'<text class="note" x="{(left + right) / 2}" y="{tall - 5}" text-anchor="middle">{escape(axes[0])}</text>')
+    parts.append(
+        f'<text class="note" x="{(left + right) / 2}" y="{tall - 5}" text-anchor="middle">{escape(axes[0])}</text>'
+    )
     return _svg(wide, tall, f"{title}: {axes[1]} against {axes[0]}", parts)
 
 

@@ -118,7 +118,7 @@ def _told(uses_loss: bool, loss: str) -> dict[str, Any]:
     if not uses_loss:
         return {"supervision": None, "needs": "", "use_when": "another program is to be compared with"}
     card = losses.card(loss)
-    needs = [part for part in card["requires"]]
+    needs = list(card["requires"])
     needs += [f"extractor {card['extractor']}"] if card["extractor"] else []
     return {"supervision": card["supervision"], "needs": ", ".join(needs), "use_when": "; ".join(_when(card))}
 
@@ -187,5 +187,3 @@ def latex(table: pd.DataFrame) -> str:
     head = " & ".join(column.translate(escapes) for column in read.columns) + r" \\"
     top = [rf"\begin{{tabular}}{{{'l' * len(read.columns)}}}", r"\toprule", head, r"\midrule"]
     return "\n".join([*top, *lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
-
-

@@ -1,4 +1,4 @@
-"""Four marks that say how far the scores of a row can be trusted: search, its failures, extractor, independent units."""
+"""Four marks of how far the scores of a row can be trusted: search, its failures, extractor, independent units."""
 
 from __future__ import annotations
 

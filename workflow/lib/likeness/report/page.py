@@ -243,7 +243,7 @@ def _chosen(study: Study, dataset: str) -> dict[str, float]:
 
 
 def _bibliography(study: Study) -> str:
-    """Return BibTeX of what the study used: the losses and the metrics by DOI, datasets by the citation on their sheet."""
+    """Return BibTeX of what was used: losses and metrics by DOI, datasets by the citation on their sheet."""
     found = {}
     for kind, name, doi, title in [
         *(("loss", name, losses.card(name)["doi"], losses.card(name)["title"]) for name in study.looks),

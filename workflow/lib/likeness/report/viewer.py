@@ -132,5 +132,3 @@ def _place(size: int, stride: int) -> np.ndarray:
     nodes = np.minimum(np.arange(0, size + stride - 1, stride), size - 1)
     nodes = np.array(list(dict.fromkeys(nodes.tolist())))
     return np.interp(np.arange(size), nodes, np.arange(len(nodes)))
-
-
