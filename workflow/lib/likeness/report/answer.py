@@ -34,10 +34,9 @@ def _sentence(row: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> lis
     title = cards.card(row["metric"])["title"]
     said = [f"By {row['method']}, {row['a']} was best on validation pairs."]
     if not pd.isna(row["gain"]):
-        said.append(
-            f"On test pairs it improves {title.lower()} over no registration by "
-            f"{_within(row['gain'], row['low'], row['high'])}, from {row['n_subjects']:g} subjects."
-        )
+        within = _within(row["gain"], row["low"], row["high"])
+        subjects = f"{row['n_subjects']:g} subjects"
+        said.append(f"On test pairs its gain in {title.lower()} over no registration is {within}, from {subjects}.")
     return [*said, *_against(row, tables), _untested(row, tables)]
 
 
