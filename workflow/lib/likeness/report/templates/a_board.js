@@ -49,15 +49,15 @@
       return below + (same + 1) / 2;
     });
   const weighted = (contest, places, weight) => {
-    const sums = places.map(() => 0);
+    const sums = new Float64Array(places.length), costs = contest.costs;
     let total = 0;
-    contest.costs.forEach((costs, number) => {
+    for (let number = 0; number < costs.length; number++) {
       const own = weight(number);
-      if (!own) return;
+      if (!own) continue;
       total += own;
-      places.forEach((place, at) => { sums[at] += costs[place] === null ? Infinity : own * costs[place]; });
-    });
-    return total ? tied(sums.map((sum) => sum / total)) : null;
+      for (let at = 0; at < places.length; at++) { const cost = costs[number][places[at]]; sums[at] += cost === null ? Infinity : own * cost; }
+    }
+    return total ? tied(Array.from(sums, (sum) => sum / total)) : null;
   };
   const within = (contest) => (draw) => (number) => {
     const one = contest.first[number], other = contest.second[number];
@@ -210,6 +210,7 @@
   choices();
   gains();
   downloads();
-  draw();
+  // after the first paint: the ranks of all draws take longer than the page
+  setTimeout(() => { draw(); document.body.dataset.board = "ready"; });
   if (query.size) document.getElementById("board").scrollIntoView();
 })();
