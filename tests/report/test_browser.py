@@ -21,7 +21,8 @@ PROBE = """
   const soon = () => new Promise((go) => setTimeout(go, 25));
   const until = async (what) => { for (let n = 0; n < 400 && !what(); n++) await soon(); };
   const set = (what, value, kind = "change") => { $(what).value = value; $(what).dispatchEvent(new Event(kind)); };
-  const pixels = () => { const one = $("#left"); return one.getContext("2d").getImageData(0, 0, one.width, one.height); };
+  const context = () => $("#left").getContext("2d");
+  const pixels = () => context().getImageData(0, 0, $("#left").width, $("#left").height);
   const sum = () => pixels().data.reduce((a, b, n) => a + b * (n % 251), 0);
   try {
     await until(() => document.body.dataset.board === "ready");

@@ -17,10 +17,13 @@ from likeness.report import page
 from likeness.results import Run
 from likeness.statistics.comparisons import compare
 from likeness.statistics.contrasts import Known, confirm
+from likeness.statistics.picked import pick
 from likeness.statistics.ranks import rank
 from likeness.statistics.selection import candidates, choose
 
 NAMED = ("voxelmorph",)
+NAMED_BEFOREHAND = {"a": "ncc", "b": "mse", "best_of": [], "over": None, "datasets": [], "method": None, "metric": None}
+"""A contrast as a study states it, with all its keys."""
 DATASETS = (Made("mni-brain"), Made("cells", field=False, unit="nm", stress_test=False, subjects=24))
 
 
@@ -38,6 +41,7 @@ def tables(study: Study, metrics: pd.DataFrame, contrasts: list[dict[str, str]])
     return {
         "selection": known.selection,
         "ranks": rank(metrics, study.methods, {}, set()),
+        "picked": pick(metrics, study.methods, {}, set()),
         "comparisons": compare(metrics, study.methods, {}),
         "contrasts": confirm(metrics, study.methods, contrasts, known),
     }
@@ -71,7 +75,7 @@ def made(folder: Path, losses: tuple[str, ...] = ("mse", "ncc", "mind"), **chang
     study = Study(datasets=DATASETS, losses=losses, named=NAMED)
     metrics = chosen(study)
     dataset, fields = samples(folder)
-    found = tables(study, metrics, [{"a": "ncc", "b": "mse"}] if len(losses) > 1 else [])
+    found = tables(study, metrics, [{**NAMED_BEFOREHAND, "smallest": None, "claim": None}] if len(losses) > 1 else [])
     parts = {
         "title": "A study of <losses>",
         "demonstration": False,

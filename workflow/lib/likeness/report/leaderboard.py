@@ -146,9 +146,11 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
         "Dataset": table.dataset,
         "Method": table.method,
         "Loss": table.name,
-        "Supervision": table.supervision.fillna("–"),
+        "Supervision": table.supervision.astype(object).fillna("–"),
         "Gain": [_interval(*row) for row in table[["gain", "gain_low", "gain_high"]].itertuples(index=False)],
-        "Unit": [f"{unit} {metric}" for unit, metric in zip(table.unit.fillna(""), table.metric, strict=True)],
+        "Unit": [
+            f"{unit} {metric}" for unit, metric in zip(table.unit.astype(object).fillna(""), table.metric, strict=True)
+        ],
         **{name: table[name].map(_number) for name in BESIDE if table[name].notna().any()},
         "Rank": [_ranks(*row) for row in table[["rank", "rank_low", "rank_high"]].itertuples(index=False)],
         "s/pair": table.seconds_per_pair.map(_number),
