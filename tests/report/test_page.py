@@ -69,6 +69,13 @@ def test_what_a_study_lacks_is_said_in_its_place(study, changed, said):
     assert said in page.render(replace(study, **changed))
 
 
+def test_tables_without_rows_do_not_break_the_page(study):
+    empty = {name: table.iloc[:0] for name, table in study.tables.items()}
+    said = page.render(replace(study, tables=empty))
+    assert "No loss was picked" in said
+    assert "No difference was named beforehand" in said
+
+
 def test_a_study_of_one_loss_says_that_nothing_was_tested(tmp_path):
     assert "nothing was tested" in page.render(made(tmp_path, losses=("mse",)))
 

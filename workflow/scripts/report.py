@@ -14,9 +14,14 @@ from likeness.runtime.jobs import logged
 from likeness.statistics.aggregate import read_csv
 
 
+def readable(paths: dict[str, Path]) -> dict[str, Path]:
+    """Leave out tables without even a heading, which an interrupted run of an older version may have left."""
+    return {name: path for name, path in paths.items() if path.read_text(encoding="utf-8").strip()}
+
+
 def main(snakemake) -> None:
     given, told = snakemake.input, snakemake.params
-    tables = {Path(path).stem: Path(path) for path in given.tables}
+    tables = readable({Path(path).stem: Path(path) for path in given.tables})
     drawn = {name: [Path(path) for path in given.figures if Path(path).stem == name] for name in told.captions}
     study = page.Study(
         title=told.study["title"],

@@ -45,7 +45,7 @@ def board(
         is in the unit of the primary score, and null where no λ was smooth enough or the λ differs between seeds.
     """
     matched = tables["matched"]
-    matched = matched[matched.limit.astype(str) == f"{LIMIT:g}"]
+    matched = matched[(matched.limit.astype(str) == f"{LIMIT:g}") & (matched.method != UNREGISTERED)]
     rows = []
     for row in matched.to_dict("records"):
         key = [row[column] for column in COMPARED]
@@ -53,7 +53,11 @@ def board(
         found: dict[str, Any] = dict(zip(COMPARED, key, strict=True))
         found |= {"name": name_of(method, row["loss"], row["variant"]), "metric": row["metric"], "at_most": LIMIT}
         found |= _gained(metrics, row, confidence) | _beside(tables["summary"], key, row["metric"])
-        found |= _ranked(tables["ranks"], key) | _cost(tables["runtime"], key) | _told(method.uses_loss, row["loss"])
+        found |= (
+            _ranked(tables["ranks"], key)
+            | _cost(metrics, tables["runtime"], key)
+            | _told(method.uses_loss, row["loss"])
+        )
         rows.append(found)
     table = pd.DataFrame(rows, columns=COLUMNS)
     return table.sort_values(["dataset", "method", "rank", "name"], kind="stable", na_position="last")
@@ -106,17 +110,22 @@ def _ranked(ranks: pd.DataFrame, key: list[Any]) -> dict[str, Any]:
     return {"rank": first["rank"], "rank_low": first["low"], "rank_high": first["high"]}
 
 
-def _cost(runtime: pd.DataFrame, key: list[Any]) -> dict[str, Any]:
-    """Return seconds per pair and memory of the jobs that make the fields; those of training stand in runtime.csv."""
+def _cost(metrics: pd.DataFrame, runtime: pd.DataFrame, key: list[Any]) -> dict[str, Any]:
+    """Return memory and seconds per pair, of all λ and seeds, of the jobs that make the fields, without training."""
     rows = runtime[same(runtime, key) & runtime.rule.isin(["optimise", "register", "classical"])]
-    pairs = rows.pairs.sum()
-    return {"seconds_per_pair": rows.seconds.sum() / pairs if pairs else np.nan, "peak_mb": rows.peak_mb.max()}
+    pairs = len(metrics[same(metrics, key)][["moving", "fixed"]].drop_duplicates())
+    seconds = rows.seconds.sum() / pairs if pairs and len(rows) else np.nan
+    return {"seconds_per_pair": seconds, "peak_mb": rows.peak_mb.max()}
 
 
 def _told(uses_loss: bool, loss: str) -> dict[str, Any]:
     """Say what a loss needs and when its card speaks for it."""
     if not uses_loss:
-        return {"supervision": None, "needs": "", "use_when": "another program is to be compared with"}
+        return {
+            "supervision": None,
+            "needs": "",
+            "use_when": "a method without a loss of the study is to be compared with",
+        }
     card = losses.card(loss)
     needs = list(card["requires"])
     needs += [f"extractor {card['extractor']}"] if card["extractor"] else []
