@@ -1,5 +1,6 @@
 import hashlib
 
+TOLD = ("title", "order", "supervision", "formula", "doi", "invariances", "requires", "extractor", "oracle")
 PAGE = Path(workflow.basedir) / "workflow" / "lib" / "likeness" / "report" / "templates"
 
 
@@ -27,7 +28,7 @@ rule leaderboard:
         confidence=STUDY.config["statistics"]["confidence"],
         methods=methods("title", "order", "uses_loss", "optimised", "has_lam"),
         looks={loss: look(loss) for loss in STUDY.losses},
-        needs={loss: cards.card(loss)["requires"] for loss in STUDY.losses},
+        told={loss: {key: cards.card(loss).get(key) for key in TOLD} for loss in STUDY.losses},
         metrics=scored("title", "short", "needs", "per", "rank", "primary", "better", "unit"),
         code=code("leaderboard"),
     script:
@@ -57,9 +58,9 @@ rule report:
         configuration=CONFIGFILES,
         methods=methods("title", "order", "colour", "uses_loss", "has_lam", "optimised"),
         looks={loss: look(loss) for loss in STUDY.losses},
-        losses={loss: cards.card(loss) for loss in STUDY.losses},
+        told={loss: {key: cards.card(loss).get(key) for key in TOLD} for loss in STUDY.losses},
         captions={name: figures.card(name)["caption"] for name in DRAWN},
-        metrics={name: metrics.card(name) for name in METRICS},
+        metrics=scored("title", "doi", "needs", "per", "rank", "primary", "better"),
         runs=[list(run) for run in RUNS],
         templates=hashlib.sha256(b"".join(path.read_bytes() for path in sorted(PAGE.iterdir()))).hexdigest(),
         code=code("report"),
