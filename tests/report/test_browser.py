@@ -26,7 +26,7 @@ PROBE = """
   const sum = () => pixels().data.reduce((a, b, n) => a + b * (n % 251), 0);
   try {
     await until(() => document.body.dataset.board === "ready");
-    %s
+    SCRIPT
   } catch (error) { said.error = String(error.stack); }
   const loaded = performance.getEntriesByType("resource").map((one) => one.name);
   said.requests = loaded.filter((name) => !/^(data|blob):/.test(name));
@@ -51,7 +51,7 @@ def browse(folder, *options, url):
 def probed(folder, script, address=""):
     """Run a script in the page and return what it said, after no error reached the console."""
     text = (folder / "report.html").read_text(encoding="utf-8")
-    (folder / "probe.html").write_text(text.replace("</body>", PROBE % script), encoding="utf-8")
+    (folder / "probe.html").write_text(text.replace("</body>", PROBE.replace("SCRIPT", script)), encoding="utf-8")
     url = f"{(folder / 'probe.html').as_uri()}{address}"
     run = browse(folder, "--virtual-time-budget=20000", "--dump-dom", "--window-size=1280,900", url=url)
     said = json.loads(html.unescape(re.search(r'<pre id="probe">(.*?)</pre>', run.stdout, re.DOTALL)[1]))
