@@ -128,7 +128,8 @@ def roughness(
             known = both[[ROUGHNESS, metric]].dropna()
             lines[name] = [(float(x), float(y)) for x, y in known.to_numpy() if math.isfinite(x + y)]
             looks[name] = colours.get(loss or "", methods[method].colour)
-    axes = ("roughness, std(log J)", f"{cards.card(metric)['title']} ({unit})")
+    title = cards.card(metric)["title"]
+    axes = ("roughness, std(log J)", title if unit == "1" else f"{title} ({unit.replace('um', 'µm')})")
     charts = []
     for front in lines:
         each = [{"points": lines[name], "colour": looks[name], "front": name == front} for name in lines]
