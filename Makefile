@@ -33,7 +33,7 @@ define needs
     { echo "make $@ needs the packages $(2): install them, or run it as root or with sudo"; exit 1; }
 endef
 
-.PHONY: help setup try figures claims claim-dgir calibration check test test-slow test-release test-slurm test-kubernetes test-conda lint format loss losses upgrade-dataset envs lock docs clean merge bench bench-methods bench-metrics bench-scale
+.PHONY: help setup try figures claims claim-dgir calibration check test test-slow test-release test-slurm test-kubernetes test-conda test-report lint format loss losses upgrade-dataset envs lock docs clean merge bench bench-methods bench-metrics bench-scale
 .DEFAULT_GOAL := help
 
 help: ## print this list
@@ -103,6 +103,10 @@ test-kubernetes: $(READY) ## run jobs on a stand-in for a Kubernetes cluster
 
 test-conda: $(READY) ## run the smoke study with an environment per rule, made by a stand-in for conda
 	$(BIN)/python -m pytest -m conda tests/project/test_conda.py
+
+test-report: $(READY) ## open the page of the smoke study in a browser: its script, viewer, address; screenshots are kept
+	$(call needs,chromium,chromium)
+	$(BIN)/python -m pytest -n 0 -m browser tests/report/test_browser.py
 
 bench: $(READY) $(PEERS)/.ready ## measure time and memory of every loss beside other libraries'; LOSSES="ncc mind" OPTIONS="--rounds 1"
 	$(BIN)/python benchmarks/losses.py $(if $(LOSSES),--losses $(LOSSES)) $(OPTIONS)

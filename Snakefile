@@ -34,6 +34,12 @@ include: "workflow/rules/landscape.smk"
 include: "workflow/rules/figures.smk"
 
 
+# a study that tunes looks at no test pair
+if not STUDY.tunes:
+
+    include: "workflow/rules/report.smk"
+
+
 rule all:
     default_target: True
     input:
@@ -45,6 +51,7 @@ rule all:
         # the leaves too: an aggregate that already exists would hide a new job whose input is missing
         runs(results.SCORES),
         exports(),
+        [] if STUDY.tunes else f"{RESULTS}/report.html",
         expand(f"{RESULTS}/landscape/{{loss}}.csv", loss=SAMPLED),
 
 

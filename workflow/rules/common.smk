@@ -63,6 +63,7 @@ TABLES = [
     "verdicts",
     "audit",
     "landscape",
+    "leaderboard",
 ]
 if STUDY.config["warp_consistency"]["pairs"]:
     TABLES.append("warp_consistency")
