@@ -65,7 +65,8 @@ def match(metrics: pd.DataFrame, methods: Methods, confidence: float = 0.95) -> 
 
 def _rated(rows: pd.DataFrame, methods: Methods) -> pd.DataFrame:
     """Return the candidates for λ of every run, with their roughness on validation pairs, a column for each measure."""
-    rated = candidates(rows, methods, MAX_FOLDING)
+    # its mean folding would be taken for a measure of that name
+    rated = candidates(rows, methods, MAX_FOLDING).drop(columns="ndv")
     keys = [*KEYS, "lam"]
     measured = rows[(rows.split == "val") & rows.metric.isin(MEASURES)]
     rough = measured.groupby([*keys, "metric"], dropna=False, observed=True)["value"].median()
