@@ -907,6 +907,8 @@ def test_pictures_that_are_several(tmp_path):
         (np.linspace(0, 1e35, 32 * 32), ["1e+35", "1e+30"]),
         (np.linspace(0, 1e-60, 32 * 32), ["constant", "0"]),
         (np.linspace(2.0**60, 2.0**60 + 1e9, 32 * 32), ["constant", "1.15292e+18"]),
+        # the negative of a picture of 8 bits in 32: single precision has no more than two of its values
+        (2.0**32 - 1 - np.arange(32 * 32) % 256, ["4294967295", "subtract"]),
     ],
 )
 def test_intensities_beyond_single_precision(folder, values, facts):

@@ -37,6 +37,7 @@ def points(folder: Path, text: str, grid: Grid = PICTURE, **stated: str) -> np.n
         "name,i,j\nnose,1,2\near,,\nchin,3,4\n",
         "i,j,x,note\n1,2,7,a\nNA,n/a,7,b\n3,4,7,\n",
         "\ni,j\r\n1,2\r\n,\r\n3,4\r\n",
+        "i,j\n1,2\n  \n3,4\n \t\n",
     ],
 )
 def test_a_point_that_is_not_known_keeps_its_row(tmp_path: Path, text: str) -> None:
@@ -57,6 +58,7 @@ def test_up_to_half_a_voxel_outside_is_inside(tmp_path: Path) -> None:
         ("i,j\n1,2\n3,\n", {}, ["'3,'", "per row", "2 numbers"]),
         ("i,j\n1,2\n3,inf\n", {}, ["'3,inf'", "2 numbers"]),
         ("i,j\n1,2,3\n", {}, ["3 entries", "2"]),
+        ("i,j\n1_0,2\n", {}, ["'1_0,2'", "2 numbers"]),
         ("i;j\n1;2\n", {}, ["'i;j'", "commas"]),
         ("x,y\n1,2\n", {}, ["'x,y'", "i,j", "row of a picture", "'landmarks'"]),
         ("i,j,k\n1,2,3\n", {}, ["'i,j,k'", "i,j"]),

@@ -124,6 +124,33 @@ def test_tiff_that_is_no_grey_picture_is_refused(
         images.read(tmp_path / "a.tif", 2)
 
 
+@pytest.mark.parametrize("compression", [None, "lzw"])
+@pytest.mark.parametrize("tag", ["StripOffsets", "StripByteCounts"])
+def test_missing_strips_are_not_read_as_zeros(tmp_path: Path, tag: str, compression: str | None) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", GREY, rowsperstrip=2, compression=compression)
+    with tifffile.TiffFile(tmp_path / "a.tif", mode="r+b") as file:
+        known = file.pages.first.tags[tag]
+        known.overwrite([*known.value[:2], 0, *known.value[3:]])
+    with refused(DatasetError, f"{tmp_path}/a.tif: ", "lacks", "as 0"):
+        images.read(tmp_path / "a.tif", 2)
+
+
+def test_pixels_without_a_value_are_no_intensities(tmp_path: Path) -> None:
+    """GDAL marks them by a value."""
+    tiff(GREY, extratags=[(42113, "s", 0, str(GREY[0, 0]), True)])(tmp_path / "a.tif")
+    with refused(DatasetError, f"{tmp_path}/a.tif: ", "GDAL_NODATA", str(GREY[0, 0])):
+        images.read(tmp_path / "a.tif", 2)
+    tiff(GREY, extratags=[(42113, "s", 0, "-9999", True)])(tmp_path / "a.tif")
+    np.testing.assert_array_equal(images.read(tmp_path / "a.tif", 2)[0], GREY)
+
+
+def test_a_page_that_is_to_be_turned_is_refused_wherever_it_is(tmp_path: Path) -> None:
+    plain: dict[str, Any] = {"photometric": "minisblack", "metadata": None}
+    pages((GREY, plain), (GREY, {**plain, "extratags": [(274, "H", 1, 3, True)]}))(tmp_path / "a.tif")
+    with refused(DatasetError, f"{tmp_path}/a.tif: ", "Orientation", "3"):
+        images.read(tmp_path / "a.tif", 3)
+
+
 def test_a_compression_that_nobody_reads_is_named(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", GREY)
     with tifffile.TiffFile(tmp_path / "a.tif", mode="r+b") as file:
@@ -240,6 +267,27 @@ def test_axes_of_one_time_and_one_channel_are_none(tmp_path: Path, shape: tuple[
     found, grid = images.read(tmp_path / "a.nii", dims)
     np.testing.assert_array_equal(found, VOLUME.reshape([n for n in shape if n > 1]))
     assert grid.placement.shape == found.shape
+
+
+def test_a_compressed_volume_that_was_damaged_is_refused(tmp_path: Path) -> None:
+    """Decompression of damaged bytes often succeeds: only the checksum at the end tells."""
+    nifti(tmp_path / "a.nii.gz", np.random.default_rng(0).integers(0, 999, (20, 20, 20), dtype=np.int16))
+    content = bytearray((tmp_path / "a.nii.gz").read_bytes())
+    content[-8] ^= 1
+    (tmp_path / "a.nii.gz").write_bytes(content)
+    with refused(DatasetError, f"{tmp_path}/a.nii.gz: ", "CRC", "write it again"):
+        images.read(tmp_path / "a.nii.gz", 3)
+
+
+@pytest.mark.parametrize("program", ["NREG_TRANS", "Mapping"])
+def test_transformations_of_other_programs_are_not_taken_for_those_of_itk(tmp_path: Path, program: str) -> None:
+    """NiftyReg and SPM write the same kind of file, with x to the right, or places instead of displacements."""
+    nifti(tmp_path / "a.nii", VOLUME)
+    image = nib.Nifti1Image(np.ones((3, 4, 5, 1, 3), np.float32), np.eye(4))
+    image.header.set_intent(1007, name=program)
+    nib.save(image, tmp_path / "field.nii")
+    with refused(DatasetError, f"{tmp_path}/field.nii: ", program, "ITK"):
+        images.read_field(tmp_path / "field.nii", images.read_grid(tmp_path / "a.nii", 3))
 
 
 @pytest.mark.parametrize(

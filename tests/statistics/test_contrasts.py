@@ -201,3 +201,53 @@ def test_a_claim_holds_where_all_of_its_contrasts_do() -> None:
 )
 def test_one_contrast_that_fails_is_enough(verdicts: list[str], expected: str) -> None:
     assert whole(verdicts) == expected
+
+
+def doses() -> tuple[pd.DataFrame, dict[str, dict[str, float]]]:
+    names = {"dose-0": {"dose": 0.0}, "dose-100": {"dose": 100.0}}
+    return pd.concat([apart(study(), 0.0).assign(dataset=name) for name in names], ignore_index=True), names
+
+
+def test_a_seed_that_diverged_on_one_dataset_of_a_series_is_missed() -> None:
+    metrics, options = doses()
+    lost = (metrics.dataset == "dose-100") & (metrics.loss == "ncc") & (metrics.seed == 2)
+    metrics.loc[lost, "value"] = np.nan
+    stated = contrast("mse", "ncc", datasets=list(options), over="dose")
+    row = confirm(metrics, METHODS, [stated], NOTHING._replace(options=options)).iloc[0]
+    assert row.note == "a seed diverged"
+    metrics.loc[(metrics.dataset == "dose-0") & (metrics.loss == "ncc"), "value"] = np.nan
+    row = confirm(metrics, METHODS, [stated], NOTHING._replace(options=options)).iloc[0]
+    assert row.note.startswith("not compared: b diverged")
+
+
+def test_what_limits_any_dataset_of_a_series_is_said_of_each() -> None:
+    metrics, options = doses()
+    selection = choose(candidates(metrics, METHODS), METHODS)
+    selection["end"] = selection.dataset.map({"dose-0": "roughest", "dose-100": "smoothest"}).where(
+        selection.loss == "ncc", ""
+    )
+    stated = contrast("mse", "ncc", datasets=list(options), over="dose")
+    known = NOTHING._replace(options=options, selection=selection)
+    assert confirm(metrics, METHODS, [stated], known).iloc[0].note == (
+        "b: λ at the roughest end of its grid (dose-0), λ at the smoothest end of its grid (dose-100)"
+    )
+
+
+@pytest.mark.parametrize("metric", ["sdlogj"])
+def test_in_a_metric_without_a_better_none_is_called_better(metric: str) -> None:
+    metrics = study()
+    ncc = (metrics.loss == "ncc") & (metrics.metric == metric)
+    metrics.loc[ncc, "value"] += 1.0
+    stated = [contrast("mse", "ncc", metric=metric, claim="one"), contrast("ncc", "mse", metric=metric, claim="two")]
+    table = confirm(metrics, METHODS, stated, NOTHING)
+    assert table.verdict.tolist() == ["different", "different"]
+    assert set(judge(table, {"one": "x", "two": "y"}).verdict) == {UNDECIDED}
+
+
+def test_the_best_that_diverged_on_test_pairs_leaves_a_claim_untested() -> None:
+    metrics = study()
+    selection = choose(candidates(metrics, METHODS), METHODS)
+    metrics.loc[(metrics.loss == "ncc") & (metrics.split == "test"), "value"] = np.nan
+    stated = contrast("mse", None, best_of=["ncc"], claim="one")
+    table = judge(confirm(metrics, METHODS, [stated], NOTHING._replace(selection=selection)), {"one": "x"})
+    assert set(table.verdict) == {NOT_TESTED}

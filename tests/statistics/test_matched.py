@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from fake_study import METHODS, Made, Study, chosen, made_up, only_made_up_losses
 
-from likeness.statistics.matched import COLUMNS, LIMITS, TOO_ROUGH, match
+from likeness.statistics.matched import COLUMNS, DIVERGED, FOLDS, LIMITS, TOO_ROUGH, match
 
 ROUGH = {0.25: 0.5, 0.5: 0.28, 1.0: 0.2, 2.0: 0.15, 4.0: 0.12}
 """Roughness by λ; the end-point error is least at λ = 1."""
@@ -88,7 +88,8 @@ def test_what_syn_reaches_is_a_limit() -> None:
 def with_bending(energies: dict[str, dict[float, float]]) -> pd.DataFrame:
     """Return the study with a bending energy by loss and λ."""
     metrics = study()
-    bent = metrics[metrics.metric == "sdlogj"].assign(metric="bending", unit="1/mm²")
+    smooth = (metrics.metric == "sdlogj") & (metrics.method != "classical")
+    bent = metrics[smooth].assign(metric="bending", unit="1/mm²")
     known = bent[bent.lam.notna()]
     bent.loc[known.index, "value"] = [energies[loss][lam] for loss, lam in zip(known.loss, known.lam, strict=True)]
     return pd.concat([metrics, bent], ignore_index=True)
@@ -107,6 +108,25 @@ def test_the_limit_in_another_measure_is_what_the_runs_have_at_that_roughness() 
 
 
 def test_folding_is_a_measure_too() -> None:
-    found = match(study(), METHODS)
-    assert set(found.measure) == {"sdlogj", "nda"}
-    assert set(found.at_most[found.measure == "nda"]) == {0.0}
+    for dims, measure in ((2, "nda"), (3, "ndv")):
+        found = match(study(dims=dims), METHODS)
+        assert set(found.measure) == {"sdlogj", measure}
+        assert set(found.at_most[found.measure == measure]) == {0.0}
+
+
+def test_a_training_that_diverged_is_there_and_said() -> None:
+    """A loss must not vanish from the table, nor a seed without a word."""
+    metrics = study()
+    lost = ((metrics.loss == "ncc") | ((metrics.loss == "mse") & (metrics.seed == 2))) & metrics.lam.notna()
+    metrics.loc[lost, "value"] = np.nan
+    found = at(match(metrics, METHODS), "0.3").loc["voxelmorph"]
+    assert (found.loc["ncc", "n_pairs"], found.loc["ncc", "note"]) == (0, DIVERGED)
+    assert found.loc["ncc", ["mean", "lam", "roughness"]].isna().all()
+    assert found.loc["mse", "note"] == f"about these trainings: fewer than 3 seeds; a seed diverged; {DIVERGED}"
+    assert found.loc["mse", "lam"] == 1
+
+
+def test_a_run_that_is_smooth_but_folds_is_not_called_rough() -> None:
+    metrics = study()
+    metrics.loc[metrics.metric.isin(["nda", "ndv"]) & metrics.lam.notna(), "value"] = 0.02
+    assert at(match(metrics, METHODS), "0.3").note["voxelmorph", "mse"] == FOLDS

@@ -58,3 +58,9 @@ def test_conditions_are_what_sets_datasets_of_one_source_apart() -> None:
     }
     with pytest.raises(ConfigurationError, match=r"key 'datasets.dark.degrade.noise': 2 is too large"):
         Study.load({**base, "datasets": {"dark": {"recipe": "mni-brain", "degrade": {"noise": 2}}}})
+
+
+def test_scores_of_two_metrics_are_not_subtracted() -> None:
+    summary = pd.DataFrame([row("clean", "ncc", 1.0), row("noisy", "ncc", 0.8, "dice", "mean")])
+    found = compare(summary, CONDITIONS, {"clean": "epe", "noisy": "dice"}).set_index("dataset")
+    assert found.change.isna().to_dict() == {"noisy": False, "clean": True}

@@ -136,7 +136,7 @@ rule comparisons:
         confidence=STUDY.config["statistics"]["confidence"],
         order=stated("order"),
         methods=methods("order", "uses_loss", "optimised"),
-        metrics=scored("per", "unit"),
+        metrics=scored("per", "better", "unit"),
         code=code("comparisons"),
     script:
         script_path("comparisons")
@@ -336,6 +336,7 @@ rule agreement:
     input:
         metrics=rules.collect.output.metrics,
         matched=rules.matched.output.table,
+        datasets=expand(f"{RESULTS}/data/{{dataset}}", dataset=STUDY.datasets),
     output:
         table=f"{RESULTS}/tables/agreement.csv",
     log:
@@ -351,8 +352,9 @@ rule agreement:
     params:
         confidence=STUDY.config["statistics"]["confidence"],
         order=stated("order"),
+        supervision=stated("supervision"),
         methods=methods("order", "uses_loss", "optimised"),
-        metrics=scored("needs", "per", "rank", "primary", "better"),
+        metrics=scored("needs", "per", "rank", "primary", "better", "unit"),
         code=code("agreement"),
     script:
         script_path("agreement")
@@ -390,6 +392,7 @@ rule power:
     input:
         metrics=rules.collect.output.metrics,
         contrasts=rules.contrasts.output.table,
+        datasets=expand(f"{RESULTS}/data/{{dataset}}", dataset=STUDY.datasets),
     output:
         table=f"{RESULTS}/tables/power.csv",
     log:
@@ -406,7 +409,7 @@ rule power:
         confidence=STUDY.config["statistics"]["confidence"],
         order=stated("order"),
         methods=methods("order", "uses_loss", "optimised"),
-        metrics=scored("per"),
+        metrics=scored("per", "unit"),
         code=code("power"),
     script:
         script_path("power")

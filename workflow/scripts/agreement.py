@@ -6,11 +6,13 @@ from likeness.methods import kinds
 from likeness.runtime.jobs import logged
 from likeness.statistics.aggregate import read_csv, write_csv
 from likeness.statistics.agreement import agree
+from likeness.statistics.lost import bounded, diagonals
 
 
 def main(snakemake) -> None:
     stated = [read_csv(snakemake.input.matched), kinds.of(snakemake.params.methods), snakemake.params.confidence]
-    write_csv(agree(pd.read_parquet(snakemake.input.metrics), *stated), snakemake.output.table)
+    finite = bounded(pd.read_parquet(snakemake.input.metrics), diagonals(snakemake.input.datasets))
+    write_csv(agree(finite, *stated), snakemake.output.table)
 
 
 if __name__ == "__main__":

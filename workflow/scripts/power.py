@@ -5,12 +5,14 @@ import pandas as pd
 from likeness.methods import kinds
 from likeness.runtime.jobs import logged
 from likeness.statistics.aggregate import read_csv, write_csv
+from likeness.statistics.lost import bounded, diagonals
 from likeness.statistics.power import plan
 
 
 def main(snakemake) -> None:
     stated = [read_csv(snakemake.input.contrasts), kinds.of(snakemake.params.methods), snakemake.params.confidence]
-    write_csv(plan(pd.read_parquet(snakemake.input.metrics), *stated), snakemake.output.table)
+    finite = bounded(pd.read_parquet(snakemake.input.metrics), diagonals(snakemake.input.datasets))
+    write_csv(plan(finite, *stated), snakemake.output.table)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,9 @@ FEWEST_VOXELS = 5
 LARGEST_INTENSITY = 1e30
 """Limit above which sums and squares in single precision overflow."""
 
+COARSEST = 1e-3
+"""Largest step between numbers in single precision, as a share of an image's range: finer than 8 bits."""
+
 MOST_LISTED = 1000
 """Most label values that are listed in a message; they are told together, to be copied."""
 
@@ -264,6 +267,9 @@ def _intensities(path: Path, stored: np.ndarray) -> np.ndarray:
     if image.min() == image.max():
         msg = f"{path}: is constant ({image.flat[0]:g} everywhere); replace it, or remove its row from images.csv"
         raise DatasetError(msg)
+    if max(-lowest, highest) * float(np.finfo(np.float32).eps) > COARSEST * (highest - lowest):
+        msg = f"{path}: has values from {lowest:.10g} to {highest:.10g}, which single precision cannot tell apart; "
+        raise DatasetError(msg + "subtract the lowest from all")
     return image
 
 

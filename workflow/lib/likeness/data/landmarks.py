@@ -79,6 +79,8 @@ def _rows(path: Path) -> list[list[str]]:
     except csv.Error as error:
         msg = f"{path}: cannot be read as CSV ({plain(error)}); save it as comma-separated text"
         raise DatasetError(msg) from None
+    # a line of blanks is an empty one
+    rows = [row if len(row) > 1 or any(row) else [] for row in rows]
     while rows and not any(rows[0]):
         del rows[0]
     # editors add empty lines at the end, but no commas
@@ -117,7 +119,8 @@ def _point(path: Path, row: Sequence[str], columns: Sequence[int], width: int) -
     if all(entry.lower() in _MISSING for entry in entries):
         return [np.nan] * len(columns)
     try:
-        point = [float(entry) for entry in entries]
+        # Python's numbers may contain underscores, those of other programs may not
+        point = [float(entry.replace("_", "?")) for entry in entries]
     except ValueError:
         point = [np.nan]
     if not np.isfinite(point).all():

@@ -5,6 +5,7 @@ Heavy libraries are imported on demand.
 
 from __future__ import annotations
 
+import gzip
 import logging
 import math
 import warnings
@@ -35,6 +36,9 @@ _PNG_GREY, _PNG_PALETTE, _PNG_GREY_ALPHA = 0, 3, 4
 """Colour types of PNG."""
 _ORIENTATION = 274
 """Number of the tag that says how a picture is to be turned."""
+_NO_DATA = 42113
+"""Number of the tag with the value of pixels that have none, which GDAL writes."""
+_CHUNK = 1 << 20
 _STACKED = "ZQI"
 """Axes of a TIFF along which pages are slices: depth, or not named."""
 _BEGINNINGS = {
@@ -80,6 +84,8 @@ class Stored:
     unit: str = "unknown"
     intent: int = 0
     """NIfTI intent code."""
+    intent_name: str = ""
+    """NIfTI intent name."""
     layers: str = "slices"
     """What the file's 2D arrays are called: slices or pages."""
     contradiction: Contradiction | None = None
@@ -274,6 +280,11 @@ def _tiff(path: Path, asked: _Asked) -> Iterator[Stored]:
             msg += f", of which {strange[0]} is {names.get(strange[0], 'not spatial')}" if strange else ""
             raise DatasetError(msg + "; save one image per file, with the axes YX or ZYX")
         _check_look(path, page, asked)
+        for other in series.pages:
+            _check_upright(path, other.aspage().tags.valueof("Orientation", 1))
+            if 0 in other.dataoffsets or 0 in other.databytecounts:
+                msg = f"{path}: lacks some of its pixels, which would be read as 0; it may be truncated, write it again"
+                raise DatasetError(msg)
         packed = page.bitspersample % 8 != 0 or page.compression != tifffile.COMPRESSION.NONE
         capacity = math.inf if packed else path.stat().st_size
         shape = tuple(size for size, axis in zip(series.shape, axes, strict=True) if axis != "S")
@@ -284,6 +295,7 @@ def _tiff(path: Path, asked: _Asked) -> Iterator[Stored]:
             if alpha:
                 array, opacity = np.moveaxis(array, axes.index("S"), 0)
                 array = _opaque(path, array, opacity == np.iinfo(opacity.dtype).max)
+            _check_known(path, array, page.tags.valueof(_NO_DATA))
             if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
                 array = ~array if array.dtype == bool else array.dtype.type(2**page.bitspersample - 1) - array
             return array if calibration is None else calibration[0] + calibration[1] * array.astype(np.float64)
@@ -302,6 +314,18 @@ def _only_image(path: Path, found: Any) -> Any:
         msg = f"{path}: is one of several files of an image of shape {tuple(full[0].shape)}; save the image as one file"
         raise DatasetError(msg)
     return full[0]
+
+
+def _check_known(path: Path, values: np.ndarray, nothing: Any) -> None:
+    """Refuse pixels with the value that GDAL's tag declares to be none."""
+    try:
+        value = float(nothing)
+    except (TypeError, ValueError):
+        return
+    unknown = int((values == value).sum())
+    if unknown:
+        msg = f"{path}: {unknown} of its {values.size} pixels have the value {value:g}, which its tag GDAL_NODATA "
+        raise DatasetError(msg + "declares to be none; fill them and remove the tag, or remove the tag if it is wrong")
 
 
 def _check_look(path: Path, page: Any, asked: _Asked) -> None:
@@ -356,13 +380,27 @@ def _nifti(path: Path, asked: _Asked) -> Iterator[Stored]:
     dtype = np.dtype(image.get_data_dtype())
     unit, intent = header.get_xyzt_units()[0], int(header["intent_code"])
     contradiction = None if affine is None else _contradiction(image)
+
+    def values() -> np.ndarray:
+        if path.name.lower().endswith(".gz"):
+            _check_whole(path)
+        return np.asanyarray(image.dataobj)
+
     yield Stored(
-        *(image.shape, dtype, capacity, lambda: np.asanyarray(image.dataobj)),
+        *(image.shape, dtype, capacity, values),
         affine=affine,
         unit=unit,
         intent=intent,
+        intent_name=header["intent_name"].item().decode("latin-1"),
         contradiction=contradiction,
     )
+
+
+def _check_whole(path: Path) -> None:
+    """Decompress to the end, where the checksum is, before which a reader of the values alone stops."""
+    with gzip.open(path) as file:
+        while file.read(_CHUNK):
+            pass
 
 
 def _affine(path: Path, image: Any) -> np.ndarray:

@@ -18,6 +18,9 @@ from likeness.userinput.errors import DatasetError
 
 OUT_OF_PLANE = 0.5
 """Maximum component of a field perpendicular to the moving image's slice, in voxels."""
+_OTHERS = {"NREG_TRANS": "NiftyReg", "Mapping": "SPM"}
+"""Programs that write the same kind of file with other content, by the header's intent name: x to the right, and some of
+them places instead of displacements."""
 
 
 def read(
@@ -45,6 +48,9 @@ def read(
         if len(file.shape) != 5 or file.shape[3] != 1 or file.intent != VECTOR or file.dtype.kind != "f":
             msg = f"{path}: has {file.dtype} of shape {file.shape} and intent {file.intent}, but ITK expects "
             raise DatasetError(msg + f"floats of shape (x, y, z, 1, components) and intent {VECTOR}; save it like that")
+        if program := _OTHERS.get(file.intent_name):
+            msg = f"{path}: is a transformation of {program} (intent name {file.intent_name}), whose vectors are not "
+            raise DatasetError(msg + "those of ITK; convert it to a displacement of ITK")
         if file.shape[4] != physical:
             msg = f"{path}: has vectors of {file.shape[4]} components, but its fixed image has {physical} axes in ITK; "
             raise DatasetError(msg + "save one component for each")

@@ -1,6 +1,7 @@
 """What the contrasts of a study say of the claims that they were stated for.
 
-A contrast supports its claim if a is better than b. It speaks against it if b is better, or if both are equivalent. A
+A contrast supports its claim if a is better than b. It speaks against it if b is better, or if both are equivalent; in
+a metric of which neither more nor less is better, only the latter. A
 claim ``holds`` on a dataset if all of its contrasts hold there, and ``fails`` if one fails; it is ``undecided`` if
 neither can be said, and ``not tested here`` as long as a contrast that might still fail was not scored.
 """
@@ -55,7 +56,7 @@ def whole(verdicts: list[str]) -> str:
 def _judged(row: Mapping[Any, Any]) -> dict[str, Any]:
     note = "" if pd.isna(row["note"]) else str(row["note"])
     verdict = UNDECIDED if pd.isna(row["verdict"]) else VERDICTS.get(row["verdict"], UNDECIDED)
-    if note.startswith(NOT_SCORED):
+    if NOT_SCORED in note:
         verdict = NOT_TESTED
     b = "the best" if pd.isna(row["b"]) else row["b"]
     kept = {key: row[key] for key in ("metric", "effect", "low", "high", "smallest", "n_pairs", "n_subjects")}

@@ -4,8 +4,9 @@ Every contrast is a difference a − b in one metric on one dataset. ``p`` tests
 it is smaller than ``smallest``, the smallest effect of interest, in either direction: two one-sided tests (Schuirmann,
 J. Pharmacokinet. Biopharm. 1987, doi:10.1007/BF01068419). Both are corrected for all contrasts of the dataset (Holm).
 A difference below the smallest effect has no ``p``, however small its variance. ``verdict`` is the conclusion at the
-confidence level of the study: ``a better``, ``b better``, ``equivalent`` or ``undecided``. It is empty if there is no
-p, or if p is only descriptive; ``note`` has the reason.
+confidence level of the study: ``a better``, ``b better``, ``equivalent`` or ``undecided``, and ``different`` in a metric
+of which neither more nor less is better. It is empty if there is no p, or if p is only descriptive; ``note`` has the
+reason.
 
 A contrast with ``best_of`` instead of ``b`` compares with the best of several on validation pairs. One with ``over``
 compares slopes over an option of datasets, see :mod:`likeness.statistics.slopes`.
@@ -74,7 +75,7 @@ def confirm(
     for family in _families(overall(metrics[(metrics.split == "test") & metrics.chosen]), contrasts, known.options):
         table, present = Table(family.rows), set(family.rows.method)
         reason = "; ".join(dict.fromkeys(filter(None, (known.descriptive.get(one, "") for one in family.datasets))))
-        marked: Marks = {(family.name, *who[1:]): said for who, said in limits.items() if who[0] in family.datasets}
+        marked = _marked(family, limits)
         stated = [one for contrast in family.contrasts for one in _spread(contrast, family, methods, present)]
         for one in stated:
             one["b"] = one["b"] or best(known.selection, methods, family.datasets, one["method"], one["best_of"])
@@ -106,6 +107,16 @@ def _families(
         if len(there) == len(names):
             title = f"{over} of {', '.join(names)}"
             yield Family(title, names, sloped(rows, there), here, primary_metric(rows, names[0]))
+
+
+def _marked(family: Family, limits: Marks) -> Marks:
+    """Return what is known of runs on the datasets of a family, by its name; of several datasets, each with its name."""
+    found: dict[tuple[str | None, ...], list[str]] = {}
+    for (dataset, *who), said in limits.items():
+        if dataset in family.datasets:
+            of = f" ({dataset})" if len(family.datasets) > 1 else ""
+            found.setdefault((family.name, *who), []).append(f"{said}{of}")
+    return {who: ", ".join(said) for who, said in found.items()}
 
 
 def _spread(
@@ -162,6 +173,8 @@ def _concluded(family: list[dict[str, Any]], confidence: float) -> list[dict[str
 
 def _verdict(row: Mapping[str, Any], level: float) -> str:
     if row["p_holm"] < level:
-        lower = row["metric"] in cards.lower_is_better()
-        return "a better" if (row["effect"] < 0) == lower else "b better"
+        better = cards.card(row["metric"])["better"]
+        if better is None:
+            return "different"
+        return "a better" if (row["effect"] < 0) == (better == "lower") else "b better"
     return "equivalent" if row["p_equivalent_holm"] < level else "undecided"

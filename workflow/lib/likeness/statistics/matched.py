@@ -3,7 +3,8 @@
 Roughness is the median over pairs of a ``measure``. For every limit, the λ of a run is the one that scores best on
 validation pairs among those with roughness at most the limit and with NDV, in 2D NDA, of at most :data:`MAX_FOLDING`
 percent; test pairs are scored at that λ, with the roughness they then have. A loss that is accurate with smoother
-fields than allowed is not punished. If no λ is smooth enough the smoothest is taken, which the note says.
+fields than allowed is not punished. If no λ is smooth enough the smoothest is taken, which the note says. A run that
+diverged at every λ has no numbers.
 
 Limits are :data:`LIMITS` of std(log J), and the roughness on validation pairs of classical methods, such as SyN, at
 what is chosen for them in place of λ. For a reader who doubts std(log J) the same is done with the bending energy and
@@ -32,7 +33,7 @@ ROUGHNESS = "sdlogj"
 MEASURES = (ROUGHNESS, "bending", *FOLDING)
 COLUMNS = ["dataset", "measure", "limit", "at_most", *COMPARED[1:], "metric", "lam", "n_pairs", "n_subjects"]
 COLUMNS += ["mean", "ci_low", "ci_high", "roughness", "note"]
-TOO_ROUGH = "rougher than the limit"
+TOO_ROUGH, FOLDS, DIVERGED = "rougher than the limit", "every λ folds too much", "diverged at every λ"
 
 
 def match(metrics: pd.DataFrame, methods: Methods, confidence: float = 0.95) -> pd.DataFrame:
@@ -64,7 +65,8 @@ def match(metrics: pd.DataFrame, methods: Methods, confidence: float = 0.95) -> 
 
 def _rated(rows: pd.DataFrame, methods: Methods) -> pd.DataFrame:
     """Return the candidates for λ of every run, with their roughness on validation pairs, a column for each measure."""
-    rated = candidates(rows, methods, MAX_FOLDING)
+    # its mean folding would be taken for a measure of that name
+    rated = candidates(rows, methods, MAX_FOLDING).drop(columns="ndv")
     keys = [*KEYS, "lam"]
     measured = rows[(rows.split == "val") & rows.metric.isin(MEASURES)]
     rough = measured.groupby([*keys, "metric"], dropna=False, observed=True)["value"].median()
@@ -98,14 +100,15 @@ def _same(rated: pd.DataFrame, measure: str, limit: float) -> float:
 
 
 def _taken(rated: pd.DataFrame, measure: str, at_most: float, methods: Methods) -> pd.DataFrame:
-    """Take a λ for every run that did not diverge: ``lam``, and whether it is smooth enough, ``smooth``."""
-    scored = rated[rated.score.notna()]
-    smooth = scored.feasible & (scored[measure] <= at_most)
-    cost = scored.score.where(scored.metric.isin(cards.lower_is_better()), -scored.score)
-    ranked = scored.assign(smooth=smooth, _cost=cost.where(smooth), _rougher=rougher(scored, methods))
-    return ranked.sort_values(["smooth", "_cost", "_rougher"], ascending=[False, True, True]).drop_duplicates(
-        list(KEYS)
+    """Take a λ for every run: ``lam``, and why it should not have been taken, ``limit``, empty for one smooth enough."""
+    diverged, rough = rated.score.isna(), ~(rated[measure] <= at_most)
+    smooth = rated.feasible & ~rough
+    cost = rated.score.where(rated.metric.isin(cards.lower_is_better()), -rated.score)
+    limits = np.select([diverged, rough, ~rated.feasible], [DIVERGED, TOO_ROUGH, FOLDS], default="")
+    ranked = rated.assign(
+        limit=limits, _diverged=diverged, _rough=~smooth, _cost=cost.where(smooth), _rougher=rougher(rated, methods)
     )
+    return ranked.sort_values(["_diverged", "_rough", "_cost", "_rougher"]).drop_duplicates(list(KEYS))
 
 
 def _at(
@@ -121,7 +124,8 @@ def _at(
     table = Table(scored)
     values = table.wide.to_numpy()
     estimates = table.means()
-    runs = taken.groupby(COMPARED[1:], dropna=False).agg(lam=("lam", "median"), smooth=("smooth", "all"))
+    known_lam = taken.assign(lam=taken.lam.where(taken.score.notna()))
+    runs = known_lam.groupby(COMPARED[1:], dropna=False).agg(lam=("lam", "median"), limit=("limit", "unique"))
     known = dict(zip(names_of(runs.index), runs.itertuples(index=False, name=None), strict=True))
     places = {series[:4]: place for place, series in enumerate(table.names)}
     result = []
@@ -131,10 +135,10 @@ def _at(
         rough = places.get((method, loss, variant, measure))
         who = dict(zip(COMPARED[1:], (method, loss, variant), strict=True))
         result.append({**who, **_numbers(estimates[place], confidence)})
-        result[-1]["roughness"] = float(np.nanmedian(values[:, rough])) if rough is not None else np.nan
-        without = np.nan, not result[-1]["roughness"] > at_most
-        result[-1]["lam"], smooth = known.get((method, loss, variant), without)
-        result[-1]["note"] = "; ".join([*estimates[place].notes, *([] if smooth else [TOO_ROUGH])])
+        result[-1]["roughness"] = float(pd.Series(values[:, rough]).median()) if rough is not None else np.nan
+        without = np.nan, [TOO_ROUGH] * (result[-1]["roughness"] > at_most)
+        result[-1]["lam"], limits = known.get((method, loss, variant), without)
+        result[-1]["note"] = "; ".join([*estimates[place].notes, *filter(None, sorted(limits))])
     sign = 1 if metric in cards.lower_is_better() else -1
     result.sort(key=lambda row: (np.isnan(row["mean"]), sign * row["mean"], str(row["method"]), str(row["loss"])))
     return [{"metric": metric, **row} for row in result]

@@ -25,7 +25,7 @@ def compare(
     Returns:
         The columns :data:`COLUMNS`, sorted by source, method, loss and variant, and then as the conditions are;
         ``change`` is the difference of the mean from that under the first condition of the source, empty if what is
-        scored does not apply there.
+        scored does not apply there, or if the primary metric is another.
     """
     rows = summary[summary.dataset.isin(conditions) & summary.label.isin(["mean", "all"])]
     rows = rows[rows.metric == rows.dataset.map(primaries)]
@@ -37,7 +37,8 @@ def compare(
     condition = rows.dataset.map({name: one for name, (_, one) in conditions.items()})
     found = rows.assign(source=source, condition=condition, _place=rows.dataset.map(place))
     same = ["source", "method", "loss", "variant"]
-    reference = found[found.dataset == found.source.map(first)][[*same, "mean"]]
-    found = found.merge(reference.rename(columns={"mean": "_reference"}), how="left", on=same)
+    measured = [*same, "metric", "unit"]
+    reference = found[found.dataset == found.source.map(first)][[*measured, "mean"]]
+    found = found.merge(reference.rename(columns={"mean": "_reference"}), how="left", on=measured)
     found["change"] = found["mean"] - found["_reference"]
     return found.sort_values([*same, "_place"], ignore_index=True)[COLUMNS]

@@ -34,6 +34,8 @@ def sloped(rows: pd.DataFrame, values: Mapping[str, float]) -> pd.DataFrame:
     weights = centred / (centred**2).sum() * np.ptp(x)
     part = rows[rows.dataset.isin(names)]
     means = part.groupby([*PAIR, "dataset"], dropna=False, sort=False, observed=True)["value"].mean().reset_index()
-    wide = pivoted(means, PAIR, "dataset").reindex(columns=[*PAIR, *names]).dropna(subset=names)
+    # a score that is NaN is there: it tells of a training that diverged
+    shared = means.groupby(PAIR, dropna=False, sort=False, observed=True)["dataset"].transform("size") == len(names)
+    wide = pivoted(means[shared], PAIR, "dataset").reindex(columns=[*PAIR, *names])
     with np.errstate(invalid="ignore"):
         return wide[PAIR].assign(dataset=" ".join(names), value=wide[names].to_numpy() @ weights, lam=np.nan)
