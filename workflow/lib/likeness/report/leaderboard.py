@@ -18,7 +18,7 @@ from likeness import metrics as cards
 from likeness.methods.kinds import UNREGISTERED, Methods
 from likeness.statistics.aggregate import COMPARED, name_of, overall
 from likeness.statistics.inference import Estimate, Table
-from likeness.statistics.matched import TOO_ROUGH
+from likeness.statistics.matched import ROUGHNESS, TOO_ROUGH
 from likeness.statistics.ranks import ALL
 
 LIMIT = 0.2
@@ -45,7 +45,8 @@ def board(
         is in the unit of the primary score, and null where no λ was smooth enough or the λ differs between seeds.
     """
     matched = tables["matched"]
-    matched = matched[(matched.limit.astype(str) == f"{LIMIT:g}") & (matched.method != UNREGISTERED)]
+    matched = matched[(matched.limit.astype(str) == f"{LIMIT:g}") & (matched.measure == ROUGHNESS)]
+    matched = matched[matched.method != UNREGISTERED]
     rows = []
     for row in matched.to_dict("records"):
         key = [row[column] for column in COMPARED]

@@ -100,7 +100,7 @@ def _same(rated: pd.DataFrame, measure: str, limit: float) -> float:
 
 
 def _taken(rated: pd.DataFrame, measure: str, at_most: float, methods: Methods) -> pd.DataFrame:
-    """Take a λ for every run: ``lam``, and why it should not have been taken, ``limit``, empty for one smooth enough."""
+    """Take a λ for every run: ``lam``, and ``limit``, why it should not have been taken, empty if smooth enough."""
     diverged, rough = rated.score.isna(), ~(rated[measure] <= at_most)
     smooth = rated.feasible & ~rough
     cost = rated.score.where(rated.metric.isin(cards.lower_is_better()), -rated.score)
