@@ -30,7 +30,7 @@ def sentences(dataset: str, tables: Mapping[str, pd.DataFrame]) -> list[str]:
     return [" ".join(_sentence(row, tables)) for row in rows.to_dict("records")]
 
 
-def _sentence(row: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> list[str]:
+def _sentence(row: Mapping[Any, Any], tables: Mapping[str, pd.DataFrame]) -> list[str]:
     title = cards.card(row["metric"])["title"]
     said = [f"By {row['method']}, {row['a']} was best on validation pairs."]
     if not pd.isna(row["gain"]):
@@ -40,7 +40,7 @@ def _sentence(row: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> lis
     return [*said, *_against(row, tables), _untested(row, tables)]
 
 
-def _against(row: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> list[str]:
+def _against(row: Mapping[Any, Any], tables: Mapping[str, pd.DataFrame]) -> list[str]:
     """Compare the picked loss with the baseline, and list those that it could not be told from."""
     table = tables.get("comparisons", pd.DataFrame())
     if not len(table):
@@ -64,7 +64,7 @@ def _against(row: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> list
     return [*said, f"{told} (intervals that hold for all differences together)."]
 
 
-def _untested(row: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> str:
+def _untested(row: Mapping[Any, Any], tables: Mapping[str, pd.DataFrame]) -> str:
     table = tables.get("contrasts", pd.DataFrame())
     here = table[(table.dataset == row["dataset"]) & (table.method == row["method"])] if len(table) else table
     if not len(here):
@@ -119,7 +119,8 @@ def roughness(
     lines: dict[str, list[tuple[float, float]]] = {}
     looks: dict[str, str] = {}
     for key, part in means.groupby(COMPARED[1:], dropna=False, observed=True, sort=False):
-        method, loss, variant = (None if pd.isna(value) else str(value) for value in key)
+        names: tuple[Any, ...] = key  # type: ignore[assignment]
+        method, loss, variant = (None if pd.isna(value) else str(value) for value in names)
         if method is None or not methods[method].has_lam:
             continue
         both = part.pivot_table(index="lam", columns="metric", values="value")

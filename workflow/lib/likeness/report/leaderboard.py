@@ -64,7 +64,7 @@ def board(
     return table.sort_values(["dataset", "method", "rank", "name"], kind="stable", na_position="last")
 
 
-def _gained(metrics: pd.DataFrame, row: Mapping[str, Any], confidence: float) -> dict[str, Any]:
+def _gained(metrics: pd.DataFrame, row: Mapping[Any, Any], confidence: float) -> dict[str, Any]:
     """Return the gain of a row of the matched table over no registration, of the same pairs."""
     note = "" if pd.isna(row["note"]) else row["note"]
     test = metrics[(metrics.dataset == row["dataset"]) & (metrics.split == "test") & (metrics.metric == row["metric"])]

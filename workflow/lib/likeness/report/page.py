@@ -133,7 +133,7 @@ def _contrasts(study: Study, sheet: Mapping[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def _keys(study: Study, row: Mapping[str, Any]) -> list[list[Any]]:
+def _keys(study: Study, row: Mapping[Any, Any]) -> list[list[Any]]:
     """Return dataset, method, loss and variant of both sides of a contrast."""
     runs = study.metrics[study.metrics.dataset == row["dataset"]][COMPARED].drop_duplicates()
     found = []
