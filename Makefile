@@ -33,7 +33,7 @@ define needs
     { echo "make $@ needs the packages $(2): install them, or run it as root or with sudo"; exit 1; }
 endef
 
-.PHONY: help setup try figures claims claim-dgir calibration check test test-slow test-release test-slurm test-kubernetes test-conda test-report lint format loss losses upgrade-dataset envs lock docs clean merge bench bench-methods bench-metrics bench-scale
+.PHONY: help setup try figures report claims claim-dgir calibration check test test-slow test-release test-slurm test-kubernetes test-conda test-report lint format loss losses upgrade-dataset envs lock docs clean merge bench bench-methods bench-metrics bench-scale
 .DEFAULT_GOAL := help
 
 help: ## print this list
@@ -66,6 +66,9 @@ try: $(READY) ## a first figure in two minutes: three losses register twelve sim
 figures: $(READY) ## run the study and draw every figure; LOSSES="ncc mind" WITHOUT=mse DATASETS=cells CONFIG=… CORES=…
 	@$(BIN)/python workflow/tools/preflight.py $(CONFIG)
 	$(SNAKEMAKE) $(ONLY)
+
+report: $(READY) ## after `make figures`: report.html, one page with the answer, a leaderboard and a viewer, and its tables
+	$(BIN)/snakemake report --cores $(CORES) --configfile $(CONFIG) $(ONLY)
 
 claims: ## decide whether the papers' claims hold, as far as two cores can: two hours, results/claims/tables/claims.csv
 	@$(MAKE) --no-print-directory figures CONFIG=config/claims.yaml WITHOUT="$(DIFFUSION)"

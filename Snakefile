@@ -51,7 +51,6 @@ rule all:
         # the leaves too: an aggregate that already exists would hide a new job whose input is missing
         runs(results.SCORES),
         exports(),
-        [] if STUDY.tunes else f"{RESULTS}/report.html",
         expand(f"{RESULTS}/landscape/{{loss}}.csv", loss=SAMPLED),
 
 

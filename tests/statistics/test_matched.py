@@ -10,7 +10,9 @@ import pandas as pd
 import pytest
 from fake_study import METHODS, Made, Study, chosen, made_up, only_made_up_losses
 
+from likeness.statistics.comparisons import compare
 from likeness.statistics.matched import COLUMNS, DIVERGED, FOLDS, LIMITS, TOO_ROUGH, match
+from likeness.statistics.summary import summarise
 
 ROUGH = {0.25: 0.5, 0.5: 0.28, 1.0: 0.2, 2.0: 0.15, 4.0: 0.12}
 """Roughness by λ; the end-point error is least at λ = 1."""
@@ -130,3 +132,12 @@ def test_a_run_that_is_smooth_but_folds_is_not_called_rough() -> None:
     metrics = study()
     metrics.loc[metrics.metric.isin(["nda", "ndv"]) & metrics.lam.notna(), "value"] = 0.02
     assert at(match(metrics, METHODS), "0.3").note["voxelmorph", "mse"] == FOLDS
+
+
+def test_every_table_says_that_there_is_one_specimen_only() -> None:
+    metrics = study()
+    tables = [match(metrics, METHODS, specimens={"a"}), compare(metrics, METHODS, {}, specimens={"a"})]
+    tables.append(summarise(metrics, METHODS, {}, specimens={"a"}))
+    for table in tables:
+        assert table.note.str.endswith("within one specimen").all()
+    assert not match(metrics, METHODS, specimens={"b"}).note.str.contains("specimen").any()

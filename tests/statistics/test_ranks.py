@@ -22,6 +22,7 @@ from statsmodels.stats.power import TTestPower
 from likeness.statistics import agreement, critical_difference, learn2reg, picked, power, ranks
 from likeness.statistics.aggregate import write_csv
 from likeness.statistics.contrasts import Known, confirm
+from likeness.statistics.inference import ONE_SPECIMEN
 from likeness.statistics.matched import match
 from likeness.statistics.resampling import Contest, Draws, Tables
 from likeness.statistics.selection import candidates, choose
@@ -114,7 +115,7 @@ def test_ranks_within_groups_diverged_losses_and_notes():
     assert set(lost.note) == {"not ranked: diverged"}
     assert lost["rank"].isna().all()
     assert found.note[found.loss == "mse"].str.contains("every λ folds too much").all()
-    assert found.note[found["rank"].notna()].str.contains(ranks.ONE_SPECIMEN).all()
+    assert found.note[found["rank"].notna()].str.contains(ONE_SPECIMEN).all()
     assert found["rank"].notna().sum() == 4 + 2 + 2
 
 
@@ -260,7 +261,7 @@ def test_a_higher_score_is_a_gain_and_what_is_not_there_is_said():
     study = Study([Made("a", field=False)], ["mse", "ncc_sup"], named=("direct",))
     found = picked.pick(chosen(study), METHODS, {}, {"a"}).set_index(["group", "over"])
     assert (found.gain[:, "unregistered"] > 0).all()
-    assert found.note["none", "runner-up"] == f"there is none; {ranks.ONE_SPECIMEN}"
+    assert found.note["none", "runner-up"] == f"there is none; {ONE_SPECIMEN}"
     assert found.note["all", "baseline"].startswith("there is none")
 
 

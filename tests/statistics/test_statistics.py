@@ -16,6 +16,7 @@ import pytest
 from fake_study import LAMS, METHODS, Made, Study, chosen, only_made_up_losses
 
 from likeness import losses
+from likeness.data.store import Dataset
 from likeness.fields import PairSearch, Search
 from likeness.results import KEYS
 from likeness.statistics.aggregate import name_of, observations, overall, read_csv, write_csv
@@ -525,3 +526,18 @@ def test_no_interval_leaves_what_a_metric_can_be():
     # what is not known is not made up
     alone = summarise(chosen(Study([Made("a", subjects=2, pairs=1)], ["mse"])), METHODS, {})
     assert alone.ci_low.isna().all()
+
+
+def test_an_atlas_is_no_subject_of_the_calibration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Of two atlases with half of the images each, no subject recurs."""
+    pairs = [(f"p{i}", f"atlas{i % 2}") for i in range(8)]
+    dataset = SimpleNamespace(
+        meta={"name": "a"},
+        pairs_of=lambda split: pairs if split == "test" else [],
+        subject=lambda name: name,
+        subjects=lambda moving, fixed: (moving, moving),
+    )
+    monkeypatch.setattr(Dataset, "open", lambda folder: dataset)
+    job = {"input": {"datasets": ["a"]}, "output": {"table": tmp_path / "t.csv"}, "params": {"simulations": 10}}
+    run_script("calibration", **job)
+    assert set(read_csv(tmp_path / "t.csv").query("case == 'normal'").n_subjects) == {8}

@@ -98,16 +98,7 @@ def library_at(root: Path) -> Iterator[None]:
         function.cache_clear()
 
 
-FOLLOWING = {"leaderboard", "report"}
-"""Rules that show what the others made, and so follow almost any edit."""
-
-
 def todo(project: Path, config: str = "smoke", *targets: str) -> dict[str, int]:
-    """Ask for the jobs per rule that are left to do, without those of :data:`FOLLOWING`."""
-    return {rule: n for rule, n in whole(project, config, *targets).items() if rule not in FOLLOWING}
-
-
-def whole(project: Path, config: str = "smoke", *targets: str) -> dict[str, int]:
     """Ask for the jobs per rule that are left to do."""
     said = snakemake(project, config, "--quiet", "rules", "--dry-run", *targets).stdout
     return {m[1]: int(m[2]) for m in re.finditer(r"^(\w+) +(\d+)$", said, re.M) if m[1] != "total"}

@@ -63,7 +63,6 @@ TABLES = [
     "verdicts",
     "audit",
     "landscape",
-    "leaderboard",
 ]
 if STUDY.config["warp_consistency"]["pairs"]:
     TABLES.append("warp_consistency")

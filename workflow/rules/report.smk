@@ -38,7 +38,7 @@ rule leaderboard:
 rule report:
     input:
         metrics=rules.collect.output.metrics,
-        tables=expand(f"{RESULTS}/tables/{{table}}.csv", table=[*TABLES, "selection", "runtime"]),
+        tables=expand(f"{RESULTS}/tables/{{table}}.csv", table=[*TABLES, "leaderboard", "selection", "runtime"]),
         figures=expand(f"{RESULTS}/figures/{{figure}}.{{kind}}", figure=DRAWN, kind=("png", "pdf")),
         datasets=expand(f"{RESULTS}/data/{{dataset}}", dataset=STUDY.datasets),
         sheets=expand(f"{RESULTS}/datasets/{{dataset}}.json", dataset=STUDY.datasets),

@@ -217,6 +217,7 @@ rule claims:
 rule matched:
     input:
         metrics=rules.collect.output.metrics,
+        datasets=expand(f"{RESULTS}/data/{{dataset}}", dataset=STUDY.datasets),
     output:
         table=f"{RESULTS}/tables/matched.csv",
     log:

@@ -13,8 +13,8 @@ def main(snakemake) -> None:
     for folder in snakemake.input.datasets:
         dataset = Dataset.open(folder)
         pairs = pd.DataFrame(dataset.pairs_of("test"), columns=["moving", "fixed"])
-        for role in ("moving", "fixed"):
-            pairs[f"{role}_subject"] = pairs[role].map(dataset.subject)
+        units = [dataset.subjects(*pair) for pair in dataset.pairs_of("test")]
+        pairs["moving_subject"], pairs["fixed_subject"] = ([pair[side] for pair in units] for side in (0, 1))
         table = calibrate(*subjects_of(pairs), snakemake.params.simulations, seed=0)
         found.append(table.assign(dataset=dataset.meta["name"])[COLUMNS])
     write_csv(pd.concat([table for table in found if len(table)] or found), snakemake.output.table)

@@ -49,7 +49,8 @@ def main(snakemake) -> None:
             objective, recipe, fields, lam, asked["pairs"], asked["displacement"], snakemake.params.seed
         )
         for row in found.rows():
-            who = {f"{side}_subject": dataset.subject(row[side]) for side in ("moving", "fixed")}
+            units = dataset.subjects(row["moving"], row["fixed"])
+            who = dict(zip(("moving_subject", "fixed_subject"), units, strict=True))
             same = {"lam": lam, "metric": METRIC, "label": "all", "unit": dataset.spacing_unit}
             rows.append({**run._asdict(), **same, **who, **row})
     with atomic_write(snakemake.output.table) as path:

@@ -14,7 +14,7 @@ def main(snakemake) -> None:
     calibrated = read_csv(snakemake.input.calibration).groupby("dataset").calibrated.all()
     descriptive = {}
     for meta in (Dataset.open(folder).meta for folder in snakemake.input.datasets):
-        reasons = [contrasts.ONE_SPECIMEN] * meta["within_subject"]
+        reasons = [contrasts.DESCRIPTIVE] * meta["within_subject"]
         reasons += [contrasts.UNCALIBRATED] * (not calibrated.get(meta["name"], False))
         descriptive[meta["name"]] = "; ".join(reasons)
     metrics = pd.read_parquet(snakemake.input.metrics)

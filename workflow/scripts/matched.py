@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from likeness.data.store import Dataset
 from likeness.methods import kinds
 from likeness.runtime.jobs import logged
 from likeness.statistics.aggregate import write_csv
@@ -11,7 +12,9 @@ from likeness.statistics.matched import match
 def main(snakemake) -> None:
     metrics = pd.read_parquet(snakemake.input.metrics)
     known = kinds.of(snakemake.params.methods)
-    write_csv(match(metrics, known, snakemake.params.confidence), snakemake.output.table)
+    metas = [Dataset.open(folder).meta for folder in snakemake.input.datasets]
+    specimens = {meta["name"] for meta in metas if meta["within_subject"]}
+    write_csv(match(metrics, known, snakemake.params.confidence, specimens), snakemake.output.table)
 
 
 if __name__ == "__main__":

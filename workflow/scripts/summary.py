@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from likeness.data.store import Dataset
 from likeness.methods import kinds
 from likeness.runtime.jobs import logged
 from likeness.statistics.aggregate import read_csv, write_csv
@@ -15,7 +16,9 @@ def main(snakemake) -> None:
     known = kinds.of(snakemake.params.methods)
     known_of_runs = marks(read_csv(snakemake.input.selection))
     found = diagonals(snakemake.input.datasets)
-    write_csv(summarise(metrics, known, known_of_runs, snakemake.params.confidence, found), snakemake.output.table)
+    metas = [Dataset.open(folder).meta for folder in snakemake.input.datasets]
+    stated = [snakemake.params.confidence, found, {meta["name"] for meta in metas if meta["within_subject"]}]
+    write_csv(summarise(metrics, known, known_of_runs, *stated), snakemake.output.table)
 
 
 if __name__ == "__main__":

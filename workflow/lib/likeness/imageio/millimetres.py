@@ -19,8 +19,8 @@ from likeness.userinput.errors import DatasetError
 OUT_OF_PLANE = 0.5
 """Maximum component of a field perpendicular to the moving image's slice, in voxels."""
 _OTHERS = {"NREG_TRANS": "NiftyReg", "Mapping": "SPM"}
-"""Programs that write the same kind of file with other content, by the header's intent name: x to the right, and some
-of them places instead of displacements."""
+"""Programs that write the same kind of file with other content, by the header's intent name: their x leads to the
+right, and some write places instead of displacements."""
 
 
 def read(

@@ -14,7 +14,7 @@ pair itself, are not compared.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from itertools import combinations
 from typing import Any
 
@@ -24,7 +24,7 @@ import pandas as pd
 from likeness import metrics as cards
 from likeness.methods.kinds import Methods, is_oracle
 from likeness.statistics.aggregate import name_of, order_of, overall
-from likeness.statistics.inference import Estimate, Table
+from likeness.statistics.inference import ONE_SPECIMEN, Estimate, Table
 
 FAMILY = ["dataset", "method", "metric"]
 COLUMNS = [
@@ -48,7 +48,9 @@ Marks = Mapping[tuple[str | None, ...], str]
 entry of the key, in that metric."""
 
 
-def compare(metrics: pd.DataFrame, methods: Methods, marks: Marks, confidence: float = 0.95) -> pd.DataFrame:
+def compare(
+    metrics: pd.DataFrame, methods: Methods, marks: Marks, confidence: float = 0.95, specimens: Collection[str] = ()
+) -> pd.DataFrame:
     """Compare all losses of every method with each other and with the methods without a loss, in every metric.
 
     Args:
@@ -56,6 +58,7 @@ def compare(metrics: pd.DataFrame, methods: Methods, marks: Marks, confidence: f
         methods: methods of the study.
         marks: what is known of runs, see :func:`likeness.statistics.selection.marks`.
         confidence: confidence level of the intervals.
+        specimens: names of datasets whose images are all of one specimen, which the notes then say.
 
     Returns:
         The columns :data:`COLUMNS`; ``method`` is the one whose losses are compared, null if no method has a loss;
@@ -70,7 +73,14 @@ def compare(metrics: pd.DataFrame, methods: Methods, marks: Marks, confidence: f
             for metric in sorted(set(part.metric)):
                 family = {"dataset": name, "method": method, "metric": metric}
                 found += _compare_family(family, methods, table, marks, confidence)
-    return pd.DataFrame(found, columns=COLUMNS)
+    return noted(pd.DataFrame(found, columns=COLUMNS), specimens)
+
+
+def noted(table: pd.DataFrame, specimens: Collection[str]) -> pd.DataFrame:
+    """Add to the notes of a table that results on some of its datasets are within one specimen."""
+    alone = table.dataset.isin(specimens)
+    said = table.note.where(~alone, [f"{note}; {ONE_SPECIMEN}" if note else ONE_SPECIMEN for note in table.note])
+    return table.assign(note=said)
 
 
 def compared(table: Table, methods: Methods, method: str | None, metric: str) -> dict[int, str]:

@@ -25,7 +25,7 @@ from likeness import metrics as cards
 from likeness.methods.kinds import Methods
 from likeness.statistics.aggregate import overall
 from likeness.statistics.comparisons import Marks, compared, described
-from likeness.statistics.inference import Table
+from likeness.statistics.inference import ONE_SPECIMEN, Table
 from likeness.statistics.selection import best, marks, primary_metric
 from likeness.statistics.slopes import sloped
 from likeness.statistics.verdicts import smallest
@@ -34,7 +34,7 @@ COLUMNS = ["dataset", "method", "metric", "a", "b", "n_pairs", "n_subjects", "ef
 COLUMNS += ["p", "p_holm", "smallest", "p_equivalent", "p_equivalent_holm", "verdict", "claim", "note"]
 NOT_SCORED = "not compared"
 UNCALIBRATED = "p is descriptive: the test is not calibrated on these pairs"
-ONE_SPECIMEN = "p is descriptive: within one specimen"
+DESCRIPTIVE = f"p is descriptive: {ONE_SPECIMEN}"
 
 
 class Known(NamedTuple):
@@ -110,7 +110,7 @@ def _families(
 
 
 def _marked(family: Family, limits: Marks) -> Marks:
-    """Return what is known of runs on the datasets of a family, by its name; of several datasets, with their names."""
+    """Return what is known of runs by the name of the family, with that of the dataset if the family has several."""
     found: dict[tuple[str | None, ...], list[str]] = {}
     for (dataset, *who), said in limits.items():
         if dataset in family.datasets:

@@ -20,6 +20,8 @@ import pandas as pd
 from likeness.statistics.aggregate import between_seeds, observations, pairs_of, wide
 from likeness.statistics.mixed_model import FEWEST_SUBJECTS, Means, Observations
 
+ONE_SPECIMEN = "within one specimen"
+"""Note on results from images that are all of one specimen, of which others may differ."""
 FEWEST_SEEDS = 3
 """Minimum number of seeds from which the variance between seeds is estimated."""
 

@@ -13,6 +13,7 @@ with folding: the limit is then the median over runs of what they have where the
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from likeness import metrics as cards
 from likeness.methods.kinds import Methods, is_oracle
 from likeness.results import KEYS
 from likeness.statistics.aggregate import COMPARED, name_of, overall
+from likeness.statistics.comparisons import noted
 from likeness.statistics.inference import Estimate, Table, names_of
 from likeness.statistics.selection import FOLDING, candidates, primary_metric, rougher, with_lam
 
@@ -36,13 +38,16 @@ COLUMNS += ["mean", "ci_low", "ci_high", "roughness", "note"]
 TOO_ROUGH, FOLDS, DIVERGED = "rougher than the limit", "every λ folds too much", "diverged at every λ"
 
 
-def match(metrics: pd.DataFrame, methods: Methods, confidence: float = 0.95) -> pd.DataFrame:
+def match(
+    metrics: pd.DataFrame, methods: Methods, confidence: float = 0.95, specimens: Collection[str] = ()
+) -> pd.DataFrame:
     """Score every method at every limit of roughness.
 
     Args:
         metrics: metrics table, with ``chosen`` filled.
         methods: methods of the study.
         confidence: confidence level of the intervals.
+        specimens: names of datasets whose images are all of one specimen, which the notes then say.
 
     Returns:
         The columns :data:`COLUMNS`, the best first at every limit of a dataset: ``at_most`` is the limit in the unit of
@@ -60,7 +65,7 @@ def match(metrics: pd.DataFrame, methods: Methods, confidence: float = 0.95) -> 
                 where = {"dataset": name, "measure": measure, "limit": limit, "at_most": at_most}
                 scored = _at(str(name), where, rows, taken, methods, confidence)
                 found += [{**where, **row} for row in scored]
-    return pd.DataFrame(found, columns=COLUMNS)
+    return noted(pd.DataFrame(found, columns=COLUMNS), specimens)
 
 
 def _rated(rows: pd.DataFrame, methods: Methods) -> pd.DataFrame:
@@ -100,7 +105,7 @@ def _same(rated: pd.DataFrame, measure: str, limit: float) -> float:
 
 
 def _taken(rated: pd.DataFrame, measure: str, at_most: float, methods: Methods) -> pd.DataFrame:
-    """Take a λ for every run: ``lam``, and ``limit``, why it should not have been taken, empty if smooth enough."""
+    """Take a λ for every run, ``lam``; ``limit`` is why it is not smooth enough, empty if it is."""
     diverged, rough = rated.score.isna(), ~(rated[measure] <= at_most)
     smooth = rated.feasible & ~rough
     cost = rated.score.where(rated.metric.isin(cards.lower_is_better()), -rated.score)

@@ -19,8 +19,8 @@ from likeness import metrics as cards
 from likeness.methods.kinds import UNREGISTERED, Methods
 from likeness.statistics.aggregate import overall
 from likeness.statistics.comparisons import Marks, compared, described
-from likeness.statistics.inference import Table
-from likeness.statistics.ranks import ONE_SPECIMEN, groups, leading
+from likeness.statistics.inference import ONE_SPECIMEN, Table
+from likeness.statistics.ranks import groups, leading
 from likeness.statistics.resampling import Contest, Tables
 from likeness.statistics.selection import primary_metric
 

@@ -27,6 +27,7 @@ from likeness.methods.kinds import Methods
 from likeness.statistics import critical_difference, learn2reg
 from likeness.statistics.aggregate import overall
 from likeness.statistics.comparisons import Marks
+from likeness.statistics.inference import ONE_SPECIMEN
 from likeness.statistics.mixed_model import FEWEST_SUBJECTS
 from likeness.statistics.resampling import Contest, Contestant, Draws, Tables
 from likeness.statistics.selection import primary_metric
@@ -39,7 +40,6 @@ WHO = ["dataset", "among", "group", "method", "loss", "variant"]
 DISTRIBUTION = ["mean_rank", "low", "high", "first"]
 DIFFERENCE = ["n_independent", "average_rank", "critical_difference", "p_friedman", "alike"]
 COLUMNS = [*WHO, "metric", "n_pairs", "n_subjects", "mean", "rank", *DISTRIBUTION, "learn2reg", *DIFFERENCE, "note"]
-ONE_SPECIMEN = "within one specimen"
 
 
 def rank(

@@ -14,7 +14,7 @@ is that of the infinite distance.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from likeness import losses
 from likeness import metrics as cards
 from likeness.methods.kinds import Method, Methods, is_oracle
 from likeness.statistics.aggregate import COMPARED, observations, order_of, pairs_of, wide
-from likeness.statistics.comparisons import Marks
+from likeness.statistics.comparisons import Marks, noted
 from likeness.statistics.final import final
 from likeness.statistics.inference import Table
 from likeness.statistics.lost import bounded
@@ -40,6 +40,7 @@ def summarise(
     marks: Marks,
     confidence: float = 0.95,
     diagonals: Mapping[str, float] | None = None,
+    specimens: Collection[str] = (),
 ) -> pd.DataFrame:
     """Summarise the test pairs at the chosen λ, per label and averaged over labels.
 
@@ -49,6 +50,7 @@ def summarise(
         marks: what is known of runs, see :func:`likeness.statistics.selection.marks`.
         confidence: confidence level of the intervals.
         diagonals: diagonal of the images by dataset, for means of infinite distances, which are infinite without it.
+        specimens: names of datasets whose images are all of one specimen, which the notes then say.
 
     Returns:
         The columns :data:`COLUMNS`, sorted by dataset, method, loss, metric and label; methods without a loss come
@@ -59,7 +61,7 @@ def summarise(
     for name, part in final(bounded(metrics, diagonals or {})).groupby("dataset", sort=True):
         ranked = wide(observations(scored[scored.dataset == name])).to_numpy()
         rows += sorted(_summarise_dataset(str(name), part, ranked, methods, marks, confidence), key=_place(methods))
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return noted(pd.DataFrame(rows, columns=COLUMNS), specimens)
 
 
 def _missing(rows: pd.DataFrame) -> dict[str, int]:
