@@ -535,9 +535,9 @@ def test_an_atlas_is_no_subject_of_the_calibration(tmp_path: Path, monkeypatch: 
         meta={"name": "a"},
         pairs_of=lambda split: pairs if split == "test" else [],
         subject=lambda name: name,
-        subjects=lambda moving, fixed: (moving, moving),
+        subjects=lambda *pair: pair[:1] * 2,
     )
-    monkeypatch.setattr(Dataset, "open", lambda folder: dataset)
+    monkeypatch.setattr(Dataset, "open", lambda _: dataset)
     job = {"input": {"datasets": ["a"]}, "output": {"table": tmp_path / "t.csv"}, "params": {"simulations": 10}}
     run_script("calibration", **job)
     assert set(read_csv(tmp_path / "t.csv").query("case == 'normal'").n_subjects) == {8}
