@@ -170,12 +170,15 @@ def test_slopes_over_an_option_are_compared() -> None:
         parts.append(part)
     metrics = pd.concat(parts, ignore_index=True)
     options = {name: {"dose": dose} for name, dose in doses.items()}
-    stated = contrast("mse", "ncc", datasets=list(doses), over="dose")
+    stated = contrast("mse", "ncc", datasets=list(doses), over="dose", smallest=None)
     table = confirm(metrics, METHODS, [stated], NOTHING._replace(options=options))
     [row] = table.to_dict("records")
     assert row["dataset"] == "dose of dose-0, dose-40, dose-100"
     assert row["effect"] == pytest.approx(-0.5, abs=0.01)
     assert row["verdict"] == "a better"
+    # two percent of the scores, not of the slope
+    scores = metrics[(metrics.split == "test") & metrics.chosen & (metrics.metric == "epe") & (metrics.loss == "ncc")]
+    assert row["smallest"] == pytest.approx(0.02 * scores.value.mean())
     # a dataset that did not run leaves nothing to be compared
     assert not len(confirm(metrics[metrics.dataset != "dose-40"], METHODS, [stated], NOTHING._replace(options=options)))
 

@@ -167,7 +167,8 @@ class Contrast(Block):
     metric: str | None = None
     """Metric; by default the primary score of the dataset."""
     smallest: Annotated[Number, Field(gt=0, le=1e9)] | None = None
-    """Smallest effect of interest, in the metric's unit; by default that of the metric's card, or 2 % of b's score."""
+    """Smallest effect of interest, in the metric's unit; by default that of the metric's card, or 2 % of
+    b's mean score, for slopes too."""
     over: str | None = None
     """Compare slopes: how much the scores on `datasets` change over this option, from its lowest to its highest value.
     The datasets must be alike in everything else."""

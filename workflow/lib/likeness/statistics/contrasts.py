@@ -23,7 +23,7 @@ from statsmodels.stats.multitest import multipletests
 
 from likeness import metrics as cards
 from likeness.methods.kinds import Methods
-from likeness.statistics.aggregate import overall
+from likeness.statistics.aggregate import COMPARED, overall
 from likeness.statistics.comparisons import Marks, compared, described
 from likeness.statistics.inference import ONE_SPECIMEN, Table
 from likeness.statistics.selection import best, marks, primary_metric
@@ -79,7 +79,7 @@ def confirm(
         stated = [one for contrast in family.contrasts for one in _spread(contrast, family, methods, present)]
         for one in stated:
             one["b"] = one["b"] or best(known.selection, methods, family.datasets, one["method"], one["best_of"])
-        tested = [_contrast(table, methods, one, marked, reason, confidence) for one in stated]
+        tested = [_contrast(family, table, methods, one, marked, reason, confidence) for one in stated]
         found += _concluded(tested, confidence)
     return pd.DataFrame(found, columns=COLUMNS)
 
@@ -92,6 +92,15 @@ class Family(NamedTuple):
     rows: pd.DataFrame
     contrasts: list[Mapping[str, Any]]
     primary: str
+    scored: pd.DataFrame
+    """Scores, of which :attr:`rows` may be slopes."""
+
+    def level(self, name: Sequence[str | None]) -> float:
+        """Return the mean finite score of a method, loss, variant and metric."""
+        found = self.scored[self.scored.metric == name[3]]
+        for column, value in zip(COMPARED[1:], name, strict=False):
+            found = found[found[column].isna() if value is None else found[column] == value]
+        return float(found.value[np.isfinite(found.value)].mean())
 
 
 def _families(
@@ -100,13 +109,14 @@ def _families(
     """Yield a family for every dataset, and one for every series of datasets over an option that has run whole."""
     for name, part in rows.groupby("dataset", sort=True):
         here = [one for one in contrasts if not one["over"] and (not one["datasets"] or name in one["datasets"])]
-        yield Family(str(name), [str(name)], part, here, primary_metric(rows, str(name)))
+        yield Family(str(name), [str(name)], part, here, primary_metric(rows, str(name)), part)
     for over, *names in dict.fromkeys((one["over"], *one["datasets"]) for one in contrasts if one["over"]):
         there = {name: options[name][over] for name in names if name in set(rows.dataset)}
         here = [one for one in contrasts if (one["over"], *one["datasets"]) == (over, *names)]
         if len(there) == len(names):
             title = f"{over} of {', '.join(names)}"
-            yield Family(title, names, sloped(rows, there), here, primary_metric(rows, names[0]))
+            scored = rows[rows.dataset.isin(names)]
+            yield Family(title, names, sloped(rows, there), here, primary_metric(rows, names[0]), scored)
 
 
 def _marked(family: Family, limits: Marks) -> Marks:
@@ -130,7 +140,13 @@ def _spread(
 
 
 def _contrast(
-    table: Table, methods: Methods, stated: Mapping[str, Any], marks: Marks, descriptive: str, confidence: float
+    family: Family,
+    table: Table,
+    methods: Methods,
+    stated: Mapping[str, Any],
+    marks: Marks,
+    descriptive: str,
+    confidence: float,
 ) -> dict[str, Any]:
     names = compared(table, methods, stated["method"], stated["metric"])
     places = {name: place for place, name in names.items()}
@@ -145,7 +161,9 @@ def _contrast(
     row["low"], row["high"] = estimate.interval(confidence)
     least = stated["smallest"]
     if least is None:
-        least = smallest(stated["metric"], float(np.nanmean(table.values(*pair)[:, 1])) if estimate.pairs else np.nan)
+        paired = float(np.nanmean(table.values(*pair)[:, 1])) if estimate.pairs else np.nan
+        # of the scores themselves, since 2 % of a slope is nothing where scores hardly change
+        least = smallest(stated["metric"], family.level(table.names[pair[1]]) if stated["over"] else paired)
     row["smallest"] = least
     if estimate.inferential:
         row["p"] = estimate.p() if abs(estimate.mean) >= least else np.nan
