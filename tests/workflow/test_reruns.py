@@ -187,7 +187,7 @@ def test_another_sampling_of_a_dataset_trains_nothing(smoke: Path) -> None:
             "losses/ncc",
             '"supervision": "none"',
             '"supervision": "labels"',
-            {"plot": 12, "summary": 1, "reproduction": 1, "ranks": 1, "picked": 1},
+            {"plot": 12, "summary": 1, "reproduction": 1, "ranks": 1, "agreement": 1, "picked": 1},
         ),
         ("losses/ncc", '"order": 110', '"order": 999', {"plot": 12, **COMPARED}),
         (
