@@ -121,7 +121,7 @@ def test_a_metric_stands_in_the_table_as_its_card_says(name: str, dims: int) -> 
 def test_the_card_is_complete(name: str) -> None:
     card = metrics.card(name)
     assert card["title"]
-    assert card["unit"] in ("1", "%", "distance")
+    assert card["unit"] in ("1", "%", "distance", "1/distance²")
     assert set(card["dimensions"]) <= {2, 3}
     assert card["doi"] is None or re.fullmatch(r"10\.\d{4,}/\S+", card["doi"])
 

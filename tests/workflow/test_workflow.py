@@ -26,7 +26,7 @@ SUMMARY = (
     "dataset,method,loss,variant,supervision,metric,label,unit,n_pairs,n_subjects,n_seeds,n_missing,n_lost"
     ",mean,sd,median,ci_low,ci_high,note"
 )
-COMPARISONS = "dataset,method,metric,a,b,n_pairs,n_subjects,effect,se,df,low,high,all_low,all_high,note"
+COMPARISONS = "dataset,method,metric,a,b,n_pairs,n_subjects,effect,se,df,low,high,all_low,all_high,wins,note"
 LANDSCAPE = (
     "dataset,loss,variant,transform,reference,pairs,lines,accuracy,distinctiveness,capture_range,minima,risk,attraction,"
     "radius,reach,unit"
