@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from likeness.data.store import Dataset
+from likeness.data.store import of_one_specimen
 from likeness.methods import kinds
 from likeness.runtime.jobs import logged
 from likeness.statistics.aggregate import read_csv, write_csv
@@ -16,8 +16,7 @@ def main(snakemake) -> None:
     known = kinds.of(snakemake.params.methods)
     said = {**marks(read_csv(snakemake.input.selection)), **lost(metrics)}
     finite = bounded(metrics, diagonals(snakemake.input.datasets))
-    metas = [Dataset.open(folder).meta for folder in snakemake.input.datasets]
-    specimens = {meta["name"] for meta in metas if meta["within_subject"]}
+    specimens = of_one_specimen(snakemake.input.datasets)
     write_csv(compare(finite, known, said, snakemake.params.confidence, specimens), snakemake.output.table)
 
 

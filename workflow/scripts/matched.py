@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from likeness.data.store import Dataset
+from likeness.data.store import of_one_specimen
 from likeness.methods import kinds
 from likeness.runtime.jobs import logged
 from likeness.statistics.aggregate import write_csv
@@ -12,8 +12,7 @@ from likeness.statistics.matched import match
 def main(snakemake) -> None:
     metrics = pd.read_parquet(snakemake.input.metrics)
     known = kinds.of(snakemake.params.methods)
-    metas = [Dataset.open(folder).meta for folder in snakemake.input.datasets]
-    specimens = {meta["name"] for meta in metas if meta["within_subject"]}
+    specimens = of_one_specimen(snakemake.input.datasets)
     write_csv(match(metrics, known, snakemake.params.confidence, specimens), snakemake.output.table)
 
 

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from likeness.data.store import Dataset
+from likeness.data.store import of_one_specimen
 from likeness.methods import kinds
 from likeness.runtime.jobs import logged
 from likeness.statistics.aggregate import read_csv, write_csv
@@ -11,11 +11,10 @@ from likeness.statistics.selection import marks
 
 
 def main(snakemake) -> None:
-    metas = [Dataset.open(folder).meta for folder in snakemake.input.datasets]
     stated = [
         kinds.of(snakemake.params.methods),
         marks(read_csv(snakemake.input.selection)),
-        {meta["name"] for meta in metas if meta["within_subject"]},
+        of_one_specimen(snakemake.input.datasets),
         snakemake.params.confidence,
     ]
     write_csv(pick(pd.read_parquet(snakemake.input.metrics), *stated), snakemake.output.table)

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from likeness.data.store import Dataset
+from likeness.data.store import of_one_specimen
 from likeness.methods import kinds
 from likeness.runtime.jobs import logged
 from likeness.statistics.aggregate import read_csv, write_csv
@@ -16,8 +16,7 @@ def main(snakemake) -> None:
     known = kinds.of(snakemake.params.methods)
     known_of_runs = marks(read_csv(snakemake.input.selection))
     found = diagonals(snakemake.input.datasets)
-    metas = [Dataset.open(folder).meta for folder in snakemake.input.datasets]
-    stated = [snakemake.params.confidence, found, {meta["name"] for meta in metas if meta["within_subject"]}]
+    stated = [snakemake.params.confidence, found, of_one_specimen(snakemake.input.datasets)]
     write_csv(summarise(metrics, known, known_of_runs, *stated), snakemake.output.table)
 
 

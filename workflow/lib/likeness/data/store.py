@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -83,6 +83,12 @@ class Sample:
     landmarks: np.ndarray | None = None
     placement: Placement | None = None
     contradictions: Mapping[str, Contradiction] = dataclasses.field(default_factory=dict)
+
+
+def of_one_specimen(folders: Iterable[str | Path]) -> set[str]:
+    """Return the names of those prepared datasets whose images are all of one specimen."""
+    opened = [Dataset.open(folder) for folder in folders]
+    return {one.name for one in opened if one.meta["within_subject"]}
 
 
 def of_split(pairs: pd.DataFrame, split: str) -> list[tuple[str, str]]:

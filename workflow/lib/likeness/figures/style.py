@@ -296,15 +296,18 @@ def panels(table: pd.DataFrame, datasets: Mapping[str, Mapping[str, Any]], metho
     return found
 
 
-def grid(count: int, panel: tuple[float, float], extra: float = 0.0) -> tuple[Figure, list[Axes]]:
-    """Create a figure with a grid of panels, at most three per row.
+def grid(
+    count: int, panel: tuple[float, float], extra: float = 0.0, columns: int | None = None
+) -> tuple[Figure, list[Axes]]:
+    """Create a figure with a grid of panels.
 
     Args:
         count: number of panels.
         panel: approximate width and height of a panel in inches.
         extra: additional height in inches for content outside the panels.
+        columns: number of panels per row; by default at most three.
     """
-    columns = {1: 1, 2: 2, 4: 2}.get(count, 3)
+    columns = columns or {1: 1, 2: 2, 4: 2}.get(count, 3)
     rows = math.ceil(count / columns)
     size = (min(WIDTH, max(columns * panel[0], 3.6)), rows * panel[1] + extra)
     figure = Figure(figsize=size, layout="constrained")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -63,7 +62,9 @@ def draw(
     if not shown:
         return style.nothing("The study has no two losses to compare.")
     largest = max(len(rows) for *_, rows in shown)
-    figure, grid = _grid(len(shown), CELL * largest)
+    side = CELL * largest
+    columns = min(len(shown), max(1, int(style.WIDTH / (side + NAMES))))
+    figure, grid = style.grid(len(shown), (side + NAMES, side + 0.75), extra=0.6, columns=columns)
     mesh = None
     for axes, (panel, lead, rows) in zip(grid, shown, strict=True):
         titles = _titles(rows.sort_values("rank", kind="stable"), methods)
@@ -76,18 +77,6 @@ def draw(
     bar.set_label("Share of pairs on which the row is better than the column")
     bar.outline.set_visible(False)  # type: ignore[operator]
     return figure
-
-
-def _grid(count: int, side: float) -> tuple[Figure, list[Axes]]:
-    """Create a figure with as many square panels in a row as there is room for, with names beside them."""
-    columns = min(count, max(1, int(style.WIDTH / (side + NAMES))))
-    rows = math.ceil(count / columns)
-    size = (max(3.6, min(style.WIDTH, columns * (side + NAMES))), rows * (side + 0.75) + 0.6)
-    figure = Figure(figsize=size, layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False).flatten().tolist()
-    for unused in axes[count:]:
-        unused.remove()
-    return figure, axes[:count]
 
 
 def _titles(rows: pd.DataFrame, methods: Methods) -> dict[str, str]:

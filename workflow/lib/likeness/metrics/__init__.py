@@ -71,6 +71,11 @@ def ranked() -> tuple[str, ...]:
     return tuple(sorted((n for n in names() if card(n)["rank"] is not None), key=lambda n: card(n)["rank"]))
 
 
+def comparable(known: Collection[str]) -> list[str]:
+    """List those of some metrics that can represent a dataset and have a better direction, in order of preference."""
+    return [name for name in ranked() if name in known and card(name)["better"]]
+
+
 @lru_cache
 def primaries() -> tuple[str, ...]:
     """List the metrics by which λ can be chosen, in order of preference."""

@@ -16,7 +16,7 @@ import pandas as pd
 from likeness import losses
 from likeness import metrics as cards
 from likeness.methods.kinds import UNREGISTERED, Methods
-from likeness.statistics.aggregate import COMPARED, name_of, overall
+from likeness.statistics.aggregate import COMPARED, name_of, overall, same
 from likeness.statistics.inference import Estimate, Table
 from likeness.statistics.matched import ROUGHNESS, TOO_ROUGH
 from likeness.statistics.ranks import ALL
@@ -86,14 +86,6 @@ def _gained(metrics: pd.DataFrame, row: Mapping[Any, Any], confidence: float) ->
     ends = sorted(sign * end for end in mean.interval(confidence)) if not np.isnan(mean.mean) else [np.nan, np.nan]
     found = {"gain": sign * mean.mean, "gain_low": ends[0], "gain_high": ends[1], "n_subjects": row["n_subjects"]}
     return {**found, "note": note}
-
-
-def same(table: pd.DataFrame, key: list[Any]) -> pd.Series:
-    """Return which rows are of a dataset, method, loss and variant, where null equals null."""
-    found = pd.Series(True, index=table.index)
-    for column, value in zip(COMPARED, key, strict=True):
-        found &= table[column].isna() if pd.isna(value) else table[column] == value
-    return found
 
 
 def _beside(summary: pd.DataFrame, key: list[Any], primary: str) -> dict[str, Any]:

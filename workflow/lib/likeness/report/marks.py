@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from likeness.report.leaderboard import same
+from likeness.statistics.aggregate import same
 from likeness.statistics.mixed_model import FEWEST_SUBJECTS
 
 GOOD, BAD, UNKNOWN, NONE = "good", "bad", "unknown", "none"
@@ -47,15 +47,13 @@ def _chosen(tables: Mapping[str, pd.DataFrame], key: list[Any]) -> pd.DataFrame:
     if "selection" not in tables:
         return runs
     chosen = tables["selection"][same(tables["selection"], key)]
-    seeds = set(zip(chosen.seed.astype("object"), chosen.lam.round(9), strict=True))
-    if not seeds:
-        return runs
-    pairs = zip(runs.seed.astype("object"), runs.lam.round(9), strict=True)
-    return runs[[(None if pd.isna(seed) else seed, lam) in _nulls(seeds) for seed, lam in pairs]]
+    places = {*_places(chosen)}
+    return runs[[place in places for place in _places(runs)]] if places else runs
 
 
-def _nulls(seeds: set[tuple[Any, float]]) -> set[tuple[Any, float]]:
-    return {(None if pd.isna(seed) else seed, lam) for seed, lam in seeds}
+def _places(table: pd.DataFrame) -> list[tuple[Any, float]]:
+    """Return seed and λ of every row; a null seed equals another."""
+    return [(None if pd.isna(seed) else seed, round(lam, 9)) for seed, lam in zip(table.seed, table.lam, strict=True)]
 
 
 def _converged(runs: pd.DataFrame) -> Mark:

@@ -43,14 +43,15 @@ def carried(metrics: pd.DataFrame, methods: Methods) -> list[dict[str, Any]]:
 
 def _dataset(name: str, part: pd.DataFrame, methods: Methods) -> dict[str, Any]:
     primary = primary_metric(part, name)
-    ranked = [metric for metric in cards.ranked() if metric in set(part.metric) and cards.card(metric)["better"]]
-    names = list(dict.fromkeys([primary, *ranked]))
+    names = list(dict.fromkeys([primary, *cards.comparable(set(part.metric))]))
     subjects = np.unique(np.concatenate([part.moving_subject, part.fixed_subject]).astype(str))
     times = Draws(name, part).weights(subjects, subjects).astype(int).clip(max=len(DIGITS) - 1)
     tables = Tables(part[part.metric.isin(names)])
-    contests = [Contest(tables, methods, among, metric) for among in leading(part, methods) for metric in names]
-    among = [one for one in leading(part, methods) for _ in names]
-    found = [_contest(contest, by, subjects) for contest, by in zip(contests, among, strict=True)]
+    found = [
+        _contest(Contest(tables, methods, among, metric), among, subjects)
+        for among in leading(part, methods)
+        for metric in names
+    ]
     texts = ["".join(DIGITS[count] for count in draw) for draw in times.tolist()]
     return {"name": name, "primary": primary, "draws": texts, "contests": [one for one in found if one["ids"]]}
 

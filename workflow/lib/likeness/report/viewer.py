@@ -104,8 +104,12 @@ def packed(array: np.ndarray) -> str:
 
 def coarse(field: np.ndarray, stride: int) -> np.ndarray:
     """Sample a field ``(rows, columns, dims)`` on a coarse grid that reaches its last row and column."""
-    where = [np.minimum(np.arange(0, size + stride - 1, stride), size - 1) for size in field.shape[:2]]
-    return np.asarray(field[np.ix_(*where)])
+    return np.asarray(field[np.ix_(*(_nodes(size, stride) for size in field.shape[:2]))])
+
+
+def _nodes(size: int, stride: int) -> np.ndarray:
+    """Return the voxels of the coarse grid along an axis, whose last interval may be shorter."""
+    return np.minimum(np.arange(0, size + stride - 1, stride), size - 1)
 
 
 def coded(field: np.ndarray, stride: int) -> dict[str, Any]:
@@ -120,15 +124,9 @@ def error(field: np.ndarray, stride: int) -> float:
     found = coarse(field, stride)
     step = float(np.abs(found).max()) / STEPS or 1.0
     integers = np.round(found / step) * step
-    # the last interval of the grid is shorter where the stride does not divide the size
-    places = [_place(size, stride) for size in field.shape[:2]]
+    nodes = [_nodes(size, stride) for size in field.shape[:2]]
+    places = [np.interp(np.arange(size), at, np.arange(len(at))) for size, at in zip(field.shape, nodes, strict=False)]
     where = np.meshgrid(*places, indexing="ij")
     parts = range(field.shape[-1])
     again = np.stack([map_coordinates(integers[..., part], where, order=1) for part in parts], axis=-1)
     return float(np.quantile(np.linalg.norm(again - field, axis=-1), 0.99))
-
-
-def _place(size: int, stride: int) -> np.ndarray:
-    nodes = np.minimum(np.arange(0, size + stride - 1, stride), size - 1)
-    nodes = np.array(list(dict.fromkeys(nodes.tolist())))
-    return np.interp(np.arange(size), nodes, np.arange(len(nodes)))

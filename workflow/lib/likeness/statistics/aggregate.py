@@ -11,6 +11,7 @@ Columns that do not apply to a method are null in every table; groupings keep nu
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -139,6 +140,14 @@ def _sorted_pair(a: pd.Series, b: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     left, right = a.to_numpy(object), b.to_numpy(object)
     swap = left > right
     return np.where(swap, right, left), np.where(swap, left, right)
+
+
+def same(table: pd.DataFrame, key: Sequence[Any], columns: Sequence[str] = COMPARED) -> pd.Series:
+    """Return which rows have the entries of a key in some columns; null equals null."""
+    found = pd.Series(True, index=table.index)
+    for column, value in zip(columns, key, strict=True):
+        found &= table[column].isna() if pd.isna(value) else table[column] == value
+    return found
 
 
 def name_of(method: Method, loss: str, variant: Any) -> str:

@@ -40,8 +40,8 @@ ALL = "all"
 FEWEST_LOSSES = 3
 """With two losses τ is 1 or -1 whatever they are."""
 SAME = 0.9
-"""τ below which two rankings are not the same, which a note of :data:`DEPENDS` says."""
-DEPENDS = {"measures": "the ranking depends on how roughness is measured"}
+"""τ between two measures of roughness below which :data:`DEPENDS` is noted."""
+DEPENDS = "the ranking depends on how roughness is measured"
 
 
 class Place(NamedTuple):
@@ -103,8 +103,7 @@ def agree(metrics: pd.DataFrame, matched: pd.DataFrame, methods: Methods, confid
 
 
 def _of_metrics(name: str, rows: pd.DataFrame, leading: list[str], methods: Methods, draws: Draws) -> Rankings:
-    known = set(rows.metric)
-    measured = [metric for metric in cards.ranked() if metric in known and cards.card(metric)["better"]]
+    measured = cards.comparable(set(rows.metric))
     tables = Tables(rows[rows.metric.isin(measured)])
     found: Rankings = {}
     for metric in measured:
@@ -150,8 +149,8 @@ def _compared(between: str, rankings: Rankings, respect: str, confidence: float)
             who = {"between": between, **shared, "a": getattr(one, respect), "b": getattr(other, respect)}
             for group, names in _groups(rankings[one], rankings[other]):
                 agreement = _agreement(names, rankings[one], rankings[other], confidence)
-                if between in DEPENDS and agreement["tau"] < SAME:
-                    agreement["note"] = DEPENDS[between]
+                if between == "measures" and agreement["tau"] < SAME:
+                    agreement["note"] = DEPENDS
                 yield {**who, "group": group, **agreement}
 
 

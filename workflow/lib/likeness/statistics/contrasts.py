@@ -23,7 +23,7 @@ from statsmodels.stats.multitest import multipletests
 
 from likeness import metrics as cards
 from likeness.methods.kinds import Methods
-from likeness.statistics.aggregate import COMPARED, overall
+from likeness.statistics.aggregate import COMPARED, overall, same
 from likeness.statistics.comparisons import Marks, compared, described
 from likeness.statistics.inference import ONE_SPECIMEN, Table
 from likeness.statistics.selection import best, marks, primary_metric
@@ -97,10 +97,8 @@ class Family(NamedTuple):
 
     def level(self, name: Sequence[str | None]) -> float:
         """Return the mean finite score of a method, loss, variant and metric."""
-        found = self.scored[self.scored.metric == name[3]]
-        for column, value in zip(COMPARED[1:], name, strict=False):
-            found = found[found[column].isna() if value is None else found[column] == value]
-        return float(found.value[np.isfinite(found.value)].mean())
+        values = self.scored.value[same(self.scored, name[:4], [*COMPARED[1:], "metric"])]
+        return float(values[np.isfinite(values)].mean())
 
 
 def _families(

@@ -98,7 +98,7 @@ def _same(rated: pd.DataFrame, measure: str, limit: float) -> float:
     """
     found = []
     for _, run in rated.groupby(list(KEYS), dropna=False):
-        known = run.dropna(subset=list({ROUGHNESS, measure})).sort_values([ROUGHNESS, measure])
+        known = run.dropna(subset=[ROUGHNESS, measure]).sort_values([ROUGHNESS, measure])
         if len(known) and known[ROUGHNESS].iloc[0] <= limit <= known[ROUGHNESS].iloc[-1]:
             found.append(np.interp(limit, known[ROUGHNESS], known[measure]))
     return float(np.median(found)) if found else float("nan")

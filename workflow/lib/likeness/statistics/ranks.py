@@ -95,8 +95,7 @@ def groups(contestants: list[Contestant]) -> Iterator[tuple[str, list[int]]]:
 
 def _measured(known: Collection[str]) -> list[str]:
     """List the metrics of Learn2Reg's rank that a dataset has."""
-    found = [name for name in cards.ranked() if name in known and cards.card(name)["better"]]
-    return found + [name for name in ROUGHNESS if name in known][:1]
+    return cards.comparable(known) + [name for name in ROUGHNESS if name in known][:1]
 
 
 def _wins(contest: Contest, other: Contest) -> np.ndarray:
